@@ -1,0 +1,103 @@
+"""What every page needs around its content: navigation, company, language, person."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from accounts.companies import companies_of
+from accounts.models import Language
+
+
+@dataclass(frozen=True)
+class NavItem:
+    """One way in the navigation."""
+
+    label: str
+    url: str
+    icon: str
+    is_active: bool
+    count: int = 0
+
+
+def portal(request) -> dict:
+    """The frame's values; nothing here decides what a page may show."""
+    user = getattr(request, "user", None)
+    is_signed_in = bool(user and user.is_authenticated)
+    is_operator = is_signed_in and user.is_staff
+    values = {
+        "portal_name": settings.PORTAL_NAME,
+        "operator_name": settings.OPERATOR_NAME,
+        "support_address": settings.SUPPORT_ADDRESS,
+        "is_demo": settings.DEMO,
+        "demo_mail_url": reverse("demo:mailbox") if settings.DEMO else "",
+        "person": user if is_signed_in else None,
+        "is_operator": is_operator,
+        "languages": [
+            {"code": code, "name": name, "is_current": code == request.LANGUAGE_CODE}
+            for code, name in Language.choices
+        ],
+        "nav": [],
+        "companies": [],
+        "current_company": None,
+        "unread_count": 0,
+        "notifications_url": "",
+    }
+    if is_operator:
+        values["nav"] = _operator_nav(request)
+    elif is_signed_in:
+        values |= _partner_frame(request)
+    return values
+
+
+def _partner_frame(request) -> dict:
+    current = request.company
+    return {
+        "nav": _nav(
+            request,
+            (
+                (_("Home"), "home", "home"),
+                (_("Incentives"), "enrollment:overview", "incentives"),
+                (_("Profiles"), "profiles:list", "profiles"),
+                (_("People"), "accounts:people", "people"),
+            ),
+        ),
+        "companies": [
+            {
+                "name": company.name,
+                "partner_id": company.partner_id,
+                "url": f"{reverse('home')}?company={company.partner_id}",
+                "is_current": bool(current) and company.pk == current.pk,
+            }
+            for company in companies_of(request.user)
+        ],
+        "current_company": current or None,
+        "notifications_url": reverse("enrollment:notifications"),
+    }
+
+
+def _operator_nav(request) -> list[NavItem]:
+    return _nav(
+        request,
+        (
+            (_("Today"), "ops:today", "home"),
+            (_("Invitations"), "ops:invitations", "mail"),
+            (_("Validation"), "ops:validation", "check"),
+            (_("Mail"), "ops:mail", "alert"),
+            (_("Records"), "admin:index", "list"),
+        ),
+    )
+
+
+def _nav(request, entries) -> list[NavItem]:
+    items = []
+    for label, name, icon in entries:
+        url = reverse(name)
+        is_active = (
+            request.path == url
+            if name in ("home", "ops:today")
+            else request.path.startswith(url)
+        )
+        items.append(NavItem(label, url, icon, is_active))
+    return items

@@ -1,0 +1,57 @@
+"""What every request carries: an id for the logs, the person's language and company."""
+
+import uuid
+
+from django.conf import settings
+from django.utils import translation
+from django.utils.functional import SimpleLazyObject
+
+from accounts.companies import current_company
+from accounts.logs import request_id
+
+
+class RequestIdMiddleware:
+    """Give each request an id that logs and audit events share."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        request.id = uuid.uuid4().hex
+        token = request_id.set(request.id)
+        try:
+            response = self.get_response(request)
+        finally:
+            request_id.reset(token)
+        response["X-Request-ID"] = request.id
+        return response
+
+
+class PersonMiddleware:
+    """Speak the signed-in person's language; know which company they work in."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        if request.user.is_authenticated:
+            translation.activate(request.user.language)
+            request.LANGUAGE_CODE = request.user.language
+        request.company = SimpleLazyObject(lambda: current_company(request))
+        response = self.get_response(request)
+        if request.user.is_authenticated:
+            response.headers.setdefault("Cache-Control", "no-store")
+            response.headers.setdefault("Content-Language", request.user.language)
+        return response
+
+
+def language_cookie(response, language: str) -> None:
+    """Remember a language in the browser, for the pages before sign-in."""
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME,
+        language,
+        max_age=365 * 24 * 60 * 60,
+        secure=settings.LANGUAGE_COOKIE_SECURE,
+        httponly=settings.LANGUAGE_COOKIE_HTTPONLY,
+        samesite=settings.LANGUAGE_COOKIE_SAMESITE,
+    )

@@ -1,0 +1,22 @@
+"""People, companies, places, roles, the audit trail and outgoing mail."""
+
+from accounts.models.assignments import RoleAssignment
+from accounts.models.audit import AuditAction, AuditChain, AuditEvent
+from accounts.models.companies import IncentiveProgram, Location, PartnerAccount
+from accounts.models.mail import MailStatus, OutgoingEmail
+from accounts.models.people import Language, Membership, User
+
+__all__ = [
+    "AuditAction",
+    "AuditChain",
+    "AuditEvent",
+    "IncentiveProgram",
+    "Language",
+    "Location",
+    "MailStatus",
+    "Membership",
+    "OutgoingEmail",
+    "PartnerAccount",
+    "RoleAssignment",
+    "User",
+]

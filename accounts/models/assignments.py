@@ -1,0 +1,127 @@
+"""Which person holds which role, where, and until when."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models.companies import IncentiveProgram, Location, PartnerAccount
+from accounts.models.people import User
+from accounts.roles import (
+    COMPANY_WIDE_ROLES,
+    ROLE_PERMISSIONS,
+    Permission,
+    Role,
+)
+from accounts.scoping import LiveAssignmentsMixin, Scope, ScopedQuerySet
+
+
+class RoleAssignmentQuerySet(LiveAssignmentsMixin, ScopedQuerySet):
+    scope = Scope(account="partner_account")
+    view_permission = Permission.PERSON_VIEW
+
+
+class RoleAssignment(models.Model):
+    """A person's role: for the whole company, a location, or a program there.
+
+    Written only by services.assign_role and services.revoke_role; an ended one stays
+    as history.
+    """
+
+    user = models.ForeignKey(
+        User, models.PROTECT, related_name="role_assignments", verbose_name=_("person")
+    )
+    role = models.CharField(_("role"), max_length=20, choices=Role)
+    partner_account = models.ForeignKey(
+        PartnerAccount,
+        models.PROTECT,
+        related_name="role_assignments",
+        verbose_name=_("company"),
+    )
+    # The composite key (location, company) of the migration checks this one.
+    location = models.ForeignKey(
+        Location,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        related_name="role_assignments",
+        verbose_name=_("location"),
+        help_text=_("Empty: every location of the company."),
+    )
+    program = models.ForeignKey(
+        IncentiveProgram,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="role_assignments",
+        verbose_name=_("program"),
+        help_text=_("Empty: every program at the location."),
+    )
+    ends_on = models.DateField(
+        _("last day"), null=True, blank=True, help_text=_("Empty: no end.")
+    )
+    granted_at = models.DateTimeField(_("given at"), auto_now_add=True)
+    granted_by = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="roles_granted",
+        verbose_name=_("given by"),
+    )
+    revoked_at = models.DateTimeField(_("ended at"), null=True, blank=True)
+    revoked_by = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="roles_revoked",
+        verbose_name=_("ended by"),
+    )
+
+    objects = RoleAssignmentQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("role")
+        verbose_name_plural = _("roles")
+        ordering = ("pk",)
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(role__in=Role.values),
+                name="%(app_label)s_%(class)s_role_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(program=None) | Q(location__isnull=False),
+                name="%(app_label)s_%(class)s_program_needs_location",
+            ),
+            models.CheckConstraint(
+                condition=Q(location=None)
+                | ~Q(role__in=[role.value for role in sorted(COMPANY_WIDE_ROLES)]),
+                name="%(app_label)s_%(class)s_company_roles_are_company_wide",
+            ),
+            models.CheckConstraint(
+                condition=Q(revoked_by=None) | Q(revoked_at__isnull=False),
+                name="%(app_label)s_%(class)s_revoked_by_needs_revoked_at",
+            ),
+            models.UniqueConstraint(
+                fields=["user", "role", "partner_account", "location", "program"],
+                condition=Q(revoked_at=None),
+                nulls_distinct=False,
+                name="%(app_label)s_%(class)s_once_per_scope",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["partner_account", "role"],
+                condition=Q(revoked_at=None),
+                name="accounts_live_role",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} for person {self.user_id}"
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What this assignment lets its holder do inside its scope."""
+        return ROLE_PERMISSIONS[Role(self.role)]

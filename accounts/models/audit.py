@@ -1,0 +1,111 @@
+"""What was done to roles, profiles and approvals, by whom: written once, chained."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models.companies import PartnerAccount
+from accounts.models.people import User
+from accounts.roles import Permission
+from accounts.scoping import Scope, ScopedQuerySet
+
+
+class AuditAction(models.TextChoices):
+    """Something the audit trail remembers."""
+
+    PERSON_ADDED = "person_added", _("Person added")
+    ROLE_ASSIGNED = "role_assigned", _("Role given")
+    ROLE_REVOKED = "role_revoked", _("Role ended")
+    COMPANY_ADDED = "company_added", _("Company added")
+    LOCATION_ADDED = "location_added", _("Location added")
+    PROFILE_SUBMITTED = "profile_submitted", _("Profile sent for validation")
+    PROFILE_APPROVED = "profile_approved", _("Profile approved")
+    PROFILE_RETURNED = "profile_returned", _("Profile returned")
+    PROFILE_ARCHIVED = "profile_archived", _("Profile archived")
+    DEFAULT_SET = "default_set", _("Default bank profile set")
+    DEFAULT_REMOVED = "default_removed", _("Default bank profile removed")
+    INVITATIONS_SENT = "invitations_sent", _("Invitations sent")
+    VALUES_IMPORTED = "values_imported", _("Measured values imported")
+    PAYOUT_CONFIRMED = "payout_confirmed", _("Payout details confirmed")
+    MAIL_RESENT = "mail_resent", _("Mail sent again")
+
+
+class AuditEventQuerySet(ScopedQuerySet):
+    scope = Scope(account="partner_account")
+    view_permission = Permission.PERSON_VIEW
+
+
+class AuditEvent(models.Model):
+    """One thing done, with who, when, and what it was before and after.
+
+    A trigger fills `seq`, `at`, `prev_hash` and `hash` and refuses UPDATE and DELETE;
+    the chain is per company, so that companies do not wait for each other
+    (security.md §6.5). `before` and `after` never hold bank or tax numbers.
+    """
+
+    chain = models.CharField(max_length=40, editable=False)
+    seq = models.PositiveBigIntegerField(default=0, editable=False)
+    at = models.DateTimeField(_("at"), auto_now_add=True)
+    partner_account = models.ForeignKey(
+        PartnerAccount,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="audit_events",
+        verbose_name=_("company"),
+    )
+    actor = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="audit_events",
+        verbose_name=_("by"),
+    )
+    action = models.CharField(_("action"), max_length=30, choices=AuditAction)
+    object_type = models.CharField(_("kind"), max_length=60)
+    object_id = models.CharField(_("object"), max_length=64)
+    before = models.JSONField(_("before"), default=dict)
+    after = models.JSONField(_("after"), default=dict)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    request_id = models.CharField(max_length=36, blank=True, editable=False)
+    prev_hash = models.CharField(max_length=64, blank=True, editable=False)
+    hash = models.CharField(max_length=64, blank=True, editable=False)
+
+    objects = AuditEventQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("audit event")
+        verbose_name_plural = _("audit events")
+        ordering = ("-pk",)
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(action__in=AuditAction.values),
+                name="%(app_label)s_%(class)s_action_is_known",
+            ),
+            models.UniqueConstraint(
+                fields=["chain", "seq"], name="%(app_label)s_%(class)s_one_chain"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["object_type", "object_id"], name="accounts_audit_object"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.object_type} {self.object_id}"
+
+
+class AuditChain(models.Model):
+    """The head of one company's chain; only the trigger writes it."""
+
+    chain = models.CharField(max_length=40, primary_key=True)
+    seq = models.PositiveBigIntegerField(default=0)
+    hash = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("audit chain")
+        verbose_name_plural = _("audit chains")
+
+    def __str__(self) -> str:
+        return self.chain

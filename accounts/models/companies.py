@@ -1,0 +1,204 @@
+"""Companies, their locations, and the identity of incentive programs."""
+
+from typing import Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.roles import Permission
+from accounts.scoping import Scope, ScopedQuerySet
+
+partner_id_format = RegexValidator(
+    r"^[0-9]{5,10}\Z", _("A PartnerID has 5 to 10 digits, like 6120102.")
+)
+country_format = RegexValidator(
+    r"^[A-Z]{2}\Z", _("Use the two capital letters of the country, like SE.")
+)
+program_code_format = RegexValidator(
+    r"^[A-Z][A-Z0-9-]{1,19}\Z",
+    _("A program code has capital letters, digits and dashes, like CSP-DB."),
+)
+
+
+class PartnerAccountQuerySet(ScopedQuerySet):
+    scope = Scope(account="pk")
+    view_permission = Permission.LOCATION_VIEW
+
+    def with_member(self, user) -> Self:
+        """Companies the person belongs to, with or without a role in them."""
+        return self.filter(memberships__user=user, memberships__ended_at=None)
+
+
+class PartnerAccount(models.Model):
+    """A company that takes part: the head office with the global PartnerID.
+
+    Enrollments and payouts attach to its locations, never to it (domain.md §1.1, R17).
+    """
+
+    partner_id = models.CharField(
+        _("global PartnerID"),
+        max_length=10,
+        unique=True,
+        validators=[partner_id_format],
+    )
+    name = models.CharField(_("name"), max_length=120)
+    legal_name = models.CharField(_("legal name"), max_length=200)
+    country = models.CharField(_("country"), max_length=2, validators=[country_format])
+    email_domains = ArrayField(
+        models.CharField(max_length=253),
+        verbose_name=_("e-mail domains"),
+        default=list,
+        blank=True,
+        help_text=_("People with other addresses are guests: no incentive roles."),
+    )
+    must_migrate = models.BooleanField(
+        _("must migrate first"),
+        default=False,
+        help_text=_("The 2021 rule: enrollment waits for the migration (R72)."),
+    )
+    migrated_at = models.DateTimeField(_("migrated at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    objects = PartnerAccountQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("company")
+        verbose_name_plural = _("companies")
+        ordering = ("name", "pk")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(partner_id__regex=r"^[0-9]{5,10}$"),
+                name="%(app_label)s_%(class)s_partner_id_is_digits",
+            ),
+            models.CheckConstraint(
+                condition=Q(country__regex=r"^[A-Z]{2}$"),
+                name="%(app_label)s_%(class)s_country_is_two_letters",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.partner_id})"
+
+    @property
+    def awaits_migration(self) -> bool:
+        """Whether the 2021 prerequisite is on for this company and not met (R72)."""
+        return self.must_migrate and self.migrated_at is None
+
+    def welcomes(self, email: str) -> bool:
+        """Whether an address is of one of the company's own domains (R14)."""
+        return email.rpartition("@")[2].lower() in self.email_domains
+
+
+class LocationQuerySet(ScopedQuerySet):
+    scope = Scope(account="partner_account", location="pk")
+    view_permission = Permission.LOCATION_VIEW
+
+    def active(self) -> Self:
+        """Locations that can still earn."""
+        return self.filter(closed_at=None)
+
+    def get_by_partner_id(self, partner_id: str) -> "Location":
+        """Return the location with a PartnerID.
+
+        Raises ValidationError when it is unknown, and with its own words when it is
+        a company's global PartnerID, which cannot be enrolled (R17).
+        """
+        location = self.filter(partner_id=partner_id).first()
+        if location is not None:
+            return location
+        if PartnerAccount.objects.filter(partner_id=partner_id).exists():
+            raise ValidationError(
+                _(
+                    "%(partner_id)s is a global PartnerID. Incentives are for "
+                    "locations: give the PartnerID of one of the company's locations."
+                ),
+                code="global_partner_id",
+                params={"partner_id": partner_id},
+            )
+        raise ValidationError(
+            _("No location has the PartnerID %(partner_id)s."),
+            code="unknown_partner_id",
+            params={"partner_id": partner_id},
+        )
+
+
+class Location(models.Model):
+    """A branch of a company, with its own PartnerID; enrollments attach here."""
+
+    partner_account = models.ForeignKey(
+        PartnerAccount,
+        models.PROTECT,
+        related_name="locations",
+        verbose_name=_("company"),
+    )
+    partner_id = models.CharField(
+        _("PartnerID"), max_length=10, unique=True, validators=[partner_id_format]
+    )
+    name = models.CharField(_("name"), max_length=120)
+    legal_name = models.CharField(_("legal name"), max_length=200)
+    country = models.CharField(_("country"), max_length=2, validators=[country_format])
+    street = models.CharField(_("street address"), max_length=200, blank=True)
+    postcode = models.CharField(_("postcode"), max_length=20, blank=True)
+    city = models.CharField(_("city"), max_length=120, blank=True)
+    closed_at = models.DateTimeField(_("closed at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    objects = LocationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("location")
+        verbose_name_plural = _("locations")
+        ordering = ("name", "pk")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(partner_id__regex=r"^[0-9]{5,10}$"),
+                name="%(app_label)s_%(class)s_partner_id_is_digits",
+            ),
+            models.CheckConstraint(
+                condition=Q(country__regex=r"^[A-Z]{2}$"),
+                name="%(app_label)s_%(class)s_country_is_two_letters",
+            ),
+            # Target of the composite foreign keys that keep a location and its
+            # company together in other tables.
+            models.UniqueConstraint(
+                fields=["id", "partner_account"],
+                name="%(app_label)s_%(class)s_with_its_company",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.partner_id})"
+
+
+class IncentiveProgram(models.Model):
+    """A scheme locations can enroll in: its identity.
+
+    What it asks and allows in a year is enrollment's ProgramTerms. It stands here
+    because roles are limited to programs.
+    """
+
+    code = models.CharField(
+        _("code"), max_length=20, unique=True, validators=[program_code_format]
+    )
+    name = models.CharField(_("name"), max_length=120)
+    summary_en = models.CharField(_("summary (English)"), max_length=400, blank=True)
+    summary_sv = models.CharField(_("summary (Swedish)"), max_length=400, blank=True)
+    discontinued_at = models.DateTimeField(_("discontinued at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("incentive program")
+        verbose_name_plural = _("incentive programs")
+        ordering = ("name", "pk")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(code__regex=r"^[A-Z][A-Z0-9-]{1,19}$"),
+                name="%(app_label)s_%(class)s_code_is_plain",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

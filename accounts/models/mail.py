@@ -1,0 +1,117 @@
+"""Mail on its way: the outbox rows that commit with the change that caused them."""
+
+import uuid
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models.people import Language, User
+
+
+class MailStatus(models.TextChoices):
+    """Where a mail is on its way."""
+
+    QUEUED = "queued", _("Waiting to be sent")
+    SENDING = "sending", _("Being sent")
+    SENT = "sent", _("Sent")
+    # The server may or may not have it: sent again once, with the same Message-ID.
+    UNKNOWN = "unknown", _("Unclear whether it arrived")
+    FAILED = "failed", _("Could not be delivered")
+
+
+class OutgoingEmailQuerySet(models.QuerySet):
+    def due(self, at: datetime) -> Self:
+        """Mails a worker may claim: waiting and due, or left behind by a dead worker."""
+        return self.filter(
+            Q(status=MailStatus.QUEUED, next_attempt_at__lte=at)
+            | Q(status=MailStatus.UNKNOWN, next_attempt_at__lte=at)
+            | Q(status=MailStatus.SENDING, lease_until__lt=at)
+        )
+
+    def undelivered(self) -> Self:
+        """Mails that were given up or are being tried again, for the operators."""
+        return self.filter(
+            Q(status__in=[MailStatus.FAILED, MailStatus.UNKNOWN])
+            | Q(status=MailStatus.QUEUED, attempts__gt=0)
+        )
+
+    def addressed_to(self, user) -> Self:
+        """Mails to this person; nobody else reads them."""
+        return self.filter(to_user=user)
+
+
+class OutgoingEmail(models.Model):
+    """One mail to one person.
+
+    Delivery is at least once, with a Message-ID that stays the same (security.md
+    §6.6). `fence` grows with every claim; a worker that lost its lease cannot stamp.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    dedupe_key = models.CharField(max_length=200, unique=True)
+    name = models.CharField(_("message"), max_length=60)
+    to_user = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="emails",
+        verbose_name=_("to"),
+    )
+    to_address = models.EmailField(_("address"))
+    language = models.CharField(_("language"), max_length=2, choices=Language)
+    subject = models.CharField(_("subject"), max_length=200)
+    body_text = models.TextField(_("text"))
+    body_html = models.TextField(_("HTML"))
+    about_url = models.CharField(max_length=300, blank=True)
+    status = models.CharField(
+        _("status"), max_length=10, choices=MailStatus, default=MailStatus.QUEUED
+    )
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    next_attempt_at = models.DateTimeField(_("next attempt at"))
+    lease_until = models.DateTimeField(null=True, blank=True)
+    fence = models.PositiveIntegerField(default=0)
+    last_error = models.CharField(_("last error"), max_length=300, blank=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
+
+    objects = OutgoingEmailQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("outgoing mail")
+        verbose_name_plural = _("outgoing mail")
+        ordering = ("-created_at", "pk")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=MailStatus.values),
+                name="%(app_label)s_%(class)s_status_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=MailStatus.SENT, sent_at__isnull=False)
+                | (~Q(status=MailStatus.SENT) & Q(sent_at=None)),
+                name="%(app_label)s_%(class)s_sent_has_its_moment",
+            ),
+            models.CheckConstraint(
+                condition=~Q(subject__regex=r"[\r\n]"),
+                name="%(app_label)s_%(class)s_subject_is_one_line",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=~Q(status__in=[MailStatus.SENT, MailStatus.FAILED]),
+                name="accounts_mail_due",
+            ),
+            models.Index(fields=["to_user", "-created_at"], name="accounts_mail_to"),
+        ]
+        permissions = [("resend_outgoingemail", "Can send mail again")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.pk}"
+
+    @property
+    def is_undelivered(self) -> bool:
+        return self.status == MailStatus.FAILED

@@ -1,0 +1,63 @@
+"""The program owner's own people: groups and what each may do. Pure data plus set-up.
+
+Operators hold no RoleAssignment; Django's groups and permissions speak for them.
+"""
+
+from django.contrib.auth.models import Group
+from django.contrib.auth.models import Permission as DjangoPermission
+
+READER = "Reader"
+PROGRAM_MANAGER = "Program manager"
+VALIDATOR = "Validator"
+
+_READ = (
+    "accounts.view_partneraccount",
+    "accounts.view_location",
+    "accounts.view_incentiveprogram",
+    "accounts.view_roleassignment",
+    "accounts.view_user",
+    "accounts.view_auditevent",
+    "accounts.view_outgoingemail",
+    "enrollment.view_enrollment",
+    "enrollment.view_programterms",
+    "enrollment.view_fiscalyear",
+    "enrollment.view_criterion",
+    "enrollment.view_measuredvalue",
+    "enrollment.view_agreement",
+)
+_MANAGE_PROGRAMS = (
+    *(
+        f"{app}.{verb}_{model}"
+        for app, model in (
+            ("accounts", "incentiveprogram"),
+            ("enrollment", "fiscalcalendar"),
+            ("enrollment", "fiscalyear"),
+            ("enrollment", "programterms"),
+            ("enrollment", "earningtype"),
+            ("enrollment", "criterion"),
+            ("enrollment", "requirement"),
+        )
+        for verb in ("add", "change", "view")
+    ),
+    "enrollment.send_invitations",
+    "accounts.resend_outgoingemail",
+)
+
+OPERATOR_GROUPS: dict[str, tuple[str, ...]] = {
+    READER: _READ,
+    PROGRAM_MANAGER: (*_READ, *_MANAGE_PROGRAMS),
+    VALIDATOR: (*_READ, "profiles.validate_profiles"),
+}
+
+
+def ensure_operator_groups(**_signal) -> None:
+    """Make the groups carry exactly the permissions above, as far as they exist."""
+    known = {
+        f"{app}.{codename}": pk
+        for pk, app, codename in DjangoPermission.objects.values_list(
+            "pk", "content_type__app_label", "codename"
+        ).order_by("pk")
+    }
+    for name, wanted in OPERATOR_GROUPS.items():
+        group, _ = Group.objects.get_or_create(name=name)
+        group.permissions.set([known[code] for code in wanted if code in known])

@@ -1,0 +1,96 @@
+"""From a table to the rows a person may see: one EXISTS over live role assignments."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from django.apps import apps
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now, TruncDate
+
+from accounts.roles import Permission, Role, roles_with
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where a table keeps its company, location and program, as look-up paths.
+
+    A part a table does not have is not compared: a bank profile belongs to the
+    company, so a role at any of its locations reaches it.
+    """
+
+    account: str
+    location: str | None = None
+    program: str | None = None
+
+
+class LiveAssignmentsMixin:
+    """The question "which roles hold now?", for whoever queries role assignments."""
+
+    def live(self) -> Self:
+        """Assignments not revoked, not past their last day, of active people."""
+        return self.filter(
+            Q(ends_on=None) | Q(ends_on__gte=TruncDate(Now())),
+            revoked_at=None,
+            user__is_active=True,
+        )
+
+
+class ScopedQuerySet(models.QuerySet):
+    """Rows of a tenant table; subclasses say where the scope is.
+
+    `view_permission` is what it takes to know that a row exists: without it the
+    answer is the same as for a missing row (R8, R16).
+    """
+
+    scope: Scope
+    view_permission: Permission
+
+    def visible_to(self, user) -> Self:
+        """Rows whose existence the person may know."""
+        return self.where_user_may(user, self.view_permission)
+
+    def where_user_may(self, user, permission: Permission) -> Self:
+        """Rows on which one of the person's live roles carries the permission."""
+        if not user.is_authenticated:
+            return self.none()
+        return self.where_roles(roles_with(permission), user=user)
+
+    def where_roles(self, roles: frozenset[Role], *, user) -> Self:
+        """Rows inside the scope of a live assignment of one of the roles."""
+        return self.filter(
+            Exists(self._covering_assignments().filter(user=user, role__in=roles))
+        )
+
+    def with_covered(self, permission: Permission, *, user, name: str) -> Self:
+        """Annotate each row with whether the person may do something on it."""
+        return self.annotate(
+            **{
+                name: Exists(
+                    self._covering_assignments().filter(
+                        user=user, role__in=roles_with(permission)
+                    )
+                )
+            }
+        )
+
+    def without_holder(self, role: Role) -> Self:
+        """Rows that no live assignment of the role covers (R6)."""
+        return self.exclude(Exists(self._covering_assignments().filter(role=role)))
+
+    def of_company(self, partner_account) -> Self:
+        """Rows of one company: the company the person is working in."""
+        return self.filter(**{self.scope.account: partner_account})
+
+    def _covering_assignments(self):
+        assignments = apps.get_model("accounts", "RoleAssignment").objects.live()
+        assignments = assignments.filter(partner_account=OuterRef(self.scope.account))
+        if self.scope.location:
+            assignments = assignments.filter(
+                Q(location=None) | Q(location=OuterRef(self.scope.location))
+            )
+        if self.scope.program:
+            assignments = assignments.filter(
+                Q(program=None) | Q(program=OuterRef(self.scope.program))
+            )
+        return assignments

@@ -1,0 +1,356 @@
+"""Everything that changes people, companies, places and roles; the only writer here."""
+
+from datetime import date
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Model
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import outbox
+from accounts.logs import request_id
+from accounts.models import (
+    AuditAction,
+    AuditEvent,
+    IncentiveProgram,
+    Location,
+    Membership,
+    OutgoingEmail,
+    PartnerAccount,
+    RoleAssignment,
+    User,
+)
+from accounts.roles import (
+    COMPANY_WIDE_ROLES,
+    INCENTIVE_ROLES,
+    Role,
+    roles_that_grant,
+)
+from accounts.text import normalize_email
+
+
+def record_audit_event(
+    subject: Model,
+    *,
+    action: AuditAction,
+    by: User | None,
+    partner_account: PartnerAccount | None,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    reason: str = "",
+) -> AuditEvent:
+    """Write what was done to `subject`; `by` is None for the clock (rule 76)."""
+    chain = f"company:{partner_account.pk}" if partner_account else "portal"
+    return AuditEvent.objects.create(
+        chain=chain,
+        partner_account=partner_account,
+        actor=by,
+        action=action,
+        object_type=subject._meta.label_lower,
+        object_id=str(subject.pk),
+        before=before or {},
+        after=after or {},
+        reason=reason,
+        request_id=request_id.get(""),
+    )
+
+
+@transaction.atomic
+def create_partner_account(
+    *,
+    partner_id: str,
+    name: str,
+    legal_name: str,
+    country: str,
+    email_domains: list[str],
+    by: User | None,
+) -> PartnerAccount:
+    """Add a company. Raises ValidationError when the PartnerID is taken or malformed."""
+    account = PartnerAccount(
+        partner_id=partner_id,
+        name=name,
+        legal_name=legal_name,
+        country=country,
+        email_domains=[domain.lower() for domain in email_domains],
+    )
+    _refuse_taken_partner_id(partner_id)
+    account.full_clean()
+    account.save()
+    record_audit_event(
+        account,
+        action=AuditAction.COMPANY_ADDED,
+        by=by,
+        partner_account=account,
+        after={"partner_id": partner_id, "name": name},
+    )
+    return account
+
+
+@transaction.atomic
+def add_location(
+    account: PartnerAccount,
+    *,
+    partner_id: str,
+    name: str,
+    country: str,
+    legal_name: str = "",
+    street: str = "",
+    postcode: str = "",
+    city: str = "",
+    by: User | None,
+) -> Location:
+    """Add a location to a company; a PartnerID belongs to one of them only."""
+    location = Location(
+        partner_account=account,
+        partner_id=partner_id,
+        name=name,
+        legal_name=legal_name or account.legal_name,
+        country=country,
+        street=street,
+        postcode=postcode,
+        city=city,
+    )
+    _refuse_taken_partner_id(partner_id)
+    location.full_clean()
+    location.save()
+    record_audit_event(
+        location,
+        action=AuditAction.LOCATION_ADDED,
+        by=by,
+        partner_account=account,
+        after={"partner_id": partner_id, "name": name, "country": country},
+    )
+    return location
+
+
+@transaction.atomic
+def add_person(
+    account: PartnerAccount,
+    *,
+    email: str,
+    full_name: str,
+    language: str = "en",
+    by: User | None,
+) -> User:
+    """Add a person to a company; somebody known already only joins it.
+
+    The new person has no password and sets one through "Forgot your password?".
+    """
+    address = normalize_email(email)
+    user = User.objects.select_for_update().filter(email=address).first()
+    if user is None:
+        user = User(email=address, full_name=full_name, language=language)
+        user.set_unusable_password()
+        user.full_clean(exclude=["password"])
+        user.save()
+    elif user.is_staff:
+        raise ValidationError(
+            _("This address belongs to an operator of the program owner."),
+            code="operator",
+        )
+    membership, is_new = Membership.objects.get_or_create(
+        user=user, partner_account=account, ended_at=None, defaults={"added_by": by}
+    )
+    if is_new:
+        record_audit_event(
+            membership,
+            action=AuditAction.PERSON_ADDED,
+            by=by,
+            partner_account=account,
+            after={"person": user.pk},
+        )
+    return user
+
+
+@transaction.atomic
+def assign_role(
+    user: User,
+    *,
+    role: Role | str,
+    account: PartnerAccount,
+    location: Location | None = None,
+    program: IncentiveProgram | None = None,
+    ends_on: date | None = None,
+    by: User | None,
+) -> RoleAssignment:
+    """Give a person a role in a scope (R3, R4).
+
+    Giving what is held already changes nothing and returns what is held. `by` is None
+    only when the program owner sets a company up. Raises ValidationError when the
+    scope is not of the company, the person is not of the company or a guest (R14),
+    or the giver may not give this role (R5, R13).
+    """
+    role = Role(role)
+    # The company's row is the lock that keeps two admins' changes in order.
+    PartnerAccount.objects.select_for_update(of=("self",)).get(pk=account.pk)
+    _refuse_unless_granting(by, role=role, account=account)
+    _refuse_bad_scope(role, account=account, location=location, program=program)
+    _refuse_bad_holder(user, role=role, account=account)
+    if ends_on is not None and ends_on < timezone.localdate():
+        raise ValidationError(
+            {"ends_on": _("The last day is in the past. Choose today or later.")}
+        )
+    scope = {
+        "user": user,
+        "role": role,
+        "partner_account": account,
+        "location": location,
+        "program": program,
+    }
+    held = RoleAssignment.objects.filter(**scope, revoked_at=None).first()
+    if held is not None and held.ends_on == ends_on:
+        return held
+    if held is not None:
+        _end_assignment(held, by=by)
+    assignment = RoleAssignment.objects.create(**scope, ends_on=ends_on, granted_by=by)
+    record_audit_event(
+        assignment,
+        action=AuditAction.ROLE_ASSIGNED,
+        by=by,
+        partner_account=account,
+        after=_described(assignment),
+    )
+    return assignment
+
+
+@transaction.atomic
+def revoke_role(assignment: RoleAssignment, *, by: User | None) -> RoleAssignment:
+    """End a role at once; ending it twice changes nothing.
+
+    Raises ValidationError when the revoker may not (R5, R13) and when the company
+    would be left without a Global admin (rule 75).
+    """
+    account = PartnerAccount.objects.select_for_update(of=("self",)).get(
+        pk=assignment.partner_account_id
+    )
+    assignment = RoleAssignment.objects.select_for_update(of=("self",)).get(
+        pk=assignment.pk
+    )
+    _refuse_unless_granting(by, role=Role(assignment.role), account=account)
+    if assignment.revoked_at is not None:
+        return assignment
+    if assignment.role == Role.GLOBAL_ADMIN:
+        others = RoleAssignment.objects.live().filter(
+            partner_account=account, role=Role.GLOBAL_ADMIN
+        )
+        if not others.exclude(pk=assignment.pk).exists():
+            raise ValidationError(
+                _(
+                    "This is the company's last Global admin. Give somebody else the "
+                    "role first."
+                ),
+                code="last_global_admin",
+            )
+    _end_assignment(assignment, by=by)
+    return assignment
+
+
+@transaction.atomic
+def choose_language(user: User, *, language: str) -> User:
+    """Remember the language a person reads; mails follow it (R70)."""
+    user.language = language
+    user.full_clean(exclude=["password"])
+    user.save(update_fields=["language"])
+    return user
+
+
+@transaction.atomic
+def resend_email(email: OutgoingEmail, *, by: User) -> OutgoingEmail:
+    """Queue a mail that was given up once more, with the same Message-ID."""
+    email = outbox.requeue(email)
+    record_audit_event(
+        email,
+        action=AuditAction.MAIL_RESENT,
+        by=by,
+        partner_account=None,
+        after={"message": email.name},
+    )
+    return email
+
+
+def _end_assignment(assignment: RoleAssignment, *, by: User | None) -> None:
+    assignment.revoked_at = timezone.now()
+    assignment.revoked_by = by
+    assignment.save(update_fields=["revoked_at", "revoked_by"])
+    record_audit_event(
+        assignment,
+        action=AuditAction.ROLE_REVOKED,
+        by=by,
+        partner_account=assignment.partner_account,
+        before=_described(assignment),
+    )
+
+
+def _described(assignment: RoleAssignment) -> dict[str, Any]:
+    return {
+        "person": assignment.user_id,
+        "role": assignment.role,
+        "location": assignment.location_id,
+        "program": assignment.program_id,
+        "ends_on": assignment.ends_on and assignment.ends_on.isoformat(),
+    }
+
+
+def _refuse_taken_partner_id(partner_id: str) -> None:
+    if (
+        Location.objects.filter(partner_id=partner_id).exists()
+        or PartnerAccount.objects.filter(partner_id=partner_id).exists()
+    ):
+        raise ValidationError(
+            {"partner_id": _("This PartnerID is taken by another company or location.")}
+        )
+
+
+def _refuse_unless_granting(
+    by: User | None, *, role: Role, account: PartnerAccount
+) -> None:
+    if by is None:
+        return
+    givers = RoleAssignment.objects.live().filter(
+        user=by, partner_account=account, role__in=roles_that_grant(role)
+    )
+    if not givers.exists():
+        raise ValidationError(
+            _("You cannot give or end the role %(role)s in %(company)s."),
+            code="not_granting",
+            params={"role": role.label, "company": account.name},
+        )
+
+
+def _refuse_bad_scope(
+    role: Role,
+    *,
+    account: PartnerAccount,
+    location: Location | None,
+    program: IncentiveProgram | None,
+) -> None:
+    if role in COMPANY_WIDE_ROLES and (location or program):
+        raise ValidationError(
+            {"location": _("This role is for the whole company. Leave out locations.")}
+        )
+    if program is not None and location is None:
+        raise ValidationError(
+            {"location": _("Choose a location: programs are chosen at a location.")}
+        )
+    if location is not None and location.partner_account_id != account.pk:
+        raise ValidationError({"location": _("Choose a location of your company.")})
+    if location is not None and location.closed_at is not None:
+        raise ValidationError({"location": _("This location is closed.")})
+
+
+def _refuse_bad_holder(user: User, *, role: Role, account: PartnerAccount) -> None:
+    is_member = Membership.objects.current().filter(user=user, partner_account=account)
+    if not is_member.exists():
+        raise ValidationError({"user": _("Choose a person of your company.")})
+    if role in INCENTIVE_ROLES and not account.welcomes(user.email):
+        raise ValidationError(
+            {
+                "user": _(
+                    "Guests cannot hold incentive roles. Add the person with an "
+                    "address of your company first."
+                )
+            },
+            code="guest",
+        )

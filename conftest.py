@@ -1,0 +1,177 @@
+"""The cast of people every test uses, and fixtures that keep the house strict."""
+
+import os
+import types
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.cache import cache
+from django.test import Client
+
+from accounts.roles import Role
+from accounts.tests.factories import (
+    IncentiveProgramFactory,
+    LocationFactory,
+    MembershipFactory,
+    PartnerAccountFactory,
+    RoleAssignmentFactory,
+    UserFactory,
+)
+
+# Playwright's synchronous interface keeps a loop in the thread of the test.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_rate_limits(request):
+    """Rate limits live in the cache; one test's sign-ins are not another's."""
+    if "db" in request.fixturenames or "transactional_db" in request.fixturenames:
+        request.getfixturevalue("db")
+        cache.clear()
+
+
+@pytest.fixture
+def nordvik(db):
+    """The company of the cast, in Sweden, with people at partner.example."""
+    return PartnerAccountFactory(
+        partner_id="5012001", name="Nordvik IT AB", legal_name="Nordvik IT AB"
+    )
+
+
+@pytest.fixture
+def goteborg(nordvik):
+    """The location Ida works for."""
+    return LocationFactory(
+        partner_account=nordvik, partner_id="6120102", name="Göteborg"
+    )
+
+
+@pytest.fixture
+def malmo(nordvik):
+    """A location of the same company that Ida has nothing to do with."""
+    return LocationFactory(partner_account=nordvik, partner_id="6120103", name="Malmö")
+
+
+@pytest.fixture
+def program(db):
+    """A program of the cast."""
+    return IncentiveProgramFactory(
+        code="CSP-DB", name="Cloud Solution Provider – Direct Bill"
+    )
+
+
+def _person(name: str, **fields):
+    return UserFactory(
+        full_name=name, email=f"{name.split()[0].lower()}@partner.example", **fields
+    )
+
+
+@pytest.fixture
+def greta(nordvik):
+    """Global admin."""
+    return RoleAssignmentFactory(
+        user=_person("Greta Voss"), role=Role.GLOBAL_ADMIN, partner_account=nordvik
+    ).user
+
+
+@pytest.fixture
+def alice(nordvik):
+    """Account admin."""
+    return RoleAssignmentFactory(
+        user=_person("Alice Berg"), role=Role.ACCOUNT_ADMIN, partner_account=nordvik
+    ).user
+
+
+@pytest.fixture
+def ida(nordvik, goteborg):
+    """Incentives admin of one location, all programs."""
+    return RoleAssignmentFactory(
+        user=_person("Ida Lund"),
+        role=Role.INCENTIVES_ADMIN,
+        partner_account=nordvik,
+        location=goteborg,
+    ).user
+
+
+@pytest.fixture
+def uma(nordvik):
+    """Incentives user of the whole company."""
+    return RoleAssignmentFactory(
+        user=_person("Uma Ek"), role=Role.INCENTIVES_USER, partner_account=nordvik
+    ).user
+
+
+@pytest.fixture
+def lars(nordvik):
+    """Belongs to the company, holds no role."""
+    user = _person("Lars Ek")
+    MembershipFactory(user=user, partner_account=nordvik)
+    return user
+
+
+@pytest.fixture
+def sam(db):
+    """A stranger: Incentives admin of another company, everywhere."""
+    other = PartnerAccountFactory(
+        name="Hanseatic Cloudworks GmbH",
+        country="DE",
+        email_domains=["stranger.example"],
+    )
+    return RoleAssignmentFactory(
+        user=UserFactory(full_name="Sam Stranger", email="sam@stranger.example"),
+        role=Role.INCENTIVES_ADMIN,
+        partner_account=other,
+    ).user
+
+
+def _operator(name: str, *groups: str):
+    user = UserFactory(
+        full_name=name, email=f"{name.split()[0].lower()}@owner.example", operator=True
+    )
+    user.groups.set(Group.objects.filter(name__in=groups))
+    return user
+
+
+@pytest.fixture
+def oscar(db):
+    """An operator who validates."""
+    return _operator("Oscar Sand", "Reader", "Validator")
+
+
+@pytest.fixture
+def lucia(db):
+    """A second operator who validates."""
+    return _operator("Lucia Ferrer", "Reader", "Validator")
+
+
+@pytest.fixture
+def mina(db):
+    """An operator who manages programs and invitations."""
+    return _operator("Mina Okafor", "Reader", "Program manager")
+
+
+@pytest.fixture
+def cast(greta, alice, ida, uma, lars, sam, oscar, mina):
+    """Everybody at once."""
+    return types.SimpleNamespace(
+        greta=greta,
+        alice=alice,
+        ida=ida,
+        uma=uma,
+        lars=lars,
+        sam=sam,
+        oscar=oscar,
+        mina=mina,
+    )
+
+
+@pytest.fixture
+def client_of():
+    """A signed-in test client for a person."""
+
+    def signed_in(user, **options):
+        client = Client(**options)
+        client.force_login(user)
+        return client
+
+    return signed_in

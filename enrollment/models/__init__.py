@@ -1,0 +1,38 @@
+"""Programs' years, what they ask, invitations and enrollments."""
+
+from enrollment.models.enrollments import (
+    Enrollment,
+    EnrollmentEvent,
+    Invitation,
+    PayoutAssignment,
+)
+from enrollment.models.overview import ProgramAtLocation, RequirementCheck
+from enrollment.models.requirements import (
+    Agreement,
+    Criterion,
+    MeasuredValue,
+    Requirement,
+)
+from enrollment.models.terms import (
+    EarningType,
+    FiscalCalendar,
+    FiscalYear,
+    ProgramTerms,
+)
+
+__all__ = [
+    "Agreement",
+    "Criterion",
+    "EarningType",
+    "Enrollment",
+    "EnrollmentEvent",
+    "FiscalCalendar",
+    "FiscalYear",
+    "Invitation",
+    "MeasuredValue",
+    "PayoutAssignment",
+    "ProgramAtLocation",
+    "ProgramTerms",
+    "Requirement",
+    "RequirementCheck",
+]

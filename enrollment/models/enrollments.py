@@ -1,0 +1,521 @@
+"""Enrollments: who was invited, how they are paid, and every step of their history."""
+
+import base64
+import uuid
+from datetime import date, datetime
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Location, OutgoingEmail, PartnerAccount
+from accounts.roles import Permission
+from accounts.scoping import Scope, ScopedQuerySet
+from enrollment.models.terms import EarningType, ProgramTerms
+from enrollment.states import (
+    EDITABLE,
+    FOLLOWS_PROFILES,
+    OPEN,
+    TRANSITIONS,
+    EndReason,
+    EnrollmentStatus,
+)
+from profiles.models import (
+    VALIDATION_PROMISE,
+    BankProfile,
+    BankProfileVersion,
+    TaxProfile,
+    TaxProfileVersion,
+)
+from profiles.states import PayoutMethod
+
+
+class EnrollmentQuerySet(ScopedQuerySet):
+    scope = Scope(
+        account="location__partner_account",
+        location="location",
+        program="terms__program",
+    )
+    view_permission = Permission.ENROLLMENT_KNOW
+
+    def invited(self) -> Self:
+        """Waiting for the partner's answer."""
+        return self.filter(status=EnrollmentStatus.INVITED)
+
+    def open(self) -> Self:
+        """Under way or in force."""
+        return self.filter(status__in=OPEN)
+
+    def submitted(self) -> Self:
+        """Sent by the partner: from here on profiles move them (R40, R41, R44)."""
+        return self.filter(status__in=FOLLOWS_PROFILES, submitted_at__isnull=False)
+
+    def validating(self) -> Self:
+        """Waiting for the program owner."""
+        return self.filter(status=EnrollmentStatus.VALIDATING)
+
+    def overdue(self, at: datetime) -> Self:
+        """With the program owner for longer than promised (R43)."""
+        return self.validating().filter(status_since__lt=at - VALIDATION_PROMISE)
+
+    def unanswered(self, on: date) -> Self:
+        """Invitations whose last day has passed (domain.md §10.4)."""
+        return self.invited().filter(enroll_by__lt=on)
+
+    def using_bank_profile(self, profile: BankProfile) -> Self:
+        return self.filter(payout_assignments__bank_profile=profile).distinct()
+
+    def using_tax_profile(self, profile: TaxProfile) -> Self:
+        return self.filter(payout_assignments__tax_profile=profile).distinct()
+
+    def for_pages(self) -> Self:
+        """With what every page says of an enrollment."""
+        return self.select_related(
+            "location__partner_account",
+            "terms__program",
+            "terms__fiscal_year__calendar",
+        )
+
+
+class Enrollment(models.Model):
+    """A location's participation in a program in one fiscal year.
+
+    `status` is written by services._move() alone, which also writes the event.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    location = models.ForeignKey(
+        Location,
+        models.PROTECT,
+        related_name="enrollments",
+        verbose_name=_("location"),
+    )
+    terms = models.ForeignKey(
+        ProgramTerms,
+        models.PROTECT,
+        related_name="enrollments",
+        verbose_name=_("program terms"),
+    )
+    status = models.CharField(
+        _("status"),
+        max_length=20,
+        choices=EnrollmentStatus,
+        default=EnrollmentStatus.INVITED,
+    )
+    status_since = models.DateTimeField(_("since"))
+    invited_at = models.DateTimeField(_("invited at"))
+    enroll_by = models.DateField(_("enroll by"))
+    accepted_at = models.DateTimeField(_("accepted at"), null=True, blank=True)
+    accepted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="enrollments_accepted",
+        verbose_name=_("accepted by"),
+    )
+    agreement_version = models.CharField(
+        _("agreement accepted"), max_length=20, blank=True
+    )
+    submitted_at = models.DateTimeField(_("submitted at"), null=True, blank=True)
+    submitted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="enrollments_submitted",
+        verbose_name=_("submitted by"),
+    )
+    enrolled_at = models.DateTimeField(_("enrolled at"), null=True, blank=True)
+    earns_from = models.DateField(_("earns from"), null=True, blank=True)
+    end_reason = models.CharField(
+        _("ended because"), max_length=20, choices=EndReason, blank=True
+    )
+    renewed_from = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        related_name="renewals",
+        verbose_name=_("continues"),
+    )
+
+    objects = EnrollmentQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("enrollment")
+        verbose_name_plural = _("enrollments")
+        ordering = ("terms__program__name", "location__name", "pk")
+        constraints = [
+            # Terms are a program's year, so this is one per location, program and
+            # year (R29).
+            models.UniqueConstraint(
+                fields=["location", "terms"], name="%(app_label)s_%(class)s_once"
+            ),
+            models.UniqueConstraint(
+                fields=["id", "location"],
+                name="%(app_label)s_%(class)s_with_its_location",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=EnrollmentStatus.values),
+                name="%(app_label)s_%(class)s_status_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(accepted_at=None, accepted_by=None)
+                | Q(accepted_at__isnull=False, accepted_by__isnull=False),
+                name="%(app_label)s_%(class)s_acceptance_is_paired",
+            ),
+            models.CheckConstraint(
+                condition=Q(submitted_at=None, submitted_by=None)
+                | Q(submitted_at__isnull=False, submitted_by__isnull=False),
+                name="%(app_label)s_%(class)s_submission_is_paired",
+            ),
+            models.CheckConstraint(
+                condition=Q(submitted_at=None) | Q(accepted_at__isnull=False),
+                name="%(app_label)s_%(class)s_submitted_was_accepted",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["validating", "enrolled"])
+                | Q(submitted_at__isnull=False),
+                name="%(app_label)s_%(class)s_validating_was_submitted",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=EnrollmentStatus.ENROLLED)
+                | Q(enrolled_at__isnull=False, earns_from__isnull=False),
+                name="%(app_label)s_%(class)s_enrolled_has_its_moment",
+            ),
+            models.CheckConstraint(
+                condition=Q(end_reason="")
+                | Q(status__in=[EnrollmentStatus.EXPIRED, "discontinued"]),
+                name="%(app_label)s_%(class)s_reason_only_at_the_end",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["terms", "status", "id"], name="enrollment_terms_status"
+            ),
+            models.Index(
+                fields=["status_since"],
+                condition=Q(status="validating"),
+                name="enrollment_waiting",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.reference
+
+    def get_absolute_url(self) -> str:
+        return reverse("enrollment:detail", kwargs={"pk": self.pk})
+
+    @property
+    def reference(self) -> str:
+        """What people quote, like ENR-7K3M-22Q9: forty bits of the key."""
+        text = base64.b32encode(self.pk.bytes[:5]).decode()
+        text = text.translate(str.maketrans("ILOU", "1890"))
+        return f"ENR-{text[:4]}-{text[4:]}"
+
+    def can_become(self, status: EnrollmentStatus) -> bool:
+        return status in TRANSITIONS[EnrollmentStatus(self.status)]
+
+    @property
+    def is_editable(self) -> bool:
+        """Whether profiles can be chosen and the enrollment submitted."""
+        return self.status in EDITABLE
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.accepted_at is not None
+
+    @property
+    def is_invited(self) -> bool:
+        return self.status == EnrollmentStatus.INVITED
+
+    @property
+    def is_validating(self) -> bool:
+        return self.status == EnrollmentStatus.VALIDATING
+
+    @property
+    def is_enrolled(self) -> bool:
+        return self.status == EnrollmentStatus.ENROLLED
+
+    @property
+    def is_declined(self) -> bool:
+        return self.status == EnrollmentStatus.DECLINED
+
+    @property
+    def is_action_required(self) -> bool:
+        return self.status == EnrollmentStatus.ACTION_REQUIRED
+
+    @property
+    def due_at(self) -> datetime:
+        """When the program owner promised an answer."""
+        return self.status_since + VALIDATION_PROMISE
+
+    def is_overdue(self, at: datetime) -> bool:
+        """With the program owner for longer than promised (R43)."""
+        return self.is_validating and self.due_at < at
+
+
+class InvitationQuerySet(ScopedQuerySet):
+    scope = Scope(
+        account="enrollment__location__partner_account",
+        location="enrollment__location",
+        program="enrollment__terms__program",
+    )
+    view_permission = Permission.ENROLLMENT_EDIT
+
+    def addressed_to(self, user) -> Self:
+        return self.filter(user=user)
+
+    def unopened(self) -> Self:
+        """Messages the person has not selected on the home page (R22, R23)."""
+        return self.filter(opened_at=None)
+
+
+class Invitation(models.Model):
+    """The word sent to one person that an enrollment awaits them.
+
+    `opened_at` is when this person selected the message on the home page; it hides
+    the message from them for good and changes nothing else (R23-R25).
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    enrollment = models.ForeignKey(
+        Enrollment,
+        models.PROTECT,
+        related_name="invitations",
+        verbose_name=_("enrollment"),
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        related_name="invitations",
+        verbose_name=_("to"),
+    )
+    email = models.ForeignKey(
+        OutgoingEmail,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="invitations",
+        verbose_name=_("mail"),
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    opened_at = models.DateTimeField(_("opened at"), null=True, blank=True)
+
+    objects = InvitationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        ordering = ("-created_at", "pk")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["enrollment", "user"],
+                name="%(app_label)s_%(class)s_once_per_person",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"invitation {self.pk}"
+
+
+class PayoutAssignmentQuerySet(ScopedQuerySet):
+    scope = Scope(
+        account="partner_account",
+        location="location",
+        program="enrollment__terms__program",
+    )
+    view_permission = Permission.PROFILE_KNOW
+
+
+class PayoutAssignment(models.Model):
+    """How one enrollment is paid for one earning type (domain.md §3.1, §10.5).
+
+    Until the enrollment is submitted, an empty bank profile or currency means "the
+    location's default" and an empty tax profile "the location's tax profile"; Submit
+    writes down what was used. `bank_version` and `tax_version` are the versions the
+    program owner validated for this enrollment.
+    """
+
+    enrollment = models.ForeignKey(
+        Enrollment,
+        models.PROTECT,
+        related_name="payout_assignments",
+        verbose_name=_("enrollment"),
+        db_constraint=False,
+    )
+    earning_type = models.ForeignKey(
+        EarningType,
+        models.PROTECT,
+        related_name="payout_assignments",
+        verbose_name=_("earning type"),
+    )
+    # Composite keys of the migration tie enrollment, location, company and profiles
+    # together: nobody is paid to another company's account.
+    location = models.ForeignKey(
+        Location,
+        models.PROTECT,
+        related_name="payout_assignments",
+        verbose_name=_("location"),
+        db_constraint=False,
+    )
+    partner_account = models.ForeignKey(
+        PartnerAccount,
+        models.PROTECT,
+        related_name="payout_assignments",
+        verbose_name=_("company"),
+        db_constraint=False,
+    )
+    method = models.CharField(
+        _("payment method"),
+        max_length=20,
+        choices=PayoutMethod,
+        default=PayoutMethod.BANK_TRANSFER,
+    )
+    bank_profile = models.ForeignKey(
+        BankProfile,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="payout_assignments",
+        verbose_name=_("bank profile"),
+        db_constraint=False,
+    )
+    tax_profile = models.ForeignKey(
+        TaxProfile,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="payout_assignments",
+        verbose_name=_("tax profile"),
+        db_constraint=False,
+    )
+    currency = models.CharField(_("currency"), max_length=3, blank=True)
+    bank_version = models.ForeignKey(
+        BankProfileVersion,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="payout_assignments",
+        verbose_name=_("bank version validated"),
+        db_constraint=False,
+    )
+    tax_version = models.ForeignKey(
+        TaxProfileVersion,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="payout_assignments",
+        verbose_name=_("tax version validated"),
+        db_constraint=False,
+    )
+
+    objects = PayoutAssignmentQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("payout assignment")
+        verbose_name_plural = _("payout assignments")
+        ordering = ("enrollment", "-earning_type__share", "pk")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["enrollment", "earning_type"],
+                name="%(app_label)s_%(class)s_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(method__in=PayoutMethod.values),
+                name="%(app_label)s_%(class)s_method_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(currency__regex=r"^([A-Z]{3})?$"),
+                name="%(app_label)s_%(class)s_currency_is_three_letters",
+            ),
+            models.CheckConstraint(
+                condition=Q(bank_version=None) | Q(bank_profile__isnull=False),
+                name="%(app_label)s_%(class)s_bank_version_has_its_profile",
+            ),
+            models.CheckConstraint(
+                condition=Q(tax_version=None) | Q(tax_profile__isnull=False),
+                name="%(app_label)s_%(class)s_tax_version_has_its_profile",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"payout of {self.enrollment_id}"
+
+
+class EnrollmentEventQuerySet(ScopedQuerySet):
+    scope = Scope(
+        account="enrollment__location__partner_account",
+        location="enrollment__location",
+        program="enrollment__terms__program",
+    )
+    view_permission = Permission.ENROLLMENT_SEE_PROGRESS
+
+
+class EnrollmentEvent(models.Model):
+    """One step in an enrollment's history; written once (a trigger refuses changes)."""
+
+    class Code(models.TextChoices):
+        """What happened."""
+
+        INVITED = "invited", _("Invited")
+        STARTED = "started", _("Enrollment started")
+        ACCEPTED = "accepted", _("Invitation accepted")
+        DECLINED = "declined", _("Invitation declined")
+        RECONSIDERED = "reconsidered", _("Decline taken back")
+        PROFILES_CHOSEN = "profiles_chosen", _("Payout details chosen")
+        DETAILS_ASKED = "details_asked", _("Continued to missing details")
+        SUBMITTED = "submitted", _("Submitted")
+        RECALLED = "recalled", _("Submission recalled")
+        BANK_CONFIRMED = "bank_confirmed", _("Bank profile validated")
+        TAX_CONFIRMED = "tax_confirmed", _("Tax profile validated")
+        PROFILE_CHANGED = "profile_changed", _("A profile was changed")
+        RETURNED = "returned", _("A profile was returned")
+        PROFILE_EXPIRED = "profile_expired", _("A tax profile expired")
+        ENROLLED = "enrolled", _("Enrolled")
+        LAPSED = "lapsed", _("Invitation lapsed")
+        DISCONTINUED = "discontinued", _("Program discontinued")
+
+    enrollment = models.ForeignKey(
+        Enrollment,
+        models.PROTECT,
+        related_name="events",
+        verbose_name=_("enrollment"),
+    )
+    code = models.CharField(_("what happened"), max_length=20, choices=Code)
+    from_status = models.CharField(
+        _("from"), max_length=20, choices=EnrollmentStatus, blank=True
+    )
+    to_status = models.CharField(_("to"), max_length=20, choices=EnrollmentStatus)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="enrollment_events",
+        verbose_name=_("by"),
+    )
+    note = models.CharField(_("note"), max_length=400, blank=True)
+    at = models.DateTimeField(_("at"))
+
+    objects = EnrollmentEventQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("enrollment event")
+        verbose_name_plural = _("enrollment events")
+        ordering = ("enrollment", "at", "pk")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(from_status__in=["", *EnrollmentStatus.values])
+                & Q(to_status__in=EnrollmentStatus.values),
+                name="%(app_label)s_%(class)s_statuses_are_known",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.enrollment_id}"

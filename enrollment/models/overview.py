@@ -1,0 +1,166 @@
+"""Two database views: every program at every location, and every requirement there.
+
+They are the one place where "is this requirement met?" and "what is at this
+location?" are asked; pages, invitations and later the year end read them, for one
+row and for a million alike. Nothing writes them.
+"""
+
+from datetime import date
+from typing import Self
+
+from django.db import models
+from django.db.models import Case, Exists, OuterRef, Q, Value, When
+from django.db.models.functions import Coalesce
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import IncentiveProgram, Location
+from accounts.roles import Permission
+from accounts.scoping import Scope, ScopedQuerySet
+from enrollment.models.enrollments import Enrollment
+from enrollment.models.requirements import Criterion, Requirement
+from enrollment.models.terms import FiscalYear, ProgramTerms
+from enrollment.states import STATUS_ORDER
+
+
+class CheckState(models.TextChoices):
+    """Whether a location meets a requirement; old data is not a "no"."""
+
+    MET = "met", _("Met")
+    UNMET = "unmet", _("Not met")
+    UNKNOWN = "unknown", _("Not known")
+
+
+class RequirementCheckQuerySet(ScopedQuerySet):
+    scope = Scope(
+        account="location__partner_account",
+        location="location",
+        program="terms__program",
+    )
+    view_permission = Permission.ENROLLMENT_VIEW
+
+    def as_of(self, day: date) -> Self:
+        """Annotate `state` as it is on a day."""
+        holds = Q(valid_from__lte=day) & (Q(valid_until=None) | Q(valid_until__gte=day))
+        return self.annotate(
+            state=Case(
+                When(Q(requirement=None, is_met=True) & holds, then=Value("met")),
+                When(requirement=None, then=Value("unmet")),
+                When(is_met=None, then=Value("unknown")),
+                When(~holds, then=Value("unknown")),
+                When(is_met=True, then=Value("met")),
+                default=Value("unmet"),
+                output_field=models.CharField(),
+            )
+        )
+
+    def failing(self, day: date) -> Self:
+        """Requirements that are not met, or not known to be met, on a day."""
+        return self.as_of(day).exclude(state=CheckState.MET)
+
+
+class RequirementCheck(models.Model):
+    """One requirement of a program's year held against one location.
+
+    A row without `requirement` is the partner agreement the program needs.
+    """
+
+    id = models.CharField(primary_key=True, max_length=60)
+    location = models.ForeignKey(
+        Location, models.DO_NOTHING, related_name="requirement_checks"
+    )
+    terms = models.ForeignKey(
+        ProgramTerms, models.DO_NOTHING, related_name="requirement_checks"
+    )
+    requirement = models.ForeignKey(
+        Requirement, models.DO_NOTHING, null=True, related_name="checks"
+    )
+    criterion = models.ForeignKey(
+        Criterion, models.DO_NOTHING, null=True, related_name="checks"
+    )
+    position = models.IntegerField()
+    needed = models.DecimalField(max_digits=16, decimal_places=2, null=True)
+    value = models.DecimalField(max_digits=16, decimal_places=2, null=True)
+    is_met = models.BooleanField(null=True)
+    valid_from = models.DateField(null=True)
+    valid_until = models.DateField(null=True)
+    source = models.CharField(max_length=80)
+
+    objects = RequirementCheckQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "enrollment_requirementcheck"
+        ordering = ("position", "id")
+
+    def __str__(self) -> str:
+        return self.pk
+
+
+class ProgramAtLocationQuerySet(ScopedQuerySet):
+    scope = Scope(
+        account="location__partner_account", location="location", program="program"
+    )
+    view_permission = Permission.ENROLLMENT_VIEW
+
+    def current(self, on: date) -> Self:
+        """Rows of the fiscal years that contain the day."""
+        return self.filter(fiscal_year__starts_on__lte=on, fiscal_year__ends_on__gte=on)
+
+    def with_status(self, on: date) -> Self:
+        """Annotate `status`: the enrollment's, or open, eligible, not eligible."""
+        failing = RequirementCheck.objects.filter(
+            location=OuterRef("location"), terms=OuterRef("terms")
+        ).failing(on)
+        status = Coalesce(
+            "enrollment__status",
+            Case(
+                When(terms__is_open_to_all=True, then=Value("open")),
+                When(Exists(failing), then=Value("ineligible")),
+                default=Value("eligible"),
+                output_field=models.CharField(),
+            ),
+        )
+        return self.annotate(
+            status=status,
+            status_order=Case(
+                *(
+                    When(status=code, then=Value(position))
+                    for position, code in enumerate(STATUS_ORDER)
+                ),
+                output_field=models.IntegerField(),
+            ),
+        )
+
+
+class ProgramAtLocation(models.Model):
+    """What a program's year is for a location, enrolled or not: a row of the Overview.
+
+    Programs that only invite by name have a row only where a location was invited.
+    """
+
+    id = models.CharField(primary_key=True, max_length=60)
+    location = models.ForeignKey(
+        Location, models.DO_NOTHING, related_name="programs_here"
+    )
+    program = models.ForeignKey(
+        IncentiveProgram, models.DO_NOTHING, related_name="at_locations"
+    )
+    terms = models.ForeignKey(
+        ProgramTerms, models.DO_NOTHING, related_name="at_locations"
+    )
+    fiscal_year = models.ForeignKey(
+        FiscalYear, models.DO_NOTHING, related_name="at_locations"
+    )
+    enrollment = models.ForeignKey(
+        Enrollment, models.DO_NOTHING, null=True, related_name="at_location"
+    )
+
+    objects = ProgramAtLocationQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "enrollment_programatlocation"
+        ordering = ("program__name", "location__name", "id")
+
+    def __str__(self) -> str:
+        return self.pk

@@ -1,0 +1,337 @@
+"""Fiscal years, and what a program asks and allows in one of them."""
+
+from datetime import date, datetime, timedelta
+from typing import Self
+from zoneinfo import ZoneInfo
+
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import (
+    ArrayField,
+    BigIntegerRangeField,
+    DateRangeField,
+    RangeOperators,
+)
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Func, Q, Value
+from django.utils import timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import IncentiveProgram
+from profiles.states import PayoutMethod
+
+
+def known_time_zone(name: str) -> None:
+    """Refuse a time zone that the machine does not know."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValidationError(
+            _("Use the name of a time zone, like Europe/Stockholm.")
+        ) from error
+
+
+class FiscalCalendar(models.Model):
+    """A rhythm of years that programs share, and the zone its days are counted in."""
+
+    code = models.SlugField(_("code"), max_length=20, unique=True)
+    name = models.CharField(_("name"), max_length=80)
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, default="UTC", validators=[known_time_zone]
+    )
+
+    class Meta:
+        verbose_name = _("fiscal calendar")
+        verbose_name_plural = _("fiscal calendars")
+        ordering = ("name", "pk")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def day_at(self, moment: datetime) -> date:
+        """The calendar day of a moment, in the calendar's own zone (R66)."""
+        return moment.astimezone(ZoneInfo(self.time_zone)).date()
+
+
+class FiscalYearQuerySet(models.QuerySet):
+    def containing(self, day: date) -> Self:
+        """Years whose first to last day include the day."""
+        return self.filter(starts_on__lte=day, ends_on__gte=day)
+
+    def at(self, moment: datetime, *, calendar: FiscalCalendar) -> "FiscalYear":
+        """The one year of a calendar that a moment falls in (R66).
+
+        Half-open: the first instant of the next year's first day, in the calendar's
+        zone, belongs to the next year. Raises FiscalYear.DoesNotExist in a gap.
+        """
+        return self.containing(calendar.day_at(moment)).get(calendar=calendar)
+
+
+class FiscalYear(models.Model):
+    """The twelve months an enrollment is valid, named by the year they end in."""
+
+    calendar = models.ForeignKey(
+        FiscalCalendar,
+        models.PROTECT,
+        related_name="years",
+        verbose_name=_("fiscal calendar"),
+    )
+    number = models.PositiveSmallIntegerField(
+        _("year"), validators=[MinValueValidator(2000), MaxValueValidator(2200)]
+    )
+    starts_on = models.DateField(_("first day"))
+    ends_on = models.DateField(_("last day"))
+
+    objects = FiscalYearQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("fiscal year")
+        verbose_name_plural = _("fiscal years")
+        ordering = ("-starts_on", "pk")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["calendar", "number"],
+                name="%(app_label)s_%(class)s_numbered_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(ends_on__gt=F("starts_on")),
+                name="%(app_label)s_%(class)s_ends_after_it_starts",
+            ),
+            # A range of one calendar id stands in for "=": no extension is needed.
+            ExclusionConstraint(
+                name="%(app_label)s_%(class)s_no_overlap",
+                expressions=[
+                    (
+                        Func(
+                            "calendar_id",
+                            "calendar_id",
+                            Value("[]"),
+                            function="int8range",
+                            output_field=BigIntegerRangeField(),
+                        ),
+                        RangeOperators.OVERLAPS,
+                    ),
+                    (
+                        Func(
+                            "starts_on",
+                            "ends_on",
+                            Value("[]"),
+                            function="daterange",
+                            output_field=DateRangeField(),
+                        ),
+                        RangeOperators.OVERLAPS,
+                    ),
+                ],
+                violation_error_message=_(
+                    "This year overlaps another year of the calendar."
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+
+class EarningsStart(models.TextChoices):
+    """Which month an enrollment earns from (domain.md §10.1)."""
+
+    VALIDATED = "validated", _("the month in which it is validated")
+    SUBMITTED = "submitted", _("the month in which it is submitted")
+
+
+class ProgramTermsQuerySet(models.QuerySet):
+    def current(self, on: date) -> Self:
+        """Terms of the fiscal years that contain the day."""
+        return self.filter(fiscal_year__starts_on__lte=on, fiscal_year__ends_on__gte=on)
+
+    def offered(self) -> Self:
+        """Terms of programs that are not discontinued."""
+        return self.filter(program__discontinued_at=None)
+
+
+class ProgramTerms(models.Model):
+    """What a program asks and allows in one fiscal year."""
+
+    program = models.ForeignKey(
+        IncentiveProgram,
+        models.PROTECT,
+        related_name="terms",
+        verbose_name=_("program"),
+    )
+    fiscal_year = models.ForeignKey(
+        FiscalYear,
+        models.PROTECT,
+        related_name="terms",
+        verbose_name=_("fiscal year"),
+    )
+    is_open_to_all = models.BooleanField(
+        _("open to all"),
+        default=False,
+        help_text=_("No criteria, no invitation mail (R26)."),
+    )
+    is_listed = models.BooleanField(
+        _("listed for partners who are not eligible"),
+        default=True,
+        help_text=_("Off: only invited locations learn that the program exists."),
+    )
+    needs_agreement = models.BooleanField(_("needs an active agreement"), default=True)
+    countries = ArrayField(
+        models.CharField(max_length=2),
+        verbose_name=_("countries"),
+        default=list,
+        blank=True,
+        help_text=_("Of the locations that may take part. Empty: all."),
+    )
+    bank_countries = ArrayField(
+        models.CharField(max_length=2),
+        verbose_name=_("countries of banks it pays to"),
+        default=list,
+        blank=True,
+        help_text=_("Empty: all but the ones below."),
+    )
+    bank_countries_refused = ArrayField(
+        models.CharField(max_length=2),
+        verbose_name=_("countries of banks it cannot pay to"),
+        default=list,
+        blank=True,
+    )
+    currencies = ArrayField(
+        models.CharField(max_length=3),
+        verbose_name=_("currencies"),
+        default=list,
+        blank=True,
+    )
+    pays_local_currency = models.BooleanField(
+        _("pays in the bank's local currency too"), default=True
+    )
+    methods = ArrayField(
+        models.CharField(max_length=20, choices=PayoutMethod),
+        verbose_name=_("payment methods"),
+        default=list,
+        help_text=_("bank_transfer, credit_note"),
+    )
+    required_tax_details = ArrayField(
+        models.CharField(max_length=40),
+        verbose_name=_("required tax details"),
+        default=list,
+        blank=True,
+        help_text=_("Keys of tax fields this program needs beyond the usual."),
+    )
+    enroll_by = models.DateField(
+        _("enroll by"), null=True, blank=True, help_text=_("Last day to submit.")
+    )
+    enroll_within_days = models.PositiveSmallIntegerField(
+        _("days to answer an invitation"), null=True, blank=True
+    )
+    earnings_start = models.CharField(
+        _("earnings start"),
+        max_length=10,
+        choices=EarningsStart,
+        default=EarningsStart.VALIDATED,
+    )
+    agreement_version = models.CharField(
+        _("version of the agreement text"), max_length=20, default="1"
+    )
+    agreement_text_en = models.TextField(_("agreement text (English)"), blank=True)
+    agreement_text_sv = models.TextField(_("agreement text (Swedish)"), blank=True)
+    guide_url = models.URLField(_("program guide"), blank=True)
+
+    objects = ProgramTermsQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("program terms")
+        verbose_name_plural = _("program terms")
+        ordering = ("program__name", "-fiscal_year__starts_on", "pk")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["program", "fiscal_year"],
+                name="%(app_label)s_%(class)s_once_per_year",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    methods__contained_by=[str(method) for method in PayoutMethod]
+                ),
+                name="%(app_label)s_%(class)s_methods_are_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(earnings_start__in=EarningsStart.values),
+                name="%(app_label)s_%(class)s_earnings_start_is_known",
+            ),
+        ]
+        permissions = [("send_invitations", "Can send invitations")]
+
+    def __str__(self) -> str:
+        return f"terms {self.pk}"
+
+    @property
+    def agreement_text(self) -> str:
+        """The agreement in the reader's language, else in English."""
+        swedish = get_language() == "sv" and self.agreement_text_sv
+        return swedish or self.agreement_text_en
+
+    def last_day_for(self, invited_on: date) -> date:
+        """The last day to submit for somebody invited on a day (domain.md §10.4)."""
+        days = [self.fiscal_year.ends_on]
+        if self.enroll_by is not None:
+            days.append(self.enroll_by)
+        if self.enroll_within_days is not None:
+            days.append(invited_on + timedelta(days=self.enroll_within_days))
+        return min(days)
+
+    def earns_from(self, *, submitted_at: datetime, validated_at: datetime) -> date:
+        """The first day that earns: of the month of the deciding moment (R45)."""
+        moment = (
+            submitted_at
+            if self.earnings_start == EarningsStart.SUBMITTED
+            else validated_at
+        )
+        return self.fiscal_year.calendar.day_at(moment).replace(day=1)
+
+    def today(self) -> date:
+        """Today in the zone of the program's calendar."""
+        return self.fiscal_year.calendar.day_at(timezone.now())
+
+
+class EarningType(models.Model):
+    """A way a program pays in a year: rebate, co-op, fee (domain.md §2.7)."""
+
+    class Kind(models.TextChoices):
+        REBATE = "rebate", _("Rebate")
+        CO_OP = "co_op", _("Co-op")
+        FEE = "fee", _("Fee")
+        LUMP_SUM = "lump_sum", _("Lump sum")
+        VOUCHER = "voucher", _("Voucher")
+
+    terms = models.ForeignKey(
+        ProgramTerms,
+        models.PROTECT,
+        related_name="earning_types",
+        verbose_name=_("program terms"),
+    )
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
+    share = models.PositiveSmallIntegerField(
+        _("share in percent"), default=100, validators=[MaxValueValidator(100)]
+    )
+
+    class Meta:
+        verbose_name = _("earning type")
+        verbose_name_plural = _("earning types")
+        ordering = ("terms", "-share", "pk")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["terms", "kind"], name="%(app_label)s_%(class)s_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=["rebate", "co_op", "fee", "lump_sum", "voucher"]),
+                name="%(app_label)s_%(class)s_kind_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(share__gte=1, share__lte=100),
+                name="%(app_label)s_%(class)s_share_is_a_percentage",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.get_kind_display()

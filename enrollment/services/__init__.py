@@ -1,0 +1,53 @@
+"""Everything that changes enrollments, invitations and what programs ask; by noun."""
+
+from enrollment.services.enrollments import (
+    accept_enrollment,
+    ask_for_details,
+    choose_bank_profile,
+    choose_currency,
+    choose_tax_profile,
+    confirm_payout,
+    decline_enrollment,
+    discontinue_program,
+    lapse_invitations,
+    reassess_enrollments,
+    recall_enrollment,
+    reconsider_enrollment,
+    start_open_enrollment,
+    submit_enrollment,
+)
+from enrollment.services.invitations import (
+    InvitationRun,
+    invite_locations,
+    notify_waiting_admins,
+    open_invitation,
+)
+from enrollment.services.measurements import (
+    ImportReport,
+    import_measured_values,
+    record_agreement,
+)
+
+__all__ = [
+    "ImportReport",
+    "InvitationRun",
+    "accept_enrollment",
+    "ask_for_details",
+    "choose_bank_profile",
+    "choose_currency",
+    "choose_tax_profile",
+    "confirm_payout",
+    "decline_enrollment",
+    "discontinue_program",
+    "import_measured_values",
+    "invite_locations",
+    "lapse_invitations",
+    "notify_waiting_admins",
+    "open_invitation",
+    "reassess_enrollments",
+    "recall_enrollment",
+    "reconsider_enrollment",
+    "record_agreement",
+    "start_open_enrollment",
+    "submit_enrollment",
+]

@@ -1,0 +1,666 @@
+"""The steps of an enrollment: accept, choose, submit, recall, validate, end."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import AuditAction, IncentiveProgram, Location, User
+from accounts.services import record_audit_event
+from enrollment import emails
+from enrollment.eligibility import (
+    eligible_locations,
+    gaps_of,
+    is_validated,
+    payout_of,
+)
+from enrollment.models import (
+    Enrollment,
+    EnrollmentEvent,
+    PayoutAssignment,
+    ProgramTerms,
+)
+from enrollment.states import OPEN, EndReason, EnrollmentStatus
+from profiles.models import (
+    BankProfile,
+    BankProfileVersion,
+    ProfileVersion,
+    TaxProfile,
+    TaxProfileVersion,
+)
+from profiles.services import approve_version
+from profiles.states import PayoutMethod
+
+Code = EnrollmentEvent.Code
+
+
+@transaction.atomic
+def start_open_enrollment(
+    location: Location, *, terms: ProgramTerms, by: User
+) -> Enrollment:
+    """Begin an enrollment in a program that is open to all (R26).
+
+    Beginning twice returns the same enrollment. Raises ValidationError when the
+    program is not open to this location now.
+    """
+    existing = Enrollment.objects.filter(location=location, terms=terms).first()
+    if existing is not None:
+        return existing
+    today = terms.today()
+    is_offered = (
+        terms.is_open_to_all
+        and terms.program.discontinued_at is None
+        and ProgramTerms.objects.current(today).filter(pk=terms.pk).exists()
+        and eligible_locations(terms, on=today).filter(pk=location.pk).exists()
+    )
+    if not is_offered:
+        raise ValidationError(
+            _("This program is not open to %(location)s now."),
+            params={"location": location.name},
+            code="not_open",
+        )
+    _refuse_unmigrated(location)
+    now = timezone.now()
+    enrollment, is_new = Enrollment.objects.get_or_create(
+        location=location,
+        terms=terms,
+        defaults={
+            "status_since": now,
+            "invited_at": now,
+            "enroll_by": terms.last_day_for(today),
+        },
+    )
+    if is_new:
+        _write_event(enrollment, code=Code.STARTED, from_status="", by=by, at=now)
+        add_payout_assignments([enrollment])
+    return enrollment
+
+
+def add_payout_assignments(enrollments: Iterable[Enrollment]) -> None:
+    """Give each new enrollment one assignment per earning type, all defaults."""
+    PayoutAssignment.objects.bulk_create(
+        (
+            PayoutAssignment(
+                enrollment=enrollment,
+                earning_type=earning_type,
+                location_id=enrollment.location_id,
+                partner_account_id=enrollment.location.partner_account_id,
+                method=_first_method(enrollment.terms),
+            )
+            for enrollment in enrollments
+            for earning_type in enrollment.terms.earning_types.all()
+        ),
+        batch_size=1000,
+    )
+
+
+@transaction.atomic
+def accept_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
+    """Accept the invitation and the version of the agreement shown.
+
+    The status stays Invited until Continue or Submit; accepting twice changes
+    nothing. Raises ValidationError when it cannot be accepted any more.
+    """
+    enrollment = _locked(enrollment)
+    if enrollment.is_accepted:
+        return enrollment
+    _refuse_closed(enrollment)
+    enrollment.accepted_at = timezone.now()
+    enrollment.accepted_by = by
+    enrollment.agreement_version = enrollment.terms.agreement_version
+    enrollment.save(update_fields=["accepted_at", "accepted_by", "agreement_version"])
+    _write_event(
+        enrollment,
+        code=Code.ACCEPTED,
+        from_status=enrollment.status,
+        by=by,
+        note=enrollment.agreement_version,
+    )
+    return enrollment
+
+
+@transaction.atomic
+def decline_enrollment(
+    enrollment: Enrollment, *, reason: str = "", by: User
+) -> Enrollment:
+    """Say no, with an optional reason; it can be taken back until the last day."""
+    enrollment = _locked(enrollment)
+    if enrollment.is_declined:
+        return enrollment
+    _refuse_closed(enrollment)
+    enrollment.accepted_at = None
+    enrollment.accepted_by = None
+    enrollment.agreement_version = ""
+    _move(
+        enrollment,
+        EnrollmentStatus.DECLINED,
+        code=Code.DECLINED,
+        by=by,
+        note=reason,
+        also=["accepted_at", "accepted_by", "agreement_version"],
+    )
+    return enrollment
+
+
+@transaction.atomic
+def reconsider_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
+    """Take a decline back; the invitation is open again until its last day."""
+    enrollment = _locked(enrollment)
+    if enrollment.is_invited:
+        return enrollment
+    if not enrollment.is_declined:
+        raise ValidationError(
+            _("Only a declined invitation can be taken up again."), code="transition"
+        )
+    _refuse_late(enrollment)
+    _move(enrollment, EnrollmentStatus.INVITED, code=Code.RECONSIDERED, by=by)
+    return enrollment
+
+
+@transaction.atomic
+def choose_bank_profile(
+    enrollment: Enrollment,
+    *,
+    bank_profile: BankProfile,
+    earning_type=None,
+    by: User,
+) -> Enrollment:
+    """Use another bank profile of the company here; the default stays (R32).
+
+    For one earning type, or for all when none is given. A currency that the new bank
+    does not take is cleared, so that it is asked for. Raises ValidationError when the
+    profile is archived or another company's.
+    """
+    enrollment = _locked(enrollment)
+    _refuse_unchangeable(enrollment)
+    if bank_profile.partner_account_id != enrollment.location.partner_account_id:
+        raise ValidationError(
+            {"bank_profile": _("Choose a bank profile of your company.")}
+        )
+    if bank_profile.archived_at is not None:
+        raise ValidationError(
+            {"bank_profile": _("This bank profile is archived. Choose another.")}
+        )
+    rows = enrollment.payout_assignments.select_for_update(of=("self",))
+    if earning_type is not None:
+        rows = rows.filter(earning_type=earning_type)
+    for row in rows:
+        if row.bank_profile_id != bank_profile.pk:
+            row.bank_profile = bank_profile
+            row.currency = ""
+            row.bank_version = None
+            row.save(update_fields=["bank_profile", "currency", "bank_version"])
+    _choose_only_currency(enrollment)
+    _write_event(
+        enrollment, code=Code.PROFILES_CHOSEN, from_status=enrollment.status, by=by
+    )
+    return enrollment
+
+
+@transaction.atomic
+def choose_tax_profile(
+    enrollment: Enrollment, *, tax_profile: TaxProfile, by: User
+) -> Enrollment:
+    """Use one of the location's tax profiles for this enrollment (R31)."""
+    enrollment = _locked(enrollment)
+    _refuse_unchangeable(enrollment)
+    if tax_profile.location_id != enrollment.location_id:
+        raise ValidationError(
+            {"tax_profile": _("Choose a tax profile of this location.")}
+        )
+    if tax_profile.archived_at is not None:
+        raise ValidationError(
+            {"tax_profile": _("This tax profile is archived. Choose another.")}
+        )
+    enrollment.payout_assignments.exclude(tax_profile=tax_profile).update(
+        tax_profile=tax_profile, tax_version=None
+    )
+    enrollment.payout_assignments.filter(tax_profile=None).update(
+        tax_profile=tax_profile, tax_version=None
+    )
+    _write_event(
+        enrollment, code=Code.PROFILES_CHOSEN, from_status=enrollment.status, by=by
+    )
+    return enrollment
+
+
+@transaction.atomic
+def choose_currency(enrollment: Enrollment, *, currency: str, by: User) -> Enrollment:
+    """Choose the currency this enrollment is paid in.
+
+    Raises ValidationError when the program or the bank does not accept it; nothing
+    is stored then.
+    """
+    enrollment = _locked(enrollment)
+    _refuse_unchangeable(enrollment)
+    enrollment.payout_assignments.update(currency=currency)
+    rows = payout_of([enrollment], on=enrollment.terms.today())[enrollment.pk]
+    if any(row.currency_gap for row in rows):
+        raise ValidationError(
+            {
+                "currency": _(
+                    "This program or the bank does not accept %(currency)s. Choose "
+                    "another."
+                )
+                % {"currency": currency}
+            }
+        )
+    _write_event(
+        enrollment, code=Code.PROFILES_CHOSEN, from_status=enrollment.status, by=by
+    )
+    return enrollment
+
+
+@transaction.atomic
+def ask_for_details(enrollment: Enrollment, *, by: User) -> Enrollment:
+    """Continue with something missing: Action required from now on (R35, R36).
+
+    With nothing missing, or when it is Action required already, nothing changes.
+    """
+    enrollment = _locked(enrollment)
+    _refuse_unchangeable(enrollment)
+    rows = payout_of([enrollment], on=enrollment.terms.today())[enrollment.pk]
+    if enrollment.is_invited and gaps_of(rows):
+        _move(
+            enrollment,
+            EnrollmentStatus.ACTION_REQUIRED,
+            code=Code.DETAILS_ASKED,
+            by=by,
+        )
+    return enrollment
+
+
+@transaction.atomic
+def submit_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
+    """Send the enrollment to the program owner (R33, R34, R37).
+
+    What was the location's default is written down as chosen. Submitting what is
+    submitted already changes nothing. Raises ValidationError naming everything that
+    is missing, or when it is closed or too late.
+    """
+    enrollment = _locked(enrollment)
+    if enrollment.is_validating:
+        return enrollment
+    _refuse_unchangeable(enrollment)
+    rows = payout_of([enrollment], on=enrollment.terms.today())[enrollment.pk]
+    gaps = gaps_of(rows)
+    if gaps:
+        raise ValidationError([str(gap.sentence) for gap in gaps], code="missing")
+    for row in rows:
+        row.bank_profile_id = row.used_bank
+        row.tax_profile_id = row.used_tax
+        row.currency = row.used_currency or ""
+        row.save(update_fields=["bank_profile", "tax_profile", "currency"])
+    now = timezone.now()
+    enrollment.submitted_at = now
+    enrollment.submitted_by = by
+    _move(
+        enrollment,
+        EnrollmentStatus.VALIDATING,
+        code=Code.SUBMITTED,
+        by=by,
+        at=now,
+        also=["submitted_at", "submitted_by"],
+    )
+    emails.enrollment_submitted(enrollment)
+    return enrollment
+
+
+@transaction.atomic
+def recall_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
+    """Take a submission back to change it; everything chosen is kept."""
+    enrollment = _locked(enrollment)
+    if enrollment.is_action_required and enrollment.submitted_at is None:
+        return enrollment
+    if not enrollment.is_validating or enrollment.enrolled_at is not None:
+        raise ValidationError(
+            _("Only a submission that is being validated can be recalled."),
+            code="transition",
+        )
+    enrollment.submitted_at = None
+    enrollment.submitted_by = None
+    _move(
+        enrollment,
+        EnrollmentStatus.ACTION_REQUIRED,
+        code=Code.RECALLED,
+        by=by,
+        also=["submitted_at", "submitted_by"],
+    )
+    return enrollment
+
+
+@transaction.atomic
+def confirm_payout(enrollment: Enrollment, *, part: str, by: User) -> Enrollment:
+    """Validate the bank or the tax profile for this enrollment (R39, R40).
+
+    A version that is still pending is approved first, for everybody who uses it.
+    Both parts validated: Enrolled. Raises ValidationError when the enrollment is not
+    with the program owner, `by` submitted it, or the version was returned.
+    """
+    enrollment = _locked(enrollment)
+    if by.pk == enrollment.submitted_by_id:
+        raise ValidationError(
+            _("You submitted this. Somebody else has to decide it."), code="four_eyes"
+        )
+    if not enrollment.is_validating:
+        raise ValidationError(
+            _("This enrollment is not waiting for validation any more: %(status)s."),
+            code="decided",
+            params={"status": enrollment.get_status_display()},
+        )
+    for version in _versions_used(enrollment, part=part):
+        if version.submitted_by_id == by.pk:
+            raise ValidationError(
+                _("You submitted this. Somebody else has to decide it."),
+                code="four_eyes",
+            )
+        if version.is_pending:
+            version = approve_version(version, by=by)
+        if version.is_approved:
+            _pin(enrollment.payout_assignments.all(), version=version)
+            _write_event(
+                enrollment,
+                code=(Code.BANK_CONFIRMED if part == "bank" else Code.TAX_CONFIRMED),
+                from_status=enrollment.status,
+                by=by,
+            )
+            record_audit_event(
+                enrollment,
+                action=AuditAction.PAYOUT_CONFIRMED,
+                by=by,
+                partner_account=enrollment.location.partner_account,
+                after={"part": part, "version": str(version.pk)},
+            )
+    _reassess(_locked(enrollment), by=by, at=timezone.now())
+    return Enrollment.objects.for_pages().get(pk=enrollment.pk)
+
+
+@transaction.atomic
+def reassess_enrollments(version: ProfileVersion, *, by: User | None) -> int:
+    """Let the enrollments that use a profile follow its version; return how many moved.
+
+    An approved version is validated for all who wait for it; a returned one makes
+    them Action required; a new one sends them back to Validating (R40, R41, R44).
+    """
+    profile = version.profile
+    enrollments = Enrollment.objects.submitted()
+    if isinstance(profile, BankProfile):
+        enrollments = enrollments.using_bank_profile(profile)
+    else:
+        enrollments = enrollments.using_tax_profile(profile)
+    keys = list(enrollments.order_by("pk").values_list("pk", flat=True))
+    now = timezone.now()
+    moved = 0
+    for enrollment in _locked_many(keys):
+        if version.is_approved:
+            _pin(enrollment.payout_assignments.all(), version=version)
+        moved += _reassess(enrollment, by=by, at=now, version=version)
+    return moved
+
+
+@transaction.atomic
+def note_expired_tax_profiles(*, on: date) -> int:
+    """Move submitted enrollments whose tax profile has expired (R54)."""
+    expired = TaxProfileVersion.objects.filter(expires_on__lt=on, status="approved")
+    keys = list(
+        Enrollment.objects.submitted()
+        .exclude(status=EnrollmentStatus.ACTION_REQUIRED)
+        .filter(payout_assignments__tax_version__in=expired)
+        .order_by("pk")
+        .distinct()
+        .values_list("pk", flat=True)
+    )
+    now = timezone.now()
+    return sum(
+        _reassess(enrollment, by=None, at=now, on=on)
+        for enrollment in _locked_many(keys)
+    )
+
+
+@transaction.atomic
+def lapse_invitations(*, on: date) -> int:
+    """Expire invitations whose last day has passed (domain.md §10.4)."""
+    keys = list(
+        Enrollment.objects.unanswered(on).order_by("pk").values_list("pk", flat=True)
+    )
+    lapsed = 0
+    for enrollment in _locked_many(keys):
+        if not enrollment.is_invited:
+            continue
+        enrollment.end_reason = EndReason.NOT_ANSWERED
+        _move(
+            enrollment,
+            EnrollmentStatus.EXPIRED,
+            code=Code.LAPSED,
+            by=None,
+            also=["end_reason"],
+        )
+        lapsed += 1
+    return lapsed
+
+
+@transaction.atomic
+def discontinue_program(program: IncentiveProgram, *, by: User | None) -> int:
+    """Withdraw a program: its open enrollments end as Discontinued (R67)."""
+    program = IncentiveProgram.objects.select_for_update(of=("self",)).get(
+        pk=program.pk
+    )
+    if program.discontinued_at is None:
+        program.discontinued_at = timezone.now()
+        program.save(update_fields=["discontinued_at"])
+    keys = list(
+        Enrollment.objects.filter(terms__program=program, status__in=OPEN)
+        .order_by("pk")
+        .values_list("pk", flat=True)
+    )
+    for enrollment in _locked_many(keys):
+        enrollment.end_reason = EndReason.PROGRAM_ENDED
+        _move(
+            enrollment,
+            EnrollmentStatus.DISCONTINUED,
+            code=Code.DISCONTINUED,
+            by=by,
+            also=["end_reason"],
+        )
+    return len(keys)
+
+
+def _reassess(
+    enrollment: Enrollment,
+    *,
+    by: User | None,
+    at: datetime,
+    on: date | None = None,
+    version: ProfileVersion | None = None,
+) -> bool:
+    """Derive the wanted status from the facts and move there; say whether it moved."""
+    rows = payout_of([enrollment], on=on or enrollment.terms.today())[enrollment.pk]
+    gaps = gaps_of(rows)
+    if gaps:
+        wanted = EnrollmentStatus.ACTION_REQUIRED
+        code = Code.PROFILE_EXPIRED if _is_expiry(gaps) else Code.RETURNED
+    elif rows and all(is_validated(row) for row in rows):
+        wanted, code = EnrollmentStatus.ENROLLED, Code.ENROLLED
+    else:
+        wanted, code = EnrollmentStatus.VALIDATING, Code.PROFILE_CHANGED
+    if enrollment.status == wanted:
+        return False
+    also = []
+    if wanted == EnrollmentStatus.ENROLLED and enrollment.enrolled_at is None:
+        enrollment.enrolled_at = at
+        enrollment.earns_from = enrollment.terms.earns_from(
+            submitted_at=enrollment.submitted_at, validated_at=at
+        )
+        also = ["enrolled_at", "earns_from"]
+    _move(enrollment, wanted, code=code, by=by, at=at, also=also)
+    if wanted == EnrollmentStatus.ENROLLED:
+        emails.enrollment_completed(enrollment)
+    elif wanted == EnrollmentStatus.ACTION_REQUIRED:
+        emails.enrollment_needs_attention(enrollment, gaps=gaps, version=version)
+    return True
+
+
+def _is_expiry(gaps) -> bool:
+    return any(gap.code == "tax_expired" for gap in gaps)
+
+
+def _move(
+    enrollment: Enrollment,
+    status: EnrollmentStatus,
+    *,
+    code: str,
+    by: User | None,
+    at: datetime | None = None,
+    note: str = "",
+    also: list[str] | None = None,
+) -> None:
+    """Set the status and write the event: the only line that does."""
+    if not enrollment.can_become(status):
+        raise ValidationError(
+            _("This enrollment is %(status)s now and cannot change that way."),
+            code="transition",
+            params={"status": enrollment.get_status_display()},
+        )
+    before = enrollment.status
+    enrollment.status = status
+    enrollment.status_since = at or timezone.now()
+    enrollment.save(update_fields=["status", "status_since", *(also or [])])
+    _write_event(
+        enrollment,
+        code=code,
+        from_status=before,
+        by=by,
+        note=note,
+        at=enrollment.status_since,
+    )
+
+
+def _write_event(
+    enrollment: Enrollment,
+    *,
+    code: str,
+    from_status: str,
+    by: User | None,
+    note: str = "",
+    at: datetime | None = None,
+) -> EnrollmentEvent:
+    return EnrollmentEvent.objects.create(
+        enrollment=enrollment,
+        code=code,
+        from_status=from_status,
+        to_status=enrollment.status,
+        by=by,
+        note=note[:400],
+        at=at or timezone.now(),
+    )
+
+
+def _locked(enrollment: Enrollment) -> Enrollment:
+    return _with_frame().get(pk=enrollment.pk)
+
+
+def _locked_many(keys: list[Any]) -> list[Enrollment]:
+    return list(_with_frame().filter(pk__in=keys).order_by("pk"))
+
+
+def _with_frame():
+    return Enrollment.objects.select_for_update(of=("self",)).select_related(
+        "location__partner_account",
+        "terms__program",
+        "terms__fiscal_year__calendar",
+    )
+
+
+def _versions_used(enrollment: Enrollment, *, part: str) -> list[ProfileVersion]:
+    rows = payout_of([enrollment], on=enrollment.terms.today())[enrollment.pk]
+    if part == "bank":
+        keys = {row.newest_bank_version for row in rows}
+        return list(BankProfileVersion.objects.filter(pk__in=keys).order_by("pk"))
+    keys = {row.newest_tax_version for row in rows}
+    return list(TaxProfileVersion.objects.filter(pk__in=keys).order_by("pk"))
+
+
+def _pin(assignments, *, version: ProfileVersion) -> None:
+    """Write down that this version was validated for these assignments."""
+    if isinstance(version, BankProfileVersion):
+        assignments.filter(bank_profile=version.profile_id).update(bank_version=version)
+    else:
+        assignments.filter(tax_profile=version.profile_id).update(tax_version=version)
+
+
+def _choose_only_currency(enrollment: Enrollment) -> None:
+    """Where bank and program leave one currency, there is nothing to ask."""
+    for row in payout_of([enrollment], on=enrollment.terms.today())[enrollment.pk]:
+        if not row.currency_gap:
+            continue
+        accepted = set(enrollment.terms.currencies)
+        if enrollment.terms.pays_local_currency:
+            accepted.add(row.bank_currency)
+        if row.bank_only_local:
+            accepted &= {row.bank_currency}
+        if len(accepted) == 1:
+            row.currency = accepted.pop()
+            row.save(update_fields=["currency"])
+
+
+def _first_method(terms: ProgramTerms) -> str:
+    if PayoutMethod.BANK_TRANSFER in terms.methods or not terms.methods:
+        return PayoutMethod.BANK_TRANSFER
+    return terms.methods[0]
+
+
+def _refuse_closed(enrollment: Enrollment) -> None:
+    if enrollment.terms.program.discontinued_at is not None:
+        raise ValidationError(
+            _("%(program)s is discontinued."),
+            code="discontinued",
+            params={"program": enrollment.terms.program.name},
+        )
+    if not enrollment.is_editable:
+        raise ValidationError(
+            _("This enrollment is %(status)s now and cannot be changed."),
+            code="not_editable",
+            params={"status": enrollment.get_status_display()},
+        )
+    if enrollment.location.closed_at is not None:
+        raise ValidationError(
+            _("%(location)s is closed."),
+            code="closed",
+            params={"location": enrollment.location.name},
+        )
+    _refuse_late(enrollment)
+    _refuse_unmigrated(enrollment.location)
+
+
+def _refuse_late(enrollment: Enrollment) -> None:
+    # Once submitted, mending what was returned is not late.
+    if enrollment.submitted_at is None and (
+        enrollment.terms.today() > enrollment.enroll_by
+    ):
+        raise ValidationError(
+            _("The last day to enroll has passed. Ask for a new invitation."),
+            code="late",
+        )
+
+
+def _refuse_unmigrated(location: Location) -> None:
+    if location.partner_account.awaits_migration:
+        raise ValidationError(
+            _(
+                "%(company)s has not finished the migration to the portal. Finish it "
+                "before you enroll."
+            ),
+            code="migration",
+            params={"company": location.partner_account.name},
+        )
+
+
+def _refuse_unchangeable(enrollment: Enrollment) -> None:
+    """Accepted, still open, not too late: only then can it be changed or submitted."""
+    _refuse_closed(enrollment)
+    if not enrollment.is_accepted:
+        raise ValidationError(_("Accept the invitation first."), code="not_accepted")

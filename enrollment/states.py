@@ -1,0 +1,162 @@
+"""The life of an enrollment: which status may follow which, and what people read.
+
+Pure data. Sources: domain.md §2.1 and §2.2, decisions of §10; words of experience.md
+§4.1. The veil "Enrolling" (R42) is never stored: it is what some readers see.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+
+class EnrollmentStatus(models.TextChoices):
+    """Where a location's participation in a program stands this year."""
+
+    INVITED = "invited", _("Invited")
+    DECLINED = "declined", _("Declined")
+    ACTION_REQUIRED = "action_required", _("Action required")
+    VALIDATING = "validating", _("Validating enrollment")
+    ENROLLED = "enrolled", _("Enrolled")
+    INELIGIBLE = "ineligible", _("Not eligible")
+    INACTIVE = "inactive", _("Inactive")
+    DISCONTINUED = "discontinued", _("Discontinued")
+    EXPIRED = "expired", pgettext_lazy("enrollment status", "Expired")
+
+
+class EndReason(models.TextChoices):
+    """Why an enrollment ended."""
+
+    NOT_ANSWERED = "not_answered", _("the invitation was not answered in time")
+    PROGRAM_ENDED = "program_ended", _("the program ended")
+
+
+_ENDS = frozenset(
+    {
+        EnrollmentStatus.EXPIRED,
+        EnrollmentStatus.INELIGIBLE,
+        EnrollmentStatus.INACTIVE,
+        EnrollmentStatus.DISCONTINUED,
+    }
+)
+
+TRANSITIONS: dict[EnrollmentStatus, frozenset[EnrollmentStatus]] = {
+    EnrollmentStatus.INVITED: _ENDS
+    | {
+        EnrollmentStatus.ACTION_REQUIRED,
+        EnrollmentStatus.VALIDATING,
+        EnrollmentStatus.DECLINED,
+    },
+    EnrollmentStatus.DECLINED: _ENDS | {EnrollmentStatus.INVITED},
+    EnrollmentStatus.ACTION_REQUIRED: _ENDS
+    | {EnrollmentStatus.VALIDATING, EnrollmentStatus.DECLINED},
+    EnrollmentStatus.VALIDATING: _ENDS
+    | {EnrollmentStatus.ENROLLED, EnrollmentStatus.ACTION_REQUIRED},
+    EnrollmentStatus.ENROLLED: _ENDS
+    | {EnrollmentStatus.VALIDATING, EnrollmentStatus.ACTION_REQUIRED},
+    # Eligibility can be regained: back to where it was.
+    EnrollmentStatus.INELIGIBLE: (_ENDS - {EnrollmentStatus.INELIGIBLE})
+    | {
+        EnrollmentStatus.INVITED,
+        EnrollmentStatus.ACTION_REQUIRED,
+        EnrollmentStatus.VALIDATING,
+        EnrollmentStatus.ENROLLED,
+    },
+    EnrollmentStatus.INACTIVE: (_ENDS - {EnrollmentStatus.INACTIVE})
+    | {EnrollmentStatus.INVITED},
+    EnrollmentStatus.DISCONTINUED: frozenset(),
+    # A new invitation can be asked for (domain.md §10.4).
+    EnrollmentStatus.EXPIRED: frozenset({EnrollmentStatus.INVITED}),
+}
+
+# The partner can still accept, choose profiles and submit.
+EDITABLE = frozenset({EnrollmentStatus.INVITED, EnrollmentStatus.ACTION_REQUIRED})
+# Under way or in force: what a program's end or a year's end closes.
+OPEN = EDITABLE | {
+    EnrollmentStatus.DECLINED,
+    EnrollmentStatus.VALIDATING,
+    EnrollmentStatus.ENROLLED,
+}
+# Follows its profiles: their decisions and changes move it (R40, R41, R44, R54).
+FOLLOWS_PROFILES = frozenset(
+    {
+        EnrollmentStatus.ACTION_REQUIRED,
+        EnrollmentStatus.VALIDATING,
+        EnrollmentStatus.ENROLLED,
+    }
+)
+# Hidden from those who are not Incentives admins behind "Enrolling" (R42).
+VEILED = frozenset({EnrollmentStatus.ACTION_REQUIRED, EnrollmentStatus.VALIDATING})
+
+
+class Turn(StrEnum):
+    """Whose turn it is: the color and the words of the turn rail."""
+
+    NEW = "new"
+    YOU = "you"
+    THEM = "them"
+    DONE = "done"
+    STOP = "stop"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True)
+class ShownStatus:
+    """What a reader sees: icon and words, and whose turn it is."""
+
+    code: str
+    label: str
+    turn: Turn
+    icon: str
+
+
+SHOWN: dict[str, ShownStatus] = {
+    status.code: status
+    for status in (
+        ShownStatus("open", _("Open to all"), Turn.IDLE, "door"),
+        ShownStatus("eligible", _("Eligible"), Turn.THEM, "clock"),
+        ShownStatus("enrolling", _("Enrolling"), Turn.THEM, "clock"),
+        ShownStatus("invited", EnrollmentStatus.INVITED.label, Turn.NEW, "mail"),
+        ShownStatus("declined", EnrollmentStatus.DECLINED.label, Turn.IDLE, "minus"),
+        ShownStatus(
+            "action_required", EnrollmentStatus.ACTION_REQUIRED.label, Turn.YOU, "alert"
+        ),
+        ShownStatus(
+            "validating", EnrollmentStatus.VALIDATING.label, Turn.THEM, "clock"
+        ),
+        ShownStatus("enrolled", EnrollmentStatus.ENROLLED.label, Turn.DONE, "check"),
+        ShownStatus(
+            "ineligible", EnrollmentStatus.INELIGIBLE.label, Turn.IDLE, "minus"
+        ),
+        ShownStatus("inactive", EnrollmentStatus.INACTIVE.label, Turn.IDLE, "minus"),
+        ShownStatus(
+            "discontinued", EnrollmentStatus.DISCONTINUED.label, Turn.IDLE, "minus"
+        ),
+        ShownStatus("expired", EnrollmentStatus.EXPIRED.label, Turn.STOP, "stop"),
+    )
+}
+
+# The order in which "by status" sorts: what needs the partner first.
+STATUS_ORDER = (
+    "action_required",
+    "invited",
+    "open",
+    "enrolling",
+    "validating",
+    "eligible",
+    "enrolled",
+    "declined",
+    "ineligible",
+    "expired",
+    "inactive",
+    "discontinued",
+)
+
+
+def shown_status(status: str, *, sees_progress: bool) -> ShownStatus:
+    """Return what a reader sees; without the right, progress is "Enrolling" (R42)."""
+    if status in VEILED and not sees_progress:
+        return SHOWN["enrolling"]
+    return SHOWN[status]

@@ -1,0 +1,326 @@
+"""Settings, read from the environment, safe by default; .env.example explains each."""
+
+from pathlib import Path
+
+from csp.constants import NONE, SELF
+from django.utils.translation import gettext_lazy as _
+
+from incentives_portal import environment as environment
+
+env = environment.env
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- How it runs ------------------------------------------------------------
+DEBUG = environment.boolean("DEBUG")
+# Demo mode: invented people, a mailbox anybody at this machine can read, plain http.
+DEMO = environment.boolean("DEMO")
+
+SECRET_KEY = environment.required(
+    "SECRET_KEY", means="50 or more random characters that sign sessions"
+)
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+ALLOWED_HOSTS = [
+    host.strip()
+    for host in environment.required(
+        "ALLOWED_HOSTS", means="the host names this portal answers to"
+    ).split(",")
+    if host.strip()
+]
+# Links in mails come from here and nowhere else (security.md T9).
+PUBLIC_BASE_URL = environment.address(
+    "PUBLIC_BASE_URL",
+    env.str("PUBLIC_BASE_URL", default="").rstrip("/") or f"https://{ALLOWED_HOSTS[0]}",
+    schemes=("http", "https") if DEMO or DEBUG else ("https",),
+)
+CSRF_TRUSTED_ORIGINS = [PUBLIC_BASE_URL]
+
+# --- Apps and middleware ----------------------------------------------------
+INSTALLED_APPS = [
+    "accounts",
+    "profiles",
+    "enrollment",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "incentives_portal.apps.PortalAdminConfig",
+    "allauth",
+    "allauth.account",
+    "csp",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "accounts.middleware.RequestIdMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "accounts.middleware.PersonMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "incentives_portal.urls"
+WSGI_APPLICATION = "incentives_portal.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "builtins": ["accounts.templatetags.portal"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "django.template.context_processors.i18n",
+                "accounts.context.portal",
+            ],
+        },
+    }
+]
+
+# --- Database ---------------------------------------------------------------
+DATABASES = {
+    "default": env.db_url_config(
+        environment.address(
+            "DATABASE_URL",
+            environment.required("DATABASE_URL", means="where PostgreSQL is"),
+            schemes=("postgres", "postgresql"),
+        )
+    )
+}
+DATABASES["default"] |= {
+    "CONN_MAX_AGE": 60,
+    "CONN_HEALTH_CHECKS": True,
+    "OPTIONS": DATABASES["default"].get("OPTIONS", {})
+    | {
+        "connect_timeout": 5,
+        "options": (
+            "-c statement_timeout=60000 -c lock_timeout=10000 "
+            "-c idle_in_transaction_session_timeout=60000"
+        ),
+    },
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Cache: rate limits live here, in the database, so that they hold across
+# processes and go on holding while Redis is away ------------------------------
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "portal_cache",
+    }
+}
+
+# --- Celery -----------------------------------------------------------------
+REDIS_URL = environment.address(
+    "REDIS_URL",
+    env.str("REDIS_URL", default="redis://127.0.0.1:6379/0"),
+    schemes=("redis", "rediss"),
+)
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 1200,
+    "socket_timeout": 2,
+    "socket_connect_timeout": 1,
+    "max_retries": 1,
+    "interval_start": 0,
+}
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_TIME_LIMIT = 600
+CELERY_TASK_SOFT_TIME_LIMIT = 540
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE = {
+    "deliver-mail": {"task": "accounts.tasks.deliver_mail", "schedule": 30.0},
+    "notify-new-incentive-admins": {
+        "task": "enrollment.tasks.notify_waiting_admins",
+        "schedule": 120.0,
+    },
+    "lapse-unanswered-invitations": {
+        "task": "enrollment.tasks.lapse_invitations",
+        "schedule": 900.0,
+    },
+    "note-expired-tax-profiles": {
+        "task": "enrollment.tasks.note_expired_tax_profiles",
+        "schedule": 900.0,
+    },
+}
+
+# --- Mail and who sends it (experience.md §6.1) -------------------------------
+EMAIL_CONFIG = env.email_url_config(
+    environment.address(
+        "EMAIL_URL",
+        env.str("EMAIL_URL", default="smtp://127.0.0.1:25"),
+        schemes=("smtp", "smtp+tls", "smtp+ssl"),
+    )
+)
+vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 10
+SENDER_NAME = env.str("SENDER_NAME", default="Microsoft Partner Center")
+SENDER_ADDRESS = env.str("SENDER_ADDRESS", default="")
+SUPPORT_ADDRESS = env.str("SUPPORT_ADDRESS", default="")
+OPERATOR_NAME = env.str("OPERATOR_NAME", default="")
+OPERATOR_POSTAL_ADDRESS = env.str("OPERATOR_POSTAL_ADDRESS", default="")
+SENDER_CONFIRMED = environment.boolean("SENDER_CONFIRMED")
+INVITATION_SUBJECT = env.str(
+    "INVITATION_SUBJECT", default="Partner Incentive Enrollment Invitation"
+)
+if DEMO:
+    SENDER_ADDRESS = SENDER_ADDRESS or "no-reply@partners.example"
+    SUPPORT_ADDRESS = SUPPORT_ADDRESS or "support@partners.example"
+    OPERATOR_NAME = OPERATOR_NAME or "The demo's program owner"
+    OPERATOR_POSTAL_ADDRESS = OPERATOR_POSTAL_ADDRESS or "1 Example Street, Demo Town"
+DEMO_MAIL_DIR = Path(env.str("DEMO_MAIL_DIR", default=str(BASE_DIR / "var" / "mail")))
+DEFAULT_FROM_EMAIL = SENDER_ADDRESS or "no-reply@invalid"
+
+# --- Bank and tax numbers (security.md §6.2) ---------------------------------
+FIELD_ENCRYPTION_KEYS = environment.keys(
+    "FIELD_ENCRYPTION_KEYS",
+    environment.required(
+        "FIELD_ENCRYPTION_KEYS", means="the keys that encrypt bank and tax numbers"
+    ),
+)
+BLIND_INDEX_KEY = environment.key(
+    "BLIND_INDEX_KEY",
+    environment.required(
+        "BLIND_INDEX_KEY", means="the key that finds duplicate bank accounts"
+    ),
+)
+
+# --- People and sign-in -------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {
+        "NAME": (
+            "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"
+        ),
+        "OPTIONS": {"user_attributes": ("email", "full_name")},
+    },
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "home"
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_PREVENT_ENUMERATION = "strict"
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = (
+    "django.contrib.auth.tokens.PasswordResetTokenGenerator"
+)
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    "login_failed": "10/m/ip,5/5m/key",
+    "reset_password": "20/m/ip,5/m/key",
+}
+ALLAUTH_TRUSTED_PROXY_COUNT = environment.whole_number(
+    "TRUSTED_PROXY_COUNT", default=0, least=0, most=9
+)
+
+# --- Sessions, cookies, transport -----------------------------------------------
+SECURE = PUBLIC_BASE_URL.startswith("https://")
+SESSION_COOKIE_NAME = "__Host-sessionid" if SECURE else "sessionid"
+SESSION_COOKIE_SECURE = SECURE
+SESSION_COOKIE_AGE = 12 * 60 * 60
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+CSRF_COOKIE_NAME = "__Host-csrftoken" if SECURE else "csrftoken"
+CSRF_COOKIE_SECURE = SECURE
+CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "incentives_portal.views.csrf_failure"
+LANGUAGE_COOKIE_SECURE = SECURE
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = SECURE
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE
+SECURE_HSTS_PRELOAD = SECURE
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+if environment.boolean("BEHIND_PROXY"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
+
+# --- Language and time ------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("sv", _("Swedish"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- Static files -------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles")))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+if DEBUG:
+    STORAGES["staticfiles"]["BACKEND"] = (
+        "django.contrib.staticfiles.storage.StaticFilesStorage"
+    )
+
+# --- Names and promises of the program owner ------------------------------------------
+PARTNER_PROGRAM_NAME = env.str(
+    "PARTNER_PROGRAM_NAME", default="Microsoft AI Cloud Partner Program"
+)
+PORTAL_NAME = env.str("PORTAL_NAME", default="Partner Incentives")
+
+# --- Logs: one JSON line an event, without numbers or addresses --------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "accounts.logs.JsonFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django.server": {"level": "WARNING"},
+        "celery": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,23 @@
+"""Mounts the apps; operators' pages under /ops."""
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path
+from enrollment.views import home
+
+from incentives_portal import views
+
+urlpatterns = [
+    path("", home, name="home"),
+    path("healthz", views.healthz, name="healthz"),
+    path("language/", views.set_language, name="set_language"),
+    path("accounts/", include("allauth.account.urls")),
+    path("people/", include("accounts.urls")),
+    path("profiles/", include("profiles.urls")),
+    path("", include("enrollment.urls")),
+    path("ops/", include("incentives_portal.ops_urls")),
+    path("admin/", admin.site.urls),
+]
+
+if settings.DEMO:
+    urlpatterns.append(path("demo/mail/", include("accounts.demo_urls")))

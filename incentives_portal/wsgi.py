@@ -1,0 +1,9 @@
+"""The web server's door."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "incentives_portal.settings")
+
+application = get_wsgi_application()

@@ -1,0 +1,460 @@
+"""How partners are paid: bank profiles, tax profiles, their versions, defaults."""
+
+import uuid
+from datetime import date, datetime, timedelta
+from typing import Self
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Case, F, OuterRef, Q, Subquery, When
+from django.db.models.functions import Lower
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Location, PartnerAccount
+from accounts.roles import Permission
+from accounts.scoping import Scope, ScopedQuerySet
+from profiles.encryption import EncryptedJSONField, sealed_check
+from profiles.states import (
+    CANDIDATE,
+    CURRENT,
+    TRANSITIONS,
+    ProfileLabel,
+    ProfileStatus,
+)
+
+# The program owner's promise: usually answered within two days (domain.md §2.1).
+VALIDATION_PROMISE = timedelta(hours=48)
+
+
+class VersionQuerySet(models.QuerySet):
+    """Versions of bank or tax profiles, for the operators who validate them."""
+
+    def pending(self) -> Self:
+        return self.filter(status=ProfileStatus.PENDING)
+
+    def current_first(self) -> Self:
+        """The version the next decision is about before the one in force."""
+        return self.filter(status__in=CURRENT).order_by("profile", "-number")
+
+    def overdue(self, at: datetime) -> Self:
+        """Pending for longer than promised; they stay pending (R43)."""
+        return self.pending().filter(submitted_at__lt=at - VALIDATION_PROMISE)
+
+
+class ProfileVersion(models.Model):
+    """What bank and tax versions share: who sent it, who decided, and what was said."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    number = models.PositiveIntegerField(_("version"))
+    status = models.CharField(
+        _("status"), max_length=20, choices=ProfileStatus, default=ProfileStatus.PENDING
+    )
+    country = models.CharField(_("country"), max_length=2)
+    schema_version = models.PositiveSmallIntegerField(default=1)
+    details = EncryptedJSONField(_("details"))
+    last4 = models.CharField(_("last four characters"), max_length=4, blank=True)
+    blind_index = models.CharField(max_length=64, blank=True, editable=False)
+    submitted_at = models.DateTimeField(_("submitted at"), default=timezone.now)
+    submitted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        related_name="%(class)ss_submitted",
+        verbose_name=_("submitted by"),
+    )
+    decided_at = models.DateTimeField(_("decided at"), null=True, blank=True)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="%(class)ss_decided",
+        verbose_name=_("decided by"),
+    )
+    # Why it was returned: [{"field": key, "code": reason, "note": text}, …].
+    returned = models.JSONField(_("returned because"), default=list, blank=True)
+
+    objects = VersionQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        ordering = ("profile", "-number")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=ProfileStatus.values),
+                name="%(app_label)s_%(class)s_status_is_known",
+            ),
+            models.UniqueConstraint(
+                fields=["profile", "number"],
+                name="%(app_label)s_%(class)s_numbered_once",
+            ),
+            models.UniqueConstraint(
+                fields=["id", "profile"],
+                name="%(app_label)s_%(class)s_with_its_profile",
+            ),
+            models.UniqueConstraint(
+                fields=["profile"],
+                condition=Q(status=ProfileStatus.APPROVED),
+                name="%(app_label)s_%(class)s_one_in_force",
+            ),
+            models.UniqueConstraint(
+                fields=["profile"],
+                condition=Q(status__in=CANDIDATE),
+                name="%(app_label)s_%(class)s_one_candidate",
+            ),
+            models.CheckConstraint(
+                condition=Q(decided_at=None, decided_by=None)
+                | Q(decided_at__isnull=False, decided_by__isnull=False),
+                name="%(app_label)s_%(class)s_decision_is_paired",
+            ),
+            models.CheckConstraint(
+                condition=~Q(
+                    status__in=[ProfileStatus.APPROVED, ProfileStatus.ACTION_REQUIRED]
+                )
+                | Q(decided_at__isnull=False),
+                name="%(app_label)s_%(class)s_decided_has_its_moment",
+            ),
+            models.CheckConstraint(
+                condition=~Q(decided_by=F("submitted_by")),
+                name="%(app_label)s_%(class)s_four_eyes",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=ProfileStatus.ACTION_REQUIRED) | ~Q(returned=[]),
+                name="%(app_label)s_%(class)s_returned_has_a_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.number} of {self.profile_id}"
+
+    def can_become(self, status: ProfileStatus) -> bool:
+        return status in TRANSITIONS[ProfileStatus(self.status)]
+
+    @property
+    def is_pending(self) -> bool:
+        return self.status == ProfileStatus.PENDING
+
+    @property
+    def is_approved(self) -> bool:
+        return self.status == ProfileStatus.APPROVED
+
+    @property
+    def is_returned(self) -> bool:
+        return self.status == ProfileStatus.ACTION_REQUIRED
+
+    @property
+    def due_at(self) -> datetime:
+        """When the program owner promised an answer."""
+        return self.submitted_at + VALIDATION_PROMISE
+
+    def is_overdue(self, at: datetime) -> bool:
+        """Pending for longer than promised (R43)."""
+        return self.is_pending and self.due_at < at
+
+
+class ProfileQuerySet(ScopedQuerySet):
+    view_permission = Permission.PROFILE_KNOW
+
+    def in_use(self) -> Self:
+        """Profiles that can be chosen: not archived."""
+        return self.filter(archived_at=None)
+
+    def with_status(self) -> Self:
+        """Annotate `status` and the id of the version it comes from.
+
+        The candidate (waiting or returned) speaks before the version in force.
+        """
+        versions = self.model.versions.rel.related_model.objects.filter(
+            profile=OuterRef("pk"), status__in=CURRENT
+        ).order_by("-number")
+        return self.annotate(
+            current_version_id=Subquery(versions.values("pk")[:1]),
+            status=Case(
+                When(
+                    archived_at__isnull=False,
+                    then=models.Value(ProfileLabel.ARCHIVED.value),
+                ),
+                default=Subquery(versions.values("status")[:1]),
+            ),
+        )
+
+    def with_versions(self) -> Self:
+        """Prefetch the versions, newest first."""
+        versions = self.model.versions.rel.related_model.objects.order_by("-number")
+        return self.prefetch_related(models.Prefetch("versions", versions))
+
+
+class Profile(models.Model):
+    """What bank and tax profiles share: a name, and versions that are never edited."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(_("profile name"), max_length=80)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        related_name="%(class)ss_created",
+        verbose_name=_("created by"),
+    )
+    archived_at = models.DateTimeField(_("archived at"), null=True, blank=True)
+    archived_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="%(class)ss_archived",
+        verbose_name=_("archived by"),
+    )
+
+    class Meta:
+        abstract = True
+        ordering = ("name", "pk")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(archived_at=None, archived_by=None)
+                | Q(archived_at__isnull=False, archived_by__isnull=False),
+                name="%(app_label)s_%(class)s_archiving_is_paired",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def current_version(self):
+        """The version that matters now: the candidate, else the one in force."""
+        current = [v for v in self.versions.all() if v.status in CURRENT]
+        return max(current, key=lambda version: version.number, default=None)
+
+    @property
+    def version_in_force(self):
+        """The approved version, which payments follow."""
+        return next((v for v in self.versions.all() if v.is_approved), None)
+
+
+class BankProfileQuerySet(ProfileQuerySet):
+    scope = Scope(account="partner_account")
+
+
+class BankProfile(Profile):
+    """A bank account of a company, for any of its locations and programs (R46)."""
+
+    partner_account = models.ForeignKey(
+        PartnerAccount,
+        models.PROTECT,
+        related_name="bank_profiles",
+        verbose_name=_("company"),
+    )
+
+    objects = BankProfileQuerySet.as_manager()
+
+    class Meta(Profile.Meta):
+        verbose_name = _("bank profile")
+        verbose_name_plural = _("bank profiles")
+        constraints = [
+            *Profile.Meta.constraints,
+            models.UniqueConstraint(
+                "partner_account",
+                Lower("name"),
+                name="%(app_label)s_%(class)s_name_once_per_company",
+                violation_error_message=_(
+                    "Your company has a bank profile with this name. Choose another."
+                ),
+            ),
+            models.UniqueConstraint(
+                fields=["id", "partner_account"],
+                name="%(app_label)s_%(class)s_with_its_company",
+            ),
+        ]
+
+    def get_absolute_url(self) -> str:
+        return reverse("profiles:bank", kwargs={"pk": self.pk})
+
+
+class BankProfileVersion(ProfileVersion):
+    """One state of a bank profile; never edited once sent."""
+
+    profile = models.ForeignKey(
+        BankProfile,
+        models.PROTECT,
+        related_name="versions",
+        verbose_name=_("bank profile"),
+    )
+    bank_name = models.CharField(_("bank"), max_length=120, blank=True)
+    local_currency = models.CharField(_("local currency"), max_length=3)
+    takes_only_local = models.BooleanField(
+        _("takes only the local currency"), default=False
+    )
+    # A change of an account in force needs two operators (domain.md §10.7).
+    seconded_at = models.DateTimeField(_("first approval at"), null=True, blank=True)
+    seconded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="bank_versions_seconded",
+        verbose_name=_("first approval by"),
+    )
+
+    class Meta(ProfileVersion.Meta):
+        verbose_name = _("bank profile version")
+        verbose_name_plural = _("bank profile versions")
+        constraints = [
+            *ProfileVersion.Meta.constraints,
+            sealed_check("details", name="%(app_label)s_%(class)s_details_are_sealed"),
+            models.CheckConstraint(
+                condition=Q(seconded_at=None, seconded_by=None)
+                | Q(seconded_at__isnull=False, seconded_by__isnull=False),
+                name="%(app_label)s_%(class)s_first_approval_is_paired",
+            ),
+            models.CheckConstraint(
+                condition=~Q(seconded_by=F("decided_by"), status="approved")
+                & ~Q(seconded_by=F("submitted_by")),
+                name="%(app_label)s_%(class)s_six_eyes_on_a_change",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["blind_index"], name="profiles_bank_blind_index"),
+            models.Index(
+                fields=["submitted_at"],
+                condition=Q(status=ProfileStatus.PENDING),
+                name="profiles_bank_pending",
+            ),
+        ]
+        permissions = [("validate_profiles", "Can validate bank and tax profiles")]
+
+
+class TaxProfileQuerySet(ProfileQuerySet):
+    scope = Scope(account="location__partner_account", location="location")
+
+
+class TaxProfile(Profile):
+    """The tax details of one location, used by its enrollments."""
+
+    location = models.ForeignKey(
+        Location,
+        models.PROTECT,
+        related_name="tax_profiles",
+        verbose_name=_("location"),
+    )
+
+    objects = TaxProfileQuerySet.as_manager()
+
+    class Meta(Profile.Meta):
+        verbose_name = _("tax profile")
+        verbose_name_plural = _("tax profiles")
+        constraints = [
+            *Profile.Meta.constraints,
+            models.UniqueConstraint(
+                "location",
+                Lower("name"),
+                name="%(app_label)s_%(class)s_name_once_per_location",
+                violation_error_message=_(
+                    "This location has a tax profile with this name. Choose another."
+                ),
+            ),
+            models.UniqueConstraint(
+                fields=["id", "location"],
+                name="%(app_label)s_%(class)s_with_its_location",
+            ),
+        ]
+
+    def get_absolute_url(self) -> str:
+        return reverse("profiles:tax", kwargs={"pk": self.pk})
+
+
+class TaxProfileVersion(ProfileVersion):
+    """One state of a tax profile; never edited once sent."""
+
+    profile = models.ForeignKey(
+        TaxProfile,
+        models.PROTECT,
+        related_name="versions",
+        verbose_name=_("tax profile"),
+    )
+    form = models.CharField(_("form"), max_length=20)
+    # Which details are filled in, so that a program's needs can be asked of many
+    # rows without opening any.
+    provided = ArrayField(
+        models.CharField(max_length=40), verbose_name=_("provided"), default=list
+    )
+    expires_on = models.DateField(_("expires on"), null=True, blank=True)
+
+    class Meta(ProfileVersion.Meta):
+        verbose_name = _("tax profile version")
+        verbose_name_plural = _("tax profile versions")
+        constraints = [
+            *ProfileVersion.Meta.constraints,
+            sealed_check("details", name="%(app_label)s_%(class)s_details_are_sealed"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["submitted_at"],
+                condition=Q(status=ProfileStatus.PENDING),
+                name="profiles_tax_pending",
+            ),
+        ]
+
+    def is_expired(self, on: date) -> bool:
+        """Past its last day (R54)."""
+        return self.expires_on is not None and self.expires_on < on
+
+
+class DefaultBankProfileQuerySet(ScopedQuerySet):
+    scope = Scope(account="partner_account", location="location")
+    view_permission = Permission.PROFILE_KNOW
+
+
+class DefaultBankProfile(models.Model):
+    """The bank profile and currency a location's next enrollments start with.
+
+    At most one per location (R51); it never rewrites enrollments already submitted.
+    """
+
+    location = models.OneToOneField(
+        Location,
+        models.PROTECT,
+        related_name="default_bank_profile",
+        verbose_name=_("location"),
+        db_constraint=False,
+    )
+    # Composite keys of the migration keep location and bank profile in one company.
+    partner_account = models.ForeignKey(
+        PartnerAccount,
+        models.PROTECT,
+        related_name="default_bank_profiles",
+        verbose_name=_("company"),
+    )
+    bank_profile = models.ForeignKey(
+        BankProfile,
+        models.PROTECT,
+        related_name="defaults",
+        verbose_name=_("bank profile"),
+        db_constraint=False,
+    )
+    currency = models.CharField(_("currency"), max_length=3)
+    set_at = models.DateTimeField(_("set at"), auto_now=True)
+    set_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        related_name="default_bank_profiles_set",
+        verbose_name=_("set by"),
+    )
+
+    objects = DefaultBankProfileQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("default bank profile")
+        verbose_name_plural = _("default bank profiles")
+        ordering = ("pk",)
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(currency__regex=r"^[A-Z]{3}$"),
+                name="%(app_label)s_%(class)s_currency_is_three_letters",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"default of location {self.location_id}"

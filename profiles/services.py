@@ -1,0 +1,501 @@
+"""Everything that changes bank and tax profiles; the only writer here."""
+
+from datetime import date
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import AuditAction, Location, PartnerAccount, User
+from accounts.services import record_audit_event
+from profiles import countries, currencies, reasons
+from profiles.encryption import blind_index
+from profiles.models import (
+    BankProfile,
+    BankProfileVersion,
+    DefaultBankProfile,
+    Profile,
+    ProfileVersion,
+    TaxProfile,
+    TaxProfileVersion,
+)
+from profiles.signals import profile_archived, profile_status_changed
+from profiles.states import CANDIDATE, ProfileStatus
+
+
+@transaction.atomic
+def create_bank_profile(
+    account: PartnerAccount,
+    *,
+    name: str,
+    country: str,
+    details: dict[str, str],
+    by: User,
+) -> BankProfile:
+    """Add a bank account of a company; it waits for validation (R46-R49).
+
+    `details` are the country's fields as typed; they are normalized and checked here.
+    Raises ValidationError with one message per field.
+    """
+    schema = _schema(countries.bank_schema(country), "country")
+    cleaned = countries.validate(schema, details)
+    profile = BankProfile(partner_account=account, name=name.strip(), created_by=by)
+    profile.full_clean()
+    profile.save()
+    version = _new_bank_version(profile, schema=schema, details=cleaned, by=by)
+    _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
+    return profile
+
+
+@transaction.atomic
+def revise_bank_profile(
+    profile: BankProfile, *, country: str, details: dict[str, str], by: User
+) -> BankProfile:
+    """Send a new version of a bank profile; the approved one stays in force (R44).
+
+    A version that was waiting or returned is replaced. Raises ValidationError with
+    one message per field, and when the profile is archived.
+    """
+    schema = _schema(countries.bank_schema(country), "country")
+    cleaned = countries.validate(schema, details)
+    profile = _locked(profile)
+    _refuse_archived(profile)
+    _replace_candidate(profile)
+    version = _new_bank_version(profile, schema=schema, details=cleaned, by=by)
+    _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
+    return profile
+
+
+@transaction.atomic
+def create_tax_profile(
+    location: Location,
+    *,
+    name: str,
+    country: str,
+    details: dict[str, str],
+    expires_on: date | None = None,
+    by: User,
+) -> TaxProfile:
+    """Add a location's tax details; they wait for validation (domain.md §3.5)."""
+    schema = _schema(countries.tax_schema(country), "country")
+    cleaned = countries.validate(schema, details)
+    profile = TaxProfile(location=location, name=name.strip(), created_by=by)
+    profile.full_clean()
+    profile.save()
+    version = _new_tax_version(
+        profile, schema=schema, details=cleaned, expires_on=expires_on, by=by
+    )
+    _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
+    return profile
+
+
+@transaction.atomic
+def revise_tax_profile(
+    profile: TaxProfile,
+    *,
+    country: str,
+    details: dict[str, str],
+    expires_on: date | None = None,
+    by: User,
+) -> TaxProfile:
+    """Send a new version of a tax profile; the approved one stays in force (R44)."""
+    schema = _schema(countries.tax_schema(country), "country")
+    cleaned = countries.validate(schema, details)
+    profile = _locked(profile)
+    _refuse_archived(profile)
+    _replace_candidate(profile)
+    version = _new_tax_version(
+        profile, schema=schema, details=cleaned, expires_on=expires_on, by=by
+    )
+    _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
+    return profile
+
+
+@transaction.atomic
+def approve_version(version: ProfileVersion, *, by: User) -> ProfileVersion:
+    """Approve a pending version; the version in force before it is replaced.
+
+    The first approval of a change of an account in force only seconds it: another
+    operator approves it (domain.md §10.7). Raises ValidationError when somebody
+    decided meanwhile, or `by` submitted it (rule 78).
+    """
+    profile, version = _locked_version(version)
+    _refuse_own(version, by=by)
+    if version.is_approved:
+        return version
+    _refuse_decided(version, ProfileStatus.APPROVED)
+    in_force = profile.versions.filter(status=ProfileStatus.APPROVED).first()
+    if needs_second_operator(version, in_force=in_force):
+        if version.seconded_by_id is None:
+            version.seconded_at = timezone.now()
+            version.seconded_by = by
+            version.save(update_fields=["seconded_at", "seconded_by"])
+            _record(version, AuditAction.PROFILE_APPROVED, by=by, after={"step": 1})
+            return version
+        if version.seconded_by_id == by.pk:
+            raise ValidationError(
+                _(
+                    "You gave the first approval. A change of a bank account in force "
+                    "needs a second operator."
+                ),
+                code="second_operator",
+            )
+    if in_force is not None:
+        _move(in_force, ProfileStatus.REPLACED)
+    _move(version, ProfileStatus.APPROVED, by=by)
+    _announce(version, by=by, action=AuditAction.PROFILE_APPROVED)
+    return version
+
+
+@transaction.atomic
+def return_version(
+    version: ProfileVersion, *, returned: list[dict[str, str]], by: User
+) -> ProfileVersion:
+    """Return a version with reasons, each tied to a field (R41).
+
+    Also an approved version can be returned: it is then out of force for everybody
+    who uses it. Raises ValidationError without a reason, with a reason that does not
+    belong to a field, when somebody decided meanwhile, or when `by` submitted it.
+    """
+    profile, version = _locked_version(version)
+    _refuse_own(version, by=by)
+    _refuse_decided(version, ProfileStatus.ACTION_REQUIRED)
+    returned = _checked_reasons(version, returned)
+    if version.is_approved and profile.versions.filter(status__in=CANDIDATE).exists():
+        raise ValidationError(
+            _("A newer version is waiting. Decide that one first."), code="newer"
+        )
+    version.returned = returned
+    version.save(update_fields=["returned"])
+    _move(version, ProfileStatus.ACTION_REQUIRED, by=by)
+    _announce(
+        version,
+        by=by,
+        action=AuditAction.PROFILE_RETURNED,
+        after={"reasons": [reason["code"] for reason in returned]},
+    )
+    return version
+
+
+@transaction.atomic
+def archive_profile(profile: Profile, *, by: User) -> Profile:
+    """Put a profile away; profiles are never deleted (R53).
+
+    Raises ValidationError while it is a location's default; whoever else uses it
+    refuses through the signal's receivers.
+    """
+    profile = _locked(profile)
+    if profile.archived_at is not None:
+        return profile
+    if isinstance(profile, BankProfile):
+        uses = profile.defaults.count()
+        if uses:
+            raise ValidationError(
+                ngettext(
+                    "This is the default bank profile of %(count)d location. Choose "
+                    "another default there first.",
+                    "This is the default bank profile of %(count)d locations. Choose "
+                    "another default there first.",
+                    uses,
+                )
+                % {"count": uses},
+                code="in_use",
+            )
+    profile.archived_at = timezone.now()
+    profile.archived_by = by
+    profile.save(update_fields=["archived_at", "archived_by"])
+    _record(
+        profile.versions.order_by("-number").first(),
+        AuditAction.PROFILE_ARCHIVED,
+        by=by,
+    )
+    profile_archived.send(sender=type(profile), profile=profile, by=by)
+    return profile
+
+
+@transaction.atomic
+def set_default_bank_profile(
+    locations: list[Location], *, bank_profile: BankProfile, currency: str, by: User
+) -> list[DefaultBankProfile]:
+    """Make a bank profile and currency the default of several locations (R50-R52).
+
+    Raises ValidationError when a location has a default already, when something is
+    missing or archived, or when the bank does not take the currency. All or none.
+    """
+    if not locations:
+        raise ValidationError({"locations": _("Choose at least one location.")})
+    bank_profile = _locked(bank_profile)
+    _refuse_archived(bank_profile)
+    _refuse_currency(bank_profile, currency)
+    for location in locations:
+        if location.partner_account_id != bank_profile.partner_account_id:
+            raise ValidationError(
+                {"locations": _("Choose locations of the bank profile's company.")}
+            )
+    taken = DefaultBankProfile.objects.select_for_update(of=("self",)).filter(
+        location__in=locations
+    )
+    names = ", ".join(sorted(row.location.name for row in taken))
+    if names:
+        raise ValidationError(
+            {
+                "locations": _("%(names)s: a default is set already. Remove it first.")
+                % {"names": names}
+            },
+            code="has_default",
+        )
+    defaults = []
+    for location in locations:
+        default = DefaultBankProfile.objects.create(
+            location=location,
+            partner_account_id=location.partner_account_id,
+            bank_profile=bank_profile,
+            currency=currency,
+            set_by=by,
+        )
+        record_audit_event(
+            default,
+            action=AuditAction.DEFAULT_SET,
+            by=by,
+            partner_account=location.partner_account,
+            after={
+                "location": location.pk,
+                "bank_profile": str(bank_profile.pk),
+                "currency": currency,
+            },
+        )
+        defaults.append(default)
+    return defaults
+
+
+@transaction.atomic
+def remove_default_bank_profile(default: DefaultBankProfile, *, by: User) -> None:
+    """Take a location's default away; enrollments already submitted stay as they are."""
+    row = (
+        DefaultBankProfile.objects.select_for_update(of=("self",))
+        .filter(pk=default.pk)
+        .first()
+    )
+    if row is None:
+        return
+    record_audit_event(
+        row,
+        action=AuditAction.DEFAULT_REMOVED,
+        by=by,
+        partner_account=row.partner_account,
+        before={
+            "location": row.location_id,
+            "bank_profile": str(row.bank_profile_id),
+            "currency": row.currency,
+        },
+    )
+    row.delete()
+
+
+def needs_second_operator(
+    version: ProfileVersion, *, in_force: ProfileVersion | None
+) -> bool:
+    """A changed bank account beside one in force needs two operators (§10.7)."""
+    return (
+        isinstance(version, BankProfileVersion)
+        and in_force is not None
+        and in_force.blind_index != version.blind_index
+    )
+
+
+def _schema(schema, field: str):
+    if schema is None:
+        raise ValidationError({field: _("Choose a country from the list.")})
+    return schema
+
+
+def _new_bank_version(
+    profile: BankProfile, *, schema, details: dict[str, str], by: User
+) -> BankProfileVersion:
+    number = countries.account_number(schema, details)
+    return BankProfileVersion.objects.create(
+        profile=profile,
+        number=_next_number(profile),
+        country=schema.country,
+        schema_version=schema.version,
+        details=details,
+        last4=countries.last4(number),
+        blind_index=blind_index(number, purpose="bank"),
+        bank_name=countries.bank_name(schema, details),
+        local_currency=currencies.local_currency(schema.country),
+        takes_only_local=currencies.takes_only_local(schema.country),
+        submitted_by=by,
+    )
+
+
+def _new_tax_version(
+    profile: TaxProfile,
+    *,
+    schema,
+    details: dict[str, str],
+    expires_on: date | None,
+    by: User,
+) -> TaxProfileVersion:
+    number = countries.tax_number(schema, details)
+    return TaxProfileVersion.objects.create(
+        profile=profile,
+        number=_next_number(profile),
+        country=schema.country,
+        schema_version=schema.version,
+        form=schema.tax_form,
+        details=details,
+        provided=sorted(key for key, value in details.items() if value),
+        last4=countries.last4(number),
+        blind_index=blind_index(number, purpose="tax"),
+        expires_on=expires_on,
+        submitted_by=by,
+    )
+
+
+def _next_number(profile: Profile) -> int:
+    newest = profile.versions.order_by("-number").values_list("number", flat=True)
+    return (newest.first() or 0) + 1
+
+
+def _locked(profile: Profile) -> Profile:
+    return type(profile).objects.select_for_update(of=("self",)).get(pk=profile.pk)
+
+
+def _locked_version(version: ProfileVersion) -> tuple[Profile, ProfileVersion]:
+    profile = _locked(version.profile)
+    return profile, type(version).objects.select_for_update(of=("self",)).get(
+        pk=version.pk
+    )
+
+
+def _replace_candidate(profile: Profile) -> None:
+    candidate = profile.versions.filter(status__in=CANDIDATE).first()
+    if candidate is not None:
+        _move(candidate, ProfileStatus.REPLACED)
+
+
+def _move(
+    version: ProfileVersion, status: ProfileStatus, *, by: User | None = None
+) -> None:
+    """Set a version's status: the only line that does."""
+    if not version.can_become(status):
+        raise ValidationError(
+            _("This version is %(status)s and cannot change that way."),
+            code="transition",
+            params={"status": version.get_status_display()},
+        )
+    version.status = status
+    fields = ["status"]
+    if by is not None:
+        version.decided_at = timezone.now()
+        version.decided_by = by
+        fields += ["decided_at", "decided_by"]
+    version.save(update_fields=fields)
+
+
+def _announce(
+    version: ProfileVersion,
+    *,
+    by: User,
+    action: AuditAction,
+    after: dict[str, Any] | None = None,
+) -> None:
+    _record(version, action, by=by, after=after)
+    profile_status_changed.send(sender=type(version), version=version, by=by)
+
+
+def _record(
+    version: ProfileVersion,
+    action: AuditAction,
+    *,
+    by: User,
+    after: dict[str, Any] | None = None,
+) -> None:
+    profile = version.profile
+    account = (
+        profile.partner_account
+        if isinstance(profile, BankProfile)
+        else profile.location.partner_account
+    )
+    record_audit_event(
+        version,
+        action=action,
+        by=by,
+        partner_account=account,
+        after={"profile": str(profile.pk), "version": version.number} | (after or {}),
+    )
+
+
+def _refuse_archived(profile: Profile) -> None:
+    if profile.archived_at is not None:
+        raise ValidationError(
+            _("This profile is archived. Choose or add another."), code="archived"
+        )
+
+
+def _refuse_own(version: ProfileVersion, *, by: User) -> None:
+    if by.pk == version.submitted_by_id:
+        raise ValidationError(
+            _("You submitted this. Somebody else has to decide it."), code="four_eyes"
+        )
+
+
+def _refuse_decided(version: ProfileVersion, wanted: ProfileStatus) -> None:
+    if version.can_become(wanted):
+        return
+    if version.decided_by_id is None:
+        raise ValidationError(
+            _("The partner replaced this version meanwhile. Decide the new one."),
+            code="decided",
+        )
+    raise ValidationError(
+        _("%(name)s decided this already: %(status)s."),
+        code="decided",
+        params={
+            "name": version.decided_by.full_name,
+            "status": version.get_status_display(),
+        },
+    )
+
+
+def _refuse_currency(profile: BankProfile, currency: str) -> None:
+    version = profile.current_version
+    if version.takes_only_local and currency != version.local_currency:
+        raise ValidationError(
+            {
+                "currency": _("This bank takes only %(currency)s.")
+                % {"currency": version.local_currency}
+            }
+        )
+    if currency not in currencies.CURRENCIES:
+        raise ValidationError({"currency": _("Choose a currency from the list.")})
+
+
+def _checked_reasons(
+    version: ProfileVersion, returned: list[dict[str, str]]
+) -> list[dict[str, str]]:
+    part = "bank" if isinstance(version, BankProfileVersion) else "tax"
+    known = {reason.code: reason for reason in reasons.reasons_for(part)}
+    if not returned:
+        raise ValidationError(
+            {"code": _("Choose a reason, so that the partner knows what to mend.")}
+        )
+    checked = []
+    for row in returned:
+        reason = known.get(row.get("code", ""))
+        if reason is None:
+            raise ValidationError({"code": _("Choose a reason from the list.")})
+        if row.get("field") not in countries.field_keys(version.country, part):
+            raise ValidationError(
+                {"field": _("Choose the field that the reason is about.")}
+            )
+        note = " ".join(row.get("note", "").split())
+        if reason.needs_note and len(note) < 20:
+            raise ValidationError(
+                {"note": _("Say in at least 20 characters what the partner should do.")}
+            )
+        checked.append({"field": row["field"], "code": reason.code, "note": note})
+    return checked

@@ -1,0 +1,139 @@
+"""Bank and tax profiles for tests: approved unless said otherwise."""
+
+import factory
+from django.utils import timezone
+
+from accounts.tests.factories import (
+    LocationFactory,
+    PartnerAccountFactory,
+    UserFactory,
+)
+from profiles.encryption import blind_index
+from profiles.models import (
+    BankProfile,
+    BankProfileVersion,
+    DefaultBankProfile,
+    TaxProfile,
+    TaxProfileVersion,
+)
+
+IBAN = "SE3550000000054910000003"
+BANK_DETAILS = {
+    "iban": IBAN,
+    "holder": "Nordvik IT AB",
+    "contact_name": "Maria Petersson",
+    "contact_email": "finance@partner.example",
+    "contact_phone": "+46 8 123 456",
+    "street": "Storgatan 1",
+    "postcode": "111 22",
+    "city": "Stockholm",
+}
+TAX_DETAILS = {
+    "legal_name": "Nordvik IT AB",
+    "org_number": "5599990669",
+    "street": "Storgatan 1",
+    "postcode": "111 22",
+    "city": "Stockholm",
+}
+
+
+class BankProfileFactory(factory.django.DjangoModelFactory):
+    """A bank profile with one version; `pending=True`, `returned=True` or approved."""
+
+    class Meta:
+        model = BankProfile
+        skip_postgeneration_save = True
+
+    partner_account = factory.SubFactory(PartnerAccountFactory)
+    name = factory.Sequence(lambda n: f"Bank profile {n}")
+    created_by = factory.SubFactory(UserFactory)
+
+    @factory.post_generation
+    def version(profile, create, extracted, **kwargs):
+        if extracted is not False:
+            BankVersionFactory(
+                profile=profile, submitted_by=profile.created_by, **kwargs
+            )
+
+
+class BankVersionFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = BankProfileVersion
+
+    profile = factory.SubFactory(BankProfileFactory, version=False)
+    number = 1
+    country = "SE"
+    details = factory.LazyFunction(lambda: dict(BANK_DETAILS))
+    last4 = factory.LazyAttribute(lambda v: v.details.get("iban", "0003")[-4:])
+    blind_index = factory.LazyAttribute(
+        lambda v: blind_index(v.details.get("iban", ""), purpose="bank")
+    )
+    bank_name = "Testbanken"
+    local_currency = "SEK"
+    submitted_by = factory.SubFactory(UserFactory)
+    status = "approved"
+    decided_at = factory.LazyFunction(timezone.now)
+    decided_by = factory.SubFactory(UserFactory, operator=True)
+
+    class Params:
+        pending = factory.Trait(status="pending", decided_at=None, decided_by=None)
+        was_returned = factory.Trait(
+            status="action_required",
+            returned=[{"field": "holder", "code": "BANK_NAME_MISMATCH", "note": ""}],
+        )
+
+
+class TaxProfileFactory(factory.django.DjangoModelFactory):
+    """A tax profile with one version, approved unless said otherwise."""
+
+    class Meta:
+        model = TaxProfile
+        skip_postgeneration_save = True
+
+    location = factory.SubFactory(LocationFactory)
+    name = factory.Sequence(lambda n: f"Tax profile {n}")
+    created_by = factory.SubFactory(UserFactory)
+
+    @factory.post_generation
+    def version(profile, create, extracted, **kwargs):
+        if extracted is not False:
+            TaxVersionFactory(
+                profile=profile, submitted_by=profile.created_by, **kwargs
+            )
+
+
+class TaxVersionFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = TaxProfileVersion
+
+    profile = factory.SubFactory(TaxProfileFactory, version=False)
+    number = 1
+    country = "SE"
+    form = "local"
+    details = factory.LazyFunction(lambda: dict(TAX_DETAILS))
+    provided = factory.LazyAttribute(lambda v: sorted(v.details))
+    last4 = "0669"
+    submitted_by = factory.SubFactory(UserFactory)
+    status = "approved"
+    decided_at = factory.LazyFunction(timezone.now)
+    decided_by = factory.SubFactory(UserFactory, operator=True)
+
+    class Params:
+        pending = factory.Trait(status="pending", decided_at=None, decided_by=None)
+        was_returned = factory.Trait(
+            status="action_required",
+            returned=[{"field": "legal_name", "code": "TAX_NAME_MISMATCH", "note": ""}],
+        )
+
+
+class DefaultBankProfileFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = DefaultBankProfile
+
+    location = factory.SubFactory(LocationFactory)
+    partner_account = factory.SelfAttribute("location.partner_account")
+    bank_profile = factory.SubFactory(
+        BankProfileFactory, partner_account=factory.SelfAttribute("..partner_account")
+    )
+    currency = "SEK"
+    set_by = factory.SubFactory(UserFactory)
