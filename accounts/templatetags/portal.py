@@ -86,7 +86,7 @@ def segments(number: int, total: int) -> list[bool]:
 # --- Forms ----------------------------------------------------------------------
 
 
-@register.filter
+@register.simple_tag
 def described_by(field, hint: str = "") -> str:
     """The ids of a field's hint and error, in the order they are read."""
     ids = []
@@ -112,18 +112,10 @@ def has_options(field) -> bool:
     return getattr(field.field.widget, "input_type", "") in ("radio", "checkbox")
 
 
-@register.filter
-def as_forms(value) -> list:
-    """One form or several, as a list, leaving out what is not there."""
-    if hasattr(value, "fields"):
-        return [value]
-    return [form for form in value or () if form]
-
-
-@register.filter
-def has_errors(value) -> bool:
-    """Has any of these forms something to mend?"""
-    return any(form.errors for form in as_forms(value))
+@register.simple_tag
+def to_mend(form=None, forms=None) -> list:
+    """The forms that have errors, of one form or of several."""
+    return [one for one in forms or [form] if one and one.errors]
 
 
 @register.filter

@@ -1,0 +1,62 @@
+// What scripts add: focus, one submission at a time, menus that close. Every page works without.
+(() => {
+  // Where the browser has not followed autofocus by itself.
+  addEventListener("load", () => {
+    const summary = document.querySelector(".error-summary");
+    if (summary && document.activeElement === document.body) summary.focus();
+  });
+
+  // A form is sent once; coming back by the browser's history makes it usable again.
+  const busy = new Set();
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.getAttribute("method") !== "post") return;
+    if (busy.has(form)) {
+      event.preventDefault();
+      return;
+    }
+    busy.add(form);
+    const button = event.submitter;
+    if (button) button.setAttribute("aria-busy", "true");
+    setTimeout(() => release(form), 10000);
+  });
+  function release(form) {
+    busy.delete(form);
+    for (const button of document.querySelectorAll('[aria-busy="true"]')) {
+      if (button.form === form) button.removeAttribute("aria-busy");
+    }
+  }
+  addEventListener("pageshow", () => [...busy].forEach(release));
+
+  // One menu is open at a time; Escape and a click elsewhere close it.
+  const openMenus = () => document.querySelectorAll("details.menu[open]");
+  document.addEventListener("click", (event) => {
+    for (const menu of openMenus()) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of openMenus()) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+  document.addEventListener("focusout", (event) => {
+    const menu = event.target.closest("details.menu[open]");
+    if (menu && event.relatedTarget && !menu.contains(event.relatedTarget)) {
+      menu.open = false;
+    }
+  });
+
+  // <button type="button" data-copy="#receipt" hidden>Copy</button>
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    const source = document.querySelector(button.dataset.copy);
+    if (!source || !navigator.clipboard) continue;
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(source.textContent.trim());
+      button.textContent = button.dataset.copied || button.textContent;
+    });
+  }
+})();
