@@ -87,14 +87,17 @@ def visible_end(value: str) -> str:
     return text[-2:] if len(text) >= 4 else ""
 
 
-def in_groups(value: str, *sizes: int, separator: str = " ") -> str:
-    """Write a number in groups, the last size repeating, as people read it."""
-    groups, at, turn = [], 0, 0
-    while at < len(value):
-        size = sizes[min(turn, len(sizes) - 1)]
-        groups.append(value[at : at + size])
-        at, turn = at + size, turn + 1
-    return separator.join(groups)
+def in_groups(value: str, *, size: int, separator: str = " ") -> str:
+    """Write a number in groups of one size, as people read it."""
+    return separator.join(value[at : at + size] for at in range(0, len(value), size))
+
+
+def bankgiro_in_groups(value: str) -> str:
+    return f"{value[:-4]}-{value[-4:]}"
+
+
+def ein_in_groups(value: str) -> str:
+    return us_ein.format(value)
 
 
 # --- Banks ---------------------------------------------------------------------------
