@@ -1,0 +1,167 @@
+"""Which bank and tax fields each country asks: the questions to the data beside it.
+
+A country's bank needs a row in bank_countries.py; where no IBAN is used, also fields in
+banks.py. A country's taxes need a schema in taxes.py. Nothing else changes.
+"""
+
+from collections.abc import Collection, Mapping
+
+from django.core.exceptions import ValidationError
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from schwifty import IBAN
+
+from profiles import validators
+from profiles.bank_countries import BANK_COUNTRIES
+from profiles.countries.banks import BANK_SCHEMAS
+from profiles.countries.fields import CountrySchema, FieldSpec
+from profiles.countries.taxes import TAX_SCHEMAS
+
+# What a reviewer's reason can be about besides a field.
+WHOLE_PROFILE = {
+    "bank": {
+        "country": _("Country of the bank"),
+        "currency": _("Currency"),
+        "document": _("Document"),
+    },
+    "tax": {"form": _("Tax form"), "document": _("Document")},
+}
+
+
+def bank_schema(country: str) -> CountrySchema | None:
+    """Return the fields of a bank in a country, or None where we cannot pay to."""
+    return BANK_SCHEMAS.get(country)
+
+
+def tax_schema(country: str) -> CountrySchema | None:
+    """Return the fields of a company registered in a country, or None."""
+    return TAX_SCHEMAS.get(country)
+
+
+def bank_countries() -> list[tuple[str, str]]:
+    """List (code, name) of countries with banks we pay to, by name in this language."""
+    return _by_name(BANK_SCHEMAS)
+
+
+def tax_countries() -> list[tuple[str, str]]:
+    """List (code, name) of countries whose tax details we know, by name."""
+    return _by_name(TAX_SCHEMAS)
+
+
+def country_name(country: str) -> str:
+    row = BANK_COUNTRIES.get(country)
+    return str(row.name) if row else country
+
+
+def validate(
+    schema: CountrySchema,
+    raw: Mapping[str, str],
+    *,
+    required: Collection[str] = (),
+) -> dict[str, str]:
+    """Return the stored form of everything filled in; nothing else is kept.
+
+    `required` names fields that this time may not stay empty, such as the VAT number
+    for a program that asks it (R55). Raises ValidationError with a message per field.
+    """
+    cleaned, errors = {}, {}
+    for field in schema.fields:
+        if not field.is_asked(cleaned):
+            continue
+        value = str(raw.get(field.key) or "").strip() or field.default
+        try:
+            if value:
+                cleaned[field.key] = _checked(field, value)
+            elif field.is_required or field.key in required:
+                raise _missing(field)
+        except ValidationError as error:
+            errors[field.key] = error
+    if errors:
+        raise ValidationError(errors)
+    return cleaned
+
+
+def missing_fields(
+    schema: CountrySchema,
+    details: Mapping[str, str],
+    *,
+    required: Collection[str] = (),
+) -> list[FieldSpec]:
+    """List what stored details still lack, for instance after a program asks more."""
+    return [
+        field
+        for field in schema.fields
+        if field.is_asked(details)
+        and (field.is_required or field.key in required)
+        and not details.get(field.key)
+    ]
+
+
+def account_number(schema: CountrySchema, details: Mapping[str, str]) -> str:
+    """Return what makes two bank profiles the same account; its end is the number."""
+    return _identity(schema, details)
+
+
+def tax_number(schema: CountrySchema, details: Mapping[str, str]) -> str:
+    """Return what makes two tax profiles the same company; its end is the number."""
+    return _identity(schema, details)
+
+
+def last4(number: str) -> str:
+    """Return what may be shown of an account_number() or tax_number() (R59)."""
+    return validators.visible_end(number.rpartition(":")[2])
+
+
+def bank_name(schema: CountrySchema, details: Mapping[str, str]) -> str:
+    """Return the bank's name: as typed, or as the IBAN's bank code tells it."""
+    if "iban" in details:
+        return (IBAN(details["iban"]).bank_name or "")[:120]
+    return details.get("bank_name", "")
+
+
+def field_keys(country: str, part: str) -> tuple[str, ...]:
+    """Name everything a reviewer's reason can be tied to; part is "bank" or "tax"."""
+    return (*(field.key for field in _fields(country, part)), *WHOLE_PROFILE[part])
+
+
+def field_label(country: str, part: str, key: str) -> Promise | str:
+    """Return the label of one of field_keys()."""
+    labels = {field.key: field.label for field in _fields(country, part)}
+    return (labels | WHOLE_PROFILE[part]).get(key, key)
+
+
+def _fields(country: str, part: str) -> tuple[FieldSpec, ...]:
+    schema = {"bank": BANK_SCHEMAS, "tax": TAX_SCHEMAS}[part].get(country)
+    return schema.fields if schema else ()
+
+
+def _identity(schema: CountrySchema, details: Mapping[str, str]) -> str:
+    numbers = [
+        details[field.key]
+        for field in schema.fields
+        if field.identifies and field.key in details
+    ]
+    return ":".join([schema.country, *numbers])
+
+
+def _checked(field: FieldSpec, value: str) -> str:
+    if field.choices and value not in dict(field.choices):
+        raise _missing(field)
+    if len(value) > field.max_length:
+        raise ValidationError(
+            _("Shorten this to %(max)d characters. It has %(length)d."),
+            code="max_length",
+            params={"max": field.max_length, "length": len(value)},
+        )
+    return field.checker(value)
+
+
+def _missing(field: FieldSpec) -> ValidationError:
+    sentence = _("Choose one: %(field)s") if field.choices else _("Enter %(field)s")
+    return ValidationError(sentence, code="required", params={"field": field.label})
+
+
+def _by_name(schemas: Mapping[str, CountrySchema]) -> list[tuple[str, str]]:
+    return sorted(
+        ((code, country_name(code)) for code in schemas), key=lambda row: row[1]
+    )
