@@ -119,7 +119,7 @@ def _message(record: logging.LogRecord) -> str:
         record_args = arguments
     try:
         return str(record.msg) % record_args if record_args else str(record.msg)
-    except Exception:  # whatever an argument's own __str__ may raise
+    except Exception:  # noqa: BLE001 - an argument's own __str__ raises anything
         return f"{record.msg} (its arguments did not fit)"
 
 
