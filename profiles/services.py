@@ -1,6 +1,9 @@
-"""Everything that changes bank and tax profiles; the only writer here."""
+"""Everything that changes bank and tax profiles; the only writer here.
 
-from datetime import date
+`at` is when it happened, for what is loaded afterwards; without it, now.
+"""
+
+from datetime import date, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -34,6 +37,7 @@ def create_bank_profile(
     country: str,
     details: dict[str, str],
     by: User,
+    at: datetime | None = None,
 ) -> BankProfile:
     """Add a bank account of a company; it waits for validation (R46-R49).
 
@@ -45,14 +49,19 @@ def create_bank_profile(
     profile = BankProfile(partner_account=account, name=name.strip(), created_by=by)
     profile.full_clean()
     profile.save()
-    version = _new_bank_version(profile, schema=schema, details=cleaned, by=by)
+    version = _new_bank_version(profile, schema=schema, details=cleaned, by=by, at=at)
     _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
     return profile
 
 
 @transaction.atomic
 def revise_bank_profile(
-    profile: BankProfile, *, country: str, details: dict[str, str], by: User
+    profile: BankProfile,
+    *,
+    country: str,
+    details: dict[str, str],
+    by: User,
+    at: datetime | None = None,
 ) -> BankProfile:
     """Send a new version of a bank profile; the approved one stays in force (R44).
 
@@ -64,7 +73,7 @@ def revise_bank_profile(
     profile = _locked(profile)
     _refuse_archived(profile)
     _replace_candidate(profile)
-    version = _new_bank_version(profile, schema=schema, details=cleaned, by=by)
+    version = _new_bank_version(profile, schema=schema, details=cleaned, by=by, at=at)
     _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
     return profile
 
@@ -78,6 +87,7 @@ def create_tax_profile(
     details: dict[str, str],
     expires_on: date | None = None,
     by: User,
+    at: datetime | None = None,
 ) -> TaxProfile:
     """Add a location's tax details; they wait for validation (domain.md §3.5)."""
     schema = _schema(countries.tax_schema(country), "country")
@@ -86,7 +96,7 @@ def create_tax_profile(
     profile.full_clean()
     profile.save()
     version = _new_tax_version(
-        profile, schema=schema, details=cleaned, expires_on=expires_on, by=by
+        profile, schema=schema, details=cleaned, expires_on=expires_on, by=by, at=at
     )
     _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
     return profile
@@ -100,6 +110,7 @@ def revise_tax_profile(
     details: dict[str, str],
     expires_on: date | None = None,
     by: User,
+    at: datetime | None = None,
 ) -> TaxProfile:
     """Send a new version of a tax profile; the approved one stays in force (R44)."""
     schema = _schema(countries.tax_schema(country), "country")
@@ -108,14 +119,16 @@ def revise_tax_profile(
     _refuse_archived(profile)
     _replace_candidate(profile)
     version = _new_tax_version(
-        profile, schema=schema, details=cleaned, expires_on=expires_on, by=by
+        profile, schema=schema, details=cleaned, expires_on=expires_on, by=by, at=at
     )
     _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
     return profile
 
 
 @transaction.atomic
-def approve_version(version: ProfileVersion, *, by: User) -> ProfileVersion:
+def approve_version(
+    version: ProfileVersion, *, by: User, at: datetime | None = None
+) -> ProfileVersion:
     """Approve a pending version; the version in force before it is replaced.
 
     The first approval of a change of an account in force only seconds it: another
@@ -130,7 +143,7 @@ def approve_version(version: ProfileVersion, *, by: User) -> ProfileVersion:
     in_force = profile.versions.filter(status=ProfileStatus.APPROVED).first()
     if needs_second_operator(version, in_force=in_force):
         if version.seconded_by_id is None:
-            version.seconded_at = timezone.now()
+            version.seconded_at = at or timezone.now()
             version.seconded_by = by
             version.save(update_fields=["seconded_at", "seconded_by"])
             _record(version, AuditAction.PROFILE_APPROVED, by=by, after={"step": 1})
@@ -145,14 +158,18 @@ def approve_version(version: ProfileVersion, *, by: User) -> ProfileVersion:
             )
     if in_force is not None:
         _move(in_force, ProfileStatus.REPLACED)
-    _move(version, ProfileStatus.APPROVED, by=by)
+    _move(version, ProfileStatus.APPROVED, by=by, at=at)
     _announce(version, by=by, action=AuditAction.PROFILE_APPROVED)
     return version
 
 
 @transaction.atomic
 def return_version(
-    version: ProfileVersion, *, returned: list[dict[str, str]], by: User
+    version: ProfileVersion,
+    *,
+    returned: list[dict[str, str]],
+    by: User,
+    at: datetime | None = None,
 ) -> ProfileVersion:
     """Return a version with reasons, each tied to a field (R41).
 
@@ -170,7 +187,7 @@ def return_version(
         )
     version.returned = returned
     version.save(update_fields=["returned"])
-    _move(version, ProfileStatus.ACTION_REQUIRED, by=by)
+    _move(version, ProfileStatus.ACTION_REQUIRED, by=by, at=at)
     _announce(
         version,
         by=by,
@@ -313,7 +330,12 @@ def _schema(schema, field: str):
 
 
 def _new_bank_version(
-    profile: BankProfile, *, schema, details: dict[str, str], by: User
+    profile: BankProfile,
+    *,
+    schema,
+    details: dict[str, str],
+    by: User,
+    at: datetime | None,
 ) -> BankProfileVersion:
     number = countries.account_number(schema, details)
     return BankProfileVersion.objects.create(
@@ -327,6 +349,7 @@ def _new_bank_version(
         bank_name=countries.bank_name(schema, details),
         local_currency=currencies.local_currency(schema.country),
         takes_only_local=currencies.takes_only_local(schema.country),
+        submitted_at=at or timezone.now(),
         submitted_by=by,
     )
 
@@ -338,6 +361,7 @@ def _new_tax_version(
     details: dict[str, str],
     expires_on: date | None,
     by: User,
+    at: datetime | None,
 ) -> TaxProfileVersion:
     number = countries.tax_number(schema, details)
     return TaxProfileVersion.objects.create(
@@ -351,6 +375,7 @@ def _new_tax_version(
         last4=countries.last4(number),
         blind_index=blind_index(number, purpose="tax"),
         expires_on=expires_on,
+        submitted_at=at or timezone.now(),
         submitted_by=by,
     )
 
@@ -378,7 +403,11 @@ def _replace_candidate(profile: Profile) -> None:
 
 
 def _move(
-    version: ProfileVersion, status: ProfileStatus, *, by: User | None = None
+    version: ProfileVersion,
+    status: ProfileStatus,
+    *,
+    by: User | None = None,
+    at: datetime | None = None,
 ) -> None:
     """Set a version's status: the only line that does."""
     if not version.can_become(status):
@@ -390,7 +419,7 @@ def _move(
     version.status = status
     fields = ["status"]
     if by is not None:
-        version.decided_at = timezone.now()
+        version.decided_at = at or timezone.now()
         version.decided_by = by
         fields += ["decided_at", "decided_by"]
     version.save(update_fields=fields)

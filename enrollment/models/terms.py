@@ -281,13 +281,17 @@ class ProgramTerms(models.Model):
         return min(days)
 
     def earns_from(self, *, submitted_at: datetime, validated_at: datetime) -> date:
-        """The first day that earns: of the month of the deciding moment (R45)."""
+        """The first day that earns: of the month of the deciding moment (R45).
+
+        Whoever enrolls before the fiscal year begins earns from its first day.
+        """
         moment = (
             submitted_at
             if self.earnings_start == EarningsStart.SUBMITTED
             else validated_at
         )
-        return self.fiscal_year.calendar.day_at(moment).replace(day=1)
+        month = self.fiscal_year.calendar.day_at(moment).replace(day=1)
+        return max(month, self.fiscal_year.starts_on)
 
     def today(self) -> date:
         """Today in the zone of the program's calendar."""

@@ -1,4 +1,7 @@
-"""The steps of an enrollment: accept, choose, submit, recall, validate, end."""
+"""The steps of an enrollment: accept, choose, submit, recall, validate, end.
+
+`at` is when it happened, for what is loaded afterwards; without it, now.
+"""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -99,7 +102,9 @@ def add_payout_assignments(enrollments: Iterable[Enrollment]) -> None:
 
 
 @transaction.atomic
-def accept_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
+def accept_enrollment(
+    enrollment: Enrollment, *, by: User, at: datetime | None = None
+) -> Enrollment:
     """Accept the invitation and the version of the agreement shown.
 
     The status stays Invited until Continue or Submit; accepting twice changes
@@ -108,8 +113,9 @@ def accept_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
     enrollment = _locked(enrollment)
     if enrollment.is_accepted:
         return enrollment
-    _refuse_closed(enrollment)
-    enrollment.accepted_at = timezone.now()
+    at = at or timezone.now()
+    _refuse_closed(enrollment, at=at)
+    enrollment.accepted_at = at
     enrollment.accepted_by = by
     enrollment.agreement_version = enrollment.terms.agreement_version
     enrollment.save(update_fields=["accepted_at", "accepted_by", "agreement_version"])
@@ -119,19 +125,24 @@ def accept_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
         from_status=enrollment.status,
         by=by,
         note=enrollment.agreement_version,
+        at=at,
     )
     return enrollment
 
 
 @transaction.atomic
 def decline_enrollment(
-    enrollment: Enrollment, *, reason: str = "", by: User
+    enrollment: Enrollment,
+    *,
+    reason: str = "",
+    by: User,
+    at: datetime | None = None,
 ) -> Enrollment:
     """Say no, with an optional reason; it can be taken back until the last day."""
     enrollment = _locked(enrollment)
     if enrollment.is_declined:
         return enrollment
-    _refuse_closed(enrollment)
+    _refuse_closed(enrollment, at=at)
     enrollment.accepted_at = None
     enrollment.accepted_by = None
     enrollment.agreement_version = ""
@@ -140,6 +151,7 @@ def decline_enrollment(
         EnrollmentStatus.DECLINED,
         code=Code.DECLINED,
         by=by,
+        at=at,
         note=reason,
         also=["accepted_at", "accepted_by", "agreement_version"],
     )
@@ -156,7 +168,7 @@ def reconsider_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
         raise ValidationError(
             _("Only a declined invitation can be taken up again."), code="transition"
         )
-    _refuse_late(enrollment)
+    _refuse_late(enrollment, at=None)
     _move(enrollment, EnrollmentStatus.INVITED, code=Code.RECONSIDERED, by=by)
     return enrollment
 
@@ -168,6 +180,7 @@ def choose_bank_profile(
     bank_profile: BankProfile,
     earning_type=None,
     by: User,
+    at: datetime | None = None,
 ) -> Enrollment:
     """Use another bank profile of the company here; the default stays (R32).
 
@@ -176,7 +189,7 @@ def choose_bank_profile(
     profile is archived or another company's.
     """
     enrollment = _locked(enrollment)
-    _refuse_unchangeable(enrollment)
+    _refuse_unchangeable(enrollment, at=at)
     if bank_profile.partner_account_id != enrollment.location.partner_account_id:
         raise ValidationError(
             {"bank_profile": _("Choose a bank profile of your company.")}
@@ -194,20 +207,22 @@ def choose_bank_profile(
             row.currency = ""
             row.bank_version = None
             row.save(update_fields=["bank_profile", "currency", "bank_version"])
-    _choose_only_currency(enrollment)
-    _write_event(
-        enrollment, code=Code.PROFILES_CHOSEN, from_status=enrollment.status, by=by
-    )
+    _choose_only_currency(enrollment, at=at)
+    _write_choice(enrollment, by=by, at=at)
     return enrollment
 
 
 @transaction.atomic
 def choose_tax_profile(
-    enrollment: Enrollment, *, tax_profile: TaxProfile, by: User
+    enrollment: Enrollment,
+    *,
+    tax_profile: TaxProfile,
+    by: User,
+    at: datetime | None = None,
 ) -> Enrollment:
     """Use one of the location's tax profiles for this enrollment (R31)."""
     enrollment = _locked(enrollment)
-    _refuse_unchangeable(enrollment)
+    _refuse_unchangeable(enrollment, at=at)
     if tax_profile.location_id != enrollment.location_id:
         raise ValidationError(
             {"tax_profile": _("Choose a tax profile of this location.")}
@@ -222,23 +237,23 @@ def choose_tax_profile(
     enrollment.payout_assignments.filter(tax_profile=None).update(
         tax_profile=tax_profile, tax_version=None
     )
-    _write_event(
-        enrollment, code=Code.PROFILES_CHOSEN, from_status=enrollment.status, by=by
-    )
+    _write_choice(enrollment, by=by, at=at)
     return enrollment
 
 
 @transaction.atomic
-def choose_currency(enrollment: Enrollment, *, currency: str, by: User) -> Enrollment:
+def choose_currency(
+    enrollment: Enrollment, *, currency: str, by: User, at: datetime | None = None
+) -> Enrollment:
     """Choose the currency this enrollment is paid in.
 
     Raises ValidationError when the program or the bank does not accept it; nothing
     is stored then.
     """
     enrollment = _locked(enrollment)
-    _refuse_unchangeable(enrollment)
+    _refuse_unchangeable(enrollment, at=at)
     enrollment.payout_assignments.update(currency=currency)
-    rows = payout_of([enrollment], on=enrollment.terms.today())[enrollment.pk]
+    rows = _payout_of(enrollment, at=at)
     if any(row.currency_gap for row in rows):
         raise ValidationError(
             {
@@ -249,33 +264,36 @@ def choose_currency(enrollment: Enrollment, *, currency: str, by: User) -> Enrol
                 % {"currency": currency}
             }
         )
-    _write_event(
-        enrollment, code=Code.PROFILES_CHOSEN, from_status=enrollment.status, by=by
-    )
+    _write_choice(enrollment, by=by, at=at)
     return enrollment
 
 
 @transaction.atomic
-def ask_for_details(enrollment: Enrollment, *, by: User) -> Enrollment:
+def ask_for_details(
+    enrollment: Enrollment, *, by: User, at: datetime | None = None
+) -> Enrollment:
     """Continue with something missing: Action required from now on (R35, R36).
 
     With nothing missing, or when it is Action required already, nothing changes.
     """
     enrollment = _locked(enrollment)
-    _refuse_unchangeable(enrollment)
-    rows = payout_of([enrollment], on=enrollment.terms.today())[enrollment.pk]
+    _refuse_unchangeable(enrollment, at=at)
+    rows = _payout_of(enrollment, at=at)
     if enrollment.is_invited and gaps_of(rows):
         _move(
             enrollment,
             EnrollmentStatus.ACTION_REQUIRED,
             code=Code.DETAILS_ASKED,
             by=by,
+            at=at,
         )
     return enrollment
 
 
 @transaction.atomic
-def submit_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
+def submit_enrollment(
+    enrollment: Enrollment, *, by: User, at: datetime | None = None
+) -> Enrollment:
     """Send the enrollment to the program owner (R33, R34, R37).
 
     What was the location's default is written down as chosen. Submitting what is
@@ -285,8 +303,9 @@ def submit_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
     enrollment = _locked(enrollment)
     if enrollment.is_validating:
         return enrollment
-    _refuse_unchangeable(enrollment)
-    rows = payout_of([enrollment], on=enrollment.terms.today())[enrollment.pk]
+    at = at or timezone.now()
+    _refuse_unchangeable(enrollment, at=at)
+    rows = _payout_of(enrollment, at=at)
     gaps = gaps_of(rows)
     if gaps:
         raise ValidationError([str(gap.sentence) for gap in gaps], code="missing")
@@ -295,15 +314,14 @@ def submit_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
         row.tax_profile_id = row.used_tax
         row.currency = row.used_currency or ""
         row.save(update_fields=["bank_profile", "tax_profile", "currency"])
-    now = timezone.now()
-    enrollment.submitted_at = now
+    enrollment.submitted_at = at
     enrollment.submitted_by = by
     _move(
         enrollment,
         EnrollmentStatus.VALIDATING,
         code=Code.SUBMITTED,
         by=by,
-        at=now,
+        at=at,
         also=["submitted_at", "submitted_by"],
     )
     emails.enrollment_submitted(enrollment)
@@ -334,7 +352,9 @@ def recall_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
 
 
 @transaction.atomic
-def confirm_payout(enrollment: Enrollment, *, part: str, by: User) -> Enrollment:
+def confirm_payout(
+    enrollment: Enrollment, *, part: str, by: User, at: datetime | None = None
+) -> Enrollment:
     """Validate the bank or the tax profile for this enrollment (R39, R40).
 
     A version that is still pending is approved first, for everybody who uses it.
@@ -352,14 +372,15 @@ def confirm_payout(enrollment: Enrollment, *, part: str, by: User) -> Enrollment
             code="decided",
             params={"status": enrollment.get_status_display()},
         )
-    for version in _versions_used(enrollment, part=part):
+    at = at or timezone.now()
+    for version in _versions_used(enrollment, part=part, at=at):
         if version.submitted_by_id == by.pk:
             raise ValidationError(
                 _("You submitted this. Somebody else has to decide it."),
                 code="four_eyes",
             )
         if version.is_pending:
-            version = approve_version(version, by=by)
+            version = approve_version(version, by=by, at=at)
         if version.is_approved:
             _pin(enrollment.payout_assignments.all(), version=version)
             _write_event(
@@ -367,6 +388,7 @@ def confirm_payout(enrollment: Enrollment, *, part: str, by: User) -> Enrollment
                 code=(Code.BANK_CONFIRMED if part == "bank" else Code.TAX_CONFIRMED),
                 from_status=enrollment.status,
                 by=by,
+                at=at,
             )
             record_audit_event(
                 enrollment,
@@ -375,7 +397,7 @@ def confirm_payout(enrollment: Enrollment, *, part: str, by: User) -> Enrollment
                 partner_account=enrollment.location.partner_account,
                 after={"part": part, "version": str(version.pk)},
             )
-    _reassess(_locked(enrollment), by=by, at=timezone.now())
+    _reassess(_locked(enrollment), by=by, at=at)
     return Enrollment.objects.for_pages().get(pk=enrollment.pk)
 
 
@@ -393,12 +415,12 @@ def reassess_enrollments(version: ProfileVersion, *, by: User | None) -> int:
     else:
         enrollments = enrollments.using_tax_profile(profile)
     keys = list(enrollments.order_by("pk").values_list("pk", flat=True))
-    now = timezone.now()
+    at = version.decided_at or version.submitted_at
     moved = 0
     for enrollment in _locked_many(keys):
         if version.is_approved:
             _pin(enrollment.payout_assignments.all(), version=version)
-        moved += _reassess(enrollment, by=by, at=now, version=version)
+        moved += _reassess(enrollment, by=by, at=at, version=version)
     return moved
 
 
@@ -422,7 +444,7 @@ def note_expired_tax_profiles(*, on: date) -> int:
 
 
 @transaction.atomic
-def lapse_invitations(*, on: date) -> int:
+def lapse_invitations(*, on: date, at: datetime | None = None) -> int:
     """Expire invitations whose last day has passed (domain.md §10.4)."""
     keys = list(
         Enrollment.objects.unanswered(on).order_by("pk").values_list("pk", flat=True)
@@ -437,6 +459,7 @@ def lapse_invitations(*, on: date) -> int:
             EnrollmentStatus.EXPIRED,
             code=Code.LAPSED,
             by=None,
+            at=at,
             also=["end_reason"],
         )
         lapsed += 1
@@ -444,13 +467,15 @@ def lapse_invitations(*, on: date) -> int:
 
 
 @transaction.atomic
-def discontinue_program(program: IncentiveProgram, *, by: User | None) -> int:
+def discontinue_program(
+    program: IncentiveProgram, *, by: User | None, at: datetime | None = None
+) -> int:
     """Withdraw a program: its open enrollments end as Discontinued (R67)."""
     program = IncentiveProgram.objects.select_for_update(of=("self",)).get(
         pk=program.pk
     )
     if program.discontinued_at is None:
-        program.discontinued_at = timezone.now()
+        program.discontinued_at = at or timezone.now()
         program.save(update_fields=["discontinued_at"])
     keys = list(
         Enrollment.objects.filter(terms__program=program, status__in=OPEN)
@@ -464,6 +489,7 @@ def discontinue_program(program: IncentiveProgram, *, by: User | None) -> int:
             EnrollmentStatus.DISCONTINUED,
             code=Code.DISCONTINUED,
             by=by,
+            at=at,
             also=["end_reason"],
         )
     return len(keys)
@@ -478,7 +504,7 @@ def _reassess(
     version: ProfileVersion | None = None,
 ) -> bool:
     """Derive the wanted status from the facts and move there; say whether it moved."""
-    rows = payout_of([enrollment], on=on or enrollment.terms.today())[enrollment.pk]
+    rows = _payout_of(enrollment, at=at, on=on)
     gaps = gaps_of(rows)
     if gaps:
         wanted = EnrollmentStatus.ACTION_REQUIRED
@@ -559,6 +585,28 @@ def _write_event(
     )
 
 
+def _write_choice(enrollment: Enrollment, *, by: User, at: datetime | None) -> None:
+    _write_event(
+        enrollment,
+        code=Code.PROFILES_CHOSEN,
+        from_status=enrollment.status,
+        by=by,
+        at=at,
+    )
+
+
+def _payout_of(
+    enrollment: Enrollment, *, at: datetime | None, on: date | None = None
+) -> list[PayoutAssignment]:
+    """What the enrollment uses and lacks on the program's day of a moment."""
+    on = on or _day_at(enrollment, at)
+    return payout_of([enrollment], on=on)[enrollment.pk]
+
+
+def _day_at(enrollment: Enrollment, at: datetime | None) -> date:
+    return enrollment.terms.fiscal_year.calendar.day_at(at or timezone.now())
+
+
 def _locked(enrollment: Enrollment) -> Enrollment:
     return _with_frame().get(pk=enrollment.pk)
 
@@ -575,8 +623,10 @@ def _with_frame():
     )
 
 
-def _versions_used(enrollment: Enrollment, *, part: str) -> list[ProfileVersion]:
-    rows = payout_of([enrollment], on=enrollment.terms.today())[enrollment.pk]
+def _versions_used(
+    enrollment: Enrollment, *, part: str, at: datetime
+) -> list[ProfileVersion]:
+    rows = _payout_of(enrollment, at=at)
     if part == "bank":
         keys = {row.newest_bank_version for row in rows}
         return list(BankProfileVersion.objects.filter(pk__in=keys).order_by("pk"))
@@ -592,9 +642,9 @@ def _pin(assignments, *, version: ProfileVersion) -> None:
         assignments.filter(tax_profile=version.profile_id).update(tax_version=version)
 
 
-def _choose_only_currency(enrollment: Enrollment) -> None:
+def _choose_only_currency(enrollment: Enrollment, *, at: datetime | None) -> None:
     """Where bank and program leave one currency, there is nothing to ask."""
-    for row in payout_of([enrollment], on=enrollment.terms.today())[enrollment.pk]:
+    for row in _payout_of(enrollment, at=at):
         if not row.currency_gap:
             continue
         accepted = set(enrollment.terms.currencies)
@@ -613,7 +663,7 @@ def _first_method(terms: ProgramTerms) -> str:
     return terms.methods[0]
 
 
-def _refuse_closed(enrollment: Enrollment) -> None:
+def _refuse_closed(enrollment: Enrollment, *, at: datetime | None) -> None:
     if enrollment.terms.program.discontinued_at is not None:
         raise ValidationError(
             _("%(program)s is discontinued."),
@@ -632,14 +682,14 @@ def _refuse_closed(enrollment: Enrollment) -> None:
             code="closed",
             params={"location": enrollment.location.name},
         )
-    _refuse_late(enrollment)
+    _refuse_late(enrollment, at=at)
     _refuse_unmigrated(enrollment.location)
 
 
-def _refuse_late(enrollment: Enrollment) -> None:
+def _refuse_late(enrollment: Enrollment, *, at: datetime | None) -> None:
     # Once submitted, mending what was returned is not late.
     if enrollment.submitted_at is None and (
-        enrollment.terms.today() > enrollment.enroll_by
+        _day_at(enrollment, at) > enrollment.enroll_by
     ):
         raise ValidationError(
             _("The last day to enroll has passed. Ask for a new invitation."),
@@ -659,8 +709,8 @@ def _refuse_unmigrated(location: Location) -> None:
         )
 
 
-def _refuse_unchangeable(enrollment: Enrollment) -> None:
+def _refuse_unchangeable(enrollment: Enrollment, *, at: datetime | None) -> None:
     """Accepted, still open, not too late: only then can it be changed or submitted."""
-    _refuse_closed(enrollment)
+    _refuse_closed(enrollment, at=at)
     if not enrollment.is_accepted:
         raise ValidationError(_("Accept the invitation first."), code="not_accepted")

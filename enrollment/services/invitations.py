@@ -1,8 +1,12 @@
-"""Inviting: who is eligible, who is told, and what a person has opened."""
+"""Inviting: who is eligible, who is told, and what a person has opened.
+
+`at` is when it happened, for what is loaded afterwards; without it, now.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
@@ -39,7 +43,9 @@ class InvitationRun:
 
 
 @transaction.atomic
-def invite_locations(terms: ProgramTerms, *, by: User | None) -> InvitationRun:
+def invite_locations(
+    terms: ProgramTerms, *, by: User | None, at: datetime | None = None
+) -> InvitationRun:
     """Invite every eligible location of a program's year that has no enrollment.
 
     Each gets an enrollment in status Invited; each Incentives admin with scope one
@@ -55,13 +61,13 @@ def invite_locations(terms: ProgramTerms, *, by: User | None) -> InvitationRun:
     )
     if terms.is_open_to_all or terms.program.discontinued_at is not None:
         return InvitationRun(invited=0, mails=0, without_admin=0)
-    today = terms.today()
+    at = at or timezone.now()
     locations = list(
-        locations_to_invite(terms, on=today)
+        locations_to_invite(terms, on=terms.fiscal_year.calendar.day_at(at))
         .select_related("partner_account")
         .order_by("pk")
     )
-    enrollments = _create_enrollments(terms, locations)
+    enrollments = _create_enrollments(terms, locations, at=at)
     mails = notify_waiting_admins(terms=terms)
     uncovered = _locations_nobody_can_enroll(terms, locations)
     for account, names in _by_account(uncovered).items():
@@ -122,18 +128,17 @@ def open_invitation(invitation: Invitation) -> Invitation:
 
 
 def _create_enrollments(
-    terms: ProgramTerms, locations: list[Location]
+    terms: ProgramTerms, locations: list[Location], *, at: datetime
 ) -> list[Enrollment]:
-    now = timezone.now()
-    last_day = terms.last_day_for(terms.today())
+    last_day = terms.last_day_for(terms.fiscal_year.calendar.day_at(at))
     enrollments = Enrollment.objects.bulk_create(
         (
             Enrollment(
                 location=location,
                 terms=terms,
                 status=EnrollmentStatus.INVITED,
-                status_since=now,
-                invited_at=now,
+                status_since=at,
+                invited_at=at,
                 enroll_by=last_day,
             )
             for location in locations
@@ -146,7 +151,7 @@ def _create_enrollments(
                 enrollment=enrollment,
                 code=EnrollmentEvent.Code.INVITED,
                 to_status=EnrollmentStatus.INVITED,
-                at=now,
+                at=at,
             )
             for enrollment in enrollments
         ),
