@@ -6,8 +6,9 @@ from typing import Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Case, F, OuterRef, Q, Subquery, When
+from django.db.models import Case, Count, F, OuterRef, Q, Subquery, When
 from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
@@ -20,10 +21,13 @@ from profiles.encryption import EncryptedJSONField, sealed_check
 from profiles.states import (
     CANDIDATE,
     CURRENT,
+    SHOWN,
     TRANSITIONS,
     ProfileLabel,
     ProfileStatus,
+    ShownStatus,
 )
+from profiles.validators import MASK
 
 # The program owner's promise: usually answered within two days (domain.md §2.1).
 VALIDATION_PROMISE = timedelta(hours=48)
@@ -145,6 +149,25 @@ class ProfileVersion(models.Model):
         return self.status == ProfileStatus.ACTION_REQUIRED
 
     @property
+    def is_candidate(self) -> bool:
+        """Waiting or returned: what the next decision or change is about."""
+        return self.status in CANDIDATE
+
+    @property
+    def is_decided(self) -> bool:
+        """Nothing is left to decide: approved, returned or replaced."""
+        return not self.is_pending
+
+    @property
+    def masked_number(self) -> str:
+        """The account or tax number with only its end to be read (R59)."""
+        return f"{MASK * 4} {self.last4}" if self.last4 else ""
+
+    @property
+    def shown_status(self) -> ShownStatus:
+        return SHOWN[self.status]
+
+    @property
     def due_at(self) -> datetime:
         """When the program owner promised an answer."""
         return self.submitted_at + VALIDATION_PROMISE
@@ -178,6 +201,27 @@ class ProfileQuerySet(ScopedQuerySet):
                 ),
                 default=Subquery(versions.values("status")[:1]),
             ),
+        )
+
+    def with_uses(self) -> Self:
+        """Annotate how many enrollments under way or in force use each profile.
+
+        `uses` are all of them; `validated_uses` those that a new version sends back
+        to validation (R44). Enrollments lie above this app; their rows refer to it.
+        """
+        in_force = Q(payout_assignments__enrollment__status="enrolled")
+        under_way = Q(
+            payout_assignments__enrollment__status__in=[
+                "invited",
+                "action_required",
+                "validating",
+                "enrolled",
+            ]
+        )
+        enrollments = "payout_assignments__enrollment"
+        return self.annotate(
+            uses=Count(enrollments, filter=under_way, distinct=True),
+            validated_uses=Count(enrollments, filter=in_force, distinct=True),
         )
 
     def with_versions(self) -> Self:
@@ -233,6 +277,35 @@ class Profile(models.Model):
         """The approved version, which payments follow."""
         return next((v for v in self.versions.all() if v.is_approved), None)
 
+    @property
+    def candidate(self):
+        """The version that is waiting or was returned, if there is one."""
+        return next((v for v in self.versions.all() if v.is_candidate), None)
+
+    @property
+    def is_archived(self) -> bool:
+        return self.archived_at is not None
+
+    def shown_statuses(self, on: date) -> list[ShownStatus]:
+        """What a reader sees of it on a day: its status, and a new version beside it."""
+        if self.is_archived:
+            return [SHOWN["archived"]]
+        in_force, candidate = self.version_in_force, self.candidate
+        if in_force is None:
+            return [SHOWN[candidate.status]] if candidate else []
+        statuses = [SHOWN["expired" if in_force.is_expired(on) else "approved"]]
+        if candidate is not None:
+            is_waiting = candidate.is_pending
+            statuses.append(SHOWN["new_pending" if is_waiting else "new_returned"])
+        return statuses
+
+    def refuse_taken_name(self) -> None:
+        """Raise ValidationError on `name` when it cannot be taken (R47)."""
+        try:
+            self.validate_constraints()
+        except ValidationError as error:
+            raise ValidationError({"name": error.messages}) from None
+
 
 class BankProfileQuerySet(ProfileQuerySet):
     scope = Scope(account="partner_account")
@@ -240,6 +313,8 @@ class BankProfileQuerySet(ProfileQuerySet):
 
 class BankProfile(Profile):
     """A bank account of a company, for any of its locations and programs (R46)."""
+
+    part = "bank"
 
     partner_account = models.ForeignKey(
         PartnerAccount,
@@ -275,6 +350,8 @@ class BankProfile(Profile):
 
 class BankProfileVersion(ProfileVersion):
     """One state of a bank profile; never edited once sent."""
+
+    part = "bank"
 
     profile = models.ForeignKey(
         BankProfile,
@@ -325,6 +402,10 @@ class BankProfileVersion(ProfileVersion):
         ]
         permissions = [("validate_profiles", "Can validate bank and tax profiles")]
 
+    def is_expired(self, on: date) -> bool:
+        """Bank details do not expire."""
+        return False
+
 
 class TaxProfileQuerySet(ProfileQuerySet):
     scope = Scope(account="location__partner_account", location="location")
@@ -332,6 +413,8 @@ class TaxProfileQuerySet(ProfileQuerySet):
 
 class TaxProfile(Profile):
     """The tax details of one location, used by its enrollments."""
+
+    part = "tax"
 
     location = models.ForeignKey(
         Location,
@@ -367,6 +450,8 @@ class TaxProfile(Profile):
 
 class TaxProfileVersion(ProfileVersion):
     """One state of a tax profile; never edited once sent."""
+
+    part = "tax"
 
     profile = models.ForeignKey(
         TaxProfile,

@@ -3,6 +3,7 @@
 `at` is when it happened, for what is loaded afterwards; without it, now.
 """
 
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -11,10 +12,13 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from django.views.decorators.debug import sensitive_variables
 
 from accounts.models import AuditAction, Location, PartnerAccount, User
 from accounts.services import record_audit_event
+from accounts.text import clean_line, clean_text
 from profiles import countries, currencies, reasons
+from profiles.countries import CountrySchema
 from profiles.encryption import blind_index
 from profiles.models import (
     BankProfile,
@@ -26,103 +30,157 @@ from profiles.models import (
     TaxProfileVersion,
 )
 from profiles.signals import profile_archived, profile_status_changed
-from profiles.states import CANDIDATE, ProfileStatus
+from profiles.states import CANDIDATE, CURRENT, ProfileStatus
+
+NOTE_LENGTH = 400
+# What counts as a number in a note: shorter ones are in every sentence.
+NUMBER_LENGTH = 6
 
 
+@sensitive_variables()
 @transaction.atomic
 def create_bank_profile(
     account: PartnerAccount,
     *,
     name: str,
     country: str,
-    details: dict[str, str],
+    details: Mapping[str, str],
     by: User,
     at: datetime | None = None,
 ) -> BankProfile:
     """Add a bank account of a company; it waits for validation (R46-R49).
 
     `details` are the country's fields as typed; they are normalized and checked here.
-    Raises ValidationError with one message per field.
+    Raises ValidationError with one message per field, also when the name is taken.
     """
-    schema = _schema(countries.bank_schema(country), "country")
-    cleaned = countries.validate(schema, details)
-    profile = BankProfile(partner_account=account, name=name.strip(), created_by=by)
-    profile.full_clean()
+    schema = _schema(countries.bank_schema(country))
+    details = countries.validate(schema, details)
+    # The company's row is the lock that keeps two equal names apart (R47).
+    account = PartnerAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
+    profile = BankProfile(partner_account=account, name=_line(name), created_by=by)
+    profile.refuse_taken_name()
     profile.save()
-    version = _new_bank_version(profile, schema=schema, details=cleaned, by=by, at=at)
-    _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
+    _send_bank_version(profile, schema=schema, details=details, by=by, at=at)
     return profile
 
 
+@sensitive_variables()
 @transaction.atomic
 def revise_bank_profile(
     profile: BankProfile,
     *,
     country: str,
-    details: dict[str, str],
+    details: Mapping[str, str],
     by: User,
     at: datetime | None = None,
 ) -> BankProfile:
     """Send a new version of a bank profile; the approved one stays in force (R44).
 
-    A version that was waiting or returned is replaced. Raises ValidationError with
-    one message per field, and when the profile is archived.
+    A version that was waiting or returned is replaced; sending what is waiting once
+    more changes nothing. Raises ValidationError with one message per field, when the
+    profile is archived, and when everything is as in the version in force.
     """
-    schema = _schema(countries.bank_schema(country), "country")
-    cleaned = countries.validate(schema, details)
+    schema = _schema(countries.bank_schema(country))
+    details = countries.validate(schema, details)
     profile = _locked(profile)
     _refuse_archived(profile)
+    newest = _newest_current(profile)
+    if newest.country == country and newest.details == details:
+        if newest.is_pending:
+            return profile
+        _refuse_unchanged(newest)
     _replace_candidate(profile)
-    version = _new_bank_version(profile, schema=schema, details=cleaned, by=by, at=at)
-    _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
+    _send_bank_version(profile, schema=schema, details=details, by=by, at=at)
     return profile
 
 
+@sensitive_variables()
 @transaction.atomic
 def create_tax_profile(
     location: Location,
     *,
     name: str,
     country: str,
-    details: dict[str, str],
+    details: Mapping[str, str],
+    required: Collection[str] = (),
     expires_on: date | None = None,
     by: User,
     at: datetime | None = None,
 ) -> TaxProfile:
-    """Add a location's tax details; they wait for validation (domain.md §3.5)."""
-    schema = _schema(countries.tax_schema(country), "country")
-    cleaned = countries.validate(schema, details)
-    profile = TaxProfile(location=location, name=name.strip(), created_by=by)
-    profile.full_clean()
+    """Add a location's tax details; they wait for validation (domain.md §3.5).
+
+    `required` names details that a program asks beyond the country's own (R55).
+    Raises ValidationError with one message per field, also when the name is taken.
+    """
+    schema = _schema(countries.tax_schema(country))
+    details = countries.validate(schema, details, required=required)
+    _refuse_past(expires_on)
+    location = Location.objects.select_for_update(no_key=True).get(pk=location.pk)
+    profile = TaxProfile(location=location, name=_line(name), created_by=by)
+    profile.refuse_taken_name()
     profile.save()
-    version = _new_tax_version(
-        profile, schema=schema, details=cleaned, expires_on=expires_on, by=by, at=at
+    _send_tax_version(
+        profile, schema=schema, details=details, expires_on=expires_on, by=by, at=at
     )
-    _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
     return profile
 
 
+@sensitive_variables()
 @transaction.atomic
 def revise_tax_profile(
     profile: TaxProfile,
     *,
     country: str,
-    details: dict[str, str],
+    details: Mapping[str, str],
+    required: Collection[str] = (),
     expires_on: date | None = None,
     by: User,
     at: datetime | None = None,
 ) -> TaxProfile:
-    """Send a new version of a tax profile; the approved one stays in force (R44)."""
-    schema = _schema(countries.tax_schema(country), "country")
-    cleaned = countries.validate(schema, details)
+    """Send a new version of a tax profile; the approved one stays in force (R44).
+
+    The rules are those of revise_bank_profile and create_tax_profile.
+    """
+    schema = _schema(countries.tax_schema(country))
+    details = countries.validate(schema, details, required=required)
+    _refuse_past(expires_on)
     profile = _locked(profile)
     _refuse_archived(profile)
+    newest = _newest_current(profile)
+    if (newest.country, newest.expires_on) == (country, expires_on) and (
+        newest.details == details
+    ):
+        if newest.is_pending:
+            return profile
+        _refuse_unchanged(newest)
     _replace_candidate(profile)
-    version = _new_tax_version(
-        profile, schema=schema, details=cleaned, expires_on=expires_on, by=by, at=at
+    _send_tax_version(
+        profile, schema=schema, details=details, expires_on=expires_on, by=by, at=at
     )
-    _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
     return profile
+
+
+@sensitive_variables()
+@transaction.atomic
+def complete_tax_profile(
+    profile: TaxProfile, *, details: Mapping[str, str], by: User
+) -> TaxProfile:
+    """Add what a program needs to what was sent before; the rest is kept (R55).
+
+    `details` are the added fields as typed, none of them empty. What was sent before
+    is never handed out, so that nobody has to type it again. Raises ValidationError
+    with one message per field, and when the profile is archived.
+    """
+    profile = _locked(profile)
+    newest = _newest_current(profile)
+    return revise_tax_profile(
+        profile,
+        country=newest.country,
+        details={**newest.details, **details},
+        required=tuple(details),
+        expires_on=newest.expires_on,
+        by=by,
+    )
 
 
 @transaction.atomic
@@ -132,13 +190,15 @@ def approve_version(
     """Approve a pending version; the version in force before it is replaced.
 
     The first approval of a change of an account in force only seconds it: another
-    operator approves it (domain.md §10.7). Raises ValidationError when somebody
-    decided meanwhile, or `by` submitted it (rule 78).
+    operator approves it (domain.md §10.7). Approving what is approved changes nothing.
+    Raises ValidationError when somebody decided meanwhile, the partner archived the
+    profile, or `by` submitted it (rule 78).
     """
     profile, version = _locked_version(version)
     _refuse_own(version, by=by)
     if version.is_approved:
         return version
+    _refuse_put_away(profile)
     _refuse_decided(version, ProfileStatus.APPROVED)
     in_force = profile.versions.filter(status=ProfileStatus.APPROVED).first()
     if needs_second_operator(version, in_force=in_force):
@@ -163,6 +223,7 @@ def approve_version(
     return version
 
 
+@sensitive_variables()
 @transaction.atomic
 def return_version(
     version: ProfileVersion,
@@ -179,6 +240,7 @@ def return_version(
     """
     profile, version = _locked_version(version)
     _refuse_own(version, by=by)
+    _refuse_put_away(profile)
     _refuse_decided(version, ProfileStatus.ACTION_REQUIRED)
     returned = _checked_reasons(version, returned)
     if version.is_approved and profile.versions.filter(status__in=CANDIDATE).exists():
@@ -207,7 +269,7 @@ def archive_profile(profile: Profile, *, by: User) -> Profile:
     profile = _locked(profile)
     if profile.archived_at is not None:
         return profile
-    if isinstance(profile, BankProfile):
+    if profile.part == "bank":
         uses = profile.defaults.count()
         if uses:
             raise ValidationError(
@@ -239,36 +301,28 @@ def set_default_bank_profile(
 ) -> list[DefaultBankProfile]:
     """Make a bank profile and currency the default of several locations (R50-R52).
 
-    Raises ValidationError when a location has a default already, when something is
-    missing or archived, or when the bank does not take the currency. All or none.
+    Raises ValidationError when a location has a default already, is closed or another
+    company's, when something is missing or archived, or when the bank does not take
+    the currency. All or none.
     """
     if not locations:
         raise ValidationError({"locations": _("Choose at least one location.")})
     bank_profile = _locked(bank_profile)
     _refuse_archived(bank_profile)
     _refuse_currency(bank_profile, currency)
-    for location in locations:
-        if location.partner_account_id != bank_profile.partner_account_id:
-            raise ValidationError(
-                {"locations": _("Choose locations of the bank profile's company.")}
-            )
-    taken = DefaultBankProfile.objects.select_for_update(of=("self",)).filter(
-        location__in=locations
+    # The rows of the locations are the locks that keep two defaults apart (R51).
+    locations = list(
+        Location.objects.select_for_update(of=("self",), no_key=True)
+        .filter(pk__in=[location.pk for location in locations])
+        .order_by("name", "pk")
     )
-    names = ", ".join(sorted(row.location.name for row in taken))
-    if names:
-        raise ValidationError(
-            {
-                "locations": _("%(names)s: a default is set already. Remove it first.")
-                % {"names": names}
-            },
-            code="has_default",
-        )
+    _refuse_foreign_or_closed(locations, bank_profile=bank_profile)
+    _refuse_default_set(locations)
     defaults = []
     for location in locations:
         default = DefaultBankProfile.objects.create(
             location=location,
-            partner_account_id=location.partner_account_id,
+            partner_account_id=bank_profile.partner_account_id,
             bank_profile=bank_profile,
             currency=currency,
             set_by=by,
@@ -277,7 +331,7 @@ def set_default_bank_profile(
             default,
             action=AuditAction.DEFAULT_SET,
             by=by,
-            partner_account=location.partner_account,
+            partner_account=bank_profile.partner_account,
             after={
                 "location": location.pk,
                 "bank_profile": str(bank_profile.pk),
@@ -317,28 +371,35 @@ def needs_second_operator(
 ) -> bool:
     """A changed bank account beside one in force needs two operators (§10.7)."""
     return (
-        isinstance(version, BankProfileVersion)
+        version.part == "bank"
         and in_force is not None
         and in_force.blind_index != version.blind_index
     )
 
 
-def _schema(schema, field: str):
+def _schema(schema: CountrySchema | None) -> CountrySchema:
     if schema is None:
-        raise ValidationError({field: _("Choose a country from the list.")})
+        raise ValidationError({"country": _("Choose a country from the list.")})
     return schema
 
 
-def _new_bank_version(
+def _line(name: str) -> str:
+    try:
+        return clean_line(name, max_length=80)
+    except ValidationError as error:
+        raise ValidationError({"name": error.messages}) from None
+
+
+def _send_bank_version(
     profile: BankProfile,
     *,
-    schema,
+    schema: CountrySchema,
     details: dict[str, str],
     by: User,
     at: datetime | None,
-) -> BankProfileVersion:
+) -> None:
     number = countries.account_number(schema, details)
-    return BankProfileVersion.objects.create(
+    version = BankProfileVersion.objects.create(
         profile=profile,
         number=_next_number(profile),
         country=schema.country,
@@ -352,32 +413,34 @@ def _new_bank_version(
         submitted_at=at or timezone.now(),
         submitted_by=by,
     )
+    _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
 
 
-def _new_tax_version(
+def _send_tax_version(
     profile: TaxProfile,
     *,
-    schema,
+    schema: CountrySchema,
     details: dict[str, str],
     expires_on: date | None,
     by: User,
     at: datetime | None,
-) -> TaxProfileVersion:
+) -> None:
     number = countries.tax_number(schema, details)
-    return TaxProfileVersion.objects.create(
+    version = TaxProfileVersion.objects.create(
         profile=profile,
         number=_next_number(profile),
         country=schema.country,
         schema_version=schema.version,
         form=schema.tax_form,
         details=details,
-        provided=sorted(key for key, value in details.items() if value),
+        provided=sorted(details),
         last4=countries.last4(number),
         blind_index=blind_index(number, purpose="tax"),
         expires_on=expires_on,
         submitted_at=at or timezone.now(),
         submitted_by=by,
     )
+    _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
 
 
 def _next_number(profile: Profile) -> int:
@@ -386,7 +449,9 @@ def _next_number(profile: Profile) -> int:
 
 
 def _locked(profile: Profile) -> Profile:
-    return type(profile).objects.select_for_update(of=("self",)).get(pk=profile.pk)
+    """Lock a profile against other changes, not against rows that refer to it."""
+    rows = type(profile).objects.select_for_update(of=("self",), no_key=True)
+    return rows.get(pk=profile.pk)
 
 
 def _locked_version(version: ProfileVersion) -> tuple[Profile, ProfileVersion]:
@@ -394,6 +459,11 @@ def _locked_version(version: ProfileVersion) -> tuple[Profile, ProfileVersion]:
     return profile, type(version).objects.select_for_update(of=("self",)).get(
         pk=version.pk
     )
+
+
+def _newest_current(profile: Profile) -> ProfileVersion:
+    """The version a change is compared with: the candidate, else the one in force."""
+    return profile.versions.filter(status__in=CURRENT).order_by("-number")[0]
 
 
 def _replace_candidate(profile: Profile) -> None:
@@ -432,8 +502,9 @@ def _announce(
     action: AuditAction,
     after: dict[str, Any] | None = None,
 ) -> None:
-    _record(version, action, by=by, after=after)
+    # The company's audit chain is a lock too; it is taken last.
     profile_status_changed.send(sender=type(version), version=version, by=by)
+    _record(version, action, by=by, after=after)
 
 
 def _record(
@@ -446,7 +517,7 @@ def _record(
     profile = version.profile
     account = (
         profile.partner_account
-        if isinstance(profile, BankProfile)
+        if profile.part == "bank"
         else profile.location.partner_account
     )
     record_audit_event(
@@ -462,6 +533,59 @@ def _refuse_archived(profile: Profile) -> None:
     if profile.archived_at is not None:
         raise ValidationError(
             _("This profile is archived. Choose or add another."), code="archived"
+        )
+
+
+def _refuse_put_away(profile: Profile) -> None:
+    if profile.archived_at is not None:
+        raise ValidationError(
+            _("The partner archived this profile. There is nothing to decide."),
+            code="archived",
+        )
+
+
+def _refuse_unchanged(newest: ProfileVersion) -> None:
+    if newest.is_approved:
+        raise ValidationError(
+            _("Everything is as in the approved version. There is nothing to send."),
+            code="unchanged",
+        )
+
+
+def _refuse_past(expires_on: date | None) -> None:
+    if expires_on is not None and expires_on < timezone.localdate():
+        raise ValidationError(
+            {"expires_on": _("This day has passed. Renew the form first, then add it.")}
+        )
+
+
+def _refuse_foreign_or_closed(
+    locations: list[Location], *, bank_profile: BankProfile
+) -> None:
+    for location in locations:
+        if location.partner_account_id != bank_profile.partner_account_id:
+            raise ValidationError(
+                {"locations": _("Choose locations of the bank profile's company.")}
+            )
+        if location.closed_at is not None:
+            raise ValidationError(
+                {
+                    "locations": _("%(location)s is closed. Leave it out.")
+                    % {"location": location.name}
+                }
+            )
+
+
+def _refuse_default_set(locations: list[Location]) -> None:
+    taken = DefaultBankProfile.objects.filter(location__in=locations)
+    names = ", ".join(sorted(taken.values_list("location__name", flat=True)))
+    if names:
+        raise ValidationError(
+            {
+                "locations": _("%(names)s: a default is set already. Remove it first.")
+                % {"names": names}
+            },
+            code="has_default",
         )
 
 
@@ -506,25 +630,53 @@ def _refuse_currency(profile: BankProfile, currency: str) -> None:
 def _checked_reasons(
     version: ProfileVersion, returned: list[dict[str, str]]
 ) -> list[dict[str, str]]:
-    part = "bank" if isinstance(version, BankProfileVersion) else "tax"
+    part = version.part
     known = {reason.code: reason for reason in reasons.reasons_for(part)}
     if not returned:
         raise ValidationError(
-            {"code": _("Choose a reason, so that the partner knows what to mend.")}
+            {"reason": _("Choose a reason, so that the partner knows what to mend.")}
         )
     checked = []
     for row in returned:
-        reason = known.get(row.get("code", ""))
-        if reason is None:
-            raise ValidationError({"code": _("Choose a reason from the list.")})
-        if row.get("field") not in countries.field_keys(version.country, part):
-            raise ValidationError(
-                {"field": _("Choose the field that the reason is about.")}
-            )
-        note = " ".join(row.get("note", "").split())
-        if reason.needs_note and len(note) < 20:
+        field, code = row.get("field", ""), row.get("code", "")
+        if (
+            code not in known
+            or field not in countries.field_keys(version.country, part)
+            or not known[code].fits(field)
+        ):
+            raise ValidationError({"reason": _("Choose a reason from the list.")})
+        note = _checked_note(row.get("note", ""), version=version)
+        if known[code].needs_note and len(note) < 20:
             raise ValidationError(
                 {"note": _("Say in at least 20 characters what the partner should do.")}
             )
-        checked.append({"field": row["field"], "code": reason.code, "note": note})
+        checked.append({"field": field, "code": code, "note": note})
     return checked
+
+
+def _checked_note(note: str, *, version: ProfileVersion) -> str:
+    """Return the note in its normal form; it is mailed, so it holds no number (R59)."""
+    if not note.strip():
+        return ""
+    try:
+        note = clean_text(note, max_length=NOTE_LENGTH)
+    except ValidationError as error:
+        raise ValidationError({"note": error.messages}) from None
+    schema = _schema_of(version)
+    numbers = [
+        value
+        for key, value in version.details.items()
+        if len(value) >= NUMBER_LENGTH and (field := schema.field(key)) is not None
+        if field.is_secret
+    ]
+    written = "".join(character for character in note if character.isalnum()).upper()
+    if any(number in written for number in numbers):
+        raise ValidationError(
+            {"note": _("Leave out the number: this text is sent by mail.")}
+        )
+    return note
+
+
+def _schema_of(version: ProfileVersion) -> CountrySchema:
+    ask = countries.bank_schema if version.part == "bank" else countries.tax_schema
+    return ask(version.country)

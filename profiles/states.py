@@ -4,6 +4,8 @@ Source: domain.md §3.2 and §2.1. A revision of an approved profile is a new ve
 pending beside the approved one, which stays in force until the new one is approved.
 """
 
+from dataclasses import dataclass
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -50,3 +52,31 @@ TRANSITIONS: dict[ProfileStatus, frozenset[ProfileStatus]] = {
 CANDIDATE = (ProfileStatus.PENDING, ProfileStatus.ACTION_REQUIRED)
 # Everything but history.
 CURRENT = (*CANDIDATE, ProfileStatus.APPROVED)
+
+
+@dataclass(frozen=True)
+class ShownStatus:
+    """What a reader sees as a chip: words, icon, and whose turn it is."""
+
+    code: str
+    label: str
+    turn: str
+    icon: str
+
+
+SHOWN: dict[str, ShownStatus] = {
+    status.code: status
+    for status in (
+        ShownStatus("pending", ProfileStatus.PENDING.label, "them", "clock"),
+        ShownStatus("approved", ProfileStatus.APPROVED.label, "done", "check"),
+        ShownStatus(
+            "action_required", ProfileStatus.ACTION_REQUIRED.label, "you", "returned"
+        ),
+        ShownStatus("replaced", ProfileStatus.REPLACED.label, "idle", "dash"),
+        ShownStatus("expired", ProfileLabel.EXPIRED.label, "stop", "ended"),
+        ShownStatus("archived", ProfileLabel.ARCHIVED.label, "idle", "archive"),
+        # Beside a version in force.
+        ShownStatus("new_pending", _("New version pending"), "them", "clock"),
+        ShownStatus("new_returned", _("New version returned"), "you", "returned"),
+    )
+}

@@ -8,6 +8,7 @@ from accounts.tests.factories import (
     PartnerAccountFactory,
     UserFactory,
 )
+from profiles import countries
 from profiles.encryption import blind_index
 from profiles.models import (
     BankProfile,
@@ -19,11 +20,12 @@ from profiles.models import (
 
 IBAN = "SE3550000000054910000003"
 BANK_DETAILS = {
+    "account_holder": "Nordvik IT AB",
+    "account_kind": "iban",
     "iban": IBAN,
-    "holder": "Nordvik IT AB",
     "contact_name": "Maria Petersson",
     "contact_email": "finance@partner.example",
-    "contact_phone": "+46 8 123 456",
+    "contact_phone": "+468123456",
     "street": "Storgatan 1",
     "postcode": "111 22",
     "city": "Stockholm",
@@ -32,9 +34,19 @@ TAX_DETAILS = {
     "legal_name": "Nordvik IT AB",
     "org_number": "5599990669",
     "street": "Storgatan 1",
-    "postcode": "111 22",
+    "postcode": "11122",
     "city": "Stockholm",
 }
+
+
+def _account_of(version) -> str:
+    schema = countries.bank_schema(version.country)
+    return countries.account_number(schema, version.details)
+
+
+def _tax_number_of(version) -> str:
+    schema = countries.tax_schema(version.country)
+    return countries.tax_number(schema, version.details)
 
 
 class BankProfileFactory(factory.django.DjangoModelFactory):
@@ -64,9 +76,9 @@ class BankVersionFactory(factory.django.DjangoModelFactory):
     number = 1
     country = "SE"
     details = factory.LazyFunction(lambda: dict(BANK_DETAILS))
-    last4 = factory.LazyAttribute(lambda v: v.details.get("iban", "0003")[-4:])
+    last4 = factory.LazyAttribute(lambda v: countries.last4(_account_of(v)))
     blind_index = factory.LazyAttribute(
-        lambda v: blind_index(v.details.get("iban", ""), purpose="bank")
+        lambda v: blind_index(_account_of(v), purpose="bank")
     )
     bank_name = "Testbanken"
     local_currency = "SEK"
@@ -79,7 +91,9 @@ class BankVersionFactory(factory.django.DjangoModelFactory):
         pending = factory.Trait(status="pending", decided_at=None, decided_by=None)
         was_returned = factory.Trait(
             status="action_required",
-            returned=[{"field": "holder", "code": "BANK_NAME_MISMATCH", "note": ""}],
+            returned=[
+                {"field": "account_holder", "code": "BANK_NAME_MISMATCH", "note": ""}
+            ],
         )
 
 
@@ -112,7 +126,10 @@ class TaxVersionFactory(factory.django.DjangoModelFactory):
     form = "local"
     details = factory.LazyFunction(lambda: dict(TAX_DETAILS))
     provided = factory.LazyAttribute(lambda v: sorted(v.details))
-    last4 = "0669"
+    last4 = factory.LazyAttribute(lambda v: countries.last4(_tax_number_of(v)))
+    blind_index = factory.LazyAttribute(
+        lambda v: blind_index(_tax_number_of(v), purpose="tax")
+    )
     submitted_by = factory.SubFactory(UserFactory)
     status = "approved"
     decided_at = factory.LazyFunction(timezone.now)
