@@ -76,6 +76,24 @@ def signed_in(reason: str) -> Callable:
     return decorate
 
 
+def owned(*, on: type[Model]) -> Callable:
+    """Hand a view one of the person's own rows: those addressed to them, no others."""
+
+    def decorate(view: Callable) -> Callable:
+        @wraps(view)
+        def guarded(request: HttpRequest, **key):
+            _refuse_operators(request)
+            try:
+                row = on.objects.all().addressed_to(request.user).get(**key)
+            except (on.DoesNotExist, ValidationError, ValueError) as error:
+                raise Http404 from error
+            return view(request, row)
+
+        return _mark(guarded, Access("owned", on._meta.label_lower))
+
+    return decorate
+
+
 def public(reason: str) -> Callable:
     """Let anybody use a view, signed in or not; say why that is safe."""
 
@@ -165,8 +183,9 @@ def _refuse_operators(request: HttpRequest) -> None:
 
 
 def _require_somewhere(request: HttpRequest, permission: Permission) -> None:
-    if not holds_anywhere(request.user, permission, request.company):
-        raise NotAllowed(permission, row=None, company=request.company or None)
+    company = request.company or None
+    if not holds_anywhere(request.user, permission, company):
+        raise NotAllowed(permission, row=None, company=company)
 
 
 def _reachable(request: HttpRequest, on: type[Model], permission: Permission, key):

@@ -18,7 +18,8 @@ def current_company(request) -> PartnerAccount | None:
     """
     if not request.user.is_authenticated:
         return None
-    companies = {company.partner_id: company for company in companies_of(request.user)}
+    request.companies = companies_of(request.user)
+    companies = {company.partner_id: company for company in request.companies}
     asked = request.GET.get(PARAMETER, "")
     if asked in companies:
         request.session[_REMEMBERED] = asked

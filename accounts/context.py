@@ -6,7 +6,6 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts.companies import companies_of
 from accounts.models import Language
 
 
@@ -52,7 +51,7 @@ def portal(request) -> dict:
 
 
 def _partner_frame(request) -> dict:
-    current = request.company
+    current = request.company or None
     return {
         "nav": _nav(
             request,
@@ -70,9 +69,9 @@ def _partner_frame(request) -> dict:
                 "url": f"{reverse('home')}?company={company.partner_id}",
                 "is_current": bool(current) and company.pk == current.pk,
             }
-            for company in companies_of(request.user)
+            for company in request.companies
         ],
-        "current_company": current or None,
+        "current_company": current,
         "notifications_url": reverse("enrollment:notifications"),
     }
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 from django.conf import settings
 from django.urls import reverse
-from profiles.reasons import explained
 
 from accounts import outbox
 from accounts.access import appointers, people_with
@@ -17,6 +16,7 @@ from accounts.roles import Permission
 from enrollment.eligibility import Gap, gaps_of, payout_of
 from enrollment.models import Enrollment, Invitation, ProgramTerms
 from profiles.models import BankProfileVersion, ProfileVersion
+from profiles.reasons import explained
 
 
 def invitation_sent(

@@ -115,11 +115,11 @@ class ShownStatus:
 SHOWN: dict[str, ShownStatus] = {
     status.code: status
     for status in (
-        ShownStatus("open", _("Open to all"), Turn.IDLE, "door"),
+        ShownStatus("open", _("Open to all"), Turn.IDLE, "open"),
         ShownStatus("eligible", _("Eligible"), Turn.THEM, "clock"),
         ShownStatus("enrolling", _("Enrolling"), Turn.THEM, "clock"),
         ShownStatus("invited", EnrollmentStatus.INVITED.label, Turn.NEW, "mail"),
-        ShownStatus("declined", EnrollmentStatus.DECLINED.label, Turn.IDLE, "minus"),
+        ShownStatus("declined", EnrollmentStatus.DECLINED.label, Turn.IDLE, "ban"),
         ShownStatus(
             "action_required", EnrollmentStatus.ACTION_REQUIRED.label, Turn.YOU, "alert"
         ),
@@ -127,14 +127,12 @@ SHOWN: dict[str, ShownStatus] = {
             "validating", EnrollmentStatus.VALIDATING.label, Turn.THEM, "clock"
         ),
         ShownStatus("enrolled", EnrollmentStatus.ENROLLED.label, Turn.DONE, "check"),
+        ShownStatus("ineligible", EnrollmentStatus.INELIGIBLE.label, Turn.IDLE, "dash"),
+        ShownStatus("inactive", EnrollmentStatus.INACTIVE.label, Turn.IDLE, "pause"),
         ShownStatus(
-            "ineligible", EnrollmentStatus.INELIGIBLE.label, Turn.IDLE, "minus"
+            "discontinued", EnrollmentStatus.DISCONTINUED.label, Turn.IDLE, "archive"
         ),
-        ShownStatus("inactive", EnrollmentStatus.INACTIVE.label, Turn.IDLE, "minus"),
-        ShownStatus(
-            "discontinued", EnrollmentStatus.DISCONTINUED.label, Turn.IDLE, "minus"
-        ),
-        ShownStatus("expired", EnrollmentStatus.EXPIRED.label, Turn.STOP, "stop"),
+        ShownStatus("expired", EnrollmentStatus.EXPIRED.label, Turn.STOP, "ended"),
     )
 }
 

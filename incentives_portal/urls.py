@@ -3,8 +3,8 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
-from enrollment.views import home
 
+from enrollment.views import home
 from incentives_portal import views
 
 urlpatterns = [
@@ -21,3 +21,5 @@ urlpatterns = [
 
 if settings.DEMO:
     urlpatterns.append(path("demo/mail/", include("accounts.demo_urls")))
+
+handler403 = "incentives_portal.views.forbidden"

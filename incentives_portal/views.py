@@ -7,10 +7,18 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import check_for_language
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.access import public
+from accounts.access import (
+    NotAllowed,
+    appointers,
+    holds_anywhere,
+    people_with,
+    public,
+)
 from accounts.middleware import language_cookie
+from accounts.roles import Permission
 from accounts.services import choose_language
 
 
@@ -42,3 +50,38 @@ def set_language(request):
 def csrf_failure(request, reason=""):
     """Say what happened in words: the form was too old or came from elsewhere."""
     return render(request, "403_csrf.html", status=403)
+
+
+def forbidden(request, exception=None):
+    """Say which right is missing and who has it or can give it (R7, R15)."""
+    context = {"exception": None, "people": [], "sentence": ""}
+    if isinstance(exception, NotAllowed) and exception.company is not None:
+        context |= _who_helps(request, exception)
+    elif isinstance(exception, NotAllowed):
+        context["exception"] = _("You belong to no company here.")
+    return render(request, "403.html", context, status=403)
+
+
+def _who_helps(request, exception: NotAllowed) -> dict:
+    company, row = exception.company, exception.row
+    able = people_with(exception.permission, company=company, row=row)
+    if row is None or not able:
+        return {
+            "exception": (
+                _("You have no role in %(company)s that allows this.")
+                if row is None
+                else _("Nobody in %(company)s can do this here yet.")
+            )
+            % {"company": company.name},
+            "sentence": _("These people can give somebody the role:"),
+            "people": appointers(company),
+            "can_appoint": holds_anywhere(
+                request.user, Permission.ROLE_ASSIGN, company
+            ),
+        }
+    return {
+        "exception": _("You can see this but not do it: your roles do not include it."),
+        "sentence": _("These people can:"),
+        "people": able,
+        "can_appoint": holds_anywhere(request.user, Permission.ROLE_ASSIGN, company),
+    }

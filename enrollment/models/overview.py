@@ -100,7 +100,7 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
     scope = Scope(
         account="location__partner_account", location="location", program="program"
     )
-    view_permission = Permission.ENROLLMENT_VIEW
+    view_permission = Permission.ENROLLMENT_KNOW
 
     def current(self, on: date) -> Self:
         """Rows of the fiscal years that contain the day."""

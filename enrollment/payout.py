@@ -1,0 +1,239 @@
+"""How an enrollment is paid, as the enroll pages show it: profiles, currency, gaps."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.roles import Permission
+from enrollment.eligibility import GAPS, Gap, gaps_of, payout_of
+from enrollment.forms import (
+    ChooseBankProfileForm,
+    ChooseCurrencyForm,
+    ChooseTaxProfileForm,
+)
+from enrollment.models import Enrollment, PayoutAssignment
+from enrollment.states import ShownStatus, Turn
+from profiles.countries import country_name, missing_fields, tax_schema
+from profiles.currencies import CURRENCIES
+from profiles.models import BankProfile, DefaultBankProfile, Profile, TaxProfile
+from profiles.reasons import ExplainedReason, explained
+from profiles.states import ProfileStatus
+
+_CHIPS = {
+    ProfileStatus.PENDING: (Turn.THEM, "clock"),
+    ProfileStatus.APPROVED: (Turn.DONE, "check"),
+    ProfileStatus.ACTION_REQUIRED: (Turn.YOU, "returned"),
+    ProfileStatus.REPLACED: (Turn.IDLE, "archive"),
+}
+
+
+@dataclass(frozen=True)
+class ProfileCard:
+    """One bank or tax profile, as much of it as these pages show."""
+
+    profile: Profile
+    country: str
+    last4: str
+    bank_name: str
+    chip: ShownStatus
+    is_pending: bool
+    is_default: bool
+    uses: int
+    reasons: list[ExplainedReason]
+
+
+@dataclass(frozen=True)
+class PayoutLine:
+    """How one earning type is paid: what is used now and what is missing."""
+
+    assignment: PayoutAssignment
+    name: str
+    share: int
+    bank: ProfileCard | None
+    tax: ProfileCard | None
+    currency: str
+    gaps: list[Gap]
+
+
+def payout_page(
+    enrollment: Enrollment,
+    *,
+    user,
+    form: ChooseBankProfileForm | None = None,
+    tax_form: ChooseTaxProfileForm | None = None,
+    currency_form: ChooseCurrencyForm | None = None,
+) -> dict:
+    """Return what the enroll pages show of bank, tax and currency."""
+    today = timezone.localdate()
+    assignments = payout_of([enrollment], on=today)[enrollment.pk]
+    default = DefaultBankProfile.objects.filter(location=enrollment.location).first()
+    banks = _cards(BankProfile, {row.used_bank for row in assignments}, default)
+    taxes = _cards(TaxProfile, {row.used_tax for row in assignments}, None)
+    lines = [
+        PayoutLine(
+            assignment=row,
+            name=row.earning_type.get_kind_display(),
+            share=row.earning_type.share,
+            bank=banks.get(row.used_bank),
+            tax=taxes.get(row.used_tax),
+            currency=row.used_currency or "",
+            gaps=gaps_of([row]),
+        )
+        for row in assignments
+    ]
+    gaps = gaps_of(assignments)
+    accepted = accepted_currencies(enrollment, assignments)
+    bank_form = form or ChooseBankProfileForm(
+        enrollment=enrollment, initial=_first_choice(lines)
+    )
+    choices = list(bank_form.fields["bank_profile"].queryset)
+    return {
+        "enrollment": enrollment,
+        "location": enrollment.location,
+        "program": enrollment.terms.program,
+        "terms": enrollment.terms,
+        "year": enrollment.terms.fiscal_year,
+        "return_to": reverse("enrollment:profiles", kwargs={"pk": enrollment.pk}),
+        "lines": lines,
+        "gaps": gaps,
+        "gap_parts": {gap.part for gap in gaps},
+        "gap_codes": {gap.code for gap in gaps},
+        "missing": missing_words(enrollment, lines, gaps),
+        "sentence": _sentence(lines, gaps),
+        "form": bank_form,
+        "bank_choices": list(
+            zip(
+                bank_form["bank_profile"],
+                (_card(profile, default) for profile in choices),
+                strict=True,
+            )
+        ),
+        "tax_form": tax_form or ChooseTaxProfileForm(enrollment=enrollment),
+        "tax_choices": TaxProfile.objects.in_use()
+        .filter(location=enrollment.location)
+        .count(),
+        "currency_form": currency_form or ChooseCurrencyForm(accepted=accepted),
+        "accepted_currencies": accepted,
+        "may_see_numbers": user is not None
+        and type(enrollment)
+        .objects.where_user_may(user, Permission.PROFILE_VIEW)
+        .filter(pk=enrollment.pk)
+        .exists(),
+    }
+
+
+def accepted_currencies(
+    enrollment: Enrollment, assignments: list[PayoutAssignment]
+) -> list[str]:
+    """Return what both the program and the banks used accept, in the terms' order."""
+    accepted = list(enrollment.terms.currencies)
+    for row in assignments:
+        local = row.bank_currency
+        if local and enrollment.terms.pays_local_currency and local not in accepted:
+            accepted.insert(0, local)
+    for row in assignments:
+        if row.bank_only_local:
+            accepted = [code for code in accepted if code == row.bank_currency]
+    return [code for code in accepted if code in CURRENCIES]
+
+
+def missing_words(
+    enrollment: Enrollment, lines: list[PayoutLine], gaps: list[Gap]
+) -> list[str]:
+    """Name everything that is missing, down to the field."""
+    words = []
+    for gap in gaps:
+        if gap.code == "tax_incomplete":
+            words += _missing_tax_fields(enrollment, lines)
+        elif gap.code == "bank_country":
+            countries = {
+                country_name(line.bank.country)
+                for line in lines
+                if line.bank and GAPS["bank_country"] in line.gaps
+            }
+            words.append(
+                _("This program cannot pay to banks in %(country)s.")
+                % {"country": ", ".join(sorted(countries))}
+            )
+        else:
+            words.append(str(gap.sentence))
+    return list(dict.fromkeys(words))
+
+
+def _missing_tax_fields(enrollment: Enrollment, lines: list[PayoutLine]) -> list[str]:
+    words = []
+    for line in lines:
+        version = line.tax.profile.current_version
+        schema = tax_schema(version.country)
+        lacking = missing_fields(
+            schema,
+            dict.fromkeys(version.provided, "x"),
+            required=enrollment.terms.required_tax_details,
+        )
+        words += [str(field.label) for field in lacking]
+    return words or [str(GAPS["tax_incomplete"].sentence)]
+
+
+def _sentence(lines: list[PayoutLine], gaps: list[Gap]) -> str:
+    """Say first, plainly, how things stand (the variants of the enroll flow)."""
+    if not lines:
+        return ""
+    banks = {line.bank.profile.pk for line in lines if line.bank}
+    taxes = {line.tax.profile.pk for line in lines if line.tax}
+    if not banks and not taxes:
+        return _(
+            "You need a bank profile and a tax profile. It takes about 10 minutes; "
+            "have the bank's letter and your tax registration at hand."
+        )
+    if gaps:
+        return ngettext(
+            "%(count)d thing is missing before you can submit.",
+            "%(count)d things are missing before you can submit.",
+            len(gaps),
+        ) % {"count": len(gaps)}
+    if any(line.bank and line.bank.is_pending for line in lines):
+        return _("You can submit now. Your bank profile is already being validated.")
+    if any(line.tax and line.tax.is_pending for line in lines):
+        return _("You can submit now. Your tax profile is already being validated.")
+    return _("Everything is ready. Check it and submit.")
+
+
+def _first_choice(lines: list[PayoutLine]) -> dict[str, UUID]:
+    used = [line.bank.profile.pk for line in lines if line.bank]
+    return {"bank_profile": used[0]} if used else {}
+
+
+def _cards(
+    model: type[Profile], keys: set, default: DefaultBankProfile | None
+) -> dict[UUID, ProfileCard]:
+    profiles = model.objects.filter(pk__in=keys - {None}).with_versions()
+    return {profile.pk: _card(profile, default) for profile in profiles.order_by("pk")}
+
+
+def _card(profile: Profile, default: DefaultBankProfile | None) -> ProfileCard:
+    version = profile.current_version
+    turn, icon = _CHIPS[ProfileStatus(version.status)]
+    label = version.get_status_display()
+    if getattr(version, "expires_on", None) and version.is_expired(
+        timezone.localdate()
+    ):
+        turn, icon, label = Turn.STOP, "ended", _("Expired")
+    return ProfileCard(
+        profile=profile,
+        country=version.country,
+        last4=version.last4,
+        bank_name=getattr(version, "bank_name", ""),
+        chip=ShownStatus(version.status, label, turn, icon),
+        is_pending=version.is_pending,
+        is_default=default is not None and default.bank_profile_id == profile.pk,
+        uses=profile.payout_assignments.values("enrollment").distinct().count(),
+        reasons=(
+            explained(version.returned, country=version.country)
+            if version.is_returned
+            else []
+        ),
+    )

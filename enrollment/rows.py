@@ -1,0 +1,159 @@
+"""Rows of lists: enrollments and programs with everything a page says of them.
+
+Constant numbers of queries, whatever the number of rows.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.models import IncentiveProgram, Location
+from accounts.roles import Permission
+from enrollment.eligibility import Gap, gaps_of, payout_of
+from enrollment.models import (
+    Enrollment,
+    ProgramAtLocation,
+    ProgramTerms,
+    RequirementCheck,
+)
+from enrollment.models.overview import CheckState
+from enrollment.wording import Standing, standing, standing_without_enrollment
+
+
+@dataclass(frozen=True)
+class Row:
+    """One program at one location, as one reader sees it."""
+
+    location: Location
+    program: IncentiveProgram
+    terms: ProgramTerms
+    enrollment: Enrollment | None
+    standing: Standing
+    gaps: list[Gap]
+
+
+def enrollment_rows(enrollments: QuerySet[Enrollment], *, user) -> list[Row]:
+    """Return the rows of some enrollments, in their order."""
+    enrollments = list(
+        enrollments.for_pages()
+        .with_covered(
+            Permission.ENROLLMENT_SEE_PROGRESS, user=user, name="sees_progress"
+        )
+        .with_covered(Permission.ENROLLMENT_EDIT, user=user, name="may_edit")
+    )
+    now = timezone.now()
+    payouts = payout_of(_editable(enrollments), on=timezone.localdate(now))
+    rows = []
+    for enrollment in enrollments:
+        gaps = gaps_of(payouts.get(enrollment.pk, ()))
+        rows.append(
+            Row(
+                location=enrollment.location,
+                program=enrollment.terms.program,
+                terms=enrollment.terms,
+                enrollment=enrollment,
+                gaps=gaps,
+                standing=standing(
+                    enrollment,
+                    sees_progress=enrollment.sees_progress,
+                    may_edit=enrollment.may_edit,
+                    gaps=gaps,
+                    at=now,
+                ),
+            )
+        )
+    return rows
+
+
+def overview_rows(places: Iterable[ProgramAtLocation], *, on: date) -> list[Row]:
+    """Return the Overview's rows; `places` are annotated by overview_places()."""
+    places = list(places)
+    now = timezone.now()
+    counts = requirement_counts(places, on=on)
+    enrollments = [place.enrollment for place in places if place.enrollment]
+    payouts = payout_of(_editable(enrollments), on=on)
+    rows = []
+    for place in places:
+        gaps = gaps_of(payouts.get(place.enrollment_id, ()))
+        if place.enrollment is None:
+            tally = counts[place.terms_id, place.location_id]
+            seen = standing_without_enrollment(
+                place.status,
+                row_id=place.pk,
+                terms=place.terms,
+                may_edit=place.may_edit,
+                met=tally[CheckState.MET],
+                total=tally.total(),
+                on=on,
+            )
+        else:
+            # The same objects, so that nothing is asked again.
+            place.enrollment.location = place.location
+            place.enrollment.terms = place.terms
+            seen = standing(
+                place.enrollment,
+                sees_progress=place.sees_progress,
+                may_edit=place.may_edit,
+                gaps=gaps,
+                at=now,
+            )
+        rows.append(
+            Row(
+                location=place.location,
+                program=place.program,
+                terms=place.terms,
+                enrollment=place.enrollment,
+                gaps=gaps,
+                standing=seen,
+            )
+        )
+    return rows
+
+
+def overview_places(user, *, company, on: date) -> QuerySet[ProgramAtLocation]:
+    """Return every program at every location in the person's scope (R10, R27)."""
+    return (
+        ProgramAtLocation.objects.where_user_may(user, Permission.ENROLLMENT_VIEW)
+        .of_company(company)
+        .current(on)
+        .with_status(on)
+        .with_covered(
+            Permission.ENROLLMENT_SEE_PROGRESS, user=user, name="sees_progress"
+        )
+        .with_covered(Permission.ENROLLMENT_EDIT, user=user, name="may_edit")
+        .select_related(
+            "location__partner_account",
+            "program",
+            "terms__program",
+            "terms__fiscal_year__calendar",
+            "enrollment",
+        )
+    )
+
+
+def requirement_counts(
+    places: Iterable[ProgramAtLocation], *, on: date
+) -> dict[tuple[int, int], Counter]:
+    """Count met, unmet and unknown requirements by terms and location."""
+    places = [place for place in places if place.enrollment_id is None]
+    counts: dict[tuple[int, int], Counter] = defaultdict(Counter)
+    checks = (
+        RequirementCheck.objects.filter(
+            location__in={place.location_id for place in places},
+            terms__in={place.terms_id for place in places},
+        )
+        .as_of(on)
+        .order_by()
+        .values_list("terms_id", "location_id", "state")
+    )
+    for terms_id, location_id, state in checks:
+        counts[terms_id, location_id][state] += 1
+    return counts
+
+
+def _editable(enrollments: Iterable[Enrollment]) -> list[Enrollment]:
+    return [enrollment for enrollment in enrollments if enrollment.is_editable]

@@ -1,0 +1,28 @@
+"""Incentives, invitations, and the steps of an enrollment."""
+
+from django.urls import path
+
+from enrollment import views
+
+app_name = "enrollment"
+urlpatterns = [
+    path("incentives/", views.overview, name="overview"),
+    path("incentives/overview/", views.old_overview, name="old_overview"),
+    path("incentives/<str:pk>/requirements/", views.why, name="why"),
+    path("incentives/<str:pk>/enroll/", views.start, name="start"),
+    path("i/<uuid:pk>/", views.get_started, name="get_started"),
+    path("invitations/<uuid:pk>/open/", views.open_invitation, name="open_invitation"),
+    path("enroll/<uuid:pk>/", views.detail, name="detail"),
+    path("enroll/<uuid:pk>/accept/", views.accept, name="accept"),
+    path("enroll/<uuid:pk>/decline/", views.decline, name="decline"),
+    path("enroll/<uuid:pk>/reconsider/", views.reconsider, name="reconsider"),
+    path("enroll/<uuid:pk>/bank/", views.choose_bank, name="choose_bank"),
+    path("enroll/<uuid:pk>/tax/", views.choose_tax, name="choose_tax"),
+    path("enroll/<uuid:pk>/currency/", views.choose_currency, name="choose_currency"),
+    path("enroll/<uuid:pk>/continue/", views.ask_for_details, name="continue"),
+    path("enroll/<uuid:pk>/profiles/", views.profiles, name="profiles"),
+    path("enroll/<uuid:pk>/submit/", views.submit, name="submit"),
+    path("enroll/<uuid:pk>/recall/", views.recall, name="recall"),
+    path("notifications/", views.notifications, name="notifications"),
+    path("notifications/<uuid:pk>/", views.notification, name="notification"),
+]

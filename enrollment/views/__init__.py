@@ -1,0 +1,42 @@
+"""Partner pages: home, the Overview, the steps of an enrollment, notifications."""
+
+from enrollment.views.enrolling import (
+    accept,
+    ask_for_details,
+    choose_bank,
+    choose_currency,
+    choose_tax,
+    decline,
+    detail,
+    profiles,
+    recall,
+    reconsider,
+    submit,
+)
+from enrollment.views.home import home
+from enrollment.views.invitations import get_started, open_invitation
+from enrollment.views.notifications import notification, notifications
+from enrollment.views.overview import old_overview, overview, start, why
+
+__all__ = [
+    "accept",
+    "ask_for_details",
+    "choose_bank",
+    "choose_currency",
+    "choose_tax",
+    "decline",
+    "detail",
+    "get_started",
+    "home",
+    "notification",
+    "notifications",
+    "old_overview",
+    "open_invitation",
+    "overview",
+    "profiles",
+    "recall",
+    "reconsider",
+    "start",
+    "submit",
+    "why",
+]

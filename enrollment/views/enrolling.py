@@ -1,0 +1,207 @@
+"""The steps of an enrollment. Each view calls one service; none decides anything."""
+
+from django.core.exceptions import ValidationError
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import (
+    require_http_methods,
+    require_POST,
+    require_safe,
+)
+
+from accounts.access import people_with, requires
+from accounts.roles import Permission
+from enrollment import services
+from enrollment.forms import (
+    ChooseBankProfileForm,
+    ChooseCurrencyForm,
+    ChooseTaxProfileForm,
+    DeclineForm,
+)
+from enrollment.models import Enrollment
+from enrollment.payout import payout_page
+from enrollment.rows import enrollment_rows
+from enrollment.wording import earnings_start
+
+
+@requires(Permission.ENROLLMENT_VIEW, on=Enrollment)
+@require_safe
+def detail(request, enrollment):
+    """Show the step this enrollment is at, as this reader sees it."""
+    return _page(request, enrollment)
+
+
+@requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
+@require_POST
+def accept(request, enrollment):
+    """Accept the invitation and go on to bank and tax."""
+    return _step(request, enrollment, services.accept_enrollment)
+
+
+@requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
+@require_POST
+def decline(request, enrollment):
+    """Decline, with a reason or without."""
+    form = DeclineForm(request.POST)
+    if not form.is_valid():
+        return _page(request, enrollment, decline_form=form, status=422)
+    reason = form.cleaned_data["reason"]
+    return _step(request, enrollment, services.decline_enrollment, reason=reason)
+
+
+@requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
+@require_POST
+def reconsider(request, enrollment):
+    """Take a decline back."""
+    return _step(request, enrollment, services.reconsider_enrollment)
+
+
+@requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
+@require_POST
+def ask_for_details(request, enrollment):
+    """Continue to the Payment and Tax profile page (R35, R36)."""
+    return _step(
+        request, enrollment, services.ask_for_details, then="enrollment:profiles"
+    )
+
+
+@requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
+@require_POST
+def submit(request, enrollment):
+    """Send the enrollment to the program owner."""
+    return _step(request, enrollment, services.submit_enrollment)
+
+
+@requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
+@require_POST
+def recall(request, enrollment):
+    """Take the submission back to change it."""
+    return _step(request, enrollment, services.recall_enrollment)
+
+
+@requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
+@require_http_methods(["GET", "HEAD", "POST"])
+def choose_bank(request, enrollment):
+    """Use another bank profile for this enrollment; the default stays (R32)."""
+    form = ChooseBankProfileForm(request.POST or None, enrollment=enrollment)
+    if request.method == "POST" and form.is_valid():
+        chosen = _attempt(
+            form, services.choose_bank_profile, enrollment, by=request.user
+        )
+        if chosen:
+            return _back(enrollment)
+    return render(
+        request,
+        "enrollment/choose_bank.html",
+        payout_page(enrollment, form=form, user=request.user),
+        status=422 if form.errors else 200,
+    )
+
+
+@requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
+@require_POST
+def choose_tax(request, enrollment):
+    """Use one of the location's tax profiles (R31)."""
+    form = ChooseTaxProfileForm(request.POST, enrollment=enrollment)
+    if form.is_valid() and _attempt(
+        form, services.choose_tax_profile, enrollment, by=request.user
+    ):
+        return _back(enrollment)
+    return _profiles_page(request, enrollment, tax_form=form)
+
+
+@requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
+@require_POST
+def choose_currency(request, enrollment):
+    """Choose the currency this enrollment is paid in."""
+    accepted = payout_page(enrollment, user=request.user)["accepted_currencies"]
+    form = ChooseCurrencyForm(request.POST, accepted=accepted)
+    if form.is_valid() and _attempt(
+        form, services.choose_currency, enrollment, by=request.user
+    ):
+        return _back(enrollment)
+    return _profiles_page(request, enrollment, currency_form=form)
+
+
+@requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
+@require_safe
+def profiles(request, enrollment):
+    """The Payment and Tax profile page: asks only for what is missing (R35)."""
+    if not (enrollment.is_editable and enrollment.is_accepted):
+        return redirect(enrollment)
+    return _profiles_page(request, enrollment)
+
+
+def _profiles_page(request, enrollment, **forms):
+    has_errors = any(form.errors for form in forms.values())
+    return render(
+        request,
+        "enrollment/profiles.html",
+        payout_page(enrollment, user=request.user, **forms)
+        | {"has_errors": has_errors},
+        status=422 if has_errors else 200,
+    )
+
+
+def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
+    """The enrollment's page in the variant its status and its reader ask for."""
+    row = enrollment_rows(
+        Enrollment.objects.filter(pk=enrollment.pk), user=request.user
+    )[0]
+    context = payout_page(row.enrollment, user=request.user) | {
+        "row": row,
+        "may_edit": row.enrollment.may_edit,
+        "sees_progress": row.enrollment.sees_progress,
+        "earns_from": earnings_start(row.terms, row.terms.today()),
+        "errors": errors,
+        "has_errors": bool(errors) or decline_form is not None,
+        "decline_form": decline_form or DeclineForm(),
+        "now": timezone.now(),
+        "who_can": people_with(
+            Permission.ENROLLMENT_EDIT,
+            company=row.location.partner_account,
+            row=row.enrollment,
+        ),
+        "next_one": _next_to_enroll(request, row),
+    }
+    return render(request, "enrollment/detail.html", context, status=status)
+
+
+def _step(request, enrollment, service, *, then="", **options):
+    """Take one step; a refusal is shown on the same page, with everything kept."""
+    try:
+        enrollment = service(enrollment, by=request.user, **options)
+    except ValidationError as error:
+        return _page(request, enrollment, errors=error.messages, status=422)
+    return redirect(then, pk=enrollment.pk) if then else redirect(enrollment)
+
+
+def _attempt(form, service, enrollment, *, by) -> bool:
+    """Call a service with what was chosen; put a refusal where it belongs."""
+    try:
+        service(enrollment, by=by, **form.cleaned_data)
+    except ValidationError as error:
+        form.add_error(None, error)
+        return False
+    return True
+
+
+def _back(enrollment):
+    """To what is still missing, or to the enrollment when nothing is."""
+    missing = payout_page(enrollment, user=None)["gaps"]
+    if missing and not enrollment.is_invited:
+        return redirect("enrollment:profiles", pk=enrollment.pk)
+    return redirect(enrollment)
+
+
+def _next_to_enroll(request, row):
+    """Another invitation waiting for this person, for "Enroll the next location"."""
+    return (
+        Enrollment.objects.where_user_may(request.user, Permission.ENROLLMENT_EDIT)
+        .of_company(row.location.partner_account)
+        .invited()
+        .exclude(pk=row.enrollment.pk)
+        .select_related("location", "terms__program")
+        .order_by("enroll_by", "location__name", "pk")
+        .first()
+    )

@@ -1,0 +1,155 @@
+"""Home: what needs this person now."""
+
+from datetime import timedelta
+
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from accounts.access import holds_anywhere, signed_in
+from accounts.models import Location
+from accounts.roles import Permission, Role
+from enrollment.eligibility import gaps_of, payout_of
+from enrollment.models import Enrollment, Invitation
+from enrollment.rows import enrollment_rows
+from enrollment.states import EnrollmentStatus
+from enrollment.wording import earnings_start
+from profiles.models import TaxProfileVersion
+
+AHEAD = timedelta(days=90)
+
+
+@signed_in("everybody's own page; each part asks through the scoped QuerySets")
+@require_safe
+def home(request):
+    """Show invitations, then what is the person's turn, then dates and gaps."""
+    user, company = request.user, request.company or None
+    today = timezone.localdate()
+    mine = Enrollment.objects.where_user_may(
+        user, Permission.ENROLLMENT_EDIT
+    ).of_company(company)
+    turn = enrollment_rows(
+        mine.filter(status=EnrollmentStatus.ACTION_REQUIRED).order_by(
+            "status_since", "pk"
+        ),
+        user=user,
+    )
+    waiting = enrollment_rows(
+        mine.filter(status=EnrollmentStatus.VALIDATING).order_by("status_since", "pk"),
+        user=user,
+    )
+    return render(
+        request,
+        "enrollment/home.html",
+        {
+            "messages_to_open": _invitations(user, company, today),
+            "your_turn": turn,
+            "with_owner": waiting,
+            "dates": _coming_dates(mine, user, company, today),
+            "enrolled_count": mine.filter(status=EnrollmentStatus.ENROLLED).count(),
+            "uncovered": _uncovered(user, company),
+            "has_incentive_role": holds_anywhere(
+                user, Permission.ENROLLMENT_VIEW, company
+            ),
+        },
+    )
+
+
+def _invitations(user, company, today):
+    """The messages the person has not selected yet, each with what is missing."""
+    invitations = list(
+        Invitation.objects.visible_to(user)
+        .of_company(company)
+        .addressed_to(user)
+        .unopened()
+        .filter(enrollment__status=EnrollmentStatus.INVITED)
+        .select_related(
+            "enrollment__location__partner_account",
+            "enrollment__terms__program",
+            "enrollment__terms__fiscal_year__calendar",
+        )
+        .order_by("enrollment__enroll_by", "enrollment__location__name", "pk")
+    )
+    payouts = payout_of([one.enrollment for one in invitations], on=today)
+    return [
+        {
+            "invitation": invitation,
+            "enrollment": invitation.enrollment,
+            "location": invitation.enrollment.location,
+            "program": invitation.enrollment.terms.program,
+            "year": invitation.enrollment.terms.fiscal_year,
+            "earns_from": earnings_start(invitation.enrollment.terms, today),
+            "readiness": readiness(gaps_of(payouts[invitation.enrollment_id])),
+            "gaps": gaps_of(payouts[invitation.enrollment_id]),
+        }
+        for invitation in invitations
+    ]
+
+
+def readiness(gaps):
+    """What an enrollment needs, each in place or missing."""
+    missing = {gap.part for gap in gaps}
+    return [
+        {"label": _("role"), "is_ok": True},
+        {"label": _("bank"), "is_ok": "bank" not in missing},
+        {"label": _("tax"), "is_ok": "tax" not in missing},
+        {"label": _("currency"), "is_ok": not missing & {"bank", "currency"}},
+    ]
+
+
+def _coming_dates(mine, user, company, today):
+    dates = [
+        (
+            enrollment.enroll_by,
+            _("Enroll %(location)s in %(program)s")
+            % {
+                "location": enrollment.location.name,
+                "program": enrollment.terms.program.name,
+            },
+        )
+        for enrollment in mine.filter(
+            status__in=[EnrollmentStatus.INVITED, EnrollmentStatus.ACTION_REQUIRED],
+            submitted_at=None,
+            enroll_by__range=(today, today + AHEAD),
+        )
+        .for_pages()
+        .order_by("enroll_by", "pk")[:10]
+    ]
+    expiring = TaxProfileVersion.objects.filter(
+        status="approved",
+        profile__location__in=Location.objects.where_user_may(
+            user, Permission.PROFILE_VIEW
+        ).of_company(company),
+        expires_on__range=(today, today + AHEAD),
+    ).select_related("profile__location")
+    dates += [
+        (
+            version.expires_on,
+            _("Tax profile of %(location)s expires")
+            % {"location": version.profile.location.name},
+        )
+        for version in expiring.order_by("expires_on", "pk")[:10]
+    ]
+    years = (
+        mine.filter(
+            status=EnrollmentStatus.ENROLLED,
+            terms__fiscal_year__ends_on__range=(today, today + AHEAD),
+        )
+        .order_by("terms__fiscal_year__ends_on")
+        .values_list("terms__fiscal_year__ends_on", flat=True)
+        .distinct()
+    )
+    dates += [(ends_on, _("Fiscal year ends")) for ends_on in years]
+    return sorted(dates)
+
+
+def _uncovered(user, company):
+    """For those who can appoint: locations nobody can enroll (R6)."""
+    return list(
+        Location.objects.where_user_may(user, Permission.ROLE_ASSIGN)
+        .of_company(company)
+        .active()
+        .without_holder(Role.INCENTIVES_ADMIN)
+        .order_by("name", "pk")
+    )

@@ -1,0 +1,46 @@
+"""From the mail's button and from the home message to the enrollment."""
+
+from django.http import Http404
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.access import requires
+from accounts.roles import Permission
+from enrollment import services
+from enrollment.models import Enrollment, Invitation
+from enrollment.rows import enrollment_rows
+
+
+@requires(Permission.ENROLLMENT_EDIT, on=Invitation)
+@require_safe
+def get_started(request, invitation):
+    """Lead from the mail to the enrollment; a choice when the mail named several.
+
+    Grants nothing and changes nothing: mail scanners open this address too (R20, R21).
+    """
+    together = Enrollment.objects.where_user_may(
+        request.user, Permission.ENROLLMENT_EDIT
+    ).filter(invitations__user=invitation.user, invitations__email=invitation.email_id)
+    if invitation.email_id is None or together.count() < 2:
+        return redirect(invitation.enrollment)
+    return render(
+        request,
+        "enrollment/get_started.html",
+        {
+            "invitation": invitation,
+            "program": invitation.enrollment.terms.program,
+            "rows": enrollment_rows(
+                together.order_by("location__name", "pk"), user=request.user
+            ),
+        },
+    )
+
+
+@requires(Permission.ENROLLMENT_EDIT, on=Invitation)
+@require_POST
+def open_invitation(request, invitation):
+    """Open the enrollment from home; the message is gone for this person (R23)."""
+    if invitation.user_id != request.user.pk:
+        raise Http404
+    services.open_invitation(invitation)
+    return redirect(invitation.enrollment)

@@ -1,0 +1,43 @@
+"""Notifications: opened invitations, and every mail sent to this person."""
+
+from django.core.paginator import Paginator
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from accounts.access import owned, signed_in
+from accounts.models import OutgoingEmail
+from enrollment.models import Invitation
+
+
+@signed_in("everybody's own messages, asked for by addressee")
+@require_safe
+def notifications(request):
+    """List opened invitations and mails, newest first."""
+    tab = "opened" if request.GET.get("tab") == "opened" else "mail"
+    opened = (
+        Invitation.objects.visible_to(request.user)
+        .addressed_to(request.user)
+        .filter(opened_at__isnull=False)
+        .select_related(
+            "enrollment__location",
+            "enrollment__terms__program",
+            "enrollment__terms__fiscal_year",
+        )
+        .order_by("-opened_at", "pk")
+    )
+    mails = OutgoingEmail.objects.addressed_to(request.user).defer(
+        "body_text", "body_html"
+    )
+    rows = opened if tab == "opened" else mails.order_by("-created_at", "pk")
+    return render(
+        request,
+        "enrollment/notifications.html",
+        {"tab": tab, "page": Paginator(rows, 50).get_page(request.GET.get("page"))},
+    )
+
+
+@owned(on=OutgoingEmail)
+@require_safe
+def notification(request, email):
+    """Show one mail as it was sent to this person."""
+    return render(request, "enrollment/notification.html", {"email": email})

@@ -1,0 +1,201 @@
+"""What pages say of an enrollment: chip, turn line, the next step.
+
+One place, so that no two screens disagree (R69). Reads annotated rows; asks nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.translation import get_language, ngettext
+from django.utils.translation import gettext as _
+
+from enrollment.eligibility import Gap
+from enrollment.models import Enrollment, ProgramTerms
+from enrollment.states import SHOWN, ShownStatus, Turn, shown_status
+
+
+@dataclass(frozen=True)
+class Action:
+    """The next step: where it leads, and whether it changes something (POST)."""
+
+    label: str
+    url: str
+    is_post: bool = False
+    is_primary: bool = False
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an enrollment stands for one reader."""
+
+    status: ShownStatus
+    turn: Turn
+    line: str
+    action: Action | None
+
+
+def day(value: date | datetime) -> str:
+    """A short day, as in "12 Nov"."""
+    return date_format(value, "j N" if get_language() == "sv" else "j M")
+
+
+def earnings_start(terms: ProgramTerms, on: date) -> date:
+    """The first day that earns if everything is complete on a day (R45)."""
+    return max(on.replace(day=1), terms.fiscal_year.starts_on)
+
+
+def standing(
+    enrollment: Enrollment,
+    *,
+    sees_progress: bool,
+    may_edit: bool,
+    gaps: Iterable[Gap],
+    at: datetime,
+) -> Standing:
+    """Return what one reader sees of an enrollment."""
+    shown = shown_status(enrollment.status, sees_progress=sees_progress)
+    line = _LINES.get(shown.code, _no_line)(enrollment, list(gaps), may_edit, at)
+    return Standing(
+        status=shown,
+        turn=shown.turn,
+        line=line,
+        action=_action(enrollment, shown, may_edit=may_edit),
+    )
+
+
+def standing_without_enrollment(
+    status: str,
+    *,
+    row_id: str,
+    terms: ProgramTerms,
+    may_edit: bool,
+    met: int,
+    total: int,
+    on: date,
+) -> Standing:
+    """Return what is seen where nothing was begun: open, eligible, not eligible."""
+    shown = SHOWN[status]
+    action = None
+    if status == "open":
+        line = _("Optional · enroll by %(day)s") % {"day": day(terms.last_day_for(on))}
+        if may_edit:
+            url = reverse("enrollment:start", kwargs={"pk": row_id})
+            action = Action(_("Enroll"), url, is_post=True)
+    elif status == "eligible":
+        line = _("With the program owner · the invitation has not been sent yet")
+        action = _requirements(row_id)
+    else:
+        line = _("%(met)d of %(total)d requirements met") % {"met": met, "total": total}
+        action = _requirements(row_id)
+    return Standing(status=shown, turn=shown.turn, line=line, action=action)
+
+
+def _requirements(row_id: str) -> Action:
+    return Action(
+        _("See requirements"), reverse("enrollment:why", kwargs={"pk": row_id})
+    )
+
+
+def _action(
+    enrollment: Enrollment, shown: ShownStatus, *, may_edit: bool
+) -> Action | None:
+    url = enrollment.get_absolute_url()
+    if may_edit and shown.code == "invited":
+        return Action(_("Enroll"), url, is_primary=True)
+    if may_edit and shown.code == "action_required":
+        if enrollment.submitted_at is None:
+            return Action(_("Continue"), url, is_primary=True)
+        url = reverse("enrollment:profiles", kwargs={"pk": enrollment.pk})
+        return Action(_("Fix"), url, is_primary=True)
+    if may_edit and shown.code == "declined":
+        return Action(_("Change your mind"), url)
+    if shown.code == "ineligible":
+        return _requirements(f"{enrollment.terms_id}-{enrollment.location_id}")
+    return Action(_("View"), url)
+
+
+def _invited(enrollment, gaps, may_edit, at) -> str:
+    by = day(enrollment.enroll_by)
+    if not may_edit:
+        return _("With your Incentives admin · enroll by %(day)s") % {"day": by}
+    start = earnings_start(enrollment.terms, enrollment.terms.today())
+    return _("Your turn · enroll by %(day)s · earn from %(start)s") % {
+        "day": by,
+        "start": day(start),
+    }
+
+
+def _action_required(enrollment, gaps, may_edit, at) -> str:
+    since = day(enrollment.status_since)
+    if not gaps:
+        return _("Your turn · since %(day)s · ready to submit") % {"day": since}
+    first = str(gaps[0].sentence).rstrip(".")
+    more = len(gaps) - 1
+    if more:
+        return ngettext(
+            "Your turn · since %(day)s · %(what)s, and %(count)d more thing",
+            "Your turn · since %(day)s · %(what)s, and %(count)d more things",
+            more,
+        ) % {"day": since, "what": first, "count": more}
+    return _("Your turn · since %(day)s · %(what)s") % {"day": since, "what": first}
+
+
+def _validating(enrollment, gaps, may_edit, at) -> str:
+    since = day(enrollment.status_since)
+    if enrollment.is_overdue(at):
+        return _(
+            "With the program owner · since %(day)s · overdue, an answer was promised "
+            "by %(due)s"
+        ) % {"day": since, "due": day(enrollment.due_at)}
+    return _(
+        "With the program owner · since %(day)s · usually answered within 2 days"
+    ) % {"day": since}
+
+
+def _enrolled(enrollment, gaps, may_edit, at) -> str:
+    return _("Nothing to do · earns from %(start)s · until %(end)s") % {
+        "start": day(enrollment.earns_from),
+        "end": day(enrollment.terms.fiscal_year.ends_on),
+    }
+
+
+def _enrolling(enrollment, gaps, may_edit, at) -> str:
+    return _("With your Incentives admin or the program owner · since %(day)s") % {
+        "day": day(enrollment.status_since)
+    }
+
+
+def _declined(enrollment, gaps, may_edit, at) -> str:
+    return _("Declined %(day)s · can be taken back until %(last)s") % {
+        "day": day(enrollment.status_since),
+        "last": day(enrollment.enroll_by),
+    }
+
+
+def _ended(enrollment, gaps, may_edit, at) -> str:
+    since = day(enrollment.status_since)
+    if not enrollment.end_reason:
+        return _("Ended %(day)s") % {"day": since}
+    return _("Ended %(day)s: %(reason)s") % {
+        "day": since,
+        "reason": enrollment.get_end_reason_display(),
+    }
+
+
+def _no_line(enrollment, gaps, may_edit, at) -> str:
+    return _("since %(day)s") % {"day": day(enrollment.status_since)}
+
+
+_LINES = {
+    "invited": _invited,
+    "action_required": _action_required,
+    "validating": _validating,
+    "enrolled": _enrolled,
+    "enrolling": _enrolling,
+    "declined": _declined,
+    "expired": _ended,
+    "discontinued": _ended,
+}
