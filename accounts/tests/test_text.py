@@ -168,6 +168,8 @@ def test_an_address_has_one_spelling(typed, kept):
         ("ida@xn--nordvik-.example", "invalid"),
         ("ida@xn--99999999.example", "invalid"),
         ("ida@nord☃vik.example", "invalid"),
+        ("ida@bü\ufe0fcher.example", "invalid"),
+        ("ida@xn--bcher-2pa.example", "invalid"),
         ("i" * 250 + "@nordvik.example", "invalid"),
     ],
 )

@@ -13,9 +13,10 @@ from django.core.exceptions import FieldError
 from django.db import IntegrityError, connection, models, transaction
 from django.db.migrations.writer import MigrationWriter
 from django.db.models import Count, F, Q, Value
-from django.db.models.functions import Concat
+from django.db.models.functions import Concat, Length
 from django.forms import modelform_factory
 from django.forms.models import model_to_dict
+from django.test.utils import register_lookup
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,6 +136,11 @@ def test_what_was_never_sealed_is_not_given_back(token):
     assert str(refusal.value) == "A stored value cannot be decrypted."
     assert refusal.value.__cause__ is None
     assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
+
+
+def test_a_token_of_another_format_is_not_read():
+    with pytest.raises(DecryptionError):
+        unseal(seal(NUMBER, **PLACE).replace("v1:", "v2:"), **PLACE)
 
 
 def test_every_changed_character_is_noticed():
@@ -410,6 +416,11 @@ def test_a_sealed_column_cannot_be_searched(row, wanted):
         Vault.objects.exclude(**wanted).exists()
 
 
+def test_a_sealed_column_cannot_be_searched_through_a_transform(row):
+    with register_lookup(models.TextField, Length), pytest.raises(FieldError):
+        Vault.objects.filter(number__length=24).exists()
+
+
 def test_queries_around_the_instance_show_no_text(row):
     for found in (
         Vault.objects.values().get(),
@@ -463,7 +474,10 @@ def test_a_dump_holds_tokens_and_cannot_be_loaded_as_text(row):
         models.Model.save_base(raw, raw=True)
 
 
-def test_no_form_offers_a_sealed_field():
+def test_no_form_offers_a_sealed_field(row):
+    field = Vault._meta.get_field("number")
+    assert field.formfield() is None
+    assert str(field.value_from_object(row)) == "•••"
     assert list(modelform_factory(Vault, exclude=["id"])().fields) == ["label"]
     with pytest.raises(FieldError):
         modelform_factory(Vault, fields=["number"])

@@ -183,6 +183,13 @@ def test_a_bic_must_be_of_the_country_of_the_bank_or_its_territories():
     assert refusal.value.code == "country"
 
 
+def test_an_invisible_character_is_called_by_its_name():
+    for check in (validators.iban, validators.phone_number):
+        with pytest.raises(ValidationError) as refusal:
+            check("SE35\u202e5000")
+        assert refusal.value.code == "invisible"
+
+
 def test_wrong_check_digits_say_that_copying_helps():
     with pytest.raises(ValidationError) as refusal:
         validators.iban("DE89370400440532013001")
