@@ -1,8 +1,12 @@
 """Everything that changes people, companies, places and roles; the only writer here."""
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Model
@@ -162,6 +166,55 @@ def add_person(
             after={"person": user.pk},
         )
     return user
+
+
+@transaction.atomic
+def add_operator(
+    *,
+    email: str,
+    full_name: str,
+    groups: Iterable[str] = (),
+    is_superuser: bool = False,
+    language: str = "en",
+) -> User:
+    """Add a person of the program owner, in groups of operators.py.
+
+    Operators belong to no company. Like everybody else's, the password is set through
+    "Forgot your password?". Raises ValidationError when the address is taken.
+    """
+    user = User(
+        email=normalize_email(email),
+        full_name=full_name,
+        language=language,
+        is_staff=True,
+        is_superuser=is_superuser,
+    )
+    user.set_unusable_password()
+    user.full_clean(exclude=["password"])
+    user.save()
+    user.groups.set([Group.objects.get(name=name) for name in groups])
+    record_audit_event(
+        user,
+        action=AuditAction.PERSON_ADDED,
+        by=None,
+        partner_account=None,
+        after={"person": user.pk, "groups": sorted(groups)},
+    )
+    return user
+
+
+@transaction.atomic
+def share_demo_password(people: Iterable[User], *, password: str) -> None:
+    """Let invented people sign in with one password.
+
+    It is hashed once for all of them, since hashing is slow on purpose. Raises
+    ValidationError outside demo mode: real people set their own.
+    """
+    if not settings.DEMO:
+        raise ValidationError(_("Only invented people in demo mode share a password."))
+    User.objects.filter(pk__in=[person.pk for person in people]).update(
+        password=make_password(password)
+    )
 
 
 @transaction.atomic
