@@ -27,6 +27,13 @@ from enrollment.services.measurements import (
     import_measured_values,
     record_agreement,
 )
+from enrollment.services.programs import (
+    define_criterion,
+    define_fiscal_calendar,
+    define_fiscal_year,
+    define_program,
+    define_program_terms,
+)
 
 __all__ = [
     "ImportReport",
@@ -38,6 +45,11 @@ __all__ = [
     "choose_tax_profile",
     "confirm_payout",
     "decline_enrollment",
+    "define_criterion",
+    "define_fiscal_calendar",
+    "define_fiscal_year",
+    "define_program",
+    "define_program_terms",
     "discontinue_program",
     "import_measured_values",
     "invite_locations",

@@ -1,0 +1,231 @@
+"""What programs ask and allow: calendars, fiscal years, terms, criteria.
+
+Defining again what is there changes what differs, and nothing if nothing does.
+"""
+
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import IncentiveProgram
+from enrollment.models import (
+    Criterion,
+    EarningType,
+    FiscalCalendar,
+    FiscalYear,
+    ProgramTerms,
+    Requirement,
+)
+from enrollment.models.terms import EarningsStart
+from profiles.currencies import CURRENCIES
+
+
+@transaction.atomic
+def define_fiscal_calendar(
+    *, code: str, name: str, time_zone: str = "UTC"
+) -> FiscalCalendar:
+    """Define a rhythm of years that programs share."""
+    calendar = _known_or_new(FiscalCalendar, code=code)
+    calendar.name = name
+    calendar.time_zone = time_zone
+    return _saved(calendar)
+
+
+@transaction.atomic
+def define_fiscal_year(
+    calendar: FiscalCalendar, *, number: int, starts_on: date, ends_on: date
+) -> FiscalYear:
+    """Define a year of a calendar; two of its years cannot overlap."""
+    year = _known_or_new(FiscalYear, calendar=calendar, number=number)
+    year.starts_on = starts_on
+    year.ends_on = ends_on
+    return _saved(year)
+
+
+@transaction.atomic
+def define_program(
+    *, code: str, name: str, summary_en: str = "", summary_sv: str = ""
+) -> IncentiveProgram:
+    """Define a program; what it asks and allows in a year are its terms."""
+    program = _known_or_new(IncentiveProgram, code=code)
+    program.name = name
+    program.summary_en = summary_en
+    program.summary_sv = summary_sv
+    return _saved(program)
+
+
+@transaction.atomic
+def define_criterion(
+    *,
+    code: str,
+    kind: Criterion.Kind | str,
+    name_en: str,
+    name_sv: str,
+    how_to_fix_en: str,
+    how_to_fix_sv: str,
+    unit: str = "",
+    max_age_days: int | None = None,
+) -> Criterion:
+    """Define something that can be measured of a location."""
+    criterion = _known_or_new(Criterion, code=code)
+    criterion.kind = kind
+    criterion.name_en = name_en
+    criterion.name_sv = name_sv
+    criterion.how_to_fix_en = how_to_fix_en
+    criterion.how_to_fix_sv = how_to_fix_sv
+    criterion.unit = unit
+    criterion.max_age_days = max_age_days
+    return _saved(criterion)
+
+
+@transaction.atomic
+def define_program_terms(
+    program: IncentiveProgram,
+    *,
+    fiscal_year: FiscalYear,
+    earning_types: Iterable[tuple[EarningType.Kind | str, int]],
+    requirements: Iterable[tuple[Criterion, Decimal]] = (),
+    is_open_to_all: bool = False,
+    is_listed: bool = True,
+    needs_agreement: bool = True,
+    countries: list[str],
+    bank_countries: list[str],
+    bank_countries_refused: list[str],
+    currencies: list[str],
+    pays_local_currency: bool = True,
+    methods: list[str],
+    required_tax_details: list[str],
+    enroll_by: date | None = None,
+    enroll_within_days: int | None = None,
+    earnings_start: EarningsStart | str = EarningsStart.VALIDATED,
+    agreement_version: str = "1",
+    agreement_text_en: str,
+    agreement_text_sv: str,
+    guide_url: str = "",
+) -> ProgramTerms:
+    """Define what a program asks and allows in one fiscal year.
+
+    `earning_types` are pairs of a kind and its share in percent, 100 together;
+    `requirements` pairs of a criterion and how much of it, in the order shown. Raises
+    ValidationError when a program that is open to all asks for criteria (R26), when
+    a currency is not paid in, and when the text of an agreement that somebody accepted
+    would change under the same version.
+    """
+    terms = _known_or_new(ProgramTerms, program=program, fiscal_year=fiscal_year)
+    _refuse_unknown_currencies(currencies)
+    _refuse_rewording(
+        terms,
+        version=agreement_version,
+        texts=(agreement_text_en, agreement_text_sv),
+    )
+    terms.is_open_to_all = is_open_to_all
+    terms.is_listed = is_listed
+    terms.needs_agreement = needs_agreement
+    terms.countries = countries
+    terms.bank_countries = bank_countries
+    terms.bank_countries_refused = bank_countries_refused
+    terms.currencies = currencies
+    terms.pays_local_currency = pays_local_currency
+    terms.methods = methods
+    terms.required_tax_details = required_tax_details
+    terms.enroll_by = enroll_by
+    terms.enroll_within_days = enroll_within_days
+    terms.earnings_start = earnings_start
+    terms.agreement_version = agreement_version
+    terms.agreement_text_en = agreement_text_en
+    terms.agreement_text_sv = agreement_text_sv
+    terms.guide_url = guide_url
+    _saved(terms)
+    _set_earning_types(terms, dict(earning_types))
+    _set_requirements(terms, list(requirements))
+    return terms
+
+
+def _known_or_new(model: type[models.Model], **key) -> models.Model:
+    """Return the row with a key, locked, or a new one that is not saved yet."""
+    known = model.objects.select_for_update(of=("self",)).filter(**key).first()
+    return known or model(**key)
+
+
+def _saved(row: models.Model) -> models.Model:
+    row.full_clean()
+    row.save()
+    return row
+
+
+def _set_earning_types(terms: ProgramTerms, shares: dict[str, int]) -> None:
+    if sum(shares.values()) != 100:
+        raise ValidationError(
+            {
+                "earning_types": _(
+                    "The shares of the earning types must be 100 % in all."
+                )
+            }
+        )
+    superfluous = terms.earning_types.exclude(kind__in=shares)
+    if superfluous.filter(payout_assignments__isnull=False).exists():
+        raise ValidationError(
+            {
+                "earning_types": _(
+                    "Enrollments are paid by an earning type that is left out here."
+                )
+            }
+        )
+    superfluous.delete()
+    for kind, share in shares.items():
+        earning_type = _known_or_new(EarningType, terms=terms, kind=kind)
+        earning_type.share = share
+        _saved(earning_type)
+
+
+def _set_requirements(
+    terms: ProgramTerms, requirements: list[tuple[Criterion, Decimal]]
+) -> None:
+    if terms.is_open_to_all and requirements:
+        raise ValidationError(
+            {"requirements": _("A program that is open to all has no criteria.")}
+        )
+    criteria = [criterion for criterion, _at_least in requirements]
+    terms.requirements.exclude(criterion__in=criteria).delete()
+    for position, (criterion, at_least) in enumerate(requirements):
+        requirement = _known_or_new(Requirement, terms=terms, criterion=criterion)
+        requirement.at_least = at_least
+        requirement.position = position
+        _saved(requirement)
+
+
+def _refuse_unknown_currencies(codes: list[str]) -> None:
+    unknown = ", ".join(sorted(set(codes) - set(CURRENCIES)))
+    if unknown:
+        raise ValidationError(
+            {
+                "currencies": _("Nobody is paid in %(currencies)s.")
+                % {"currencies": unknown}
+            }
+        )
+
+
+def _refuse_rewording(
+    terms: ProgramTerms, *, version: str, texts: tuple[str, str]
+) -> None:
+    """What somebody accepted stays as it was: another text is another version."""
+    is_changed = (terms.agreement_text_en, terms.agreement_text_sv) != texts
+    if (
+        terms.pk
+        and is_changed
+        and terms.enrollments.filter(
+            agreement_version=version, accepted_at__isnull=False
+        ).exists()
+    ):
+        raise ValidationError(
+            {
+                "agreement_version": _(
+                    "Somebody has accepted this version of the agreement. Give the "
+                    "changed text a new version."
+                )
+            }
+        )
