@@ -23,6 +23,8 @@ from django.db.models import (
     When,
 )
 from django.db.models.functions import Coalesce, NullIf
+from django.utils.formats import date_format
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Location
@@ -33,7 +35,7 @@ from enrollment.models import (
     RequirementCheck,
 )
 from profiles.models import BankProfileVersion, TaxProfile, TaxProfileVersion
-from profiles.states import CURRENT, PayoutMethod, ProfileStatus
+from profiles.states import CANDIDATE, CURRENT, PayoutMethod, ProfileStatus
 
 
 def eligible_locations(terms: ProgramTerms, *, on: date) -> QuerySet[Location]:
@@ -51,6 +53,38 @@ def locations_to_invite(terms: ProgramTerms, *, on: date) -> QuerySet[Location]:
     """Return the eligible locations without an enrollment for the terms (R29)."""
     enrolled = Enrollment.objects.filter(terms=terms, location=OuterRef("pk"))
     return eligible_locations(terms, on=on).exclude(Exists(enrolled))
+
+
+def why_not_inviting(terms: ProgramTerms, *, on: date) -> str:
+    """Say why nobody is invited to a program's year on a day; "" if they are (R26)."""
+    program, year = terms.program.name, terms.fiscal_year
+    if terms.program.discontinued_at is not None:
+        return gettext("%(program)s is discontinued.") % {"program": program}
+    if terms.is_open_to_all:
+        return gettext(
+            "%(program)s is open to all: partners find it in their Overview, nobody "
+            "is invited."
+        ) % {"program": program}
+    if on < year.starts_on:
+        return gettext(
+            "Fiscal year %(year)s of %(program)s has not begun. It begins on %(day)s."
+        ) % {"year": year, "program": program, "day": _written(year.starts_on)}
+    if on > year.ends_on:
+        return gettext("Fiscal year %(year)s of %(program)s ended on %(day)s.") % {
+            "year": year,
+            "program": program,
+            "day": _written(year.ends_on),
+        }
+    if on > terms.last_day_for(on):
+        return gettext("The last day to enroll in %(program)s was %(day)s.") % {
+            "program": program,
+            "day": _written(terms.last_day_for(on)),
+        }
+    return ""
+
+
+def _written(day: date) -> str:
+    return date_format(day, "j F Y")
 
 
 # --- What is missing before Submit -------------------------------------------
@@ -251,16 +285,41 @@ def payout_of(
 
 def is_validated(assignment: PayoutAssignment) -> bool:
     """Whether the program owner validated exactly what is used now (R38-R40)."""
-    needs_bank = assignment.method == PayoutMethod.BANK_TRANSFER
-    return (
-        not needs_bank
-        or (
-            assignment.bank_version_id is not None
-            and assignment.bank_version_id == assignment.newest_bank_version
-            and assignment.bank_status == ProfileStatus.APPROVED
-        )
-    ) and (
-        assignment.tax_version_id is not None
-        and assignment.tax_version_id == assignment.newest_tax_version
-        and assignment.tax_status == ProfileStatus.APPROVED
+    return is_part_validated(assignment, "bank") and is_part_validated(
+        assignment, "tax"
     )
+
+
+def is_part_validated(assignment: PayoutAssignment, part: str) -> bool:
+    """Whether the bank or the tax profile used now is validated for this enrollment."""
+    if part == "bank" and assignment.method != PayoutMethod.BANK_TRANSFER:
+        return True
+    validated = getattr(assignment, f"{part}_version_id")
+    return (
+        validated is not None
+        and validated == getattr(assignment, f"newest_{part}_version")
+        and getattr(assignment, f"{part}_status") == ProfileStatus.APPROVED
+    )
+
+
+def waiting_for_part(
+    enrollments: QuerySet[Enrollment], part: str
+) -> QuerySet[Enrollment]:
+    """Return the submitted enrollments whose bank or tax part is not validated.
+
+    The same question as is_part_validated(), asked of many.
+    """
+    if part == "bank":
+        versions = BankProfileVersion.objects
+        rows = PayoutAssignment.objects.filter(method=PayoutMethod.BANK_TRANSFER)
+    else:
+        versions = TaxProfileVersion.objects
+        rows = PayoutAssignment.objects.all()
+    newer = versions.filter(profile=OuterRef(f"{part}_profile"), status__in=CANDIDATE)
+    waiting = rows.filter(
+        Q(**{f"{part}_version": None})
+        | ~Q(**{f"{part}_version__status": ProfileStatus.APPROVED})
+        | Q(Exists(newer)),
+        enrollment=OuterRef("pk"),
+    )
+    return enrollments.filter(Exists(waiting))

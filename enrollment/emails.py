@@ -4,6 +4,7 @@ Each chooses its readers and queues the mail in the caller's transaction; the re
 language and the frame are the outbox's. No mail holds a bank or tax number.
 """
 
+import hashlib
 from collections.abc import Iterable
 
 from django.conf import settings
@@ -13,22 +14,33 @@ from accounts import outbox
 from accounts.access import appointers, people_with
 from accounts.models import Location, OutgoingEmail, PartnerAccount, User
 from accounts.roles import Permission
-from enrollment.eligibility import Gap, gaps_of, payout_of
-from enrollment.models import Enrollment, Invitation, ProgramTerms
+from enrollment.eligibility import Gap, gaps_of
+from enrollment.models import (
+    Enrollment,
+    Invitation,
+    PayoutAssignment,
+    ProgramTerms,
+)
 from profiles.models import BankProfileVersion, ProfileVersion
 from profiles.reasons import explained
 
 
 def invitation_sent(
-    user: User, invitations: list[Invitation], *, terms: ProgramTerms
+    user: User,
+    invitations: list[Invitation],
+    *,
+    terms: ProgramTerms,
+    payouts: dict[object, list[PayoutAssignment]],
 ) -> OutgoingEmail:
     """Prepare the invitation to one person, listing all their locations (R18, R19).
 
-    The link of its button only navigates; the role at sign-in gives the right.
+    `payouts` are the enrollments' annotated assignments. The link of its button only
+    navigates; the role at sign-in gives the right.
     """
     enrollments = [invitation.enrollment for invitation in invitations]
-    payouts = payout_of(enrollments, on=terms.today())
-    company = enrollments[0].location.partner_account
+    companies = dict.fromkeys(
+        enrollment.location.partner_account for enrollment in enrollments
+    )
     rows = [
         {
             "location": enrollment.location,
@@ -43,7 +55,8 @@ def invitation_sent(
         dedupe_key=f"invitation:{invitations[0].pk}",
         context={
             "invitation_subject": settings.INVITATION_SUBJECT,
-            "company": company,
+            "company": next(iter(companies)),
+            "companies": list(companies),
             "program": terms.program,
             "year": terms.fiscal_year,
             "rows": rows,
@@ -61,11 +74,12 @@ def nobody_can_enroll(
     """Tell the Global and Account admins that an invitation reaches nobody (rule 74)."""
     path = reverse("accounts:gaps")
     keys = ",".join(str(location.pk) for location in locations)
+    event = hashlib.sha256(keys.encode()).hexdigest()[:32]
     for admin in appointers(account):
         outbox.queue(
             "nobody_can_enroll",
             to=admin,
-            dedupe_key=f"nobody_can_enroll:{terms.pk}:{keys}:{admin.pk}"[:200],
+            dedupe_key=f"nobody_can_enroll:{terms.pk}:{event}:{admin.pk}",
             context={
                 "company": account,
                 "locations": locations,

@@ -3,9 +3,10 @@
 `at` is when it happened, for what is loaded afterwards; without it, now.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -353,14 +354,22 @@ def recall_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
 
 @transaction.atomic
 def confirm_payout(
-    enrollment: Enrollment, *, part: str, by: User, at: datetime | None = None
+    enrollment: Enrollment,
+    *,
+    part: str,
+    seen: Collection[UUID] | None = None,
+    by: User,
+    at: datetime | None = None,
 ) -> Enrollment:
     """Validate the bank or the tax profile for this enrollment (R39, R40).
 
     A version that is still pending is approved first, for everybody who uses it.
-    Both parts validated: Enrolled. Raises ValidationError when the enrollment is not
-    with the program owner, `by` submitted it, or the version was returned.
+    Both parts validated: Enrolled; confirming what is confirmed changes nothing.
+    `seen` are the versions the operator looked at. Raises ValidationError when the
+    partner sent others since, the enrollment is not with the program owner, or `by`
+    submitted it.
     """
+    _lock_profiles(enrollment, part=part)
     enrollment = _locked(enrollment)
     if by.pk == enrollment.submitted_by_id:
         raise ValidationError(
@@ -373,23 +382,26 @@ def confirm_payout(
             params={"status": enrollment.get_status_display()},
         )
     at = at or timezone.now()
-    for version in _versions_used(enrollment, part=part, at=at):
+    versions = _versions_used(enrollment, part=part, at=at)
+    if seen is not None and {version.pk for version in versions} != set(seen):
+        raise ValidationError(
+            _("The partner changed this meanwhile. Look at what is here now."),
+            code="changed",
+        )
+    for version in versions:
         if version.submitted_by_id == by.pk:
             raise ValidationError(
                 _("You submitted this. Somebody else has to decide it."),
                 code="four_eyes",
             )
         if version.is_pending:
+            # Its signal confirms it for every enrollment that uses it.
             version = approve_version(version, by=by, at=at)
+        elif not version.is_approved or not _confirm(
+            enrollment, version=version, by=by, at=at
+        ):
+            continue
         if version.is_approved:
-            _pin(enrollment.payout_assignments.all(), version=version)
-            _write_event(
-                enrollment,
-                code=(Code.BANK_CONFIRMED if part == "bank" else Code.TAX_CONFIRMED),
-                from_status=enrollment.status,
-                by=by,
-                at=at,
-            )
             record_audit_event(
                 enrollment,
                 action=AuditAction.PAYOUT_CONFIRMED,
@@ -419,7 +431,7 @@ def reassess_enrollments(version: ProfileVersion, *, by: User | None) -> int:
     moved = 0
     for enrollment in _locked_many(keys):
         if version.is_approved:
-            _pin(enrollment.payout_assignments.all(), version=version)
+            _confirm(enrollment, version=version, by=by, at=at)
         moved += _reassess(enrollment, by=by, at=at, version=version)
     return moved
 
@@ -634,12 +646,32 @@ def _versions_used(
     return list(TaxProfileVersion.objects.filter(pk__in=keys).order_by("pk"))
 
 
-def _pin(assignments, *, version: ProfileVersion) -> None:
-    """Write down that this version was validated for these assignments."""
+def _lock_profiles(enrollment: Enrollment, *, part: str) -> None:
+    """Lock profiles before enrollments, as everybody does who changes a profile."""
+    model = BankProfile if part == "bank" else TaxProfile
+    used = model.objects.filter(payout_assignments__enrollment=enrollment)
+    list(
+        model.objects.select_for_update(of=("self",))
+        .filter(pk__in=used.values("pk"))
+        .order_by("pk")
+    )
+
+
+def _confirm(
+    enrollment: Enrollment, *, version: ProfileVersion, by: User | None, at: datetime
+) -> bool:
+    """Write down that this version is validated for the enrollment; once."""
+    rows = enrollment.payout_assignments.all()
     if isinstance(version, BankProfileVersion):
-        assignments.filter(bank_profile=version.profile_id).update(bank_version=version)
+        code, pinned = Code.BANK_CONFIRMED, {"bank_version": version}
+        rows = rows.filter(bank_profile=version.profile_id)
     else:
-        assignments.filter(tax_profile=version.profile_id).update(tax_version=version)
+        code, pinned = Code.TAX_CONFIRMED, {"tax_version": version}
+        rows = rows.filter(tax_profile=version.profile_id)
+    is_new = rows.exclude(**pinned).update(**pinned) > 0
+    if is_new:
+        _write_event(enrollment, code=code, from_status=enrollment.status, by=by, at=at)
+    return is_new
 
 
 def _choose_only_currency(enrollment: Enrollment, *, at: datetime | None) -> None:

@@ -4,25 +4,24 @@
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.core.exceptions import ValidationError
+from django.db import OperationalError, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts import outbox
-from accounts.models import (
-    AuditAction,
-    Location,
-    RoleAssignment,
-    User,
-)
+from accounts.models import AuditAction, Location, RoleAssignment, User
 from accounts.roles import Permission, Role, roles_with
 from accounts.services import record_audit_event
 from enrollment import emails
-from enrollment.eligibility import locations_to_invite
+from enrollment.eligibility import locations_to_invite, payout_of, why_not_inviting
 from enrollment.models import (
     Enrollment,
     EnrollmentEvent,
@@ -32,14 +31,55 @@ from enrollment.models import (
 from enrollment.services.enrollments import add_payout_assignments
 from enrollment.states import EnrollmentStatus
 
+LOCATIONS_AT_ONCE = 5000
+PEOPLE_AT_ONCE = 200
+
 
 @dataclass(frozen=True)
 class InvitationRun:
-    """What one run of inviting did."""
+    """What one run of inviting did, or why it invited nobody."""
 
-    invited: int
-    mails: int
-    without_admin: int
+    invited: int = 0
+    mails: int = 0
+    without_admin: int = 0
+    reason: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The whole of it in words, for the page and the command."""
+        if self.reason:
+            return self.reason
+        sentences = [
+            ngettext(
+                "%(count)d location was invited.",
+                "%(count)d locations were invited.",
+                self.invited,
+            )
+            % {"count": self.invited}
+            if self.invited
+            else _("No location was left to invite.")
+        ]
+        if self.mails:
+            sentences.append(
+                ngettext(
+                    "%(count)d mail is on its way.",
+                    "%(count)d mails are on their way.",
+                    self.mails,
+                )
+                % {"count": self.mails}
+            )
+        if self.without_admin:
+            sentences.append(
+                ngettext(
+                    "Nobody can enroll %(count)d of them; the Global and Account "
+                    "admins there are told.",
+                    "Nobody can enroll %(count)d of them; the Global and Account "
+                    "admins there are told.",
+                    self.without_admin,
+                )
+                % {"count": self.without_admin}
+            )
+        return " ".join(sentences)
 
 
 @transaction.atomic
@@ -51,70 +91,57 @@ def invite_locations(
     Each gets an enrollment in status Invited; each Incentives admin with scope one
     mail for all their locations; locations without one are told of to the Global and
     Account admins (R18, R28, R29; rule 74). Run again, it adds nothing. A program
-    that is open to all invites nobody (R26); neither does a discontinued one.
+    that is open to all invites nobody (R26); neither does one that is discontinued,
+    outside its fiscal year or past its last day: the reason is returned. Raises
+    ValidationError while another run for the program goes on and on.
     """
-    # The row is the lock that keeps two runs apart.
-    terms = (
-        ProgramTerms.objects.select_for_update(of=("self",))
-        .select_related("program", "fiscal_year__calendar")
-        .get(pk=terms.pk)
-    )
-    if terms.is_open_to_all or terms.program.discontinued_at is not None:
-        return InvitationRun(invited=0, mails=0, without_admin=0)
     at = at or timezone.now()
-    locations = list(
-        locations_to_invite(terms, on=terms.fiscal_year.calendar.day_at(at))
-        .select_related("partner_account")
-        .order_by("pk")
+    terms = _locked_or_busy(terms)
+    today = terms.fiscal_year.calendar.day_at(at)
+    reason = why_not_inviting(terms, on=today)
+    if reason:
+        return InvitationRun(reason=reason)
+    keys = list(
+        locations_to_invite(terms, on=today).order_by("pk").values_list("pk", flat=True)
     )
-    enrollments = _create_enrollments(terms, locations, at=at)
-    mails = notify_waiting_admins(terms=terms)
-    uncovered = _locations_nobody_can_enroll(terms, locations)
-    for account, names in _by_account(uncovered).items():
-        emails.nobody_can_enroll(account, locations=names, terms=terms)
-    if enrollments:
+    for some in _parts(keys, LOCATIONS_AT_ONCE):
+        _create_enrollments(terms, some, by=by, at=at)
+    mails = _tell_waiting_admins(terms, at=at)
+    uncovered = _locations_nobody_can_enroll(terms, invited_at=at)
+    for account, locations in uncovered.items():
+        emails.nobody_can_enroll(account, locations=locations, terms=terms)
+    run = InvitationRun(
+        invited=len(keys),
+        mails=mails,
+        without_admin=sum(len(locations) for locations in uncovered.values()),
+    )
+    if run.invited:
         record_audit_event(
             terms,
             action=AuditAction.INVITATIONS_SENT,
             by=by,
             partner_account=None,
             after={
-                "invited": len(enrollments),
-                "mails": mails,
-                "without_admin": len(uncovered),
+                "invited": run.invited,
+                "mails": run.mails,
+                "without_admin": run.without_admin,
             },
         )
-    return InvitationRun(
-        invited=len(enrollments), mails=mails, without_admin=len(uncovered)
-    )
+    return run
 
 
-@transaction.atomic
 def notify_waiting_admins(*, terms: ProgramTerms | None = None) -> int:
     """Tell every Incentives admin of an invitation they have not been told of.
 
-    Found by a query, so it serves a first run, a run again, and a person who became
-    Incentives admin later. Returns the number of mails queued.
+    Found by a query, so it serves a person who became Incentives admin later, and a
+    run again. Each program's year is a transaction of its own; one that another run
+    is telling about is left to it. Returns the number of mails queued.
     """
-    enrollments = (
-        Enrollment.objects.invited()
-        .filter(accepted_at=None, terms__is_open_to_all=False)
-        .for_pages()
-    )
+    waiting = _untold(_invitations_to_answer())
+    years = ProgramTerms.objects.filter(pk__in=waiting.values("terms"))
     if terms is not None:
-        enrollments = enrollments.filter(terms=terms)
-    told = 0
-    for (user, program_terms), untold in _untold(enrollments).items():
-        invitations = [
-            Invitation(enrollment=enrollment, user=user) for enrollment in untold
-        ]
-        mail = emails.invitation_sent(user, invitations, terms=program_terms)
-        rows = outbox.queue_many([mail])
-        for invitation in invitations:
-            invitation.email = rows[0] if rows else None
-        Invitation.objects.bulk_create(invitations, ignore_conflicts=True)
-        told += len(rows)
-    return told
+        years = years.filter(pk=terms.pk)
+    return sum(_tell_if_free(year) for year in years.order_by("pk"))
 
 
 @transaction.atomic
@@ -127,9 +154,44 @@ def open_invitation(invitation: Invitation) -> Invitation:
     return invitation
 
 
+@transaction.atomic
+def _tell_if_free(terms: ProgramTerms) -> int:
+    locked = _locked(terms, skip_locked=True)
+    return _tell_waiting_admins(locked, at=timezone.now()) if locked else 0
+
+
+def _locked_or_busy(terms: ProgramTerms) -> ProgramTerms:
+    try:
+        return _locked(terms)
+    except OperationalError as error:
+        raise ValidationError(
+            _("Somebody else is inviting to %(program)s. Look again in a minute."),
+            code="busy",
+            params={"program": terms.program.name},
+        ) from error
+
+
+def _locked(terms: ProgramTerms, *, skip_locked: bool = False) -> ProgramTerms | None:
+    """Lock a program and its year: one run at a time invites and tells.
+
+    The program's row keeps its withdrawal apart from a run. Nothing that only refers
+    to the two rows waits.
+    """
+    return (
+        ProgramTerms.objects.select_for_update(
+            of=("self", "program"), no_key=True, skip_locked=skip_locked
+        )
+        .select_related("program", "fiscal_year__calendar")
+        .filter(pk=terms.pk)
+        .first()
+    )
+
+
 def _create_enrollments(
-    terms: ProgramTerms, locations: list[Location], *, at: datetime
-) -> list[Enrollment]:
+    terms: ProgramTerms, keys: list[int], *, by: User | None, at: datetime
+) -> None:
+    # Once for all of them, not once for each.
+    prefetch_related_objects([terms], "earning_types")
     last_day = terms.last_day_for(terms.fiscal_year.calendar.day_at(at))
     enrollments = Enrollment.objects.bulk_create(
         (
@@ -141,7 +203,7 @@ def _create_enrollments(
                 invited_at=at,
                 enroll_by=last_day,
             )
-            for location in locations
+            for location in Location.objects.filter(pk__in=keys).order_by("pk")
         ),
         batch_size=1000,
     )
@@ -151,6 +213,7 @@ def _create_enrollments(
                 enrollment=enrollment,
                 code=EnrollmentEvent.Code.INVITED,
                 to_status=EnrollmentStatus.INVITED,
+                by=by,
                 at=at,
             )
             for enrollment in enrollments
@@ -158,86 +221,103 @@ def _create_enrollments(
         batch_size=1000,
     )
     add_payout_assignments(enrollments)
-    return enrollments
 
 
-def _untold(
-    enrollments,
-) -> dict[tuple[User, ProgramTerms], list[Enrollment]]:
-    """Group the enrollments by the admins who hold no invitation to them yet."""
-    admins = (
-        RoleAssignment.objects.live()
-        .filter(
-            Q(location=None) | Q(location=OuterRef("location")),
-            Q(program=None) | Q(program=OuterRef("terms__program")),
-            role=Role.INCENTIVES_ADMIN,
-            partner_account=OuterRef("location__partner_account"),
-        )
-        .filter(
-            ~Exists(
-                Invitation.objects.filter(
-                    user=OuterRef("user"), enrollment=OuterRef(OuterRef("pk"))
-                )
-            )
-        )
+def _tell_waiting_admins(terms: ProgramTerms, *, at: datetime) -> int:
+    """Queue one mail per person for all their locations; the lock is the caller's."""
+    today = terms.fiscal_year.calendar.day_at(at)
+    pairs = (
+        _untold(_invitations_to_answer().filter(terms=terms, enroll_by__gte=today))
+        .order_by("location__partner_account__name", "location__name", "pk", "holder")
+        .values_list("holder", "pk")
+        .distinct()
     )
-    waiting = list(enrollments.filter(Exists(admins)).order_by("location__name", "pk"))
-    grouped: dict[tuple[User, ProgramTerms], list[Enrollment]] = defaultdict(list)
-    told = set(
-        Invitation.objects.filter(enrollment__in=waiting).values_list(
-            "user_id", "enrollment_id"
-        )
+    awaiting: dict[int, list[Any]] = defaultdict(list)
+    for person, enrollment in pairs:
+        awaiting[person].append(enrollment)
+    return sum(
+        _tell_people(terms, {person: awaiting[person] for person in some}, at=at)
+        for some in _parts(sorted(awaiting), PEOPLE_AT_ONCE)
     )
-    holders = _holders(waiting)
-    for enrollment in waiting:
-        for assignment in holders[enrollment.location.partner_account_id]:
-            if (
-                _covers(assignment, enrollment)
-                and (assignment.user_id, enrollment.pk) not in told
-            ):
-                told.add((assignment.user_id, enrollment.pk))
-                grouped[assignment.user, enrollment.terms].append(enrollment)
-    return grouped
 
 
-def _holders(enrollments: Iterable[Enrollment]) -> dict[int, list[RoleAssignment]]:
-    accounts = {enrollment.location.partner_account_id for enrollment in enrollments}
-    holders: dict[int, list[RoleAssignment]] = defaultdict(list)
-    assignments = (
-        RoleAssignment.objects.live()
+def _tell_people(
+    terms: ProgramTerms, awaiting: dict[int, list[Any]], *, at: datetime
+) -> int:
+    people = User.objects.in_bulk(awaiting)
+    enrollments = Enrollment.objects.for_pages().in_bulk(
+        {key for keys in awaiting.values() for key in keys}
+    )
+    payouts = payout_of(enrollments.values(), on=terms.fiscal_year.calendar.day_at(at))
+    mails, invitations = [], []
+    for person, keys in awaiting.items():
+        theirs = [
+            Invitation(enrollment=enrollments[key], user=people[person]) for key in keys
+        ]
+        mail = emails.invitation_sent(
+            people[person], theirs, terms=terms, payouts=payouts
+        )
+        for invitation in theirs:
+            invitation.email = mail
+        mails.append(mail)
+        invitations += theirs
+    queued = outbox.queue_many(mails)
+    Invitation.objects.bulk_create(invitations, batch_size=1000)
+    return len(queued)
+
+
+def _invitations_to_answer() -> QuerySet[Enrollment]:
+    """Enrollments that wait for an Incentives admin who may not know of them."""
+    return Enrollment.objects.invited().filter(
+        accepted_at=None,
+        location__closed_at=None,
+        terms__is_open_to_all=False,
+        terms__program__discontinued_at=None,
+    )
+
+
+def _untold(enrollments: QuerySet[Enrollment]) -> QuerySet[Enrollment]:
+    """Return one row for each enrollment and `holder` who may enroll and was not told.
+
+    A person with two roles that cover the location appears twice.
+    """
+    assignment = "location__partner_account__role_assignments"
+    enrolling = RoleAssignment.objects.live().filter(
+        role__in=roles_with(Permission.ENROLLMENT_EDIT)
+    )
+    told = Invitation.objects.filter(enrollment=OuterRef("pk"), user=OuterRef("holder"))
+    return (
+        enrollments.annotate(
+            assignment=F(assignment),
+            holder=F(f"{assignment}__user"),
+            only_location=F(f"{assignment}__location"),
+            only_program=F(f"{assignment}__program"),
+        )
         .filter(
-            partner_account__in=accounts,
-            role__in=roles_with(Permission.ENROLLMENT_EDIT),
+            Q(only_location=None) | Q(only_location=F("location")),
+            Q(only_program=None) | Q(only_program=F("terms__program")),
+            assignment__in=enrolling.values("pk"),
         )
-        .select_related("user")
-        .order_by("user__full_name", "pk")
+        .exclude(Exists(told))
     )
-    for assignment in assignments:
-        holders[assignment.partner_account_id].append(assignment)
-    return holders
-
-
-def _covers(assignment: RoleAssignment, enrollment: Enrollment) -> bool:
-    return assignment.location_id in (
-        None,
-        enrollment.location_id,
-    ) and assignment.program_id in (None, enrollment.terms.program_id)
 
 
 def _locations_nobody_can_enroll(
-    terms: ProgramTerms, locations: list[Location]
-) -> list[Location]:
-    """Of the locations just invited, those no Incentives admin covers."""
-    if not locations:
-        return []
-    enrollments = Enrollment.objects.filter(terms=terms, location__in=locations)
-    uncovered = enrollments.without_holder(Role.INCENTIVES_ADMIN)
-    keys = set(uncovered.order_by("pk").values_list("location_id", flat=True))
-    return [location for location in locations if location.pk in keys]
-
-
-def _by_account(locations: list[Location]):
-    grouped = defaultdict(list)
-    for location in locations:
-        grouped[location.partner_account].append(location)
+    terms: ProgramTerms, *, invited_at: datetime
+) -> dict[Any, list[Location]]:
+    """Of the locations just invited, those no Incentives admin covers, by company."""
+    enrollments = (
+        Enrollment.objects.filter(terms=terms, invited_at=invited_at)
+        .without_holder(Role.INCENTIVES_ADMIN)
+        .select_related("location__partner_account")
+        .order_by("location__partner_account__name", "location__name", "pk")
+    )
+    grouped: dict[Any, list[Location]] = defaultdict(list)
+    for enrollment in enrollments:
+        grouped[enrollment.location.partner_account].append(enrollment.location)
     return grouped
+
+
+def _parts(keys: list[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
