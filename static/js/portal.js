@@ -2,8 +2,10 @@
 (() => {
   // Where the browser has not followed autofocus by itself.
   addEventListener("load", () => {
-    const summary = document.querySelector(".error-summary");
-    if (summary && document.activeElement === document.body) summary.focus();
+    requestAnimationFrame(() => {
+      const summary = document.querySelector(".error-summary");
+      if (summary && document.activeElement === document.body) summary.focus();
+    });
   });
 
   // A form is sent once; coming back by the browser's history makes it usable again.
