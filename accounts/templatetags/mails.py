@@ -1,0 +1,45 @@
+"""What mail templates need beyond the pages': names and notes that stay harmless."""
+
+import re
+import unicodedata
+
+from django import template
+
+register = template.Library()
+
+DAY = r"(?:19|20)\d\d-\d\d-\d\d(?!\d)"
+LONG_NUMBER = re.compile(
+    rf"(?P<day>{DAY})"
+    r"|\b[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]{2,4}){2,8}\b"
+    r"|\d(?:[ ./-]?\d){7,}"
+)
+
+
+@register.filter
+def line(value) -> str:
+    """A name on one line of plain text: no break, nothing hidden, no turned direction.
+
+    A name written from right to left is closed off, so that the words around it stay.
+    """
+    shown = "".join(
+        " " if unicodedata.category(character) in {"Cc", "Zl", "Zp"} else character
+        for character in str(value)
+        if unicodedata.category(character) != "Cf"
+    )
+    text = " ".join(shown.split())
+    if any(unicodedata.bidirectional(character) in {"R", "AL"} for character in text):
+        return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
+    return text
+
+
+@register.filter
+def numberless(value) -> str:
+    """Words somebody typed, with nothing of a bank or tax number but its end (R59)."""
+    return LONG_NUMBER.sub(_only_the_end, str(value))
+
+
+def _only_the_end(match: re.Match[str]) -> str:
+    if match["day"]:
+        return match["day"]
+    characters = "".join(filter(str.isalnum, match[0]))
+    return f"\N{BULLET}\N{BULLET}{characters[-4:]}"
