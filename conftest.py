@@ -1,11 +1,17 @@
 """The cast of people every test uses, and fixtures that keep the house strict."""
 
+import ipaddress
 import os
+import random
+import socket
 import types
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.cache import cache
+from django.db.models.query import ModelIterable
+from django.template.base import FilterExpression, Variable, VariableDoesNotExist
 from django.test import Client
 
 from accounts.roles import Role
@@ -20,6 +26,79 @@ from accounts.tests.factories import (
 
 # Playwright's synchronous interface keeps a loop in the thread of the test.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+
+OWN_TEMPLATES = str(settings.BASE_DIR / "templates")
+# These filters say what to show for a value that is not there.
+MAY_BE_MISSING = {"default", "default_if_none"}
+
+
+class UnknownTemplateVariable(Exception):
+    """A template asked for a value its page does not have."""
+
+
+def _is_page(name) -> bool:
+    """One of our own templates; components have parameters that may be left out."""
+    return str(name).startswith(OWN_TEMPLATES) and "/components/" not in str(name)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _unknown_template_variables_fail():
+    """A misspelled variable in one of our templates is an error, not an empty string."""
+    original = FilterExpression.resolve
+
+    def strict(self, context, ignore_failures=False):
+        if not ignore_failures and isinstance(self.var, Variable):
+            names = {function.__name__ for function, _arguments in self.filters}
+            template = context.render_context.template
+            if names.isdisjoint(MAY_BE_MISSING) and _is_page(template.origin.name):
+                try:
+                    self.var.resolve(context)
+                except VariableDoesNotExist as error:
+                    raise UnknownTemplateVariable(
+                        f"{self.var} in {template.origin.name}"
+                    ) from error
+        return original(self, context, ignore_failures)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(FilterExpression, "resolve", strict)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _unordered_rows_are_shuffled():
+    """Who needs an order has to ask the database for it."""
+    original = ModelIterable.__iter__
+
+    def shuffled(self):
+        rows = list(original(self))
+        if not self.queryset.ordered:
+            random.shuffle(rows)
+        return iter(rows)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(ModelIterable, "__iter__", shuffled)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_network():
+    """Tests speak to servers of this machine only."""
+    original = socket.socket.connect
+
+    def only_here(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = address[0]
+            is_here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+            assert is_here, f"a test tried to reach {host}"
+        return original(self, address)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", only_here)
+    yield
+    patch.undo()
 
 
 @pytest.fixture(autouse=True)

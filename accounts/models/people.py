@@ -4,6 +4,7 @@ from typing import Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -12,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models.companies import PartnerAccount
 from accounts.roles import Permission
 from accounts.scoping import Scope, ScopedQuerySet
+from accounts.text import normalize_email
 
 
 class Language(models.TextChoices):
@@ -25,6 +27,11 @@ class UserQuerySet(models.QuerySet):
     def sharing_company_with(self, user) -> Self:
         """People of the companies whose people this person may see."""
         return self.filter(pk__in=Membership.objects.visible_to(user).values("user_id"))
+
+    def members_of(self, account: PartnerAccount) -> Self:
+        """People who belong to a company now and may sign in."""
+        members = Membership.objects.current().of_company(account)
+        return self.filter(pk__in=members.values("user_id"))
 
 
 class UserManager(BaseUserManager.from_queryset(UserQuerySet)):
@@ -43,7 +50,11 @@ class UserManager(BaseUserManager.from_queryset(UserQuerySet)):
 
     @classmethod
     def normalize_email(cls, email: str | None) -> str:
-        return (email or "").strip().lower()
+        """The one form of an address; what is no address is only lower-cased."""
+        try:
+            return normalize_email(email or "")
+        except ValidationError:
+            return (email or "").strip().lower()
 
     def get_by_natural_key(self, email: str) -> "User":
         return self.get(email=self.normalize_email(email))

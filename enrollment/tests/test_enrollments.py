@@ -1,0 +1,801 @@
+"""The steps of an enrollment as the services take them."""
+
+import datetime
+import threading
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts.models import OutgoingEmail
+from accounts.tests.factories import LocationFactory, UserFactory
+from enrollment import services
+from enrollment.models import Enrollment, EnrollmentEvent
+from enrollment.services import enrollments as enrollment_services
+from enrollment.states import TRANSITIONS, EnrollmentStatus
+from enrollment.tests.factories import (
+    EnrollmentFactory,
+    ProgramTermsFactory,
+)
+from profiles.models import DefaultBankProfile
+from profiles.services import (
+    approve_version,
+    return_version,
+    revise_bank_profile,
+    revise_tax_profile,
+)
+from profiles.tests.factories import (
+    BANK_DETAILS,
+    TAX_DETAILS,
+    BankProfileFactory,
+    DefaultBankProfileFactory,
+    TaxProfileFactory,
+)
+
+RETURNED = [{"field": "account_holder", "code": "BANK_NAME_MISMATCH", "note": ""}]
+TAX_RETURNED = [{"field": "legal_name", "code": "TAX_NAME_MISMATCH", "note": ""}]
+
+
+def codes(enrollment):
+    return list(enrollment.events.order_by("pk").values_list("code", flat=True))
+
+
+def refusal(error) -> str:
+    return " ".join(error.value.messages)
+
+
+@pytest.fixture
+def ready(accepted, default_bank, tax_profile):
+    """Accepted, with an approved default bank profile and tax profile."""
+    return accepted
+
+
+@pytest.fixture
+def submitted(ready, ida):
+    return services.submit_enrollment(ready, by=ida)
+
+
+@pytest.fixture
+def enrolled(submitted, oscar):
+    services.confirm_payout(submitted, part="bank", by=oscar)
+    return services.confirm_payout(submitted, part="tax", by=oscar)
+
+
+# --- Accept and decline --------------------------------------------------------------
+
+
+def test_accepting_keeps_who_when_and_which_agreement(invited, ida):
+    enrollment = services.accept_enrollment(invited, by=ida)
+
+    assert enrollment.accepted_by == ida
+    assert enrollment.accepted_at is not None
+    assert enrollment.agreement_version == "1"
+    assert enrollment.status == EnrollmentStatus.INVITED
+    assert codes(enrollment) == ["accepted"]
+
+
+def test_accepting_twice_changes_nothing(invited, ida, greta):
+    first = services.accept_enrollment(invited, by=ida)
+    second = services.accept_enrollment(invited, by=greta)
+
+    assert second.accepted_by == ida
+    assert second.accepted_at == first.accepted_at
+    assert codes(second) == ["accepted"]
+
+
+def test_an_invitation_cannot_be_accepted_after_its_last_day(goteborg, terms, ida):
+    enrollment = EnrollmentFactory(
+        location=goteborg,
+        terms=terms,
+        enroll_by=timezone.localdate() - datetime.timedelta(days=1),
+    )
+
+    with pytest.raises(ValidationError) as error:
+        services.accept_enrollment(enrollment, by=ida)
+
+    assert "last day to enroll has passed" in refusal(error)
+
+
+def test_an_invitation_can_be_accepted_on_its_last_day(goteborg, terms, ida):
+    enrollment = EnrollmentFactory(
+        location=goteborg, terms=terms, enroll_by=timezone.localdate()
+    )
+
+    assert services.accept_enrollment(enrollment, by=ida).is_accepted
+
+
+def test_a_discontinued_program_cannot_be_enrolled_in(invited, ida):
+    # R67
+    services.discontinue_program(invited.terms.program, by=None)
+
+    with pytest.raises(ValidationError) as error:
+        services.accept_enrollment(invited, by=ida)
+
+    assert "is discontinued" in refusal(error)
+
+
+def test_a_company_that_must_migrate_first_is_told_so(invited, nordvik, ida):
+    # R72
+    nordvik.must_migrate = True
+    nordvik.save(update_fields=["must_migrate"])
+
+    with pytest.raises(ValidationError) as error:
+        services.accept_enrollment(invited, by=ida)
+
+    assert "has not finished the migration" in refusal(error)
+
+
+def test_a_company_that_has_migrated_is_not_asked(invited, nordvik, ida):
+    # R72
+    nordvik.must_migrate = True
+    nordvik.migrated_at = timezone.now()
+    nordvik.save(update_fields=["must_migrate", "migrated_at"])
+
+    assert services.accept_enrollment(invited, by=ida).is_accepted
+
+
+def test_a_closed_location_cannot_be_enrolled(invited, goteborg, ida):
+    goteborg.closed_at = timezone.now()
+    goteborg.save(update_fields=["closed_at"])
+
+    with pytest.raises(ValidationError) as error:
+        services.accept_enrollment(invited, by=ida)
+
+    assert "is closed" in refusal(error)
+
+
+def test_a_decline_can_be_taken_back(invited, ida):
+    declined = services.decline_enrollment(invited, reason="Not this year", by=ida)
+    assert declined.status == EnrollmentStatus.DECLINED
+    assert declined.events.get(code="declined").note == "Not this year"
+
+    again = services.reconsider_enrollment(declined, by=ida)
+
+    assert again.status == EnrollmentStatus.INVITED
+    assert not again.is_accepted
+
+
+def test_declining_twice_changes_nothing(invited, ida):
+    services.decline_enrollment(invited, by=ida)
+    services.decline_enrollment(invited, by=ida)
+
+    assert codes(invited) == ["declined"]
+
+
+def test_a_decline_cannot_be_taken_back_after_the_last_day(invited, ida):
+    services.decline_enrollment(invited, by=ida)
+    Enrollment.objects.update(
+        enroll_by=timezone.localdate() - datetime.timedelta(days=1)
+    )
+
+    with pytest.raises(ValidationError) as error:
+        services.reconsider_enrollment(invited, by=ida)
+
+    assert "last day" in refusal(error)
+
+
+def test_only_a_declined_invitation_can_be_taken_up_again(submitted, ida):
+    with pytest.raises(ValidationError) as error:
+        services.reconsider_enrollment(submitted, by=ida)
+
+    assert "Only a declined invitation" in refusal(error)
+
+
+# --- What is used, and what is missing ------------------------------------------------
+
+
+def test_submitting_uses_the_default_bank_profile_and_the_tax_profile(
+    submitted, bank_profile, tax_profile, ida
+):
+    # R30, R31, R33, R37
+    payout = submitted.payout_assignments.get()
+
+    assert submitted.status == EnrollmentStatus.VALIDATING
+    assert submitted.submitted_by == ida
+    assert payout.bank_profile == bank_profile
+    assert payout.tax_profile == tax_profile
+    assert payout.currency == "SEK"
+
+
+def test_submitting_is_refused_before_the_invitation_is_accepted(
+    invited, default_bank, tax_profile, ida
+):
+    with pytest.raises(ValidationError) as error:
+        services.submit_enrollment(invited, by=ida)
+
+    assert "Accept the invitation first" in refusal(error)
+
+
+def test_submitting_is_refused_with_the_names_of_everything_missing(accepted, ida):
+    # R34
+    with pytest.raises(ValidationError) as error:
+        services.submit_enrollment(accepted, by=ida)
+
+    assert "A bank profile is missing." in error.value.messages
+    assert "A tax profile is missing." in error.value.messages
+    accepted.refresh_from_db()
+    assert accepted.status == EnrollmentStatus.INVITED
+    assert accepted.submitted_at is None
+
+
+def test_submitting_twice_is_one_submission(submitted, ida):
+    services.submit_enrollment(submitted, by=ida)
+
+    assert codes(submitted).count("submitted") == 1
+    assert OutgoingEmail.objects.filter(name="enrollment_submitted").count() == 1
+
+
+def test_submitting_after_the_last_day_is_refused(ready, ida):
+    Enrollment.objects.update(
+        enroll_by=timezone.localdate() - datetime.timedelta(days=1)
+    )
+
+    with pytest.raises(ValidationError) as error:
+        services.submit_enrollment(ready, by=ida)
+
+    assert "last day" in refusal(error)
+
+
+def test_continuing_with_something_missing_asks_for_action(accepted, ida):
+    # R36
+    enrollment = services.ask_for_details(accepted, by=ida)
+
+    assert enrollment.status == EnrollmentStatus.ACTION_REQUIRED
+    assert codes(enrollment) == ["details_asked"]
+
+
+def test_continuing_with_nothing_missing_changes_nothing(ready, ida):
+    enrollment = services.ask_for_details(ready, by=ida)
+
+    assert enrollment.status == EnrollmentStatus.INVITED
+
+
+def test_what_was_missing_can_be_supplied_and_submitted(
+    accepted, goteborg, nordvik, ida, maria
+):
+    services.ask_for_details(accepted, by=ida)
+    other = BankProfileFactory(partner_account=nordvik, created_by=maria)
+    TaxProfileFactory(location=goteborg, created_by=maria)
+    services.choose_bank_profile(accepted, bank_profile=other, by=ida)
+    services.choose_currency(accepted, currency="EUR", by=ida)
+
+    enrollment = services.submit_enrollment(accepted, by=ida)
+
+    assert enrollment.status == EnrollmentStatus.VALIDATING
+    assert enrollment.payout_assignments.get().currency == "EUR"
+
+
+def test_another_bank_profile_is_used_here_and_the_default_stays(
+    ready, nordvik, bank_profile, ida, maria
+):
+    # R32
+    other = BankProfileFactory(
+        partner_account=nordvik, name="Nordvik EUR", created_by=maria
+    )
+
+    services.choose_bank_profile(ready, bank_profile=other, by=ida)
+    services.choose_currency(ready, currency="EUR", by=ida)
+    enrollment = services.submit_enrollment(ready, by=ida)
+
+    assert enrollment.payout_assignments.get().bank_profile == other
+    assert DefaultBankProfile.objects.get().bank_profile == bank_profile
+
+
+def test_another_companys_bank_profile_cannot_be_chosen(ready, sam, ida):
+    foreign = BankProfileFactory()
+
+    with pytest.raises(ValidationError) as error:
+        services.choose_bank_profile(ready, bank_profile=foreign, by=ida)
+
+    assert "your company" in refusal(error)
+    assert ready.payout_assignments.get().bank_profile is None
+
+
+def test_an_archived_bank_profile_cannot_be_chosen(ready, nordvik, ida, maria):
+    old = BankProfileFactory(
+        partner_account=nordvik,
+        created_by=maria,
+        archived_at=timezone.now(),
+        archived_by=maria,
+    )
+
+    with pytest.raises(ValidationError) as error:
+        services.choose_bank_profile(ready, bank_profile=old, by=ida)
+
+    assert "archived" in refusal(error)
+
+
+def test_a_tax_profile_of_another_location_cannot_be_chosen(ready, malmo, ida, maria):
+    # R31
+    other = TaxProfileFactory(location=malmo, created_by=maria)
+
+    with pytest.raises(ValidationError) as error:
+        services.choose_tax_profile(ready, tax_profile=other, by=ida)
+
+    assert "this location" in refusal(error)
+
+
+def test_a_currency_the_program_does_not_pay_in_is_refused_and_not_stored(ready, ida):
+    with pytest.raises(ValidationError) as error:
+        services.choose_currency(ready, currency="JPY", by=ida)
+
+    assert "does not accept JPY" in refusal(error)
+    assert ready.payout_assignments.get().currency == ""
+
+
+def test_each_earning_type_can_have_its_own_bank_profile(
+    goteborg, nordvik, program, ida, maria
+):
+    terms = ProgramTermsFactory(earning_types=[("rebate", 60), ("co_op", 40)])
+    enrollment = EnrollmentFactory(
+        location=goteborg, terms=terms, accepted=True, accepted_by=ida
+    )
+    main = BankProfileFactory(partner_account=nordvik, created_by=maria)
+    DefaultBankProfileFactory(location=goteborg, bank_profile=main)
+    other = BankProfileFactory(partner_account=nordvik, created_by=maria)
+    TaxProfileFactory(location=goteborg, created_by=maria)
+    rebate, co_op = terms.earning_types.order_by("-share")
+
+    services.choose_bank_profile(
+        enrollment, bank_profile=other, earning_type=co_op, by=ida
+    )
+    with pytest.raises(ValidationError):
+        # R56: one payment without a currency keeps the whole from being submitted.
+        services.submit_enrollment(enrollment, by=ida)
+    services.choose_currency(enrollment, currency="SEK", by=ida)
+    services.submit_enrollment(enrollment, by=ida)
+
+    used = {row.earning_type: row for row in enrollment.payout_assignments.all()}
+    assert used[rebate].bank_profile == main
+    assert used[co_op].bank_profile == other
+
+
+# --- Validation -----------------------------------------------------------------------
+
+
+def test_one_validated_profile_is_not_enough(submitted, oscar):
+    # R38, R39
+    enrollment = services.confirm_payout(submitted, part="bank", by=oscar)
+
+    assert enrollment.status == EnrollmentStatus.VALIDATING
+    assert enrollment.enrolled_at is None
+
+
+def test_both_validated_is_enrolled_with_its_moment(enrolled, oscar):
+    # R40, R45
+    assert enrolled.status == EnrollmentStatus.ENROLLED
+    assert enrolled.enrolled_at is not None
+    assert enrolled.earns_from == timezone.localdate().replace(day=1)
+    assert codes(enrolled) == [
+        "submitted",
+        "bank_confirmed",
+        "tax_confirmed",
+        "enrolled",
+    ]
+    assert OutgoingEmail.objects.filter(name="enrollment_completed").count() == 1
+
+
+def test_the_validated_versions_are_pinned(enrolled, bank_profile, tax_profile):
+    payout = enrolled.payout_assignments.get()
+
+    assert payout.bank_version == bank_profile.version_in_force
+    assert payout.tax_version == tax_profile.version_in_force
+
+
+def test_a_pending_profile_is_approved_by_validating_the_enrollment(
+    accepted, goteborg, nordvik, ida, maria, oscar
+):
+    bank = BankProfileFactory(
+        partner_account=nordvik, created_by=maria, version__pending=True
+    )
+    tax = TaxProfileFactory(location=goteborg, created_by=maria, version__pending=True)
+    DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+    submitted = services.submit_enrollment(accepted, by=ida)
+    services.confirm_payout(submitted, part="bank", by=oscar)
+
+    enrollment = services.confirm_payout(submitted, part="tax", by=oscar)
+
+    assert enrollment.status == EnrollmentStatus.ENROLLED
+    assert bank.versions.get().is_approved
+    assert tax.versions.get().is_approved
+    assert bank.versions.get().decided_by == oscar
+
+
+def test_approving_the_profiles_themselves_enrolls_who_waits_for_them(
+    accepted, goteborg, nordvik, ida, maria, oscar
+):
+    # R40
+    bank = BankProfileFactory(
+        partner_account=nordvik, created_by=maria, version__pending=True
+    )
+    tax = TaxProfileFactory(location=goteborg, created_by=maria, version__pending=True)
+    DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+    services.submit_enrollment(accepted, by=ida)
+
+    approve_version(bank.versions.get(), by=oscar)
+    accepted.refresh_from_db()
+    assert accepted.status == EnrollmentStatus.VALIDATING
+    approve_version(tax.versions.get(), by=oscar)
+
+    accepted.refresh_from_db()
+    assert accepted.status == EnrollmentStatus.ENROLLED
+
+
+def test_who_submitted_cannot_validate(submitted, ida):
+    # Rule 78
+    with pytest.raises(ValidationError) as error:
+        services.confirm_payout(submitted, part="bank", by=ida)
+
+    assert "Somebody else" in refusal(error)
+
+
+def test_who_entered_the_profile_cannot_validate_it(submitted, maria):
+    # Rule 78
+    with pytest.raises(ValidationError) as error:
+        services.confirm_payout(submitted, part="bank", by=maria)
+
+    assert "Somebody else" in refusal(error)
+
+
+def test_what_is_not_waiting_cannot_be_validated(enrolled, oscar):
+    with pytest.raises(ValidationError) as error:
+        services.confirm_payout(enrolled, part="bank", by=oscar)
+
+    assert "not waiting for validation" in refusal(error)
+
+
+def test_a_returned_profile_asks_for_action_and_says_why(
+    accepted, goteborg, nordvik, ida, maria, oscar, tax_profile
+):
+    # R41
+    bank = BankProfileFactory(
+        partner_account=nordvik, created_by=maria, version__pending=True
+    )
+    DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+    services.submit_enrollment(accepted, by=ida)
+
+    return_version(bank.versions.get(), returned=RETURNED, by=oscar)
+
+    accepted.refresh_from_db()
+    assert accepted.status == EnrollmentStatus.ACTION_REQUIRED
+    mail = OutgoingEmail.objects.get(name="needs_attention", to_user=ida)
+    assert "legal" in mail.body_text
+    assert f"/enroll/{accepted.pk}/profiles/" in mail.body_text
+
+
+def test_mending_a_returned_profile_sends_the_enrollment_back_to_validation(
+    accepted, goteborg, nordvik, ida, maria, oscar, tax_profile
+):
+    bank = BankProfileFactory(
+        partner_account=nordvik, created_by=maria, version__pending=True
+    )
+    DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+    services.submit_enrollment(accepted, by=ida)
+    return_version(bank.versions.get(), returned=RETURNED, by=oscar)
+
+    revise_bank_profile(bank, country="SE", details=BANK_DETAILS, by=ida)
+
+    accepted.refresh_from_db()
+    assert accepted.status == EnrollmentStatus.VALIDATING
+
+
+def test_changing_a_profile_of_an_enrolled_enrollment_validates_it_again(
+    enrolled, bank_profile, ida
+):
+    # R44
+    version_before = enrolled.payout_assignments.get().bank_version
+
+    revise_bank_profile(
+        bank_profile,
+        country="SE",
+        details=BANK_DETAILS | {"account_holder": "Nordvik Sverige AB"},
+        by=ida,
+    )
+
+    enrolled.refresh_from_db()
+    assert enrolled.status == EnrollmentStatus.VALIDATING
+    payout = enrolled.payout_assignments.get()
+    # The approved version stays in force until the new one is approved.
+    assert payout.bank_version == version_before
+    assert payout.bank_version.is_approved
+
+
+def test_approving_the_changed_profile_enrolls_again_and_keeps_the_first_moment(
+    enrolled, tax_profile, ida, oscar
+):
+    # R40, R44
+    first = enrolled.enrolled_at
+    revise_tax_profile(tax_profile, country="SE", details=TAX_DETAILS, by=ida)
+    newest = tax_profile.versions.get(number=2)
+
+    approve_version(newest, by=oscar)
+
+    enrolled.refresh_from_db()
+    assert enrolled.status == EnrollmentStatus.ENROLLED
+    assert enrolled.enrolled_at == first
+    assert enrolled.payout_assignments.get().tax_version == newest
+
+
+def test_an_enrollment_that_was_never_submitted_does_not_follow_its_profiles(
+    ready, bank_profile, ida, oscar
+):
+    return_version(bank_profile.versions.get(), returned=RETURNED, by=oscar)
+
+    ready.refresh_from_db()
+    assert ready.status == EnrollmentStatus.INVITED
+
+
+def test_an_expired_tax_profile_asks_for_action(enrolled, tax_profile, ida):
+    # R54
+    today = timezone.localdate()
+    tax_profile.versions.update(expires_on=today - datetime.timedelta(days=1))
+
+    moved = services.note_expired_tax_profiles(on=today)
+
+    enrolled.refresh_from_db()
+    assert moved == 1
+    assert enrolled.status == EnrollmentStatus.ACTION_REQUIRED
+    assert codes(enrolled)[-1] == "profile_expired"
+    assert services.note_expired_tax_profiles(on=today) == 0
+
+
+def test_a_tax_profile_is_good_through_its_last_day(enrolled, tax_profile):
+    # R54
+    today = timezone.localdate()
+    tax_profile.versions.update(expires_on=today)
+
+    assert services.note_expired_tax_profiles(on=today) == 0
+
+
+def test_pending_for_48_hours_is_overdue_and_stays_pending(submitted):
+    # R43
+    now = timezone.now()
+    Enrollment.objects.update(
+        status_since=now - datetime.timedelta(hours=48, seconds=1)
+    )
+
+    submitted.refresh_from_db()
+    assert submitted.is_overdue(now)
+    assert list(Enrollment.objects.overdue(now)) == [submitted]
+    assert submitted.status == EnrollmentStatus.VALIDATING
+
+
+def test_pending_for_less_than_48_hours_is_not_overdue(submitted):
+    now = timezone.now()
+    Enrollment.objects.update(status_since=now - datetime.timedelta(hours=47))
+
+    submitted.refresh_from_db()
+    assert not submitted.is_overdue(now)
+    assert not Enrollment.objects.overdue(now).exists()
+
+
+# --- Recall and the ends --------------------------------------------------------------
+
+
+def test_a_submission_can_be_recalled_with_everything_kept(
+    submitted, bank_profile, ida
+):
+    enrollment = services.recall_enrollment(submitted, by=ida)
+
+    assert enrollment.status == EnrollmentStatus.ACTION_REQUIRED
+    assert enrollment.submitted_at is None
+    assert enrollment.payout_assignments.get().bank_profile == bank_profile
+    again = services.submit_enrollment(enrollment, by=ida)
+    assert again.status == EnrollmentStatus.VALIDATING
+
+
+def test_an_enrolled_enrollment_cannot_be_recalled(enrolled, ida):
+    with pytest.raises(ValidationError) as error:
+        services.recall_enrollment(enrolled, by=ida)
+
+    assert "Only a submission" in refusal(error)
+
+
+def test_an_unanswered_invitation_lapses_after_its_last_day(invited):
+    # domain.md §10.4
+    last_day = invited.enroll_by
+
+    assert services.lapse_invitations(on=last_day) == 0
+    assert services.lapse_invitations(on=last_day + datetime.timedelta(days=1)) == 1
+
+    invited.refresh_from_db()
+    assert invited.status == EnrollmentStatus.EXPIRED
+    assert invited.end_reason == "not_answered"
+    assert services.lapse_invitations(on=last_day + datetime.timedelta(days=1)) == 0
+
+
+def test_discontinuing_a_program_ends_its_open_enrollments(enrolled, mina):
+    # R67
+    ended = services.discontinue_program(enrolled.terms.program, by=mina)
+
+    enrolled.refresh_from_db()
+    assert ended == 1
+    assert enrolled.status == EnrollmentStatus.DISCONTINUED
+    assert enrolled.end_reason == "program_ended"
+
+
+def test_every_step_leaves_one_event_with_who_did_it(enrolled, ida, oscar):
+    # Rule 76
+    events = EnrollmentEvent.objects.filter(enrollment=enrolled).order_by("pk")
+
+    assert [(event.code, event.by) for event in events] == [
+        ("submitted", ida),
+        ("bank_confirmed", oscar),
+        ("tax_confirmed", oscar),
+        ("enrolled", oscar),
+    ]
+
+
+# --- Open programs --------------------------------------------------------------------
+
+
+def test_an_open_program_is_begun_by_the_partner_without_a_mail(goteborg, ida):
+    # R26
+    terms = ProgramTermsFactory(open_to_all=True)
+
+    enrollment = services.start_open_enrollment(goteborg, terms=terms, by=ida)
+
+    assert enrollment.status == EnrollmentStatus.INVITED
+    assert codes(enrollment) == ["started"]
+    assert enrollment.payout_assignments.count() == 1
+    assert not OutgoingEmail.objects.exists()
+
+
+def test_beginning_twice_is_one_enrollment(goteborg, ida):
+    # R29
+    terms = ProgramTermsFactory(open_to_all=True)
+
+    first = services.start_open_enrollment(goteborg, terms=terms, by=ida)
+    second = services.start_open_enrollment(goteborg, terms=terms, by=ida)
+
+    assert first == second
+    assert Enrollment.objects.count() == 1
+
+
+def test_a_program_with_criteria_cannot_be_begun_without_an_invitation(
+    goteborg, terms, ida
+):
+    with pytest.raises(ValidationError) as error:
+        services.start_open_enrollment(goteborg, terms=terms, by=ida)
+
+    assert "not open to Göteborg" in refusal(error)
+
+
+def test_an_open_program_for_another_country_cannot_be_begun(goteborg, ida):
+    terms = ProgramTermsFactory(open_to_all=True, countries=["US"])
+
+    with pytest.raises(ValidationError):
+        services.start_open_enrollment(goteborg, terms=terms, by=ida)
+
+    assert not Enrollment.objects.exists()
+
+
+# --- The map, driven through the one line that sets a status -------------------------
+
+
+@pytest.mark.parametrize("before", EnrollmentStatus)
+@pytest.mark.parametrize("after", EnrollmentStatus)
+def test_exactly_the_moves_of_the_map_are_possible(db, before, after):
+    now = timezone.now()
+    person = UserFactory()
+    enrollment = EnrollmentFactory(
+        status=before,
+        accepted_at=now,
+        accepted_by=person,
+        submitted_at=now,
+        submitted_by=person,
+        enrolled_at=now,
+        earns_from=now.date(),
+    )
+
+    def move():
+        enrollment_services._move(enrollment, after, code="submitted", by=None)
+
+    if after in TRANSITIONS[before]:
+        move()
+        enrollment.refresh_from_db()
+        assert enrollment.status == after
+        assert enrollment.events.get().from_status == before
+    else:
+        with pytest.raises(ValidationError):
+            move()
+        enrollment.refresh_from_db()
+        assert enrollment.status == before
+        assert not enrollment.events.exists()
+
+
+# --- At the same moment ---------------------------------------------------------------
+
+
+def at_once(count, work):
+    """Run `work` in threads that start together, each on a connection of its own."""
+    barrier = threading.Barrier(count)
+    outcomes = []
+
+    def run():
+        try:
+            barrier.wait()
+            outcomes.append(work())
+        except ValidationError as error:
+            outcomes.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_clicks_at_once_submit_once(ready, ida):
+    outcomes = at_once(8, lambda: services.submit_enrollment(ready, by=ida).status)
+
+    assert outcomes == ["validating"] * 8
+    assert codes(ready) == ["submitted"]
+    assert OutgoingEmail.objects.filter(name="enrollment_submitted").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_the_lock_two_clicks_at_once_would_submit_more_than_once(
+    ready, ida, monkeypatch
+):
+    # The control of the test above: the same clicks without the row's lock.
+    def unlocked():
+        return Enrollment.objects.select_related(
+            "location__partner_account",
+            "terms__program",
+            "terms__fiscal_year__calendar",
+        )
+
+    monkeypatch.setattr(enrollment_services, "_with_frame", unlocked)
+    meeting = threading.Barrier(4)
+    original = enrollment_services.payout_of
+
+    def slowly(*args, **kwargs):
+        meeting.wait(timeout=10)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(enrollment_services, "payout_of", slowly)
+
+    at_once(4, lambda: services.submit_enrollment(ready, by=ida).status)
+
+    assert codes(ready).count("submitted") > 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_beginning_at_once_is_one_enrollment(goteborg, ida):
+    terms = ProgramTermsFactory(open_to_all=True)
+
+    outcomes = at_once(
+        8, lambda: services.start_open_enrollment(goteborg, terms=terms, by=ida).pk
+    )
+
+    assert len(set(outcomes)) == 1
+    assert EnrollmentEvent.objects.count() == 1
+
+
+def test_a_failing_mail_takes_the_submission_back(ready, ida, monkeypatch):
+    def fails(*args, **kwargs):
+        raise RuntimeError
+
+    monkeypatch.setattr(enrollment_services.emails, "enrollment_submitted", fails)
+
+    with pytest.raises(RuntimeError), transaction.atomic():
+        services.submit_enrollment(ready, by=ida)
+
+    ready.refresh_from_db()
+    assert ready.status == EnrollmentStatus.INVITED
+    assert codes(ready) == []
+
+
+def test_another_location_is_not_touched(enrolled, malmo, terms):
+    other = EnrollmentFactory(location=malmo, terms=terms)
+    foreign = EnrollmentFactory(location=LocationFactory(), terms=terms)
+
+    for enrollment in (other, foreign):
+        enrollment.refresh_from_db()
+        assert enrollment.status == EnrollmentStatus.INVITED

@@ -1,0 +1,115 @@
+"""Who may use which address: the expectation the permission matrix is held against.
+
+`yes` may use it, `no` may know of it but not do it (403); everybody else who is signed
+in is told there is no such page (404). Lists have no object: there `no` is everybody
+without the right. An address without a row fails, and so does a row without an address.
+"""
+
+from dataclasses import dataclass
+
+PARTNERS = ("lars", "greta", "alice", "ida", "uma", "revoked", "sam")
+OPERATORS = ("oscar", "mina", "reader")
+EVERYBODY = (*PARTNERS, *OPERATORS)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one address answers on the cast's own location."""
+
+    yes: tuple[str, ...]
+    no: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ("GET",)
+    # Which object of the world the address names, if any.
+    on: str = ""
+    # "company" objects have no location: the other location is no other case.
+    is_company_wide: bool = False
+
+
+def _list(*yes: str, methods=("GET",)) -> Row:
+    others = tuple(person for person in PARTNERS if person not in yes)
+    return Row(yes, others, methods)
+
+
+def _post(on: str, *yes: str, no: tuple[str, ...], **options) -> Row:
+    return Row(yes, no, ("POST",), on, **options)
+
+
+def _ops(*yes: str, methods=("GET",), on: str = "") -> Row:
+    others = tuple(person for person in OPERATORS if person not in yes)
+    return Row(yes, others, methods, on)
+
+
+ADMINS = ("greta", "alice")
+EDITING = {"no": ("uma", *ADMINS)}
+BANK = {"no": ADMINS, "is_company_wide": True}
+
+TABLE: dict[str, Row] = {
+    # Everybody's own pages.
+    "home": Row(PARTNERS),
+    "enrollment:old_overview": Row(PARTNERS),
+    "enrollment:notifications": Row(PARTNERS),
+    "enrollment:notification": Row(("ida",), on="mail", is_company_wide=True),
+    # Incentives.
+    "enrollment:overview": _list("ida", "uma", "sam"),
+    "enrollment:why": Row(("ida", "uma"), ADMINS, on="place"),
+    "enrollment:start": _post("open_place", "ida", **EDITING),
+    "enrollment:get_started": Row(("ida",), on="invitation"),
+    "enrollment:open_invitation": _post("invitation", "ida", no=()),
+    "enrollment:detail": Row(("ida", "uma"), ADMINS, on="enrollment"),
+    "enrollment:accept": _post("enrollment", "ida", **EDITING),
+    "enrollment:decline": _post("enrollment", "ida", **EDITING),
+    "enrollment:reconsider": _post("enrollment", "ida", **EDITING),
+    "enrollment:choose_bank": Row(
+        ("ida",), EDITING["no"], ("GET", "POST"), "enrollment"
+    ),
+    "enrollment:choose_tax": _post("enrollment", "ida", **EDITING),
+    "enrollment:choose_currency": _post("enrollment", "ida", **EDITING),
+    "enrollment:continue": _post("enrollment", "ida", **EDITING),
+    "enrollment:profiles": Row(("ida",), EDITING["no"], on="enrollment"),
+    "enrollment:submit": _post("enrollment", "ida", **EDITING),
+    "enrollment:recall": _post("enrollment", "ida", **EDITING),
+    # Profiles: nothing of them for Incentives users (R12).
+    "profiles:list": _list("ida", "sam"),
+    "profiles:new_bank": _list("ida", "sam", methods=("GET", "POST")),
+    "profiles:bank": Row(("ida",), on="bank_profile", **BANK),
+    "profiles:change_bank": Row(
+        ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
+    ),
+    "profiles:archive_bank": Row(
+        ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
+    ),
+    "profiles:new_tax": _list("ida", "sam", methods=("GET", "POST")),
+    "profiles:tax": Row(("ida",), ADMINS, on="tax_profile"),
+    "profiles:change_tax": Row(("ida",), ADMINS, ("GET", "POST"), "tax_profile"),
+    "profiles:archive_tax": Row(("ida",), ADMINS, ("GET", "POST"), "tax_profile"),
+    "profiles:defaults": _list("ida", "sam", methods=("GET", "POST")),
+    "profiles:remove_default": _post("default", "ida", no=ADMINS),
+    # People.
+    "accounts:people": _list(*ADMINS),
+    "accounts:gaps": _list(*ADMINS),
+    "accounts:assign": _list(*ADMINS, methods=("GET", "POST")),
+    "accounts:revoke": Row(
+        ADMINS, methods=("GET", "POST"), on="role", is_company_wide=True
+    ),
+    # Operators.
+    "ops:today": _ops("oscar", "mina", "reader"),
+    "ops:invitations": _ops("oscar", "mina", "reader"),
+    "ops:invite": _ops("mina", methods=("POST",), on="terms"),
+    "ops:validation": _ops("oscar", "mina", "reader"),
+    "ops:enrollment": _ops("oscar", "mina", "reader", on="enrollment"),
+    "ops:confirm": _ops("oscar", methods=("POST",), on="enrollment"),
+    "ops:bank_version": _ops("oscar", on="bank_version"),
+    "ops:approve_bank": _ops("oscar", methods=("POST",), on="bank_version"),
+    "ops:return_bank": _ops("oscar", methods=("POST",), on="bank_version"),
+    "ops:tax_version": _ops("oscar", on="tax_version"),
+    "ops:approve_tax": _ops("oscar", methods=("POST",), on="tax_version"),
+    "ops:return_tax": _ops("oscar", methods=("POST",), on="tax_version"),
+    "ops:mail": _ops("oscar", "mina", "reader"),
+    "ops:resend": _ops("mina", methods=("POST",), on="mail"),
+}
+
+# Anybody may use these; test_house.py reads why from the views themselves.
+PUBLIC = {"healthz", "set_language"}
+PUBLIC_PREFIXES = ("demo:",)
+# Libraries' own addresses, tested beside the code that sets them up.
+LIBRARIES = ("account_", "admin:")

@@ -1,0 +1,182 @@
+"""The house keeps its own rules: found in the code, the addresses and the models."""
+
+import re
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import ForeignKey, OneToOneField
+from django.urls import URLPattern, get_resolver
+
+from accounts.access import Access
+from accounts.models import Location, PartnerAccount
+from accounts.scoping import ScopedQuerySet
+from incentives_portal.tests.addresses import every_address
+from profiles.encryption import EncryptedTextField
+
+OUR_APPS = ("accounts", "profiles", "enrollment")
+ROOT = settings.BASE_DIR
+
+# Views of libraries, which declare nothing of ours.
+FOREIGN_VIEWS = {
+    "account_": "django-allauth: signing in and one's own account",
+    "admin:": "Django's admin: accounts/admin_site.py decides, test_admin.py looks",
+}
+
+
+def our_models():
+    return [
+        model for app in OUR_APPS for model in apps.get_app_config(app).get_models()
+    ]
+
+
+def our_files(*suffixes):
+    folders = (*OUR_APPS, "incentives_portal", "templates")
+    return [
+        path
+        for folder in folders
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in suffixes and "__pycache__" not in path.parts
+    ]
+
+
+@pytest.mark.parametrize("address", every_address(), ids=lambda one: one.name)
+def test_every_view_declares_who_may_use_it(address):
+    if address.name.startswith(tuple(FOREIGN_VIEWS)):
+        return
+
+    declared = getattr(address.view, "access", None)
+
+    assert isinstance(declared, Access), f"{address.name} declares no access"
+    if declared.kind in ("public", "signed_in"):
+        assert len(declared.reason) > 20, f"{address.name} does not say why"
+
+
+def test_every_exemption_is_needed():
+    names = [address.name for address in every_address()]
+
+    for prefix in FOREIGN_VIEWS:
+        assert any(name.startswith(prefix) for name in names)
+
+
+def test_a_view_without_a_declaration_would_be_found():
+    def forgotten(request):
+        """Declares nothing."""
+
+    pattern = URLPattern(get_resolver().pattern, forgotten, name="forgotten")
+
+    assert not isinstance(getattr(pattern.callback, "access", None), Access)
+
+
+@pytest.mark.parametrize("model", our_models(), ids=lambda model: model.__name__)
+def test_every_tenant_table_is_scoped(model):
+    keys = [
+        field
+        for field in model._meta.get_fields()
+        if isinstance(field, ForeignKey | OneToOneField)
+        and field.related_model in (PartnerAccount, Location)
+    ]
+    if not keys and model not in (PartnerAccount, Location):
+        return
+
+    queryset = model._default_manager.all()
+
+    assert isinstance(queryset, ScopedQuerySet), f"{model.__name__} is not scoped"
+    assert queryset.scope.account
+    assert queryset.view_permission
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path.relative_to(ROOT / "templates")
+        for path in sorted((ROOT / "templates").rglob("*.*"))
+    ],
+    ids=str,
+)
+def test_no_template_is_unused(path):
+    name = path.as_posix()
+    if name.startswith(("allauth/", "account/", "admin/")):
+        return  # found by the names their libraries give them
+    if name in ("403.html", "403_csrf.html", "404.html", "500.html"):
+        return  # found by Django by their names
+    if name.startswith("emails/") and not name.startswith("emails/_"):
+        message = path.name.partition(".")[0]
+        wanted = f'"{message}"'
+    else:
+        wanted = name
+
+    texts = (file.read_text() for file in our_files(".py", ".html", ".txt"))
+
+    assert any(wanted in text for text in texts), f"nobody uses {name}"
+
+
+def test_every_form_that_posts_carries_its_token():
+    for path in our_files(".html"):
+        for form in re.findall(r"<form\b[^>]*>.*?</form>", path.read_text(), re.S):
+            if 'method="post"' in form.partition(">")[0]:
+                assert "csrf_token" in form or "{% slot %}" in form, path
+
+
+def test_pages_have_no_inline_script_or_style():
+    # Mails are read outside the portal and carry their own style.
+    for path in our_files(".html"):
+        text = path.read_text()
+        if "emails" in path.parts:
+            continue
+        assert not re.search(r"<script(?![^>]*\bsrc=)", text), path
+        assert not re.search(r"\sstyle=", text), path
+        assert not re.search(r"\son[a-z]+=\"", text), path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        (r"build_absolute_uri", "links come from PUBLIC_BASE_URL (T9)"),
+        (r"mark_safe|SafeString\(", "text is escaped where it is shown (T11)"),
+        (r"csrf_exempt", "every POST carries its token (T10)"),
+        (r"\.raw\(|\.extra\(|RawSQL", "the ORM asks the database (T12)"),
+        (
+            r"\.delay\(|apply_async",
+            "mail and work are found in the database (fault 28)",
+        ),
+        (r"countdown=|\beta=", "due times live in the database (fault 6)"),
+    ],
+)
+def test_a_forbidden_thing_is_nowhere(pattern, why):
+    for path in our_files(".py"):
+        if "tests" in path.parts or "migrations" in path.parts:
+            continue
+        assert not re.search(pattern, path.read_text()), f"{path}: {why}"
+
+
+def encrypted_fields():
+    return {
+        (model, field.name)
+        for model in our_models()
+        for field in model._meta.get_fields()
+        if isinstance(field, EncryptedTextField)
+    }
+
+
+def test_bank_and_tax_details_are_encrypted():
+    assert {(model.__name__, name) for model, name in encrypted_fields()} == {
+        ("BankProfileVersion", "details"),
+        ("TaxProfileVersion", "details"),
+    }
+
+
+def test_the_admin_shows_no_encrypted_field():
+    for model, model_admin in admin.site._registry.items():
+        hidden = {name for owner, name in encrypted_fields() if owner is model}
+        shown = {
+            *map(str, model_admin.list_display),
+            *map(str, model_admin.readonly_fields),
+            *map(str, model_admin.search_fields),
+            *map(str, model_admin.list_filter),
+            *(model_admin.fields or ()),
+        }
+        assert hidden.isdisjoint(shown), model
+        if hidden:
+            assert model_admin.fields or model_admin.exclude, model
