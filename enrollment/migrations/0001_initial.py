@@ -1078,8 +1078,8 @@ class Migration(migrations.Migration):
                 expressions=[
                     (
                         models.Func(
-                            "calendar_id",
-                            "calendar_id",
+                            "calendar",
+                            "calendar",
                             models.Value("[]"),
                             function="int8range",
                             output_field=django.contrib.postgres.fields.ranges.BigIntegerRangeField(),

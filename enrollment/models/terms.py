@@ -105,8 +105,8 @@ class FiscalYear(models.Model):
                 expressions=[
                     (
                         Func(
-                            "calendar_id",
-                            "calendar_id",
+                            "calendar",
+                            "calendar",
                             Value("[]"),
                             function="int8range",
                             output_field=BigIntegerRangeField(),
