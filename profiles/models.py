@@ -17,6 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Location, PartnerAccount
 from accounts.roles import Permission
 from accounts.scoping import Scope, ScopedQuerySet
+from profiles import countries
+from profiles.countries import CountrySchema
 from profiles.encryption import EncryptedJSONField, sealed_check
 from profiles.states import (
     CANDIDATE,
@@ -35,6 +37,17 @@ VALIDATION_PROMISE = timedelta(hours=48)
 
 class VersionQuerySet(models.QuerySet):
     """Versions of bank or tax profiles, for the operators who validate them."""
+
+    def same_number_elsewhere(self, version) -> Self:
+        """Current versions of other companies with the same account or tax number."""
+        if not version.blind_index:
+            return self.none()
+        account = f"profile__{version.profile.account_path}"
+        return self.filter(
+            blind_index=version.blind_index,
+            status__in=CURRENT,
+            profile__archived_at=None,
+        ).exclude(**{account: version.profile.account})
 
     def pending(self) -> Self:
         return self.filter(status=ProfileStatus.PENDING)
@@ -159,6 +172,12 @@ class ProfileVersion(models.Model):
         return not self.is_pending
 
     @property
+    def schema(self) -> CountrySchema | None:
+        """The fields that its country asks now."""
+        ask = {"bank": countries.bank_schema, "tax": countries.tax_schema}[self.part]
+        return ask(self.country)
+
+    @property
     def masked_number(self) -> str:
         """The account or tax number with only its end to be read (R59)."""
         return f"{MASK * 4} {self.last4}" if self.last4 else ""
@@ -228,6 +247,16 @@ class ProfileQuerySet(ScopedQuerySet):
         """Prefetch the versions, newest first."""
         versions = self.model.versions.rel.related_model.objects.order_by("-number")
         return self.prefetch_related(models.Prefetch("versions", versions))
+
+    def with_history(self) -> Self:
+        """Prefetch the versions, newest first, with who sent and decided them."""
+        versions = self.model.versions.rel.related_model.objects.order_by("-number")
+        people = versions.select_related("submitted_by", "decided_by")
+        return self.prefetch_related(models.Prefetch("versions", people))
+
+    def archived_last(self) -> Self:
+        """By name, those put away after the others."""
+        return self.order_by(F("archived_at").asc(nulls_first=True), "name", "pk")
 
 
 class Profile(models.Model):
@@ -315,6 +344,7 @@ class BankProfile(Profile):
     """A bank account of a company, for any of its locations and programs (R46)."""
 
     part = "bank"
+    account_path = "partner_account"
 
     partner_account = models.ForeignKey(
         PartnerAccount,
@@ -346,6 +376,10 @@ class BankProfile(Profile):
 
     def get_absolute_url(self) -> str:
         return reverse("profiles:bank", kwargs={"pk": self.pk})
+
+    @property
+    def account(self) -> PartnerAccount:
+        return self.partner_account
 
 
 class BankProfileVersion(ProfileVersion):
@@ -415,6 +449,7 @@ class TaxProfile(Profile):
     """The tax details of one location, used by its enrollments."""
 
     part = "tax"
+    account_path = "location__partner_account"
 
     location = models.ForeignKey(
         Location,
@@ -446,6 +481,10 @@ class TaxProfile(Profile):
 
     def get_absolute_url(self) -> str:
         return reverse("profiles:tax", kwargs={"pk": self.pk})
+
+    @property
+    def account(self) -> PartnerAccount:
+        return self.location.partner_account
 
 
 class TaxProfileVersion(ProfileVersion):

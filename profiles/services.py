@@ -3,6 +3,7 @@
 `at` is when it happened, for what is loaded afterwards; without it, now.
 """
 
+import unicodedata
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any
@@ -515,16 +516,11 @@ def _record(
     after: dict[str, Any] | None = None,
 ) -> None:
     profile = version.profile
-    account = (
-        profile.partner_account
-        if profile.part == "bank"
-        else profile.location.partner_account
-    )
     record_audit_event(
         version,
         action=action,
         by=by,
-        partner_account=account,
+        partner_account=profile.account,
         after={"profile": str(profile.pk), "version": version.number} | (after or {}),
     )
 
@@ -630,53 +626,49 @@ def _refuse_currency(profile: BankProfile, currency: str) -> None:
 def _checked_reasons(
     version: ProfileVersion, returned: list[dict[str, str]]
 ) -> list[dict[str, str]]:
-    part = version.part
-    known = {reason.code: reason for reason in reasons.reasons_for(part)}
+    """Return the reasons as they are stored; errors say in `row` which one is wrong."""
     if not returned:
-        raise ValidationError(
-            {"reason": _("Choose a reason, so that the partner knows what to mend.")}
+        raise _wrong_reason(
+            "reason", _("Choose a reason, so that the partner knows what to mend.")
         )
+    known = {reason.code: reason for reason in reasons.reasons_for(version.part)}
+    fields = countries.field_keys(version.country, version.part)
     checked = []
-    for row in returned:
-        field, code = row.get("field", ""), row.get("code", "")
-        if (
-            code not in known
-            or field not in countries.field_keys(version.country, part)
-            or not known[code].fits(field)
-        ):
-            raise ValidationError({"reason": _("Choose a reason from the list.")})
-        note = _checked_note(row.get("note", ""), version=version)
+    for row, given in enumerate(returned):
+        field, code = given.get("field", ""), given.get("code", "")
+        if code not in known or field not in fields or not known[code].fits(field):
+            raise _wrong_reason("reason", _("Choose a reason from the list."), row=row)
+        try:
+            note = _checked_note(given.get("note", ""), version=version)
+        except ValidationError as error:
+            raise _wrong_reason("note", error.messages[0], row=row) from None
         if known[code].needs_note and len(note) < 20:
-            raise ValidationError(
-                {"note": _("Say in at least 20 characters what the partner should do.")}
+            raise _wrong_reason(
+                "note",
+                _("Say in at least 20 characters what the partner should do."),
+                row=row,
             )
         checked.append({"field": field, "code": code, "note": note})
     return checked
+
+
+def _wrong_reason(field: str, sentence: str, *, row: int = 0) -> ValidationError:
+    return ValidationError({field: ValidationError(sentence, params={"row": row})})
 
 
 def _checked_note(note: str, *, version: ProfileVersion) -> str:
     """Return the note in its normal form; it is mailed, so it holds no number (R59)."""
     if not note.strip():
         return ""
-    try:
-        note = clean_text(note, max_length=NOTE_LENGTH)
-    except ValidationError as error:
-        raise ValidationError({"note": error.messages}) from None
-    schema = _schema_of(version)
+    note = clean_text(note, max_length=NOTE_LENGTH)
+    schema = version.schema
     numbers = [
-        value
-        for key, value in version.details.items()
-        if len(value) >= NUMBER_LENGTH and (field := schema.field(key)) is not None
+        version.details.get(field.key, "")
+        for field in (schema.fields if schema else ())
         if field.is_secret
     ]
-    written = "".join(character for character in note if character.isalnum()).upper()
-    if any(number in written for number in numbers):
-        raise ValidationError(
-            {"note": _("Leave out the number: this text is sent by mail.")}
-        )
+    written = unicodedata.normalize("NFKC", note).upper()
+    written = "".join(character for character in written if character.isalnum())
+    if any(len(number) >= NUMBER_LENGTH and number in written for number in numbers):
+        raise ValidationError(_("Leave out the number: this text is sent by mail."))
     return note
-
-
-def _schema_of(version: ProfileVersion) -> CountrySchema:
-    ask = countries.bank_schema if version.part == "bank" else countries.tax_schema
-    return ask(version.country)

@@ -1,0 +1,469 @@
+"""What people type about bank and tax profiles, and why reviewers return them."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.forms.boundfield import BoundField
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Location, PartnerAccount, User
+from accounts.roles import Permission
+from accounts.text import CleanCharField, CleanTextField
+from profiles import countries, currencies, reasons
+from profiles.countries import CountrySchema, FieldSpec
+from profiles.countries.fields import SECTIONS
+from profiles.models import BankProfile, ProfileVersion, TaxProfile
+from profiles.services import NOTE_LENGTH
+from profiles.wording import given_reasons
+
+# So many answers still stand side by side; more fold into a list.
+MOST_RADIOS = 4
+# How wide a field for so many characters is drawn; wider ones fill the column.
+WIDTHS = (("s", 16), ("m", 60))
+
+
+def add_errors(form: forms.BaseForm, error: ValidationError) -> None:
+    """Put a service's errors at the form's fields, and the others above them."""
+    for field, errors in getattr(error, "error_dict", {"": error}).items():
+        form.add_error(field if field in form.fields else None, errors)
+
+
+# --- The first step: which country, which location ---------------------------------
+
+
+class CountryForm(forms.Form):
+    """In which country the bank is."""
+
+    country = forms.ChoiceField(
+        label=_("Country of the bank"),
+        error_messages={
+            "required": _("Choose a country from the list."),
+            "invalid_choice": _("Choose a country from the list."),
+        },
+    )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["country"].choices = [
+            ("", _("Choose a country")),
+            *self.countries(),
+        ]
+
+    def countries(self) -> list[tuple[str, str]]:
+        return countries.bank_countries()
+
+
+class TaxCountryForm(CountryForm):
+    """In which country the company is registered."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["country"].label = _("Country in which the company is registered")
+
+    def countries(self) -> list[tuple[str, str]]:
+        return countries.tax_countries()
+
+
+class TaxLocationForm(TaxCountryForm):
+    """Which location, and in which country its company is registered."""
+
+    location = forms.ModelChoiceField(
+        Location.objects.none(),
+        label=_("Location"),
+        empty_label=_("Choose a location"),
+        error_messages={
+            "required": _("Choose a location."),
+            "invalid_choice": _("Choose a location from the list."),
+        },
+    )
+
+    field_order = ["location", "country"]
+
+    def __init__(self, *args, user: User, company: PartnerAccount, **kwargs):
+        super().__init__(*args, **kwargs)
+        locations = editable_locations(user, company=company)
+        self.fields["location"].queryset = locations
+        if self.initial.get("location") is None and len(locations[:2]) == 1:
+            self.initial["location"] = locations[0]
+
+
+def editable_locations(user: User, *, company: PartnerAccount):
+    """Return the locations whose profiles and defaults the person may change."""
+    return (
+        Location.objects.where_user_may(user, Permission.PROFILE_EDIT)
+        .of_company(company)
+        .active()
+    )
+
+
+# --- The second step: what the country asks -----------------------------------------
+
+
+class TypedField(forms.CharField):
+    """Takes what was typed as it is: the country's schema checks it, in one place."""
+
+    def clean(self, value):
+        return value or ""
+
+
+class TypedChoiceField(forms.ChoiceField):
+    """The same for answers to choose from."""
+
+    def clean(self, value):
+        return value or ""
+
+
+@dataclass(frozen=True)
+class AskedField:
+    """A field as the page shows it: its form control, and what helps to answer."""
+
+    field: BoundField
+    spec: FieldSpec
+    hint: str
+    width: str
+    reasons: tuple[reasons.ExplainedReason, ...]
+
+    @property
+    def is_number(self) -> bool:
+        return self.spec.is_secret or self.spec.identifies
+
+    @property
+    def asked_when(self) -> str:
+        return self.spec.only_if[1] if self.spec.only_if else ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Fields that belong together, under their heading."""
+
+    title: Promise
+    fields: list[AskedField]
+
+
+class DetailsForm(forms.Form):
+    """A country's fields. What was typed is shown again after an error, all of it.
+
+    `held` is the version to start from: its numbers are shown masked and are typed
+    anew, everything else is filled in. `required` names fields that may not stay
+    empty this time (R55).
+    """
+
+    def __init__(
+        self,
+        *args,
+        schema: CountrySchema,
+        specs: Collection[FieldSpec] | None = None,
+        required: Collection[str] = (),
+        held: ProfileVersion | None = None,
+        **kwargs,
+    ):
+        super().__init__(*args, **kwargs)
+        self.schema = schema
+        self.specs = tuple(schema.fields if specs is None else specs)
+        self.required = tuple(required)
+        self.held = held
+        for spec in self.specs:
+            self.fields[spec.key] = self._field(spec)
+            if held is not None and held.country == schema.country:
+                self.initial[spec.key] = _prefilled(spec, held)
+            elif spec.default:
+                self.initial[spec.key] = spec.default
+
+    def _field(self, spec: FieldSpec) -> forms.Field:
+        is_required = spec.is_required or spec.key in self.required
+        if not spec.choices:
+            attrs = {"autocomplete": spec.autocomplete, "inputmode": spec.inputmode}
+            if spec.is_secret or spec.identifies:
+                attrs |= {"spellcheck": "false", "autocapitalize": "characters"}
+            return TypedField(
+                label=spec.label,
+                required=is_required,
+                widget=forms.TextInput(attrs=attrs),
+            )
+        if len(spec.choices) <= MOST_RADIOS:
+            widget, choices = forms.RadioSelect(), spec.choices
+        else:
+            widget, choices = forms.Select(), (("", _("Choose")), *spec.choices)
+        return TypedChoiceField(
+            label=spec.label, required=is_required, widget=widget, choices=choices
+        )
+
+    def clean(self):
+        cleaned = super().clean()
+        try:
+            countries.validate(self.schema, self.details, required=self.required)
+        except ValidationError as error:
+            add_errors(self, error)
+        return cleaned
+
+    @property
+    def details(self) -> dict[str, str]:
+        """The country's fields as typed, for a service to normalize and store."""
+        return {spec.key: self.cleaned_data.get(spec.key, "") for spec in self.specs}
+
+    def sections(self) -> list[Section]:
+        """The fields in the order they are asked, under their headings."""
+        found = {}
+        for spec in self.specs:
+            found.setdefault(spec.section, []).append(self._asked(spec))
+        return [Section(SECTIONS[name], fields) for name, fields in found.items()]
+
+    def _asked(self, spec: FieldSpec) -> AskedField:
+        width = next((name for name, most in WIDTHS if spec.max_length <= most), "")
+        return AskedField(
+            field=self[spec.key],
+            spec=spec,
+            hint=" ".join(self._hints(spec)),
+            width=width,
+            reasons=tuple(
+                reason
+                for reason in given_reasons(self.held)
+                if reason.field == spec.key
+            ),
+        )
+
+    def _hints(self, spec: FieldSpec) -> Iterator[str]:
+        if spec.hint:
+            yield str(spec.hint)
+        is_number = spec.is_secret or spec.identifies
+        if is_number and spec.example and spec.example not in str(spec.hint):
+            yield _("Example: %(example)s.") % {"example": spec.example}
+        held = self.held.details.get(spec.key, "") if self.held else ""
+        if held and spec.is_secret and self.held.country == self.schema.country:
+            yield (
+                _("Now: %(number)s. Type the whole number again.")
+                % {"number": spec.masked(held)}
+            )
+
+
+def _prefilled(spec: FieldSpec, held: ProfileVersion) -> str:
+    value = held.details.get(spec.key, "")
+    if spec.is_secret or not value:
+        return ""
+    return value if spec.choices else spec.formatter(value)
+
+
+class NameField(CleanCharField):
+    """The name by which a profile is chosen from a list."""
+
+    def __init__(self, **options):
+        super().__init__(
+            max_length=80,
+            label=_("Profile name"),
+            help_text=_("How your company calls it in lists. Not the account number."),
+            error_messages={"required": _("Enter a profile name.")},
+            **options,
+        )
+        self.widget.attrs["autocomplete"] = "off"
+
+
+class ExpiryField(forms.DateField):
+    """The last day of a tax form."""
+
+    def __init__(self, **options):
+        super().__init__(
+            label=_("Expires on"),
+            required=False,
+            help_text=_(
+                "The last day of the form. Leave it out if it does not expire."
+            ),
+            widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+            error_messages={"invalid": _("Enter a day, like 2027-12-31.")},
+            **options,
+        )
+
+
+class NewBankProfileForm(DetailsForm):
+    """A new bank profile of a company."""
+
+    name = NameField()
+
+    def __init__(self, *args, company: PartnerAccount, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.company = company
+
+    def clean_name(self):
+        name = self.cleaned_data["name"]
+        BankProfile(partner_account=self.company, name=name).refuse_taken_name()
+        return name
+
+
+class NewTaxProfileForm(DetailsForm):
+    """A new tax profile of a location."""
+
+    name = NameField()
+    expires_on = ExpiryField()
+
+    def __init__(self, *args, location: Location, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.location = location
+
+    def clean_name(self):
+        name = self.cleaned_data["name"]
+        TaxProfile(location=self.location, name=name).refuse_taken_name()
+        return name
+
+
+class ChangeTaxProfileForm(DetailsForm):
+    """A new version of a tax profile."""
+
+    expires_on = ExpiryField()
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.held is not None:
+            self.initial["expires_on"] = self.held.expires_on
+
+
+class CompleteTaxProfileForm(DetailsForm):
+    """Only what a program needs beyond what a tax profile has already (R55)."""
+
+    def clean(self):
+        cleaned = forms.Form.clean(self)
+        details = {**self.held.details, **self.details}
+        try:
+            countries.validate(self.schema, details, required=self.required)
+        except ValidationError as error:
+            add_errors(self, error)
+        return cleaned
+
+
+# --- Default bank profiles -----------------------------------------------------------
+
+
+class DefaultBankProfileForm(forms.Form):
+    """A bank profile and a currency for the next enrollments of several locations."""
+
+    bank_profile = forms.ModelChoiceField(
+        BankProfile.objects.none(),
+        label=_("Bank profile"),
+        widget=forms.RadioSelect,
+        empty_label=None,
+        error_messages={
+            "required": _("Choose a bank profile."),
+            "invalid_choice": _("Choose a bank profile from the list."),
+        },
+    )
+    currency = forms.ChoiceField(
+        label=_("Currency"),
+        error_messages={
+            "required": _("Choose a currency."),
+            "invalid_choice": _("Choose a currency from the list."),
+        },
+    )
+    locations = forms.ModelMultipleChoiceField(
+        Location.objects.none(),
+        label=_("Locations"),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={
+            "required": _("Choose at least one location."),
+            "invalid_choice": _("Choose locations from the list."),
+            "invalid_pk_value": _("Choose locations from the list."),
+        },
+    )
+
+    def __init__(self, *args, user: User, company: PartnerAccount, **kwargs):
+        super().__init__(*args, **kwargs)
+        profiles = (
+            BankProfile.objects.where_user_may(user, Permission.PROFILE_EDIT)
+            .of_company(company)
+            .in_use()
+            .with_versions()
+        )
+        self.fields["bank_profile"].queryset = profiles
+        self.fields["currency"].choices = _currency_choices(profiles)
+        locations = editable_locations(user, company=company)
+        self.fields["locations"].queryset = locations
+        # Locations with a default are not offered (R51). One that got its default
+        # meanwhile is named by the service.
+        self.fields["locations"].choices = [
+            (location.pk, str(location))
+            for location in locations.filter(default_bank_profile=None)
+        ]
+
+    @property
+    def has_choices(self) -> bool:
+        """Whether there is a bank profile, and a location without a default."""
+        return bool(self.fields["locations"].choices) and bool(
+            self.fields["bank_profile"].queryset
+        )
+
+
+def _currency_choices(profiles) -> list:
+    usual = dict.fromkeys(
+        code
+        for profile in profiles
+        for version in profile.versions.all()[:1]
+        for code in currencies.default_currencies(version.country)
+    )
+    named = [(code, f"{code} – {name}") for code, name in currencies.CURRENCIES.items()]
+    first = [pair for pair in named if pair[0] in usual]
+    others = [pair for pair in named if pair[0] not in usual]
+    return [
+        ("", _("Choose a currency")),
+        (_("Usual for your banks"), first),
+        (_("Others"), others),
+    ]
+
+
+# --- Why a reviewer returns a version --------------------------------------------------
+
+
+class ReasonForm(forms.Form):
+    """One reason, bound to the field it is about, in the catalogue's or own words."""
+
+    reason = forms.ChoiceField(
+        label=_("What is wrong"),
+        required=False,
+        error_messages={"invalid_choice": _("Choose a reason from the list.")},
+    )
+    note = CleanTextField(
+        label=_("What the partner should do"),
+        help_text=_(
+            "Goes to the partner as you write it, by mail too: no account or tax "
+            "numbers."
+        ),
+        max_length=NOTE_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+    def __init__(self, *args, version: ProfileVersion, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].choices = [
+            ("", _("Choose a reason")),
+            *_reasons_by_field(version),
+        ]
+
+    def clean(self):
+        cleaned = super().clean()
+        if cleaned.get("note") and not cleaned.get("reason") and not self.errors:
+            self.add_error("reason", _("Choose the reason that your words explain."))
+        return cleaned
+
+    @property
+    def returned(self) -> dict[str, str]:
+        """The reason as the service takes it; empty when none was chosen."""
+        if not self.cleaned_data.get("reason"):
+            return {}
+        field, _sign, code = self.cleaned_data["reason"].partition(":")
+        return {"field": field, "code": code, "note": self.cleaned_data["note"]}
+
+
+def _reasons_by_field(version: ProfileVersion) -> list:
+    part = version.part
+    known = reasons.reasons_for(part)
+    return [
+        (
+            countries.field_label(version.country, part, field),
+            [
+                (f"{field}:{reason.code}", reason.title)
+                for reason in known
+                if reason.fits(field)
+            ],
+        )
+        for field in countries.field_keys(version.country, part)
+    ]

@@ -1,0 +1,202 @@
+"""Operators' pages about one version of a profile: read, approve, return."""
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.access import operator_requires
+from profiles import services
+from profiles.countries.taxes import TAX_FORMS
+from profiles.forms import ReasonForm, add_errors
+from profiles.models import BankProfileVersion, TaxProfileVersion
+from profiles.review import checks, compared
+from profiles.states import ProfileStatus
+from profiles.wording import given_reasons
+
+VALIDATE = "profiles.validate_profiles"
+MOST_REASONS = 3
+
+
+@operator_requires(VALIDATE, on=BankProfileVersion)
+@require_safe
+def bank_version(request, version):
+    """Show a bank version beside the one in force, with what was checked."""
+    return _page(request, version)
+
+
+@operator_requires(VALIDATE, on=BankProfileVersion)
+@require_POST
+def approve_bank(request, version):
+    """Approve a bank version, or give the first of two approvals."""
+    return _approve(request, version)
+
+
+@operator_requires(VALIDATE, on=BankProfileVersion)
+@require_POST
+def return_bank(request, version):
+    """Return a bank version with reasons."""
+    return _return(request, version)
+
+
+@operator_requires(VALIDATE, on=TaxProfileVersion)
+@require_safe
+def tax_version(request, version):
+    """Show a tax version beside the one in force, with what was checked."""
+    return _page(request, version)
+
+
+@operator_requires(VALIDATE, on=TaxProfileVersion)
+@require_POST
+def approve_tax(request, version):
+    """Approve a tax version."""
+    return _approve(request, version)
+
+
+@operator_requires(VALIDATE, on=TaxProfileVersion)
+@require_POST
+def return_tax(request, version):
+    """Return a tax version with reasons."""
+    return _return(request, version)
+
+
+def _approve(request, version):
+    approval = forms.Form(request.POST)
+    try:
+        decided = services.approve_version(version, by=request.user)
+    except ValidationError as error:
+        approval.full_clean()
+        add_errors(approval, error)
+        return _page(request, version, approval=approval)
+    name = {"name": decided.profile.name, "company": decided.profile.account.name}
+    if not decided.is_approved:
+        messages.success(
+            request,
+            _(
+                "First approval given: %(name)s of %(company)s. A second operator has "
+                "to approve it too."
+            )
+            % name,
+        )
+    elif decided.decided_by_id != request.user.pk:
+        messages.info(
+            request,
+            _("%(who)s approved this already: %(name)s of %(company)s.")
+            % {"who": decided.decided_by.full_name, **name},
+        )
+    else:
+        messages.success(request, _("Approved: %(name)s of %(company)s.") % name)
+    return redirect("ops:validation")
+
+
+def _return(request, version):
+    reason_forms = _reason_forms(version, request.POST)
+    if all(form.is_valid() for form in reason_forms):
+        filled = [form for form in reason_forms if form.returned]
+        try:
+            decided = services.return_version(
+                version, returned=[form.returned for form in filled], by=request.user
+            )
+        except ValidationError as error:
+            _add_errors_by_row(filled or reason_forms, error)
+        else:
+            messages.success(
+                request,
+                _("Returned: %(name)s of %(company)s.")
+                % {
+                    "name": decided.profile.name,
+                    "company": decided.profile.account.name,
+                },
+            )
+            return redirect("ops:validation")
+    return _page(request, version, reason_forms=reason_forms)
+
+
+def _add_errors_by_row(filled, error):
+    """Put each error at the reason it is about; those about none at the first."""
+    if not hasattr(error, "error_dict"):
+        filled[0].add_error(None, error)
+        return
+    for field, errors in error.error_dict.items():
+        for one in errors:
+            filled[(one.params or {}).get("row", 0)].add_error(field, one)
+
+
+def _reason_forms(version, data=None):
+    return [
+        ReasonForm(data, version=version, prefix=f"reason-{number}")
+        for number in range(1, MOST_REASONS + 1)
+    ]
+
+
+@sensitive_variables()
+def _page(request, version, *, approval=None, reason_forms=None):
+    """The version as it is now, whoever decided meanwhile; what was typed is kept."""
+    version = (
+        type(version)
+        .objects.select_related("submitted_by", "decided_by", "profile")
+        .get(pk=version.pk)
+    )
+    profile = version.profile
+    others = profile.versions.exclude(pk=version.pk)
+    in_force = others.filter(status=ProfileStatus.APPROVED).first()
+    reason_forms = reason_forms or _reason_forms(version)
+    errors = [form for form in (approval, *reason_forms) if form and form.errors]
+    is_own = version.submitted_by_id == request.user.pk
+    needs_two = version.is_pending and services.needs_second_operator(
+        version, in_force=in_force
+    )
+    may_decide = not (is_own or profile.is_archived)
+    names = {"bank": "approve_bank", "tax": "approve_tax"}
+    return render(
+        request,
+        f"ops/{version.part}_version.html",
+        {
+            "version": version,
+            "profile": profile,
+            "company": profile.account,
+            "form_name": TAX_FORMS.get(getattr(version, "form", ""), ""),
+            "in_force": in_force,
+            "rows": compared(version, in_force),
+            "checks": checks(version, in_force, on=timezone.localdate()),
+            "reasons": given_reasons(version),
+            "is_overdue": version.is_overdue(timezone.now()),
+            "is_own": is_own,
+            "needs_two": needs_two,
+            "seconded": version if needs_two and version.seconded_by_id else None,
+            "is_mine_first": needs_two and version.seconded_by_id == request.user.pk,
+            "may_approve": may_decide and version.is_pending,
+            "may_return": may_decide
+            and version.can_become(ProfileStatus.ACTION_REQUIRED)
+            and not (
+                version.is_approved
+                and any(other.is_candidate for other in others.order_by("-number"))
+            ),
+            "newer": _newer(version, others),
+            "reason_forms": reason_forms,
+            "forms": [approval, *reason_forms] if approval else reason_forms,
+            "has_errors": bool(errors),
+            "approve_url": reverse(
+                f"ops:{names[version.part]}", kwargs={"pk": version.pk}
+            ),
+            "return_url": reverse(
+                f"ops:return_{version.part}", kwargs={"pk": version.pk}
+            ),
+        },
+        status=422 if errors else 200,
+    )
+
+
+def _newer(version, others):
+    """The version that replaced this one, if it is still to be decided or in force."""
+    return (
+        others.filter(number__gt=version.number)
+        .exclude(status=ProfileStatus.REPLACED)
+        .order_by("-number")
+        .first()
+    )

@@ -1,0 +1,188 @@
+"""What a reviewer reads of a version: side by side, and what the portal checked."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from django.core.exceptions import ValidationError
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from accounts.models import PartnerAccount
+from profiles import countries
+from profiles.models import ProfileVersion
+
+
+@dataclass(frozen=True)
+class ComparedDetail:
+    """One detail of the version under review beside the one in force; numbers masked."""
+
+    label: Promise | str
+    submitted: str
+    in_force: str
+    is_changed: bool
+    is_secret: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something the portal looked at, and whether a reviewer should look twice."""
+
+    is_ok: bool
+    sentence: str
+
+
+def compared(
+    version: ProfileVersion, in_force: ProfileVersion | None
+) -> list[ComparedDetail]:
+    """Return every detail of either version, in the order the partner was asked."""
+    versions = [version] if in_force is None else [version, in_force]
+    specs = {
+        spec.key: spec
+        for one in versions
+        for spec in (one.schema.fields if one.schema else ())
+    }
+    rows = [_compared_country(version, in_force)]
+    if version.part == "tax":
+        rows.append(_compared_expiry(version, in_force))
+    for key, spec in specs.items():
+        new = version.details.get(key, "")
+        old = in_force.details.get(key, "") if in_force else ""
+        if new or old:
+            rows.append(
+                ComparedDetail(
+                    label=spec.label,
+                    submitted=spec.masked(new) if new else "",
+                    in_force=spec.masked(old) if old else "",
+                    is_changed=in_force is not None and new != old,
+                    is_secret=spec.is_secret,
+                )
+            )
+    return rows
+
+
+def checks(
+    version: ProfileVersion, in_force: ProfileVersion | None, *, on: date
+) -> list[Check]:
+    """Return what the portal checked, in the order a reviewer asks it."""
+    found = [_check_form(version), _check_elsewhere(version), _check_name(version)]
+    if version.part == "bank":
+        found.append(_check_country(version))
+        if in_force is not None:
+            found.append(_check_account(version, in_force))
+    elif version.is_expired(on):
+        found.append(Check(False, _("The tax form has expired.")))
+    return found
+
+
+def _compared_country(version, in_force) -> ComparedDetail:
+    return ComparedDetail(
+        label=gettext_lazy("Country"),
+        submitted=countries.country_name(version.country),
+        in_force=countries.country_name(in_force.country) if in_force else "",
+        is_changed=in_force is not None and in_force.country != version.country,
+        is_secret=False,
+    )
+
+
+def _compared_expiry(version, in_force) -> ComparedDetail:
+    before = in_force.expires_on if in_force else None
+    return ComparedDetail(
+        label=gettext_lazy("Expires on"),
+        submitted=version.expires_on.isoformat() if version.expires_on else "",
+        in_force=before.isoformat() if before else "",
+        is_changed=in_force is not None and before != version.expires_on,
+        is_secret=False,
+    )
+
+
+def _check_form(version) -> Check:
+    """What was sent still passes the checks of its country."""
+    schema = version.schema
+    try:
+        is_ok = schema is not None and bool(countries.validate(schema, version.details))
+    except ValidationError:
+        is_ok = False
+    if is_ok:
+        return Check(True, _("Every number passes the checks of its country."))
+    return Check(
+        False, _("The checks of this country have changed since this was sent.")
+    )
+
+
+def _check_elsewhere(version) -> Check:
+    rows = type(version).objects.same_number_elsewhere(version)
+    path = f"profile__{version.profile.account_path}"
+    companies = PartnerAccount.objects.filter(pk__in=rows.values(path)).order_by(
+        "name", "pk"
+    )
+    names = [company.name for company in companies]
+    if not names:
+        sentences = {
+            "bank": _("No other company has this account."),
+            "tax": _("No other company has this tax number."),
+        }
+        return Check(True, sentences[version.part])
+    if version.part == "bank":
+        sentence = ngettext(
+            "%(count)d other company has this account: %(names)s.",
+            "%(count)d other companies have this account: %(names)s.",
+            len(names),
+        )
+    else:
+        sentence = ngettext(
+            "%(count)d other company has this tax number: %(names)s.",
+            "%(count)d other companies have this tax number: %(names)s.",
+            len(names),
+        )
+    return Check(False, sentence % {"count": len(names), "names": ", ".join(names)})
+
+
+def _check_name(version) -> Check:
+    key = "account_holder" if version.part == "bank" else "legal_name"
+    given = version.details.get(key, "")
+    legal_names = _legal_names(version)
+    if given.casefold() in {name.casefold() for name in legal_names}:
+        sentences = {
+            "bank": _("The account holder is the company's legal name."),
+            "tax": _("The legal name is the one we have on record."),
+        }
+        return Check(True, sentences[version.part])
+    sentences = {
+        "bank": _("The account holder differs from the legal name: %(names)s."),
+        "tax": _("The legal name differs from the one on record: %(names)s."),
+    }
+    return Check(False, sentences[version.part] % {"names": ", ".join(legal_names)})
+
+
+def _legal_names(version) -> list[str]:
+    """The company's, and of a bank account any location's; of taxes the location's."""
+    profile = version.profile
+    if version.part == "tax":
+        return [profile.location.legal_name]
+    locations = profile.account.locations.active().order_by("legal_name")
+    names = [profile.account.legal_name, *(row.legal_name for row in locations)]
+    return list(dict.fromkeys(names))
+
+
+def _check_country(version) -> Check:
+    account = version.profile.account
+    names = {
+        "bank": countries.country_name(version.country),
+        "company": countries.country_name(account.country),
+    }
+    places = {account.country, *account.locations.values_list("country", flat=True)}
+    if version.country in places:
+        return Check(True, _("The bank is in a country of the company."))
+    return Check(
+        False, _("The bank is in %(bank)s, the company in %(company)s.") % names
+    )
+
+
+def _check_account(version, in_force) -> Check:
+    if version.blind_index == in_force.blind_index:
+        return Check(True, _("The account is the one in force."))
+    return Check(
+        False,
+        _("This changes the account in force. Two operators have to approve it."),
+    )

@@ -1,0 +1,578 @@
+"""Partners' pages about bank profiles, tax profiles and default bank profiles.
+
+The first step of a form is in the address (which country, which location), so that
+every step is a page of its own and works without scripts.
+"""
+
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import (
+    sensitive_post_parameters,
+    sensitive_variables,
+)
+from django.views.decorators.http import (
+    require_http_methods,
+    require_POST,
+    require_safe,
+)
+
+from accounts.access import requires
+from accounts.models import Location
+from accounts.roles import Permission
+from profiles import countries, services
+from profiles.forms import (
+    ChangeTaxProfileForm,
+    CompleteTaxProfileForm,
+    CountryForm,
+    DefaultBankProfileForm,
+    DetailsForm,
+    NewBankProfileForm,
+    NewTaxProfileForm,
+    TaxCountryForm,
+    TaxLocationForm,
+    add_errors,
+    editable_locations,
+)
+from profiles.models import BankProfile, DefaultBankProfile, TaxProfile
+from profiles.wording import general_reasons, shown_sections
+
+ROWS = 50
+
+
+# --- The three lists -----------------------------------------------------------------
+
+
+@requires(Permission.PROFILE_VIEW)
+@require_safe
+def bank_profiles(request):
+    """List the company's bank profiles; they serve all its locations (R46)."""
+    profiles = (
+        BankProfile.objects.where_user_may(request.user, Permission.PROFILE_VIEW)
+        .of_company(request.company)
+        .with_uses()
+        .with_versions()
+        .archived_last()
+    )
+    return _list(request, profiles, "profiles/bank_profiles.html", current="bank")
+
+
+@requires(Permission.PROFILE_VIEW)
+@require_safe
+def tax_profiles(request):
+    """List the tax profiles of the locations the person may see."""
+    profiles = (
+        TaxProfile.objects.where_user_may(request.user, Permission.PROFILE_VIEW)
+        .of_company(request.company)
+        .select_related("location")
+        .with_uses()
+        .with_versions()
+        .archived_last()
+    )
+    return _list(request, profiles, "profiles/tax_profiles.html", current="tax")
+
+
+def _list(request, profiles, template, *, current):
+    page = Paginator(profiles, ROWS).get_page(request.GET.get("page"))
+    today = timezone.localdate()
+    rows = [_list_row(profile, today) for profile in page]
+    context = {"page": page, "rows": rows, "tabs": _tabs(current)}
+    return render(request, template, context)
+
+
+def _list_row(profile, today):
+    version = profile.version_in_force or profile.candidate
+    return {
+        "profile": profile,
+        "version": version,
+        "country": countries.country_name(version.country),
+        "statuses": profile.shown_statuses(today),
+        "is_returned": bool(profile.candidate and profile.candidate.is_returned),
+    }
+
+
+def _tabs(current):
+    return [
+        {
+            "label": label,
+            "url": reverse(f"profiles:{name}"),
+            "is_current": code == current,
+        }
+        for code, label, name in (
+            ("bank", _("Payout"), "list"),
+            ("tax", _("Tax"), "tax_list"),
+            ("defaults", _("Defaults"), "defaults"),
+        )
+    ]
+
+
+# --- Bank profiles ---------------------------------------------------------------------
+
+
+@requires(Permission.PROFILE_EDIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters()
+@sensitive_variables()
+def new_bank(request):
+    """Ask the country, then what that country's banks ask (R48)."""
+    country = request.GET.get("country", "")
+    schema = countries.bank_schema(country)
+    company = request.company
+    if schema is None:
+        form = _country_form(request, CountryForm, country=company.country)
+        return _country_page(request, form, title=_("Add a bank profile"))
+    form = NewBankProfileForm(_posted(request), schema=schema, company=company)
+    if request.method == "POST" and form.is_valid():
+        try:
+            profile = services.create_bank_profile(
+                company,
+                name=form.cleaned_data["name"],
+                country=country,
+                details=form.details,
+                by=request.user,
+            )
+        except ValidationError as error:
+            add_errors(form, error)
+        else:
+            return _sent(request, profile)
+    return _details_page(
+        request,
+        form,
+        "profiles/bank_form.html",
+        title=_("Add a bank profile"),
+        company=company,
+        step=2,
+    )
+
+
+@requires(Permission.PROFILE_VIEW, on=BankProfile)
+@require_safe
+def bank(request, profile):
+    """Show a bank profile: what is in force, what is waiting, and its history."""
+    return _profile_page(request, profile, "profiles/bank_profile.html")
+
+
+@requires(Permission.PROFILE_EDIT, on=BankProfile)
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters()
+@sensitive_variables()
+def change_bank(request, profile):
+    """Send a new version of a bank profile; the approved one stays in force (R44)."""
+    if profile.is_archived:
+        return _put_away(request, profile)
+    profile = _with_history(profile)
+    held = profile.current_version
+    country = request.GET.get("country", held.country)
+    schema = countries.bank_schema(country)
+    if schema is None:
+        form = _country_form(request, CountryForm, country=held.country)
+        return _country_page(
+            request, form, title=_("Change the country of the bank"), profile=profile
+        )
+    form = DetailsForm(_posted(request), schema=schema, held=held)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.revise_bank_profile(
+                profile, country=country, details=form.details, by=request.user
+            )
+        except ValidationError as error:
+            add_errors(form, error)
+        else:
+            return _sent(request, profile)
+    return _details_page(
+        request,
+        form,
+        "profiles/bank_form.html",
+        title=_("Change %(name)s") % {"name": profile.name},
+        profile=profile,
+        company=profile.partner_account,
+    )
+
+
+@requires(Permission.PROFILE_EDIT, on=BankProfile)
+@require_http_methods(["GET", "HEAD", "POST"])
+def archive_bank(request, profile):
+    """Put a bank profile away, after asking."""
+    return _archive_page(request, profile, then="profiles:list")
+
+
+# --- Tax profiles ------------------------------------------------------------------------
+
+
+@requires(Permission.PROFILE_EDIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters()
+@sensitive_variables()
+def new_tax(request):
+    """Ask the location and its country, then what that country asks of a company."""
+    company = request.company
+    location = _chosen_location(request)
+    schema = countries.tax_schema(request.GET.get("country", ""))
+    if location is None or schema is None:
+        form = _country_form(
+            request,
+            TaxLocationForm,
+            country=(location or company).country,
+            location=location,
+            user=request.user,
+            company=company,
+        )
+        return _country_page(request, form, title=_("Add a tax profile"))
+    form = NewTaxProfileForm(
+        _posted(request),
+        schema=schema,
+        location=location,
+        required=_needed(request, schema),
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            profile = services.create_tax_profile(
+                location,
+                name=form.cleaned_data["name"],
+                country=schema.country,
+                details=form.details,
+                required=form.required,
+                expires_on=form.cleaned_data["expires_on"],
+                by=request.user,
+            )
+        except ValidationError as error:
+            add_errors(form, error)
+        else:
+            return _sent(request, profile)
+    return _details_page(
+        request,
+        form,
+        "profiles/tax_form.html",
+        title=_("Add a tax profile"),
+        location=location,
+        step=2,
+    )
+
+
+@requires(Permission.PROFILE_VIEW, on=TaxProfile)
+@require_safe
+def tax(request, profile):
+    """Show a tax profile: what is in force, what is waiting, and its history."""
+    return _profile_page(request, profile, "profiles/tax_profile.html")
+
+
+@requires(Permission.PROFILE_EDIT, on=TaxProfile)
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters()
+@sensitive_variables()
+def change_tax(request, profile):
+    """Send a new version of a tax profile, or only what a program needs more (R55)."""
+    if profile.is_archived:
+        return _put_away(request, profile)
+    profile = _with_history(profile)
+    held = profile.current_version
+    schema = countries.tax_schema(request.GET.get("country", held.country))
+    if schema is None:
+        form = _country_form(request, TaxCountryForm, country=held.country)
+        return _country_page(
+            request, form, title=_("Change the country"), profile=profile
+        )
+    missing = _missing_details(request, schema, held)
+    if missing:
+        form = CompleteTaxProfileForm(
+            _posted(request),
+            schema=schema,
+            specs=missing,
+            required=[spec.key for spec in missing],
+            held=held,
+        )
+    else:
+        form = ChangeTaxProfileForm(
+            _posted(request),
+            schema=schema,
+            held=held,
+            required=_needed(request, schema),
+        )
+    if request.method == "POST" and form.is_valid():
+        try:
+            if missing:
+                services.complete_tax_profile(
+                    profile, details=form.details, by=request.user
+                )
+            else:
+                services.revise_tax_profile(
+                    profile,
+                    country=schema.country,
+                    details=form.details,
+                    required=form.required,
+                    expires_on=form.cleaned_data["expires_on"],
+                    by=request.user,
+                )
+        except ValidationError as error:
+            add_errors(form, error)
+        else:
+            return _sent(request, profile)
+    return _details_page(
+        request,
+        form,
+        "profiles/tax_form.html",
+        title=(_("Complete %(name)s") if missing else _("Change %(name)s"))
+        % {"name": profile.name},
+        profile=profile,
+        location=profile.location,
+        is_completion=bool(missing),
+    )
+
+
+@requires(Permission.PROFILE_EDIT, on=TaxProfile)
+@require_http_methods(["GET", "HEAD", "POST"])
+def archive_tax(request, profile):
+    """Put a tax profile away, after asking."""
+    return _archive_page(request, profile, then="profiles:tax_list")
+
+
+# --- Default bank profiles ------------------------------------------------------------------
+
+
+@requires(Permission.PROFILE_EDIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+def defaults(request):
+    """Show which locations have a default, and set one for those without (R50-R52)."""
+    form = DefaultBankProfileForm(
+        _posted(request), user=request.user, company=request.company
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            rows = services.set_default_bank_profile(
+                list(form.cleaned_data["locations"]),
+                bank_profile=form.cleaned_data["bank_profile"],
+                currency=form.cleaned_data["currency"],
+                by=request.user,
+            )
+        except ValidationError as error:
+            add_errors(form, error)
+        else:
+            messages.success(request, _defaults_set(rows))
+            return redirect("profiles:defaults")
+    rows = (
+        DefaultBankProfile.objects.where_user_may(request.user, Permission.PROFILE_VIEW)
+        .of_company(request.company)
+        .select_related("location", "bank_profile")
+        .order_by("location__name", "pk")
+    )
+    return render(
+        request,
+        "profiles/defaults.html",
+        {
+            "form": form,
+            "bank_choices": _bank_choices(form),
+            "rows": rows,
+            "tabs": _tabs("defaults"),
+        },
+        status=422 if form.errors else 200,
+    )
+
+
+@requires(Permission.PROFILE_EDIT, on=DefaultBankProfile)
+@require_POST
+def remove_default(request, default):
+    """Take a location's default away; the location is offered again (R51)."""
+    name = default.location.name
+    services.remove_default_bank_profile(default, by=request.user)
+    messages.success(
+        request,
+        _("%(location)s has no default bank profile now.") % {"location": name},
+    )
+    return redirect("profiles:defaults")
+
+
+def _bank_choices(form):
+    """Each bank profile's radio, with what tells it from the others."""
+    today = timezone.localdate()
+    choices = []
+    for option in form["bank_profile"]:
+        profile = option.data["value"].instance
+        version = profile.version_in_force or profile.candidate
+        text = _("%(country)s · ending in %(end)s") % {
+            "country": countries.country_name(version.country),
+            "end": version.last4,
+        }
+        choices.append((option, text, profile.shown_statuses(today)[0]))
+    return choices
+
+
+def _defaults_set(rows) -> str:
+    first = rows[0]
+    names = ", ".join(row.location.name for row in rows)
+    return _("%(profile)s in %(currency)s is the default of %(locations)s.") % {
+        "profile": first.bank_profile.name,
+        "currency": first.currency,
+        "locations": names,
+    }
+
+
+# --- What bank and tax pages share --------------------------------------------------------
+
+
+def _country_form(request, form_class, *, country, **options):
+    """The first step: empty, or with the error of what was chosen."""
+    location = options.pop("location", None)
+    initial = {"country": country, "location": location}
+    chosen = request.GET if request.GET.get("country") else None
+    return form_class(chosen, initial=initial, **options)
+
+
+def _country_page(request, form, *, title, profile=None):
+    return render(
+        request,
+        "profiles/country.html",
+        {
+            "form": form,
+            "title": title,
+            "profile": profile,
+            "carried": _carried(request),
+            "back_url": _return_to(request),
+        },
+        status=422 if form.errors else 200,
+    )
+
+
+def _details_page(request, form, template, *, title, profile=None, **context):
+    """The second step: the country's fields, with everything typed kept."""
+    query = _carried(request)
+    if context.get("location") is not None and profile is None:
+        query["location"] = context["location"].pk
+    return render(
+        request,
+        template,
+        {
+            "form": form,
+            "title": title,
+            "profile": profile,
+            "held": form.held,
+            "country": countries.country_name(form.schema.country),
+            "country_url": f"{request.path}?{urlencode({**query, 'country': ''})}",
+            "sections": form.sections(),
+            "general_reasons": general_reasons(form.held),
+            "back_url": _return_to(request),
+            **context,
+        },
+        status=422 if form.errors else 200,
+    )
+
+
+def _profile_page(request, profile, template):
+    profile = _with_history(profile)
+    in_force, candidate = profile.version_in_force, profile.candidate
+    return render(
+        request,
+        template,
+        {
+            "profile": profile,
+            "statuses": profile.shown_statuses(timezone.localdate()),
+            "shown": [
+                {
+                    "version": version,
+                    "country": countries.country_name(version.country),
+                    "sections": shown_sections(version),
+                    "general_reasons": general_reasons(version),
+                }
+                for version in (candidate, in_force)
+                if version is not None
+            ],
+            "in_force": in_force,
+            "candidate": candidate,
+        },
+    )
+
+
+def _archive_page(request, profile, *, then):
+    form = forms.Form(_posted(request))
+    if request.method == "POST":
+        try:
+            services.archive_profile(profile, by=request.user)
+        except ValidationError as error:
+            form.full_clean()
+            add_errors(form, error)
+        else:
+            messages.success(
+                request, _("%(name)s is archived.") % {"name": profile.name}
+            )
+            return redirect(then)
+    return render(
+        request,
+        "profiles/archive.html",
+        {"form": form, "profile": profile},
+        status=422 if form.errors else 200,
+    )
+
+
+def _with_history(profile):
+    """The same profile with its versions and uses, for a page of its own."""
+    return type(profile).objects.with_uses().with_history().get(pk=profile.pk)
+
+
+def _put_away(request, profile):
+    messages.info(
+        request,
+        _("%(name)s is archived and cannot be changed.") % {"name": profile.name},
+    )
+    return redirect(profile)
+
+
+def _sent(request, profile):
+    messages.success(
+        request,
+        _("%(name)s is sent for validation. It is usually answered within two days.")
+        % {"name": profile.name},
+    )
+    return redirect(_return_to(request) or profile)
+
+
+def _chosen_location(request) -> Location | None:
+    chosen = request.GET.get("location", "")
+    if not chosen.isdecimal() or len(chosen) > 18:
+        return None
+    locations = editable_locations(request.user, company=request.company)
+    return locations.filter(pk=chosen).first()
+
+
+def _needed(request, schema) -> list[str]:
+    """The details a program asks beyond the country's own, as the address names them."""
+    return [key for key in request.GET.get("need", "").split(",") if schema.field(key)]
+
+
+def _missing_details(request, schema, held) -> list:
+    """What to ask when only that is missing from details that are in order (R55)."""
+    is_in_order = (
+        held.country == schema.country
+        and not held.is_returned
+        and not held.is_expired(timezone.localdate())
+    )
+    if not is_in_order:
+        return []
+    return countries.missing_fields(
+        schema, held.details, required=_needed(request, schema)
+    )
+
+
+def _posted(request):
+    return request.POST if request.method == "POST" else None
+
+
+def _return_to(request) -> str:
+    """Where the person came from: a path of this portal, or nothing."""
+    target = request.GET.get("next", "")
+    is_own = target.startswith("/") and url_has_allowed_host_and_scheme(
+        target, allowed_hosts=None
+    )
+    return target if is_own else ""
+
+
+def _carried(request) -> dict[str, str]:
+    """What the address says besides the step, for the next step's address."""
+    carried = {"next": _return_to(request), "need": request.GET.get("need", "")}
+    return {name: value for name, value in carried.items() if value}
