@@ -5,9 +5,14 @@ so a lost or doubled wake-up changes nothing (security.md §6.6).
 """
 
 import contextlib
+import hashlib
 import logging
+import random
 import smtplib
+import textwrap
+import time
 import uuid
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -18,7 +23,9 @@ from typing import Any
 from celery import current_app
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
+from django.db import connection as database
 from django.db import transaction
+from django.db.models import F
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
@@ -28,13 +35,23 @@ from accounts.sender import sender_problems
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 50
+# A claimed mail is this worker's until the lease runs out. The worker stops long
+# before that and hands back what it has not begun.
 LEASE = timedelta(minutes=5)
-# A server that refuses for a while is asked again for two days, then it is given up.
-GIVE_UP_AFTER = timedelta(hours=48)
+BATCH_TIME = timedelta(minutes=2)
+# A server that answers "later" is asked for two days: six times with growing pauses,
+# then every hour.
 FIRST_RETRY = timedelta(minutes=1)
-LONGEST_RETRY = timedelta(hours=4)
-UNKNOWN_RETRY = timedelta(minutes=15)
+LONGEST_RETRY = timedelta(hours=1)
+MOST_ATTEMPTS = 54
+# A mail that may have arrived is sent once more after this time, and never again.
+UNCLEAR_RETRY = timedelta(minutes=15)
+# After a broker did not answer, nobody waits for it again for a while.
+QUIET_TIME = timedelta(seconds=10)
 WAKE_TASK = "accounts.tasks.deliver_mail"
+WAKE_EXPIRES = 60
+LINE_WIDTH = 76
+KEY_LENGTH = 200
 
 _long_ago: ContextVar[datetime | None] = ContextVar("long_ago", default=None)
 
@@ -50,6 +67,9 @@ class Delivery:
     is_server_away: bool = False
 
 
+# --- Queueing -------------------------------------------------------------------
+
+
 def queue(
     name: str,
     *,
@@ -63,11 +83,10 @@ def queue(
     `dedupe_key` names the event and the reader: the same event is told once, and the
     second call returns None. `about_url` is the path on this site the mail is about.
     """
-    rows = queue_many([prepare(name, to=to, dedupe_key=dedupe_key, context=context)])
-    if about_url and rows:
-        rows[0].about_url = about_url
-        rows[0].save(update_fields=["about_url"])
-    return rows[0] if rows else None
+    email = prepare(
+        name, to=to, dedupe_key=dedupe_key, context=context, about_url=about_url
+    )
+    return next(iter(queue_many([email])), None)
 
 
 def prepare(
@@ -91,17 +110,18 @@ def prepare(
             "language": to.language,
         }
         subject = render_to_string(f"emails/{name}.subject.txt", context)
-        context["subject"] = subject = " ".join(subject.split())
+        # One line, whatever a name in it holds: nothing can add a header.
+        context["subject"] = subject = " ".join(subject.split())[:200]
         text = render_to_string(f"emails/{name}.body.txt", context)
         html = render_to_string(f"emails/{name}.body.html", context)
     return OutgoingEmail(
-        dedupe_key=dedupe_key,
+        dedupe_key=_key(dedupe_key),
         name=name,
         to_user=to,
         to_address=to.email,
         language=to.language,
-        subject=subject[:200],
-        body_text=text.strip() + "\n",
+        subject=subject,
+        body_text=_wrapped(text),
         body_html=html,
         about_url=about_url,
         next_attempt_at=timezone.now(),
@@ -124,7 +144,7 @@ def queue_many(emails: Iterable[OutgoingEmail]) -> list[OutgoingEmail]:
     if stored and long_ago is not None:
         OutgoingEmail.objects.filter(pk__in=stored).update(created_at=long_ago)
     elif stored:
-        transaction.on_commit(wake, robust=True)
+        _wake_after_commit()
     return [email for email in emails if email.pk in stored]
 
 
@@ -138,42 +158,75 @@ def as_sent_at(moment: datetime) -> Iterator[None]:
         _long_ago.reset(token)
 
 
-def wake() -> None:
-    """Ask a worker to look at the outbox now; without a broker the clock will."""
-    try:
-        current_app.send_task(WAKE_TASK, ignore_result=True)
-    except Exception as error:  # noqa: BLE001 - mail must never break a page
-        logger.warning("no broker to wake a worker: %s", type(error).__name__)
-
-
 def requeue(email: OutgoingEmail) -> OutgoingEmail:
-    """Put a mail that was given up back in line."""
-    email = OutgoingEmail.objects.select_for_update(of=("self",)).get(pk=email.pk)
-    if email.status == MailStatus.FAILED:
-        email.status = MailStatus.QUEUED
-        email.attempts = 0
-        email.next_attempt_at = timezone.now()
-        email.save(update_fields=["status", "attempts", "next_attempt_at"])
-        transaction.on_commit(wake, robust=True)
+    """Put a mail that was given up back in line, as if it were new."""
+    given_up = OutgoingEmail.objects.filter(pk=email.pk, status=MailStatus.FAILED)
+    if given_up.update(
+        status=MailStatus.QUEUED,
+        attempts=0,
+        fence=F("fence") + 1,
+        lease_until=None,
+        next_attempt_at=timezone.now(),
+    ):
+        _wake_after_commit()
+    email.refresh_from_db()
     return email
 
 
-def deliver(*, at: datetime | None = None, limit: int = BATCH_SIZE) -> Delivery:
+# --- Waking a worker ----------------------------------------------------------------
+
+
+class _Bell:
+    """Wakes a worker through the broker; one that does not answer is left in peace."""
+
+    quiet_until = 0.0
+
+    def ring(self) -> None:
+        if time.monotonic() < self.quiet_until:
+            return
+        try:
+            current_app.send_task(WAKE_TASK, expires=WAKE_EXPIRES, ignore_result=True)
+        except Exception as error:  # noqa: BLE001 - mail must never break a page
+            self.quiet_until = time.monotonic() + QUIET_TIME.total_seconds()
+            logger.warning("no broker to wake a worker: %s", type(error).__name__)
+
+
+_bell = _Bell()
+
+
+def wake() -> None:
+    """Ask a worker to look at the outbox now; without a broker the clock will."""
+    _bell.ring()
+
+
+def _wake_after_commit() -> None:
+    """Wake once for each transaction, however many mails it queues."""
+    if all(function is not wake for _, function, _ in database.run_on_commit):
+        transaction.on_commit(wake, robust=True)
+
+
+# --- Delivering ---------------------------------------------------------------------
+
+
+def deliver(*, limit: int = BATCH_SIZE) -> Delivery:
     """Send one batch of what is due over one connection; return what happened.
 
     Nothing leaves while the sender's identity is not confirmed (experience.md §6.1):
-    the rows stay queued and a system check says what is missing.
+    the rows stay queued and a system check says what is missing. A server that is
+    away is asked once, not once for every mail.
     """
     if sender_problems():
         return Delivery()
-    claimed = _claim(at or timezone.now(), limit=limit)
-    delivery = Delivery(claimed=len(claimed))
+    waiting = deque(_claim(limit))
+    delivery = Delivery(claimed=len(waiting))
     connection = get_connection()
-    for email in claimed:
-        outcome = _send(email, connection)
-        setattr(delivery, outcome, getattr(delivery, outcome) + 1)
-        delivery.is_server_away |= connection.connection is None
-    _close(connection)
+    stop_at = time.monotonic() + BATCH_TIME.total_seconds()
+    try:
+        while waiting and not delivery.is_server_away and time.monotonic() < stop_at:
+            _send(waiting.popleft(), connection, delivery)
+    finally:
+        _hand_back(waiting)
+        _close(connection)
     return delivery
 
 
@@ -204,55 +257,161 @@ def as_message(email: OutgoingEmail, connection=None) -> EmailMultiAlternatives:
 
 
 @transaction.atomic
-def _claim(at: datetime, *, limit: int) -> list[OutgoingEmail]:
-    """Take up to `limit` due rows for this worker alone, until the lease runs out.
-
-    A row found in SENDING was left by a worker that died: whether its mail arrived is
-    not known, and it goes once more with the same Message-ID.
-    """
+def _claim(limit: int) -> list[OutgoingEmail]:
+    """Take up to `limit` due mails for this worker alone, until the lease runs out."""
+    now = timezone.now()
     emails = list(
-        OutgoingEmail.objects.due(at)
+        OutgoingEmail.objects.due(now)
         .select_for_update(skip_locked=True, of=("self",))
         .order_by("next_attempt_at", "pk")[:limit]
     )
-    for email in emails:
-        email.was_unclear = email.status in (MailStatus.UNKNOWN, MailStatus.SENDING)
-        email.status = MailStatus.SENDING
-        email.attempts += 1
-        email.fence += 1
-        email.lease_until = at + LEASE
-    OutgoingEmail.objects.bulk_update(
-        emails, ["status", "attempts", "fence", "lease_until"]
+    lease = {"lease_until": now + LEASE}
+    OutgoingEmail.objects.filter(pk__in=[email.pk for email in emails]).update(
+        fence=F("fence") + 1, **lease
     )
+    for email in emails:
+        email.fence += 1
     return emails
 
 
-def _send(email: OutgoingEmail, connection) -> str:
-    """Send one mail and write down the outcome; return the outcome's name."""
+def _send(email: OutgoingEmail, connection, delivery: Delivery) -> None:
+    """Send one mail and write down what came of it."""
+    email.attempts += 1
     try:
-        connection.open()
+        is_fresh = connection.open()
     except (smtplib.SMTPException, OSError) as error:
         _close(connection)
-        return _postpone_or_fail(email, code=421, error=type(error).__name__)
+        delivery.is_server_away = True
+        _wait_for_server(email, delivery, error=type(error).__name__)
+        return
+    if not _begin(email):
+        return
     try:
         as_message(email, connection).send()
     except smtplib.SMTPRecipientsRefused as error:
         code, _answer = next(iter(error.recipients.values()))
-        return _postpone_or_fail(email, code=code, error=f"SMTP {code}")
-    except smtplib.SMTPServerDisconnected:
+        _follow_answer(email, connection, delivery, code=code)
+    except smtplib.SMTPSenderRefused as error:
+        # The server wants nothing of us, whoever it is to: no fault of the mail.
         _close(connection)
-        return _leave_unclear(email, error="connection lost")
+        delivery.is_server_away = True
+        _wait_for_server(email, delivery, error=f"SMTP {error.smtp_code} to the sender")
     except smtplib.SMTPResponseException as error:
-        if error.smtp_code == 421:
-            _close(connection)
-        return _postpone_or_fail(
-            email, code=error.smtp_code, error=f"SMTP {error.smtp_code}"
-        )
+        _follow_answer(email, connection, delivery, code=error.smtp_code)
     except (smtplib.SMTPException, OSError) as error:
+        may_have_it = getattr(connection, "may_have_it", True)
         _close(connection)
-        return _leave_unclear(email, error=type(error).__name__)
-    _stamp(email, status=MailStatus.SENT, sent_at=timezone.now(), last_error="")
-    return "sent"
+        if may_have_it:
+            _leave_unclear(email, delivery, error="connection lost, may have arrived")
+            return
+        # A connection in use for long may just have been closed: the next one tells.
+        delivery.is_server_away = bool(is_fresh)
+        _wait_for_server(email, delivery, error=type(error).__name__)
+    except ValueError as error:
+        # This mail can never be written down; it must not keep others waiting.
+        _give_up(email, delivery, error=type(error).__name__)
+    else:
+        delivery.sent += 1
+        _stamp(email, status=MailStatus.SENT, sent_at=timezone.now(), last_error="")
+
+
+def _begin(email: OutgoingEmail) -> bool:
+    """Write down that the mail goes out now; False when another worker has it.
+
+    Whatever ends this worker now leaves the mail unclear: sent once more when its time
+    has come. The one that is sent once more counts as given up until the server has
+    answered, so that no mail is sent a third time by itself.
+    """
+    if email.is_unclear:
+        return _stamp(
+            email,
+            status=MailStatus.FAILED,
+            attempts=email.attempts,
+            last_error="ended while sending once more, may have arrived",
+        )
+    return _stamp(
+        email,
+        status=MailStatus.SENDING,
+        attempts=email.attempts,
+        lease_until=timezone.now() + UNCLEAR_RETRY,
+    )
+
+
+def _follow_answer(
+    email: OutgoingEmail, connection, delivery: Delivery, *, code: int
+) -> None:
+    """4xx: again later, for two days. 5xx: given up at once, visibly."""
+    if code == 421:
+        _close(connection)
+        delivery.is_server_away = True
+    if code >= 500 or email.attempts >= MOST_ATTEMPTS:
+        _give_up(email, delivery, error=f"SMTP {code}")
+        return
+    delivery.postponed += 1
+    _put_back(email, pause=_growing_pause(email.attempts), error=f"SMTP {code}")
+
+
+def _wait_for_server(email: OutgoingEmail, delivery: Delivery, *, error: str) -> None:
+    """Nothing was sent and nobody refused it: asked for as long as it takes."""
+    delivery.postponed += 1
+    email.attempts = max(email.attempts - 1, 1)  # does not count, but shows
+    _put_back(email, pause=_varied(FIRST_RETRY), error=error)
+
+
+def _leave_unclear(email: OutgoingEmail, delivery: Delivery, *, error: str) -> None:
+    """Sent, but no answer came: once more after a while, so at most one double."""
+    if email.is_unclear:
+        _give_up(email, delivery, error=error)
+        return
+    delivery.postponed += 1
+    _stamp(
+        email,
+        status=MailStatus.UNKNOWN,
+        next_attempt_at=timezone.now() + UNCLEAR_RETRY,
+        last_error=error,
+    )
+
+
+def _put_back(email: OutgoingEmail, *, pause: timedelta, error: str) -> None:
+    """Let a mail wait; one that may have arrived before stays marked as such."""
+    _stamp(
+        email,
+        status=MailStatus.UNKNOWN if email.is_unclear else MailStatus.QUEUED,
+        attempts=email.attempts,
+        next_attempt_at=timezone.now() + pause,
+        last_error=error,
+    )
+
+
+def _give_up(email: OutgoingEmail, delivery: Delivery, *, error: str) -> None:
+    delivery.failed += 1
+    _stamp(email, status=MailStatus.FAILED, last_error=error)
+    logger.error("mail %s given up: %s", email.pk, error)
+
+
+def _hand_back(emails: Iterable[OutgoingEmail]) -> None:
+    """Free what was claimed and not begun: it is due as before."""
+    for email in emails:
+        _claimed(email).update(lease_until=None)
+
+
+def _stamp(email: OutgoingEmail, **facts: Any) -> bool:
+    """Write an outcome; False when another worker has claimed the mail since."""
+    return bool(_claimed(email).update(**({"lease_until": None} | facts)))
+
+
+def _claimed(email: OutgoingEmail):
+    """The row, as long as it is ours: every claim raises the fence."""
+    return OutgoingEmail.objects.filter(pk=email.pk, fence=email.fence)
+
+
+def _growing_pause(attempts: int) -> timedelta:
+    return _varied(min(FIRST_RETRY * 2 ** min(attempts - 1, 12), LONGEST_RETRY))
+
+
+def _varied(pause: timedelta) -> timedelta:
+    """A fifth more or less, so that what failed together does not return together."""
+    return pause * random.uniform(0.8, 1.2)
 
 
 def _close(connection) -> None:
@@ -261,42 +420,32 @@ def _close(connection) -> None:
     connection.connection = None
 
 
-def _postpone_or_fail(email: OutgoingEmail, *, code: int, error: str) -> str:
-    """4xx and no answer: again later, longer each time. 5xx: given up, visibly."""
-    now = timezone.now()
-    if code >= 500 or now - email.created_at > GIVE_UP_AFTER:
-        return _give_up(email, error=error)
-    wait = min(FIRST_RETRY * 2 ** min(email.attempts - 1, 12), LONGEST_RETRY)
-    _stamp(
-        email,
-        status=MailStatus.QUEUED,
-        next_attempt_at=now + wait,
-        last_error=error,
-    )
-    return "postponed"
+# --- Text -----------------------------------------------------------------------------
 
 
-def _leave_unclear(email: OutgoingEmail, *, error: str) -> str:
-    """Sent, but no answer came: once more after a while, so at most one double."""
-    if email.was_unclear:
-        return _give_up(email, error=error)
-    _stamp(
-        email,
-        status=MailStatus.UNKNOWN,
-        next_attempt_at=timezone.now() + UNKNOWN_RETRY,
-        last_error=error,
-    )
-    return "postponed"
+def _key(text: str) -> str:
+    """Return a key that fits its column, and is as unique as a long one was."""
+    if len(text) <= KEY_LENGTH:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"{text[: KEY_LENGTH - len(digest) - 1]}:{digest}"
 
 
-def _give_up(email: OutgoingEmail, *, error: str) -> str:
-    _stamp(email, status=MailStatus.FAILED, last_error=error)
-    logger.error("mail %s given up: %s", email.pk, error)
-    return "failed"
-
-
-def _stamp(email: OutgoingEmail, **facts: Any) -> None:
-    """Write the outcome, unless another worker has claimed the row since."""
-    OutgoingEmail.objects.filter(pk=email.pk, fence=email.fence).update(
-        lease_until=None, **facts
-    )
+def _wrapped(text: str) -> str:
+    """Break long lines between words, under their indent; never inside an address."""
+    lines: list[str] = []
+    for line in text.strip().splitlines():
+        line = line.rstrip()
+        indent = line[: len(line) - len(line.lstrip())]
+        hanging = indent + ("  " if line.lstrip().startswith("- ") else "")
+        if line:
+            lines += textwrap.wrap(
+                line,
+                LINE_WIDTH,
+                subsequent_indent=hanging,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        elif lines and lines[-1]:
+            lines.append("")
+    return "\n".join(lines) + "\n"

@@ -1,18 +1,21 @@
 """What the worker does with mail; a door, like a view."""
 
+import time
+
 from celery import shared_task
 
 from accounts import outbox
 
-# One wake-up sends at most this many batches, so that a task stays short; what is left
-# is found by the next one.
-MOST_BATCHES = 100
+# After this many seconds no other batch is begun, so that a task stays short; what is
+# left is found by the next one.
+LONG_ENOUGH = 60
 
 
 @shared_task
 def deliver_mail() -> None:
     """Send what is due, batch by batch, until nothing is left that can go now."""
-    for _batch in range(MOST_BATCHES):
+    began = time.monotonic()
+    while time.monotonic() - began < LONG_ENOUGH:
         delivery = outbox.deliver()
         if delivery.claimed == 0 or delivery.is_server_away:
             return

@@ -24,12 +24,10 @@ class MailStatus(models.TextChoices):
 
 class OutgoingEmailQuerySet(models.QuerySet):
     def due(self, at: datetime) -> Self:
-        """Mails a worker may claim: waiting and due, or left behind by a dead worker."""
+        """Mails a worker may claim: their time has come and no worker holds them."""
         return self.filter(
-            Q(status=MailStatus.QUEUED, next_attempt_at__lte=at)
-            | Q(status=MailStatus.UNKNOWN, next_attempt_at__lte=at)
-            | Q(status=MailStatus.SENDING, lease_until__lt=at)
-        )
+            Q(lease_until=None) | Q(lease_until__lt=at), next_attempt_at__lte=at
+        ).exclude(status__in=[MailStatus.SENT, MailStatus.FAILED])
 
     def undelivered(self) -> Self:
         """Mails that were given up or are being tried again, for the operators."""
@@ -48,6 +46,7 @@ class OutgoingEmail(models.Model):
 
     Delivery is at least once, with a Message-ID that stays the same (security.md
     §6.6). `fence` grows with every claim; a worker that lost its lease cannot stamp.
+    A mail is SENDING only while its text goes out.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -115,3 +114,8 @@ class OutgoingEmail(models.Model):
     @property
     def is_undelivered(self) -> bool:
         return self.status == MailStatus.FAILED
+
+    @property
+    def is_unclear(self) -> bool:
+        """Whether it may have arrived: no answer came, or its worker died sending."""
+        return self.status in (MailStatus.UNKNOWN, MailStatus.SENDING)
