@@ -6,6 +6,7 @@ language and the frame are the outbox's. No mail holds a bank or tax number.
 
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
@@ -21,6 +22,7 @@ from enrollment.models import (
     PayoutAssignment,
     ProgramTerms,
 )
+from enrollment.models.terms import EarningsStart
 from profiles.models import BankProfileVersion, ProfileVersion
 from profiles.reasons import explained
 
@@ -55,15 +57,15 @@ def invitation_sent(
         dedupe_key=f"invitation:{invitations[0].pk}",
         context={
             "invitation_subject": settings.INVITATION_SUBJECT,
-            "company": next(iter(companies)),
-            "companies": list(companies),
+            "company_names": [company.name for company in companies],
+            "location_names": [row["location"].name for row in rows],
             "program": terms.program,
             "year": terms.fiscal_year,
             "rows": rows,
             "enroll_by": min(enrollment.enroll_by for enrollment in enrollments),
-            "earns_from": terms.today().replace(day=1),
             "url": settings.PUBLIC_BASE_URL + path,
-        },
+        }
+        | _earning(terms),
         about_url=path,
     )
 
@@ -72,7 +74,7 @@ def nobody_can_enroll(
     account: PartnerAccount, *, locations: list[Location], terms: ProgramTerms
 ) -> None:
     """Tell the Global and Account admins that an invitation reaches nobody (rule 74)."""
-    path = reverse("accounts:gaps")
+    path = f"{reverse('accounts:gaps')}?company={account.partner_id}"
     keys = ",".join(str(location.pk) for location in locations)
     event = hashlib.sha256(keys.encode()).hexdigest()[:32]
     for admin in appointers(account):
@@ -84,7 +86,7 @@ def nobody_can_enroll(
                 "company": account,
                 "locations": locations,
                 "program": terms.program,
-                "url": f"{settings.PUBLIC_BASE_URL}{path}?company={account.partner_id}",
+                "url": settings.PUBLIC_BASE_URL + path,
             },
             about_url=path,
         )
@@ -96,7 +98,10 @@ def enrollment_submitted(enrollment: Enrollment) -> None:
         "enrollment_submitted",
         enrollment,
         event=enrollment.submitted_at.isoformat(),
-        context={"submitted_by": enrollment.submitted_by},
+        context={
+            "submitted_by": enrollment.submitted_by,
+            "payouts": _payouts(enrollment),
+        },
     )
 
 
@@ -114,41 +119,31 @@ def enrollment_needs_attention(
     version: ProfileVersion | None,
 ) -> None:
     """Say what must be mended, the full reason and where (R41, R54)."""
-    reasons = (
-        explained(version.returned, country=version.country)
-        if version is not None and version.is_returned
-        else []
-    )
+    gaps = list(gaps)
+    context = _earning(enrollment.terms) | {"gaps": gaps, "part": gaps[0].part}
+    if version is not None and version.is_returned:
+        about = _about(version)
+        part = "bank" if about["is_bank"] else "tax"
+        # The reasons say more than "was returned to you".
+        others = [gap for gap in gaps if gap.code != f"{part}_returned"]
+        context |= about | {"gaps": others, "part": part}
     _tell_incentive_admins(
         "needs_attention",
         enrollment,
         event=enrollment.status_since.isoformat(),
-        context={
-            "gaps": list(gaps),
-            "reasons": reasons,
-            "profile": version.profile if version is not None else None,
-            "last4": version.last4 if version is not None else "",
-            "is_bank": isinstance(version, BankProfileVersion),
-        },
+        context=context,
         path=reverse("enrollment:profiles", kwargs={"pk": enrollment.pk}),
     )
 
 
 def profile_decided(version: ProfileVersion) -> None:
     """Tell whoever sent a profile that is used nowhere yet what was decided."""
-    is_bank = isinstance(version, BankProfileVersion)
     path = version.profile.get_absolute_url()
     outbox.queue(
         "profile_approved" if version.is_approved else "profile_returned",
         to=version.submitted_by,
         dedupe_key=f"profile_decided:{version.pk}:{version.decided_at.isoformat()}",
-        context={
-            "profile": version.profile,
-            "is_bank": is_bank,
-            "last4": version.last4,
-            "reasons": explained(version.returned, country=version.country),
-            "url": settings.PUBLIC_BASE_URL + path,
-        },
+        context=_about(version) | {"url": settings.PUBLIC_BASE_URL + path},
         about_url=path,
     )
 
@@ -158,7 +153,7 @@ def _tell_incentive_admins(
     enrollment: Enrollment,
     *,
     event: str,
-    context: dict | None = None,
+    context: dict[str, Any] | None = None,
     path: str = "",
 ) -> None:
     company = enrollment.location.partner_account
@@ -172,8 +167,9 @@ def _tell_incentive_admins(
             dedupe_key=f"{name}:{enrollment.pk}:{event}:{person.pk}",
             context={
                 "enrollment": enrollment,
-                "company": company,
+                "company_names": [company.name],
                 "location": enrollment.location,
+                "location_names": [enrollment.location.name],
                 "program": enrollment.terms.program,
                 "year": enrollment.terms.fiscal_year,
                 "url": settings.PUBLIC_BASE_URL + path,
@@ -181,3 +177,43 @@ def _tell_incentive_admins(
             | (context or {}),
             about_url=path,
         )
+
+
+def _earning(terms: ProgramTerms) -> dict[str, Any]:
+    """Name the month that is earned if everything is done in it (R45)."""
+    return {
+        "earns_from": max(terms.today().replace(day=1), terms.fiscal_year.starts_on),
+        "earns_on_submitting": terms.earnings_start == EarningsStart.SUBMITTED,
+    }
+
+
+def _about(version: ProfileVersion) -> dict[str, Any]:
+    """What a mail says of a profile: its name, the end of its number, the reasons."""
+    profile = version.profile
+    is_bank = isinstance(version, BankProfileVersion)
+    return {
+        "profile": profile,
+        "company": (
+            profile.partner_account if is_bank else profile.location.partner_account
+        ),
+        "is_bank": is_bank,
+        "last4": version.last4,
+        "reasons": explained(version.returned, country=version.country),
+    }
+
+
+def _payouts(enrollment: Enrollment) -> list[dict[str, Any]]:
+    """What each earning type is paid to, for the receipt."""
+    assignments = enrollment.payout_assignments.select_related(
+        "earning_type", "bank_profile", "tax_profile"
+    ).order_by("-earning_type__share", "pk")
+    return [
+        {
+            "earning_type": assignment.earning_type,
+            "method": assignment.get_method_display,
+            "currency": assignment.currency,
+            "bank": assignment.bank_profile,
+            "tax": assignment.tax_profile,
+        }
+        for assignment in assignments
+    ]
