@@ -80,6 +80,12 @@ class Process:
     def has_failed(self) -> bool:
         return self._popen.poll() not in (None, 0)
 
+    @property
+    def killed_by(self) -> int | None:
+        """Return the number of the signal that ended it, if one did."""
+        status = self._popen.poll()
+        return -status if status is not None and status < 0 else None
+
     def ask_to_stop(self) -> None:
         if not self._is_asked and not self.has_ended():
             self._is_asked = True
@@ -93,13 +99,14 @@ class Process:
         kill_session(self.pid)
         self._popen.wait()
 
-    def last_words(self) -> str:
-        """Return the last line of its log that says something."""
+    def last_words(self, *, about: str = "") -> str:
+        """Return the last line of its log that says something, or something about."""
         try:
             lines = self.log.read_text(errors="replace").splitlines()
         except OSError:
             return ""
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        said = (line.strip() for line in reversed(lines))
+        return next((line for line in said if line and about in line), "")
 
 
 class Running:

@@ -51,14 +51,14 @@ MAILBOX = "The mailbox"
 # What may end and be started again, with its log and the words Celery starts it by.
 RESTARTABLE = {
     "The worker": (
-        "worker.log",
+        "worker",
         (
             *("worker", "--concurrency", "2", "--loglevel", "WARNING"),
             *("--without-mingle", "--without-gossip", "--without-heartbeat"),
         ),
     ),
     "The clock": (
-        "beat.log",
+        "beat",
         (
             *("beat", "--loglevel", "WARNING", "--pidfile", ""),
             *("--schedule", str(VAR / "beat")),
@@ -81,7 +81,8 @@ def main() -> int:
             try:
                 serve(given, door, running)
             finally:
-                say("== Stopping")
+                if running.processes:
+                    say("== Stopping")
     except Refusal as refusal:
         print(refusal, file=sys.stderr)
         return 1
@@ -234,8 +235,8 @@ def serve(given: dict[str, str], door: socket.socket, running: Running) -> None:
     start_web(env, door, running)
     wait_for_first_page(env, given["PORT"], running)
     # Last, so that the first page need not share the processor with them.
-    for name in RESTARTABLE:
-        start_restartable(name, env, running)
+    for name, (log, _) in RESTARTABLE.items():
+        start_restartable(name, log_file(log), env, running)
     say(welcome(given, env, people, seconds=time.monotonic() - began))
     watch(env, running)
 
@@ -356,10 +357,12 @@ def start_web(env: dict[str, str], door: socket.socket, running: Running) -> Non
     )
 
 
-def start_restartable(name: str, env: dict[str, str], running: Running) -> None:
-    log, words = RESTARTABLE[name]
+def start_restartable(
+    name: str, log: Path, env: dict[str, str], running: Running
+) -> None:
+    _, words = RESTARTABLE[name]
     celery = [PYTHON, "-m", "celery", "-A", "incentives_portal", *words]
-    running.start(name, celery, log=LOGS / log, env=env)
+    running.start(name, celery, log=log, env=env)
 
 
 def wait_for_first_page(env: dict[str, str], port: str, running: Running) -> None:
@@ -416,7 +419,8 @@ def its_end(process: Process) -> str:
     said = process.last_words()
     if said.startswith("The portal cannot start:"):
         return said
-    return f"{process.name} ended by itself ({said}); see {process.log}."
+    how = f"killed by signal {process.killed_by}" if process.killed_by else said
+    return f"{process.name} ended by itself ({how}); see {process.log}."
 
 
 def watch(env: dict[str, str], running: Running) -> NoReturn:
@@ -430,7 +434,7 @@ def watch(env: dict[str, str], running: Running) -> NoReturn:
             say(f"== Starting again: {its_end(dead)}")
             running.stop(dead)
             (VAR / "beat").unlink(missing_ok=True)
-            start_restartable(dead.name, env, running)
+            start_restartable(dead.name, dead.log, env, running)
         time.sleep(0.5)
 
 

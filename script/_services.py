@@ -27,6 +27,7 @@ from _processes import ROOT, Refusal, Running, free_port, wait_until
 SERVERS = ROOT / ".venv" / "servers"
 OLDEST_POSTGRES = 15  # unique constraints with nulls_distinct=False
 OLDEST_REDIS = 6
+REDIS = "redis://127.0.0.1:6379/0"
 # Where it is said what happens; a command's own output stays its own.
 progress: IO[str] = sys.stderr
 
@@ -62,6 +63,7 @@ def log_in(url: str, *, seconds: int = 5) -> tuple[int, bool]:
                 host=config["HOST"],
                 port=config["PORT"] or None,
                 connect_timeout=seconds,
+                **config.get("OPTIONS", {}),
             )
         ) as connection,
         connection.cursor() as cursor,
@@ -304,7 +306,8 @@ def start_postgres(
         running.stop(server)
         # The server of a killed run may still be on its way out, or the port gone.
         time.sleep(attempt)
-    raise Refusal(f"PostgreSQL did not start ({server.last_words()}); see {log}.")
+    reason = server.last_words(about="FATAL") or server.last_words()
+    raise Refusal(f"PostgreSQL did not start ({reason}); see {log}.")
 
 
 def _programs_for(
@@ -433,6 +436,9 @@ def given_postgres(name: str, url: str) -> None:
 def given_redis(name: str, url: str) -> None:
     """Refuse a given Redis that does not answer."""
     check_address(name, url, ("redis", "rediss"))
+    number = urlsplit(url).path.strip("/")
+    if number and not number.isdecimal():
+        raise Refusal(f"{name} must end in the number of a database, as in {REDIS}.")
     try:
         answers_ping(url)
     except (redis.RedisError, OSError, ValueError) as error:
