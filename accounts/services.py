@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date
+from itertools import product
 from typing import Any
 
 from django.conf import settings
@@ -228,44 +229,103 @@ def assign_role(
     ends_on: date | None = None,
     by: User | None,
 ) -> RoleAssignment:
-    """Give a person a role in a scope (R3, R4).
+    """Give a person a role in one scope (R3, R4); as assign_roles."""
+    (assignment,) = assign_roles(
+        user,
+        role=role,
+        account=account,
+        locations=[location] if location else [],
+        programs=[program] if program else [],
+        ends_on=ends_on,
+        by=by,
+    )
+    return assignment
 
-    Giving what is held already changes nothing and returns what is held. `by` is None
-    only when the program owner sets a company up. Raises ValidationError when the
-    scope is not of the company, the person is not of the company or a guest (R14),
-    or the giver may not give this role (R5, R13).
+
+@transaction.atomic
+def assign_roles(
+    user: User,
+    *,
+    role: Role | str,
+    account: PartnerAccount,
+    locations: Iterable[Location] = (),
+    programs: Iterable[IncentiveProgram] = (),
+    ends_on: date | None = None,
+    by: User | None,
+) -> list[RoleAssignment]:
+    """Give a person a role at each location for each program, all of them or none.
+
+    No locations means the whole company, no programs all of them. Giving what is held
+    already changes nothing and returns what is held; another last day replaces it.
+    `by` is None only when the program owner sets a company up. Raises ValidationError
+    as check_roles does.
     """
     role = Role(role)
     # The company's row is the lock that keeps two admins' changes in order.
     PartnerAccount.objects.select_for_update(of=("self",)).get(pk=account.pk)
+    scopes = check_roles(
+        user,
+        role=role,
+        account=account,
+        locations=locations,
+        programs=programs,
+        ends_on=ends_on,
+        by=by,
+    )
+    held = {
+        (assignment.location_id, assignment.program_id): assignment
+        for assignment in RoleAssignment.objects.filter(
+            user=user, role=role, partner_account=account, revoked_at=None
+        ).select_related("partner_account", "location", "program")
+    }
+    return [
+        _give(
+            RoleAssignment(
+                user=user,
+                role=role,
+                partner_account=account,
+                location=location,
+                program=program,
+                ends_on=ends_on,
+                granted_by=by,
+            ),
+            held=held.get((location and location.pk, program and program.pk)),
+            by=by,
+        )
+        for location, program in scopes
+    ]
+
+
+def check_roles(
+    user: User,
+    *,
+    role: Role | str,
+    account: PartnerAccount,
+    locations: Iterable[Location] = (),
+    programs: Iterable[IncentiveProgram] = (),
+    ends_on: date | None = None,
+    by: User | None,
+) -> list[tuple[Location | None, IncentiveProgram | None]]:
+    """Return the scopes assign_roles would give the role in; change nothing.
+
+    Raises ValidationError when a scope is not of the company, the person is not of the
+    company or a guest (R14), or the giver may not give this role (R5, R13).
+    """
+    role = Role(role)
+    scopes = list(product(list(locations) or [None], list(programs) or [None]))
     _refuse_unless_granting(by, role=role, account=account)
-    _refuse_bad_scope(role, account=account, location=location, program=program)
+    for location, program in scopes:
+        _refuse_bad_scope(role, account=account, location=location, program=program)
     _refuse_bad_holder(user, role=role, account=account)
     if ends_on is not None and ends_on < timezone.localdate():
         raise ValidationError(
             {"ends_on": _("The last day is in the past. Choose today or later.")}
         )
-    scope = {
-        "user": user,
-        "role": role,
-        "partner_account": account,
-        "location": location,
-        "program": program,
-    }
-    held = RoleAssignment.objects.filter(**scope, revoked_at=None).first()
-    if held is not None and held.ends_on == ends_on:
-        return held
-    if held is not None:
-        _end_assignment(held, by=by)
-    assignment = RoleAssignment.objects.create(**scope, ends_on=ends_on, granted_by=by)
-    record_audit_event(
-        assignment,
-        action=AuditAction.ROLE_ASSIGNED,
-        by=by,
-        partner_account=account,
-        after=_described(assignment),
-    )
-    return assignment
+    if ends_on is not None and role == Role.GLOBAL_ADMIN:
+        _refuse_losing_last_global_admin(
+            account, without=RoleAssignment.objects.filter(user=user)
+        )
+    return scopes
 
 
 @transaction.atomic
@@ -281,23 +341,21 @@ def revoke_role(assignment: RoleAssignment, *, by: User | None) -> RoleAssignmen
     assignment = RoleAssignment.objects.select_for_update(of=("self",)).get(
         pk=assignment.pk
     )
-    _refuse_unless_granting(by, role=Role(assignment.role), account=account)
-    if assignment.revoked_at is not None:
-        return assignment
-    if assignment.role == Role.GLOBAL_ADMIN:
-        others = RoleAssignment.objects.live().filter(
-            partner_account=account, role=Role.GLOBAL_ADMIN
-        )
-        if not others.exclude(pk=assignment.pk).exists():
-            raise ValidationError(
-                _(
-                    "This is the company's last Global admin. Give somebody else the "
-                    "role first."
-                ),
-                code="last_global_admin",
-            )
-    _end_assignment(assignment, by=by)
+    check_revoking(assignment, by=by)
+    if assignment.revoked_at is None:
+        assignment.partner_account = account
+        _end_assignment(assignment, by=by)
     return assignment
+
+
+def check_revoking(assignment: RoleAssignment, *, by: User | None) -> None:
+    """Raise what revoke_role would; change nothing."""
+    account = assignment.partner_account
+    _refuse_unless_granting(by, role=Role(assignment.role), account=account)
+    if assignment.revoked_at is None and assignment.role == Role.GLOBAL_ADMIN:
+        _refuse_losing_last_global_admin(
+            account, without=RoleAssignment.objects.filter(pk=assignment.pk)
+        )
 
 
 @transaction.atomic
@@ -311,7 +369,13 @@ def choose_language(user: User, *, language: str) -> User:
 
 @transaction.atomic
 def resend_email(email: OutgoingEmail, *, by: User) -> OutgoingEmail:
-    """Queue a mail that was given up once more, with the same Message-ID."""
+    """Queue a mail that was given up once more, with the same Message-ID.
+
+    A mail that is on its way already stays as it is.
+    """
+    email = OutgoingEmail.objects.select_for_update(of=("self",)).get(pk=email.pk)
+    if not email.is_undelivered:
+        return email
     email = outbox.requeue(email)
     record_audit_event(
         email,
@@ -321,6 +385,25 @@ def resend_email(email: OutgoingEmail, *, by: User) -> OutgoingEmail:
         after={"message": email.name},
     )
     return email
+
+
+def _give(
+    assignment: RoleAssignment, *, held: RoleAssignment | None, by: User | None
+) -> RoleAssignment:
+    """Store one role, in the place of the one held in the same scope, if any."""
+    if held is not None and held.ends_on == assignment.ends_on:
+        return held
+    if held is not None:
+        _end_assignment(held, by=by)
+    assignment.save()
+    record_audit_event(
+        assignment,
+        action=AuditAction.ROLE_ASSIGNED,
+        by=by,
+        partner_account=assignment.partner_account,
+        after=_described(assignment),
+    )
+    return assignment
 
 
 def _end_assignment(assignment: RoleAssignment, *, by: User | None) -> None:
@@ -361,6 +444,9 @@ def _refuse_unless_granting(
 ) -> None:
     if by is None:
         return
+    # The program owner sets a company up, and helps when its last admin has left.
+    if by.is_staff and by.is_superuser and role == Role.GLOBAL_ADMIN:
+        return
     givers = RoleAssignment.objects.live().filter(
         user=by, partner_account=account, role__in=roles_that_grant(role)
     )
@@ -369,6 +455,21 @@ def _refuse_unless_granting(
             _("You cannot give or end the role %(role)s in %(company)s."),
             code="not_granting",
             params={"role": role.label, "company": account.name},
+        )
+
+
+def _refuse_losing_last_global_admin(account: PartnerAccount, *, without) -> None:
+    """Somebody stays Global admin without a last day (rule 75)."""
+    others = RoleAssignment.objects.live().filter(
+        partner_account=account, role=Role.GLOBAL_ADMIN, ends_on=None
+    )
+    if not others.exclude(pk__in=without.values("pk")).exists():
+        raise ValidationError(
+            _(
+                "The company would be left without a Global admin. Give somebody else "
+                "the role first, without a last day."
+            ),
+            code="last_global_admin",
         )
 
 
