@@ -2,7 +2,12 @@
 
 from accounts.models.assignments import RoleAssignment
 from accounts.models.audit import AuditAction, AuditChain, AuditEvent
-from accounts.models.companies import IncentiveProgram, Location, PartnerAccount
+from accounts.models.companies import (
+    Coverage,
+    IncentiveProgram,
+    Location,
+    PartnerAccount,
+)
 from accounts.models.mail import MailStatus, OutgoingEmail
 from accounts.models.people import Language, Membership, User
 
@@ -10,6 +15,7 @@ __all__ = [
     "AuditAction",
     "AuditChain",
     "AuditEvent",
+    "Coverage",
     "IncentiveProgram",
     "Language",
     "Location",

@@ -6,10 +6,20 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    IntegerField,
+    OuterRef,
+    Q,
+    Subquery,
+    When,
+)
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from accounts.roles import Permission
+from accounts.roles import Permission, roles_with
 from accounts.scoping import Scope, ScopedQuerySet
 
 partner_id_format = RegexValidator(
@@ -93,6 +103,16 @@ class PartnerAccount(models.Model):
         return email.rpartition("@")[2].lower() in self.email_domains
 
 
+class Coverage(models.IntegerChoices):
+    """How many people can enroll a location, worst first (experience.md P15)."""
+
+    NOBODY = 0, _("Nobody")
+    # Every role there is limited to a program: nobody for the others.
+    SOME_PROGRAMS = 1, _("Some programs only")
+    ONE_PERSON = 2, _("One person")
+    COVERED = 3, _("Covered")
+
+
 class LocationQuerySet(ScopedQuerySet):
     scope = Scope(account="partner_account", location="pk")
     view_permission = Permission.LOCATION_VIEW
@@ -100,6 +120,34 @@ class LocationQuerySet(ScopedQuerySet):
     def active(self) -> Self:
         """Locations that can still earn."""
         return self.filter(closed_at=None)
+
+    def with_coverage(self, *, besides=None) -> Self:
+        """Annotate `coverage`, if given without counting one role assignment (R6).
+
+        A role limited to a program covers that program only, so it is not counted as
+        somebody who can enroll the location.
+        """
+        admins = self._covering_assignments().filter(
+            role__in=roles_with(Permission.ENROLLMENT_EDIT)
+        )
+        if besides is not None:
+            admins = admins.exclude(pk=besides.pk)
+        people = (
+            admins.filter(program=None)
+            .order_by()
+            .values("partner_account")
+            .annotate(people=Count("user", distinct=True))
+            .values("people")
+        )
+        return self.alias(people=Coalesce(Subquery(people), 0)).annotate(
+            coverage=Case(
+                When(people__gte=2, then=Coverage.COVERED),
+                When(people=1, then=Coverage.ONE_PERSON),
+                When(Exists(admins), then=Coverage.SOME_PROGRAMS),
+                default=Coverage.NOBODY,
+                output_field=IntegerField(),
+            )
+        )
 
     def get_by_partner_id(self, partner_id: str) -> "Location":
         """Return the location with a PartnerID.
@@ -174,6 +222,31 @@ class Location(models.Model):
         return f"{self.name} ({self.partner_id})"
 
 
+class IncentiveProgramQuerySet(models.QuerySet):
+    def known_to(self, account: PartnerAccount) -> Self:
+        """Programs a company may hear of: listed, or invited to, or in its roles.
+
+        The years of a program and its enrollments are enrollment's; only their names
+        are used here, so that a form of roles tells of no unlisted program.
+        """
+        return self.filter(discontinued_at=None).filter(
+            Exists(self._same_program().filter(terms=None))
+            | Exists(self._same_program().filter(terms__is_listed=True))
+            | Exists(self._same_program().filter(terms__is_open_to_all=True))
+            | Exists(
+                self._same_program().filter(
+                    terms__enrollments__location__partner_account=account
+                )
+            )
+            | Exists(
+                self._same_program().filter(role_assignments__partner_account=account)
+            )
+        )
+
+    def _same_program(self) -> Self:
+        return self.model._default_manager.filter(pk=OuterRef("pk")).order_by()
+
+
 class IncentiveProgram(models.Model):
     """A scheme locations can enroll in: its identity.
 
@@ -188,6 +261,8 @@ class IncentiveProgram(models.Model):
     summary_en = models.CharField(_("summary (English)"), max_length=400, blank=True)
     summary_sv = models.CharField(_("summary (Swedish)"), max_length=400, blank=True)
     discontinued_at = models.DateTimeField(_("discontinued at"), null=True, blank=True)
+
+    objects = IncentiveProgramQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("incentive program")

@@ -1,0 +1,168 @@
+"""What the People pages show of a person, a role and a location: rows of plain values."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import (
+    Coverage,
+    Location,
+    Membership,
+    PartnerAccount,
+    RoleAssignment,
+    User,
+)
+from accounts.reach import ShownCoverage, scope_words, shown_coverage
+from accounts.roles import Role
+
+# Names or places in one line; the rest is a number.
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class RoleRow:
+    """A role somebody holds: what, where, from whom, until when."""
+
+    assignment: RoleAssignment
+    role: str
+    where: str
+    given_by: str
+    can_end: bool
+
+
+@dataclass(frozen=True)
+class PersonRow:
+    """A person of the company with the roles held now."""
+
+    person: User
+    is_guest: bool
+    roles: list[RoleRow]
+
+
+@dataclass(frozen=True)
+class Enroller:
+    """Somebody who can enroll a location; programs are named if not all."""
+
+    person: User
+    until: date | None
+    programs: list[str]
+
+
+@dataclass(frozen=True)
+class GapRow:
+    """A location with who can enroll it."""
+
+    location: Location
+    coverage: ShownCoverage
+    enrollers: list[Enroller]
+    more: int
+    sentence: str
+    is_mine: bool
+
+
+def role_row(assignment: RoleAssignment, *, given: frozenset[Role]) -> RoleRow:
+    """Show one role; `given` are the roles the reader may give and end."""
+    giver = assignment.granted_by
+    return RoleRow(
+        assignment=assignment,
+        role=str(Role(assignment.role).label),
+        where=scope_words(assignment.location, assignment.program),
+        given_by=(
+            giver.full_name if giver and not giver.is_staff else _("the program owner")
+        ),
+        can_end=Role(assignment.role) in given,
+    )
+
+
+def person_rows(
+    members: Iterable[Membership],
+    assignments: Iterable[RoleAssignment],
+    *,
+    company: PartnerAccount,
+    given: frozenset[Role],
+) -> list[PersonRow]:
+    """Show members with their roles, widest first."""
+    roles: dict[int, list[RoleRow]] = {}
+    for assignment in assignments:
+        row = role_row(assignment, given=given)
+        roles.setdefault(assignment.user_id, []).append(row)
+    return [
+        PersonRow(
+            person=member.user,
+            is_guest=not company.welcomes(member.user.email),
+            roles=roles.get(member.user_id, []),
+        )
+        for member in members
+    ]
+
+
+def gap_row(
+    location: Location, admins: Iterable[RoleAssignment], *, reader: User
+) -> GapRow:
+    """Show who can enroll one location; `admins` are the company's, by name."""
+    here: dict[int, list[RoleAssignment]] = {}
+    for assignment in admins:
+        if assignment.location_id in (None, location.pk):
+            here.setdefault(assignment.user_id, []).append(assignment)
+    enrollers = sorted(
+        map(_enroller, here.values()), key=lambda one: bool(one.programs)
+    )
+    return GapRow(
+        location=location,
+        coverage=shown_coverage(location.coverage),
+        enrollers=enrollers[:MOST_NAMED],
+        more=len(enrollers[MOST_NAMED:]),
+        sentence=_coverage_sentence(location.coverage),
+        is_mine=any(
+            one.person.pk == reader.pk and not one.programs for one in enrollers
+        ),
+    )
+
+
+def _enroller(assignments: list[RoleAssignment]) -> Enroller:
+    """One person's roles at one location: all programs if one role says so."""
+    widest = [one for one in assignments if one.program is None] or assignments
+    days = [one.ends_on for one in widest]
+    return Enroller(
+        person=assignments[0].user,
+        until=None if None in days else max(days),
+        programs=[one.program.name for one in widest if one.program],
+    )
+
+
+def _coverage_sentence(coverage: int) -> str:
+    return {
+        Coverage.NOBODY: _("Nobody can enroll this location"),
+        Coverage.SOME_PROGRAMS: _("Nobody can enroll it in the other programs"),
+        Coverage.ONE_PERSON: _("One person can enroll this location"),
+    }.get(Coverage(coverage), "")
+
+
+def gap_warnings(left: dict[Coverage, list[Location]]) -> list[str]:
+    """Say which locations ending a role would leave without an incentive admin."""
+    sentences = {
+        Coverage.NOBODY: _("This would leave %(location)s without an incentive admin."),
+        Coverage.SOME_PROGRAMS: _(
+            "This would leave %(location)s with an incentive admin for some programs "
+            "only."
+        ),
+    }
+    return [
+        sentences[coverage]
+        % {"location": places_named([location.name for location in locations])}
+        for coverage, locations in sorted(left.items())
+    ]
+
+
+def places_named(places: list[str], *, separator: str = ", ") -> str:
+    """Several places as one line, the first few of them by name."""
+    line = separator.join(places[:MOST_NAMED])
+    rest = len(places) - MOST_NAMED
+    if rest <= 0:
+        return line
+    return ngettext(
+        "%(places)s and %(count)d more", "%(places)s and %(count)d more", rest
+    ) % {"places": line, "count": rest}
