@@ -1,0 +1,210 @@
+"""What is typed on the People pages: filters, and whom to give which role where."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import IncentiveProgram, Location, User
+from accounts.roles import Role
+
+# The roles the People pages give; the others are given in the admin (domain.md §10.6).
+GIVEN_HERE = {
+    Role.INCENTIVES_ADMIN: _("Enrolls, and sees and changes bank and tax profiles."),
+    Role.INCENTIVES_USER: _(
+        "Sees programs and enrollments. Changes nothing, sees no bank or tax details."
+    ),
+}
+
+
+class PersonChoiceField(forms.ModelChoiceField):
+    """People of a company by name and address; guests are marked (R14)."""
+
+    company = None
+
+    def label_from_instance(self, person) -> str:
+        label = f"{person.full_name} ({person.email})"
+        if self.company is None or self.company.welcomes(person.email):
+            return label
+        return _("%(person)s, guest") % {"person": label}
+
+
+class LocationsField(forms.ModelMultipleChoiceField):
+    """Locations to tick, told apart by country and PartnerID."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def label_from_instance(self, location) -> str:
+        return f"{location.name} · {location.country} · {location.partner_id}"
+
+
+class PeopleFilterForm(forms.Form):
+    """Whom the list of people shows; lives in the address."""
+
+    q = forms.CharField(
+        label=_("Name or address"),
+        required=False,
+        max_length=120,
+        widget=forms.SearchInput,
+    )
+    role = forms.ChoiceField(
+        label=_("Role"),
+        required=False,
+        choices=[("", _("All roles")), *Role.choices],
+    )
+    location = forms.ModelChoiceField(
+        label=_("Location"),
+        required=False,
+        queryset=Location.objects.none(),
+        empty_label=_("All locations"),
+    )
+
+    def __init__(self, *args, company, **options):
+        super().__init__(*args, **options)
+        self.fields["location"].queryset = Location.objects.of_company(company)
+
+
+class AssignRoleForm(forms.Form):
+    """Whom to give which role, where and until when.
+
+    The width of the role is chosen in words, never by leaving something unticked:
+    nobody gives the whole company by forgetting a tick.
+    """
+
+    EVERYWHERE, SOME, ALL = "company", "some", "all"
+
+    person = PersonChoiceField(
+        label=_("Person"),
+        queryset=User.objects.none(),
+        empty_label=_("Choose a person"),
+        error_messages={
+            "required": _("Choose a person."),
+            "invalid_choice": _("Choose a person of your company."),
+        },
+    )
+    role = forms.ChoiceField(
+        label=_("Role"),
+        widget=forms.RadioSelect,
+        choices=[(role.value, role.label) for role in GIVEN_HERE],
+        error_messages={
+            "required": _("Choose a role."),
+            "invalid_choice": _("Choose one of these roles."),
+        },
+    )
+    width = forms.ChoiceField(
+        label=_("Locations"),
+        widget=forms.RadioSelect,
+        choices=[
+            (SOME, _("Only the locations ticked below")),
+            (EVERYWHERE, _("The whole company, with locations added later")),
+        ],
+        error_messages={"required": _("Choose where the role holds.")},
+    )
+    location = LocationsField(
+        label=_("Which locations"),
+        required=False,
+        queryset=Location.objects.none(),
+        error_messages={
+            "invalid_choice": _("Choose a location of your company."),
+            "invalid_pk_value": _("Choose a location of your company."),
+        },
+    )
+    depth = forms.ChoiceField(
+        label=_("Programs"),
+        widget=forms.RadioSelect,
+        choices=[
+            (ALL, _("All programs, with those added later")),
+            (SOME, _("Only the programs ticked below")),
+        ],
+        initial=ALL,
+        error_messages={"required": _("Choose for which programs the role holds.")},
+    )
+    program = forms.ModelMultipleChoiceField(
+        label=_("Which programs"),
+        required=False,
+        queryset=IncentiveProgram.objects.none(),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={
+            "invalid_choice": _("Choose one of these programs."),
+            "invalid_pk_value": _("Choose one of these programs."),
+        },
+    )
+    ends_on = forms.DateField(
+        label=_("Last day"),
+        required=False,
+        help_text=_("For cover during a holiday, say. Empty: no end."),
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        error_messages={"invalid": _("Enter a day, like 2026-11-30.")},
+    )
+
+    def __init__(self, *args, company, **options):
+        super().__init__(*args, **options)
+        self.fields["person"].company = company
+        self.fields["person"].queryset = User.objects.members_of(company)
+        locations = Location.objects.active().of_company(company)
+        self.fields["location"].queryset = locations
+        self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)
+
+    def clean(self):
+        answers = super().clean()
+        width, depth = answers.get("width"), answers.get("depth")
+        if "location" in answers:
+            self._check_locations(width, depth)
+        if "program" in answers:
+            self._check_programs(depth)
+        return answers
+
+    def _check_locations(self, width, depth):
+        ticked = bool(self.cleaned_data["location"])
+        if width == self.SOME and not ticked:
+            self.add_error("location", _("Tick at least one location."))
+        elif width == self.EVERYWHERE and ticked:
+            self.add_error(
+                "location",
+                _(
+                    "You chose the whole company and ticked locations. Take the ticks "
+                    "away, or choose only the locations ticked."
+                ),
+            )
+        elif width == self.EVERYWHERE and depth == self.SOME:
+            self.add_error(
+                "location",
+                _(
+                    "A role for some programs is given at locations. Choose only the "
+                    "locations ticked, and tick them."
+                ),
+            )
+
+    def _check_programs(self, depth):
+        ticked = bool(self.cleaned_data["program"])
+        if depth == self.SOME and not ticked:
+            self.add_error("program", _("Tick at least one program."))
+        elif depth == self.ALL and ticked:
+            self.add_error(
+                "program",
+                _(
+                    "You chose all programs and ticked some. Take the ticks away, or "
+                    "choose only the programs ticked."
+                ),
+            )
+
+    @property
+    def role_options(self):
+        """Each role to choose, with what it lets its holder do."""
+        return zip(self["role"], GIVEN_HERE.values(), strict=True)
+
+    @property
+    def answers(self) -> dict:
+        """The answers as the services ask for them."""
+        return {
+            "role": Role(self.cleaned_data["role"]),
+            "locations": list(self.cleaned_data["location"]),
+            "programs": list(self.cleaned_data["program"]),
+            "ends_on": self.cleaned_data["ends_on"],
+        }
+
+    def add_refusal(self, error) -> None:
+        """Put what a service refused at the field it is about."""
+        names = {"user": "person"}
+        by_field = error.error_dict if hasattr(error, "error_dict") else {None: error}
+        for name, errors in by_field.items():
+            name = names.get(name, name)
+            self.add_error(name if name in self.fields else None, errors)
