@@ -21,6 +21,7 @@ from profiles.wording import given_reasons
 
 # So many answers still stand side by side; more fold into a list.
 MOST_RADIOS = 4
+NO_BREAK = "\N{NO-BREAK SPACE}"
 # How wide a field for so many characters is drawn; wider ones fill the column.
 WIDTHS = (("s", 16), ("m", 60))
 
@@ -235,7 +236,7 @@ class DetailsForm(forms.Form):
         if held and spec.is_secret and self.held.country == self.schema.country:
             yield (
                 _("Now: %(number)s. Type the whole number again.")
-                % {"number": spec.masked(held)}
+                % {"number": spec.masked(held).replace(" ", NO_BREAK)}
             )
 
 
@@ -254,7 +255,7 @@ class NameField(CleanCharField):
             max_length=80,
             label=_("Profile name"),
             help_text=_("How your company calls it in lists. Not the account number."),
-            error_messages={"required": _("Enter a profile name.")},
+            error_messages={"required": _("Enter a profile name")},
             **options,
         )
         self.widget.attrs["autocomplete"] = "off"

@@ -180,11 +180,16 @@ class ProfileVersion(models.Model):
     @property
     def masked_number(self) -> str:
         """The account or tax number with only its end to be read (R59)."""
-        return f"{MASK * 4} {self.last4}" if self.last4 else ""
+        return f"{MASK * 4} {self.last4.rjust(4, MASK)}" if self.last4 else ""
 
     @property
     def shown_status(self) -> ShownStatus:
         return SHOWN[self.status]
+
+    def shown_status_on(self, on: date) -> ShownStatus:
+        """The same on a day: what was approved may have expired since (R54)."""
+        is_expired = self.is_approved and self.is_expired(on)
+        return SHOWN["expired"] if is_expired else self.shown_status
 
     @property
     def due_at(self) -> datetime:
@@ -321,8 +326,8 @@ class Profile(models.Model):
             return [SHOWN["archived"]]
         in_force, candidate = self.version_in_force, self.candidate
         if in_force is None:
-            return [SHOWN[candidate.status]] if candidate else []
-        statuses = [SHOWN["expired" if in_force.is_expired(on) else "approved"]]
+            return [candidate.shown_status] if candidate else []
+        statuses = [in_force.shown_status_on(on)]
         if candidate is not None:
             is_waiting = candidate.is_pending
             statuses.append(SHOWN["new_pending" if is_waiting else "new_returned"])

@@ -467,15 +467,17 @@ def _details_page(request, form, template, *, title, profile=None, **context):
 def _profile_page(request, profile, template):
     profile = _with_history(profile)
     in_force, candidate = profile.version_in_force, profile.candidate
+    today = timezone.localdate()
     return render(
         request,
         template,
         {
             "profile": profile,
-            "statuses": profile.shown_statuses(timezone.localdate()),
+            "statuses": profile.shown_statuses(today),
             "shown": [
                 {
                     "version": version,
+                    "status": version.shown_status_on(today),
                     "country": countries.country_name(version.country),
                     "sections": shown_sections(version),
                     "general_reasons": general_reasons(version),
