@@ -103,8 +103,17 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
     view_permission = Permission.ENROLLMENT_KNOW
 
     def current(self, on: date) -> Self:
-        """Rows of the fiscal years that contain the day."""
-        return self.filter(fiscal_year__starts_on__lte=on, fiscal_year__ends_on__gte=on)
+        """Rows of this fiscal year, and what ended with a program's last year."""
+        this_year = ProgramTerms.objects.current(on).filter(program=OuterRef("program"))
+        return self.filter(
+            Q(fiscal_year__starts_on__lte=on, fiscal_year__ends_on__gte=on)
+            | Q(
+                ~Exists(this_year),
+                enrollment__isnull=False,
+                fiscal_year__ends_on__lt=on,
+                fiscal_year__ends_on__gte=on - timedelta(days=366),
+            )
+        )
 
     def with_status(self, on: date) -> Self:
         """Annotate `status`: the enrollment's, or open, eligible, not eligible."""

@@ -506,7 +506,9 @@ def test_approving_the_changed_profile_enrolls_again_and_keeps_the_first_moment(
 ):
     # R40, R44
     first = enrolled.enrolled_at
-    revise_tax_profile(tax_profile, country="SE", details=TAX_DETAILS, by=ida)
+    revise_tax_profile(
+        tax_profile, country="SE", details=TAX_DETAILS | {"city": "Göteborg"}, by=ida
+    )
     newest = tax_profile.versions.get(number=2)
 
     approve_version(newest, by=oscar)

@@ -1,0 +1,937 @@
+"""The partner's pages: home, the Overview, the steps of an enrollment, notifications."""
+
+import datetime
+import html
+import re
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import OutgoingEmail, RoleAssignment
+from accounts.roles import Role
+from accounts.tests.factories import (
+    LocationFactory,
+    RoleAssignmentFactory,
+)
+from enrollment import services
+from enrollment.models import Enrollment, Invitation, ProgramAtLocation
+from enrollment.states import EnrollmentStatus
+from enrollment.tests.factories import (
+    EnrollmentFactory,
+    InvitationFactory,
+    MeasuredValueFactory,
+    ProgramTermsFactory,
+    RequirementFactory,
+)
+from profiles.models import DefaultBankProfile
+from profiles.services import return_version
+from profiles.tests.factories import (
+    BankProfileFactory,
+    DefaultBankProfileFactory,
+    TaxProfileFactory,
+)
+
+
+def text(response) -> str:
+    """What a reader sees of a page: its main part without tags."""
+    body = response.content.decode()
+    main = re.search(r"<main\b.*?</main>", body, re.S).group()
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", main)).split())
+
+
+def url(name: str, row=None) -> str:
+    return reverse(f"enrollment:{name}", kwargs={"pk": row.pk} if row else None)
+
+
+@pytest.fixture
+def ida_client(client_of, ida):
+    return client_of(ida)
+
+
+@pytest.fixture
+def invitation(invited, ida):
+    return InvitationFactory(enrollment=invited, user=ida)
+
+
+@pytest.fixture
+def ready(accepted, default_bank, tax_profile):
+    return accepted
+
+
+# --- Home --------------------------------------------------------------------------------
+
+
+def test_home_leads_to_sign_in_for_a_stranger_to_the_portal(client):
+    response = client.get("/")
+
+    assert response.status_code == 302
+    assert response["Location"].startswith(reverse("account_login"))
+
+
+def test_home_shows_a_message_for_each_invitation(ida_client, invitation):
+    # R22
+    page = text(ida_client.get("/"))
+
+    assert "You are invited to enroll Göteborg" in page
+    assert "Opening a message removes it from here" in page
+
+
+def test_selecting_the_message_opens_the_enrollment_and_removes_it_for_good(
+    ida_client, invitation, invited
+):
+    # R23
+    response = ida_client.post(url("open_invitation", invitation))
+
+    assert response["Location"] == invited.get_absolute_url()
+    assert "You are invited" not in text(ida_client.get("/"))
+    invitation.refresh_from_db()
+    assert invitation.opened_at is not None
+
+
+def test_after_selecting_it_the_invitation_is_still_under_incentives(
+    ida_client, invitation, invited
+):
+    # R24
+    ida_client.post(url("open_invitation", invitation))
+
+    response = ida_client.get(url("overview"))
+
+    assert "Invited" in text(response)
+    assert invited.get_absolute_url() in response.content.decode()
+    assert "Accept and continue" in text(ida_client.get(invited.get_absolute_url()))
+
+
+def test_selecting_it_hides_it_from_this_person_only(
+    ida_client, client_of, invitation, invited, nordvik, goteborg
+):
+    # R25
+    colleague = RoleAssignmentFactory(partner_account=nordvik, location=goteborg).user
+    InvitationFactory(enrollment=invited, user=colleague)
+
+    ida_client.post(url("open_invitation", invitation))
+
+    assert "You are invited" in text(client_of(colleague).get("/"))
+
+
+def test_looking_at_home_does_not_open_the_message(ida_client, invitation):
+    for _time in range(3):
+        ida_client.get("/")
+
+    invitation.refresh_from_db()
+    assert invitation.opened_at is None
+
+
+def test_another_persons_message_cannot_be_opened(
+    ida_client, invited, nordvik, goteborg
+):
+    colleague = RoleAssignmentFactory(partner_account=nordvik, location=goteborg).user
+    theirs = InvitationFactory(enrollment=invited, user=colleague)
+
+    response = ida_client.post(url("open_invitation", theirs))
+
+    theirs.refresh_from_db()
+    assert response.status_code == 404
+    assert theirs.opened_at is None
+
+
+def test_opened_messages_are_listed_under_notifications(ida_client, invitation):
+    ida_client.post(url("open_invitation", invitation))
+
+    page = text(ida_client.get(url("notifications") + "?tab=opened"))
+
+    assert "Göteborg" in page
+
+
+def test_home_says_whose_turn_it_is(ida_client, goteborg, ida):
+    EnrollmentFactory(location=goteborg, status="action_required", accepted=True)
+    EnrollmentFactory(location=goteborg, submitted=True)
+
+    page = text(ida_client.get("/"))
+
+    assert "Your turn 1" in page
+    assert "With the program owner 1" in page
+
+
+def test_home_without_anything_to_do_says_so(ida_client, goteborg):
+    EnrollmentFactory(location=goteborg, complete=True)
+
+    page = text(ida_client.get("/"))
+
+    assert "Nothing needs you right now. 1 enrollment is in order." in page
+
+
+def test_home_lists_locations_nobody_can_enroll_to_those_who_appoint(
+    client_of, greta, goteborg, ida, malmo
+):
+    # R6
+    page = text(client_of(greta).get("/"))
+
+    assert "Nobody can enroll" in page
+    assert "Malmö" in page
+    assert "Göteborg" not in page
+
+
+def test_home_asks_the_same_number_of_questions_for_many_messages(
+    ida_client, ida, goteborg, django_assert_max_num_queries, nordvik
+):
+    InvitationFactory(enrollment=EnrollmentFactory(location=goteborg), user=ida)
+    ida_client.get("/")
+    with django_assert_max_num_queries(30) as one:
+        ida_client.get("/")
+    for _number in range(8):
+        InvitationFactory(enrollment=EnrollmentFactory(location=goteborg), user=ida)
+    with django_assert_max_num_queries(30) as many:
+        ida_client.get("/")
+
+    assert len(many) == len(one)
+
+
+# --- Get Started --------------------------------------------------------------------------
+
+
+def test_get_started_leads_to_the_enrollment(ida_client, invitation, invited):
+    # R20
+    response = ida_client.get(url("get_started", invitation))
+
+    assert response["Location"] == invited.get_absolute_url()
+
+
+def test_get_started_leads_through_sign_in(client, invitation):
+    response = client.get(url("get_started", invitation))
+
+    assert response.status_code == 302
+    assert response["Location"] == (
+        f"{reverse('account_login')}?next={url('get_started', invitation)}"
+    )
+
+
+@pytest.mark.parametrize("method", ["get", "head", "options"])
+def test_opening_the_address_changes_nothing(client, ida_client, invitation, method):
+    # T4: mail scanners open links.
+    before = (
+        list(Invitation.objects.values_list()),
+        list(Enrollment.objects.values_list()),
+    )
+
+    for one in (client, ida_client, ida_client):
+        getattr(one, method)(url("get_started", invitation))
+
+    assert before == (
+        list(Invitation.objects.values_list()),
+        list(Enrollment.objects.values_list()),
+    )
+
+
+@pytest.mark.parametrize("who", ["uma", "greta", "lars", "sam"])
+def test_a_person_without_the_scope_learns_nothing(who, request, client_of, invitation):
+    # R21
+    person = request.getfixturevalue(who)
+
+    response = client_of(person).get(url("get_started", invitation))
+
+    assert response.status_code == 404
+    assert "Göteborg" not in response.content.decode()
+    assert "Cloud Solution" not in response.content.decode()
+
+
+def test_get_started_offers_a_choice_when_the_mail_named_several_locations(
+    ida_client, ida, terms, goteborg, malmo, nordvik
+):
+    RoleAssignmentFactory(user=ida, partner_account=nordvik, location=malmo)
+    services.invite_locations(terms, by=None)
+    invitation = Invitation.objects.filter(user=ida).first()
+
+    page = text(ida_client.get(url("get_started", invitation)))
+
+    assert "Göteborg" in page
+    assert "Malmö" in page
+
+
+# --- The Overview --------------------------------------------------------------------------
+
+
+def test_the_overview_groups_by_program_or_by_location(ida_client, invited):
+    # R68
+    by_program = ida_client.get(url("overview"))
+    by_location = ida_client.get(url("overview") + "?view=location")
+
+    assert by_program.context["page"].object_list[0].enrollment == invited
+    assert by_location.context["page"].object_list[0].enrollment == invited
+
+
+def test_both_ways_lead_to_the_same_page(ida_client, invited):
+    # R71
+    response = ida_client.get(url("old_overview"))
+
+    assert response["Location"] == url("overview")
+
+
+def test_an_open_program_is_listed_with_enroll_and_without_a_mail(ida_client, goteborg):
+    # R26
+    ProgramTermsFactory(open_to_all=True, program__name="Nordic Growth Booster")
+
+    page = text(ida_client.get(url("overview")))
+
+    assert "Nordic Growth Booster" in page
+    assert "Open to all" in page
+    assert not OutgoingEmail.objects.exists()
+
+
+def test_an_open_program_is_not_shown_without_permission_for_program_and_location(
+    client_of, ida, goteborg, malmo
+):
+    # R27
+    terms = ProgramTermsFactory(open_to_all=True)
+    other = ProgramTermsFactory(open_to_all=True)
+    RoleAssignment.objects.filter(user=ida).update(program=terms.program)
+
+    rows = client_of(ida).get(url("overview")).context["page"].object_list
+
+    assert [(row.location, row.program) for row in rows] == [(goteborg, terms.program)]
+    assert other.program not in [row.program for row in rows]
+
+
+def test_an_open_program_can_be_begun_from_the_overview(ida_client, goteborg):
+    terms = ProgramTermsFactory(open_to_all=True)
+    place = ProgramAtLocation.objects.get(location=goteborg, terms=terms)
+
+    response = ida_client.post(url("start", place))
+
+    assert response["Location"] == Enrollment.objects.get().get_absolute_url()
+
+
+def test_a_program_that_invites_by_name_is_not_listed_to_others(ida_client, goteborg):
+    ProgramTermsFactory(is_listed=False, program__name="Named partners only")
+
+    assert "Named partners only" not in text(ida_client.get(url("overview")))
+
+
+def test_an_incentives_user_sees_rows_but_no_way_to_enroll(client_of, uma, invited):
+    # R11
+    response = client_of(uma).get(url("overview"))
+
+    assert "Invited" in text(response)
+    assert "Enroll " not in text(response).replace("Enrolled", "")
+
+
+@pytest.mark.parametrize("status", ["action_required", "validating"])
+def test_an_incentives_user_reads_enrolling(client_of, uma, goteborg, status):
+    # R42
+    enrollment = EnrollmentFactory(location=goteborg, submitted=True, status=status)
+
+    overview = text(client_of(uma).get(url("overview")))
+    detail = text(client_of(uma).get(enrollment.get_absolute_url()))
+
+    row = overview.partition("Göteborg")[2]
+    for page in (row, detail):
+        assert "Enrolling" in page
+        assert "Action required" not in page
+        assert "Validating enrollment" not in page
+
+
+def test_the_veil_holds_in_the_filter_too(client_of, uma, goteborg):
+    EnrollmentFactory(location=goteborg, submitted=True)
+    client = client_of(uma)
+
+    unveiled = client.get(url("overview") + "?status=validating")
+    veiled = client.get(url("overview") + "?status=enrolling")
+
+    assert len(unveiled.context["page"].object_list) == 0
+    assert len(veiled.context["page"].object_list) == 1
+
+
+def test_without_an_incentives_role_there_are_names_and_no_rows(
+    client_of, lars, greta, alice, invited
+):
+    # R15
+    response = client_of(lars).get(url("overview"))
+
+    page = text(response)
+    assert response.status_code == 403
+    assert "Greta Voss" in page
+    assert "alice@partner.example" in page
+    assert "Göteborg" not in page
+
+
+def test_a_not_eligible_row_leads_to_what_is_met_and_unmet(
+    ida_client, goteborg, nordvik
+):
+    # R60
+    requirement = RequirementFactory(at_least=25_000)
+    other = RequirementFactory(terms=requirement.terms, at_least=1)
+    MeasuredValueFactory(
+        location=goteborg, criterion=requirement.criterion, value=21_340
+    )
+    place = ProgramAtLocation.objects.get(location=goteborg, terms=requirement.terms)
+
+    overview = ida_client.get(url("overview"))
+    why = text(ida_client.get(url("why", place)))
+
+    assert "Not eligible" in text(overview)
+    assert url("why", place) in overview.content.decode()
+    assert "0 of 3 requirements met" in why
+    assert "25,000 USD" in why
+    assert "21,340 USD" in why
+    assert "Not met" in why
+    assert "Not known" in why
+    assert other.criterion.name_en in why
+
+
+def test_every_row_that_needs_something_says_what_and_leads_there(
+    ida_client, accepted, ida
+):
+    # R36, R69
+    services.ask_for_details(accepted, by=ida)
+
+    response = ida_client.get(url("overview"))
+
+    assert "Action required" in text(response)
+    assert "A bank profile is missing, and 1 more thing" in text(response)
+    assert f'href="{accepted.get_absolute_url()}"' in response.content.decode()
+
+
+def test_rows_can_be_sorted_by_every_column(ida_client, nordvik, ida, terms):
+    # R68
+    RoleAssignmentFactory(user=ida, partner_account=nordvik)
+    for name in ("Borås", "Arvika", "Ystad"):
+        LocationFactory(partner_account=nordvik, name=name)
+    names = {"Borås", "Arvika", "Ystad"}
+
+    def order(query):
+        rows = ida_client.get(url("overview") + query).context["page"].object_list
+        return [row.location.name for row in rows if row.location.name in names]
+
+    assert order("?sort=name") == ["Arvika", "Borås", "Ystad"]
+    assert order("?sort=-name") == ["Ystad", "Borås", "Arvika"]
+
+
+def test_rows_can_be_filtered_and_the_filter_is_in_the_address(
+    ida_client, invited, goteborg
+):
+    ProgramTermsFactory(open_to_all=True)
+
+    response = ida_client.get(url("overview") + "?status=invited&country=SE")
+
+    assert [row.enrollment for row in response.context["page"].object_list] == [invited]
+    assert "Clear" in text(response)
+
+
+def test_a_filter_that_matches_nothing_says_so(ida_client, invited):
+    page = text(ida_client.get(url("overview") + "?status=enrolled"))
+
+    assert "No programs match this filter." in page
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["?status=nonsense", "?sort=;drop", "?page=abc", "?page=999", "?country=%00"],
+)
+def test_a_hand_made_address_is_a_page_not_an_error(ida_client, invited, query):
+    assert ida_client.get(url("overview") + query).status_code == 200
+
+
+def test_the_overview_asks_the_same_number_of_questions_for_many_rows(
+    client_of, nordvik, ida, terms, django_assert_max_num_queries
+):
+    RoleAssignmentFactory(user=ida, partner_account=nordvik)
+    client = client_of(ida)
+    EnrollmentFactory(location__partner_account=nordvik, terms=terms)
+    client.get(url("overview"))
+    with django_assert_max_num_queries(20) as few:
+        client.get(url("overview"))
+    for _number in range(49):
+        EnrollmentFactory(location__partner_account=nordvik, terms=terms)
+    with django_assert_max_num_queries(20) as many:
+        client.get(url("overview"))
+
+    assert len(many) == len(few) <= 12
+
+
+def test_a_company_wide_admin_sees_every_location_and_program(
+    client_of, nordvik, goteborg, malmo, terms
+):
+    # R10
+    person = RoleAssignmentFactory(partner_account=nordvik).user
+    ProgramTermsFactory(open_to_all=True)
+
+    rows = client_of(person).get(url("overview")).context["page"].object_list
+
+    assert len(rows) == 4
+
+
+def test_last_years_discontinued_program_is_shown_as_discontinued(ida_client, goteborg):
+    # R67
+    today = timezone.localdate()
+    number = today.year + (today.month >= 7) - 1
+    terms = ProgramTermsFactory(
+        fiscal_year__number=number, program__discontinued_at=timezone.now()
+    )
+    EnrollmentFactory(
+        location=goteborg,
+        terms=terms,
+        status="discontinued",
+        end_reason="program_ended",
+    )
+
+    page = text(ida_client.get(url("overview")))
+
+    assert "Discontinued" in page
+    assert "the program ended" in page
+
+
+# --- Enrolling ---------------------------------------------------------------------------
+
+
+def test_the_first_page_shows_the_agreement_and_asks_to_accept(ida_client, invited):
+    page = text(ida_client.get(invited.get_absolute_url()))
+
+    assert "Step 1 of 3" in page
+    assert "The rules of the program." in page
+    assert "Accept and continue" in page
+
+
+def test_a_ready_location_takes_two_clicks(
+    ida_client, invited, default_bank, tax_profile
+):
+    # Variant A; R30, R33
+    first = ida_client.post(url("accept", invited), follow=True)
+    assert "Everything is ready. Check it and submit." in text(first)
+    assert "Nordvik SEK main" in text(first)
+    assert "Submit enrollment" in text(first)
+    assert "Continue" not in text(first)
+
+    second = ida_client.post(url("submit", invited), follow=True)
+
+    assert "Submitted – now it is the program owner's turn" in text(second)
+    assert invited.reference in text(second)
+
+
+def test_a_pending_profile_can_be_submitted_with_a_word_about_it(
+    ida_client, accepted, goteborg, nordvik, maria, tax_profile
+):
+    # Variant B
+    bank = BankProfileFactory(
+        partner_account=nordvik, created_by=maria, version__pending=True
+    )
+    DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+
+    page = text(ida_client.get(accepted.get_absolute_url()))
+
+    assert "You can submit now. Your bank profile is already being validated." in page
+    assert "Submit enrollment" in page
+
+
+def test_another_bank_profile_can_be_chosen_without_changing_the_default(
+    ida_client, ready, nordvik, maria, bank_profile
+):
+    # Variant C; R32
+    other = BankProfileFactory(
+        partner_account=nordvik, name="Nordvik EUR", created_by=maria
+    )
+    page = text(ida_client.get(url("choose_bank", ready)))
+    assert "Nordvik EUR" in page
+    assert "default" in page
+
+    response = ida_client.post(
+        url("choose_bank", ready), {"bank_profile": other.pk}, follow=True
+    )
+
+    assert "Nordvik EUR" in text(response)
+    assert DefaultBankProfile.objects.get().bank_profile == bank_profile
+    assert ready.payout_assignments.get().bank_profile == other
+
+
+@pytest.mark.parametrize(
+    "value", ["", "not-a-key", "00000000-0000-0000-0000-000000000000"]
+)
+def test_a_bank_profile_that_is_none_is_refused_at_the_field(ida_client, ready, value):
+    response = ida_client.post(url("choose_bank", ready), {"bank_profile": value})
+
+    assert response.status_code == 422
+    assert "There is a problem" in text(response)
+    assert ready.payout_assignments.get().bank_profile is None
+
+
+def test_another_companys_bank_profile_is_refused(ida_client, ready):
+    foreign = BankProfileFactory(name="Foreign account")
+
+    response = ida_client.post(url("choose_bank", ready), {"bank_profile": foreign.pk})
+
+    assert response.status_code == 422
+    assert "Choose a bank profile of your company." in text(response)
+    assert "Foreign account" not in text(response)
+
+
+def test_something_missing_is_named_and_leads_on_with_continue(
+    ida_client, accepted, default_bank
+):
+    # Variant D; R34, R35, R36
+    page = text(ida_client.get(accepted.get_absolute_url()))
+    assert "1 thing is missing before you can submit." in page
+    assert "A tax profile is missing." in page
+    assert "Submit enrollment" not in page
+
+    response = ida_client.post(url("continue", accepted), follow=True)
+
+    assert "Payment and Tax profile" in text(response)
+    assert "Add a tax profile" in text(response)
+    accepted.refresh_from_db()
+    assert accepted.status == EnrollmentStatus.ACTION_REQUIRED
+
+
+def test_a_detail_the_program_needs_is_named_by_its_field(
+    ida_client, goteborg, ida, nordvik, maria
+):
+    # Variant D; R55
+    terms = ProgramTermsFactory(required_tax_details=["vat"])
+    enrollment = EnrollmentFactory(
+        location=goteborg, terms=terms, accepted=True, accepted_by=ida
+    )
+    bank = BankProfileFactory(partner_account=nordvik, created_by=maria)
+    DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+    tax = TaxProfileFactory(location=goteborg, created_by=maria)
+
+    page = text(ida_client.get(enrollment.get_absolute_url()))
+    assert "VAT number" in page
+    response = ida_client.post(url("continue", enrollment), follow=True)
+
+    change = reverse("profiles:change_tax", kwargs={"pk": tax.pk})
+    assert change in response.content.decode()
+    assert "In place" in text(response)
+
+
+def test_a_currency_that_is_missing_is_asked_for(
+    ida_client, accepted, tax_profile, nordvik, maria
+):
+    # Variant E
+    bank = BankProfileFactory(partner_account=nordvik, created_by=maria)
+    ida_client.post(url("choose_bank", accepted), {"bank_profile": bank.pk})
+    assert "A currency is not chosen." in text(
+        ida_client.get(accepted.get_absolute_url())
+    )
+    ida_client.post(url("continue", accepted))
+
+    response = ida_client.post(
+        url("choose_currency", accepted), {"currency": "EUR"}, follow=True
+    )
+
+    assert "Everything is ready. Check it and submit." in text(response)
+    assert accepted.payout_assignments.get().currency == "EUR"
+
+
+@pytest.mark.parametrize("value", ["", "JPY", "eur", "XXX", "EUR; DROP"])
+def test_a_currency_that_is_not_accepted_is_refused_at_the_field(
+    ida_client, ready, value
+):
+    response = ida_client.post(url("choose_currency", ready), {"currency": value})
+
+    assert response.status_code == 422
+    assert ready.payout_assignments.get().currency == ""
+
+
+def test_with_nothing_yet_it_says_what_to_have_at_hand(ida_client, accepted):
+    # Variant F
+    page = text(ida_client.get(accepted.get_absolute_url()))
+
+    assert "You need a bank profile and a tax profile." in page
+    assert "Continue" in page
+
+
+def test_a_returned_profile_shows_its_reason_where_it_is_mended(
+    ida_client, ready, bank_profile, ida, oscar
+):
+    # Variant G; R41
+    services.submit_enrollment(ready, by=ida)
+    return_version(
+        bank_profile.versions.get(),
+        returned=[
+            {"field": "account_holder", "code": "BANK_NAME_MISMATCH", "note": ""}
+        ],
+        by=oscar,
+    )
+
+    response = ida_client.get(url("profiles", ready))
+
+    assert "Account holder" in text(response)
+    change = reverse("profiles:change_bank", kwargs={"pk": bank_profile.pk})
+    assert f"{change}?next=" in response.content.decode()
+    assert "#id_account_holder" in response.content.decode()
+
+
+def test_a_bank_in_a_country_the_program_cannot_pay_to_is_a_sentence(
+    ida_client, goteborg, nordvik, maria, ida
+):
+    # Variant I
+    terms = ProgramTermsFactory(bank_countries_refused=["SE"])
+    enrollment = EnrollmentFactory(
+        location=goteborg, terms=terms, accepted=True, accepted_by=ida
+    )
+    bank = BankProfileFactory(partner_account=nordvik, created_by=maria)
+    DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+
+    page = text(ida_client.get(enrollment.get_absolute_url()))
+
+    assert "This program cannot pay to banks in Sweden." in page
+
+
+def test_a_direct_submit_with_something_missing_is_refused_by_name(
+    ida_client, accepted
+):
+    # R34
+    response = ida_client.post(url("submit", accepted))
+
+    assert response.status_code == 422
+    assert "A bank profile is missing." in text(response)
+    accepted.refresh_from_db()
+    assert accepted.submitted_at is None
+
+
+def test_a_direct_submit_without_accepting_is_refused(
+    ida_client, invited, default_bank, tax_profile
+):
+    response = ida_client.post(url("submit", invited))
+
+    assert response.status_code == 422
+    assert "Accept the invitation first." in text(response)
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["accept", "decline", "continue", "submit", "choose_bank", "choose_currency"],
+)
+@pytest.mark.parametrize(
+    "status", ["enrolled", "expired", "discontinued", "ineligible"]
+)
+def test_a_step_after_the_state_changed_is_a_sentence_and_changes_nothing(
+    ida_client, goteborg, bank_profile, step, status
+):
+    enrollment = EnrollmentFactory(location=goteborg, complete=True, status=status)
+    before = Enrollment.objects.values().get()
+
+    response = ida_client.post(
+        url(step, enrollment), {"bank_profile": bank_profile.pk, "currency": "EUR"}
+    )
+
+    assert response.status_code in (302, 422)
+    assert Enrollment.objects.values().get() == before
+
+
+@pytest.mark.parametrize("who", ["greta", "alice", "uma"])
+def test_without_the_role_one_is_told_who_can(who, request, client_of, ready, ida):
+    # R1, R2, R11
+    person = request.getfixturevalue(who)
+
+    response = client_of(person).post(url("submit", ready))
+
+    page = text(response)
+    assert response.status_code == 403
+    assert "Ida Lund" in page
+    ready.refresh_from_db()
+    assert ready.status == EnrollmentStatus.INVITED
+
+
+def test_those_who_appoint_are_told_that_they_may_appoint_themselves(
+    client_of, greta, ready, ida
+):
+    # R4
+    response = client_of(greta).get(ready.get_absolute_url())
+
+    assert "yourself included" in text(response)
+
+
+def test_where_nobody_can_enroll_the_admins_who_appoint_are_named(
+    client_of, uma, greta, alice, goteborg, terms
+):
+    # R7
+    enrollment = EnrollmentFactory(location=goteborg, terms=terms)
+
+    page = text(client_of(uma).post(url("submit", enrollment)))
+
+    assert "Greta Voss" in page
+    assert "Alice Berg" in page
+
+
+def test_a_global_admin_who_appointed_themselves_can_enroll(
+    client_of, greta, nordvik, goteborg, ready
+):
+    # R4
+    RoleAssignmentFactory(
+        user=greta,
+        role=Role.INCENTIVES_ADMIN,
+        partner_account=nordvik,
+        location=goteborg,
+    )
+
+    client_of(greta).post(url("submit", ready))
+
+    ready.refresh_from_db()
+    assert ready.status == EnrollmentStatus.VALIDATING
+
+
+def test_declining_and_changing_ones_mind(ida_client, invited):
+    response = ida_client.post(
+        url("decline", invited), {"reason": "Next year"}, follow=True
+    )
+    assert "Declined" in text(response)
+    assert "Change your mind" in text(response)
+
+    response = ida_client.post(url("reconsider", invited), follow=True)
+
+    assert "Accept and continue" in text(response)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("x" * 401, "400"), ("a\u202eb", "hidden"), ("a\x07b", "hidden")],
+)
+def test_a_reason_that_cannot_be_kept_is_refused_and_not_lost(
+    ida_client, invited, reason, words
+):
+    response = ida_client.post(url("decline", invited), {"reason": reason})
+
+    assert response.status_code == 422
+    assert "There is a problem" in text(response) or "Error" in text(response)
+    invited.refresh_from_db()
+    assert invited.status == EnrollmentStatus.INVITED
+
+
+def test_a_submission_can_be_recalled_from_its_page(ida_client, ready, ida):
+    services.submit_enrollment(ready, by=ida)
+    assert "Recall submission" in text(ida_client.get(ready.get_absolute_url()))
+
+    response = ida_client.post(url("recall", ready), follow=True)
+
+    assert "Everything is ready. Check it and submit." in text(response)
+
+
+def test_the_complete_page_says_since_when_it_earns(ida_client, goteborg):
+    # R45
+    enrollment = EnrollmentFactory(
+        location=goteborg, complete=True, earns_from=datetime.date(2026, 11, 1)
+    )
+
+    page = text(ida_client.get(enrollment.get_absolute_url()))
+
+    assert "Göteborg is enrolled" in page
+    assert "1 November 2026" in page
+
+
+def test_an_overdue_validation_says_so(ida_client, goteborg):
+    # R43
+    enrollment = EnrollmentFactory(
+        location=goteborg,
+        submitted=True,
+        status_since=timezone.now() - datetime.timedelta(days=8),
+    )
+
+    assert "overdue" in text(ida_client.get(enrollment.get_absolute_url()))
+
+
+def test_no_page_shows_more_than_the_last_four(ida_client, ready, ida):
+    # R59
+    services.submit_enrollment(ready, by=ida)
+
+    for path in (ready.get_absolute_url(), "/", url("overview")):
+        body = ida_client.get(path).content.decode()
+        assert "5491" not in body
+        assert "559999" not in body
+
+
+# --- Language ------------------------------------------------------------------------------
+
+
+def test_pages_speak_the_persons_language(client_of, ida, invited):
+    # R70
+    ida.language = "sv"
+    ida.save(update_fields=["language"])
+
+    response = client_of(ida).get(url("overview"))
+
+    assert response["Content-Language"] == "sv"
+    assert '<html lang="sv"' in response.content.decode()
+    assert "Inbjuden" in text(response)
+
+
+def test_the_language_can_be_chosen_before_sign_in(client):
+    response = client.post(
+        reverse("set_language"), {"language": "sv", "next": "/accounts/login/"}
+    )
+
+    assert response["Location"] == "/accounts/login/"
+    assert '<html lang="sv"' in client.get("/accounts/login/").content.decode()
+
+
+def test_a_chosen_language_is_remembered_for_mails(ida_client, ida):
+    ida_client.post(reverse("set_language"), {"language": "sv", "next": "/"})
+
+    ida.refresh_from_db()
+    assert ida.language == "sv"
+
+
+@pytest.mark.parametrize("language", ["", "xx", "en; path=/", "../sv"])
+def test_an_unknown_language_changes_nothing(ida_client, ida, language):
+    ida_client.post(reverse("set_language"), {"language": language, "next": "/"})
+
+    ida.refresh_from_db()
+    assert ida.language == "en"
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example", "javascript:1"]
+)
+def test_after_choosing_a_language_one_stays_on_this_site(client, target):
+    response = client.post(reverse("set_language"), {"language": "sv", "next": target})
+
+    assert response["Location"] == "/"
+
+
+# --- Notifications -----------------------------------------------------------------------
+
+
+def test_every_mail_can_be_read_again_by_its_reader_alone(
+    ida_client, client_of, ready, ida, sam
+):
+    services.submit_enrollment(ready, by=ida)
+    mail = OutgoingEmail.objects.get(to_user=ida)
+
+    assert mail.subject in text(ida_client.get(url("notifications")))
+    assert ready.reference in text(ida_client.get(url("notification", mail)))
+    assert client_of(sam).get(url("notification", mail)).status_code == 404
+
+
+def test_an_operator_is_led_to_the_operators_pages(client_of, oscar):
+    response = client_of(oscar).get("/")
+
+    assert response["Location"] == reverse("ops:today")
+
+
+def test_signed_in_pages_are_not_kept_by_browsers(ida_client):
+    assert ida_client.get("/")["Cache-Control"] == "no-store"
+
+
+def test_a_person_of_two_companies_sees_one_at_a_time(client_of, ida, invited):
+    other = RoleAssignmentFactory(
+        user=ida, partner_account__name="Second company"
+    ).partner_account
+    theirs = EnrollmentFactory(location__partner_account=other)
+    client = client_of(ida)
+
+    first = client.get(url("overview") + "?company=5012001")
+    second = client.get(url("overview") + f"?company={other.partner_id}")
+
+    assert [row.location for row in first.context["page"].object_list if row.enrollment]
+    assert {row.location for row in first.context["page"].object_list} == {
+        invited.location
+    }
+    assert {row.location for row in second.context["page"].object_list} == {
+        theirs.location
+    }
+
+
+def test_a_foreign_company_in_the_address_is_not_entered(ida_client, sam, invited):
+    foreign = sam.memberships.get().partner_account
+
+    response = ida_client.get(url("overview") + f"?company={foreign.partner_id}")
+
+    assert response.context["request"].company.pk == invited.location.partner_account_id
