@@ -12,6 +12,7 @@ from django.db.models import (
     BooleanField,
     Case,
     CharField,
+    Count,
     Exists,
     F,
     Func,
@@ -38,21 +39,64 @@ from profiles.models import BankProfileVersion, TaxProfile, TaxProfileVersion
 from profiles.states import CANDIDATE, CURRENT, PayoutMethod, ProfileStatus
 
 
+class _IsIn(Func):
+    """value = ANY(array)"""
+
+    template = "(%(expressions)s))"
+    arg_joiner = " = ANY("
+    output_field = BooleanField()
+
+
+class _Lacks(Func):
+    """NOT (array @> other array)"""
+
+    template = "(NOT (%(expressions)s))"
+    arg_joiner = " @> "
+    output_field = BooleanField()
+
+
 def eligible_locations(terms: ProgramTerms, *, on: date) -> QuerySet[Location]:
     """Return the locations that meet every requirement of the terms (R18, R28)."""
-    failing = RequirementCheck.objects.filter(
-        location=OuterRef("pk"), terms=terms
-    ).failing(on)
-    locations = Location.objects.active().exclude(Exists(failing))
-    if terms.countries:
-        locations = locations.filter(country__in=terms.countries)
-    return locations
+    return _eligible(terms.pk, on=on)
 
 
 def locations_to_invite(terms: ProgramTerms, *, on: date) -> QuerySet[Location]:
     """Return the eligible locations without an enrollment for the terms (R29)."""
+    return _to_invite(terms.pk, on=on)
+
+
+def count_locations_to_invite(keys: Iterable[int], *, on: date) -> dict[int, int]:
+    """Count locations_to_invite() for several terms, given by key, in one query."""
+    counted = (
+        _to_invite(OuterRef(OuterRef("pk")), on=on)
+        .order_by()
+        .annotate(all_of_them=Value(1))
+        .values("all_of_them")
+        .annotate(locations=Count("pk"))
+        .values("locations")
+    )
+    return dict(
+        ProgramTerms.objects.filter(pk__in=list(keys))
+        .order_by()
+        .annotate(to_invite=Coalesce(Subquery(counted), 0))
+        .values_list("pk", "to_invite")
+    )
+
+
+def _to_invite(terms: int | OuterRef, *, on: date) -> QuerySet[Location]:
     enrolled = Enrollment.objects.filter(terms=terms, location=OuterRef("pk"))
-    return eligible_locations(terms, on=on).exclude(Exists(enrolled))
+    return _eligible(terms, on=on).exclude(Exists(enrolled))
+
+
+def _eligible(terms: int | OuterRef, *, on: date) -> QuerySet[Location]:
+    """The key of the terms, or a reference to it from two queries further in."""
+    here = ProgramTerms.objects.filter(
+        Q(countries=[]) | Q(_IsIn(OuterRef("country"), F("countries"))), pk=terms
+    )
+    failing = RequirementCheck.objects.filter(
+        location=OuterRef("pk"), terms=terms
+    ).failing(on)
+    return Location.objects.active().filter(Exists(here)).exclude(Exists(failing))
 
 
 def why_not_inviting(terms: ProgramTerms, *, on: date) -> str:
@@ -132,22 +176,6 @@ GAPS: dict[str, Gap] = {
         ),
     )
 }
-
-
-class _IsIn(Func):
-    """value = ANY(array)"""
-
-    template = "(%(expressions)s))"
-    arg_joiner = " = ANY("
-    output_field = BooleanField()
-
-
-class _Lacks(Func):
-    """NOT (array @> other array)"""
-
-    template = "(NOT (%(expressions)s))"
-    arg_joiner = " @> "
-    output_field = BooleanField()
 
 
 def with_gaps(
@@ -302,12 +330,11 @@ def is_part_validated(assignment: PayoutAssignment, part: str) -> bool:
     )
 
 
-def waiting_for_part(
-    enrollments: QuerySet[Enrollment], part: str
-) -> QuerySet[Enrollment]:
-    """Return the submitted enrollments whose bank or tax part is not validated.
+def waits_for_part(part: str) -> Exists:
+    """Whether a submitted enrollment's bank or tax part is not validated.
 
-    The same question as is_part_validated(), asked of many.
+    The same question as is_part_validated(), asked of many: a condition on
+    enrollments.
     """
     if part == "bank":
         versions = BankProfileVersion.objects
@@ -316,10 +343,11 @@ def waiting_for_part(
         versions = TaxProfileVersion.objects
         rows = PayoutAssignment.objects.all()
     newer = versions.filter(profile=OuterRef(f"{part}_profile"), status__in=CANDIDATE)
-    waiting = rows.filter(
-        Q(**{f"{part}_version": None})
-        | ~Q(**{f"{part}_version__status": ProfileStatus.APPROVED})
-        | Q(Exists(newer)),
-        enrollment=OuterRef("pk"),
+    return Exists(
+        rows.filter(
+            Q(**{f"{part}_version": None})
+            | ~Q(**{f"{part}_version__status": ProfileStatus.APPROVED})
+            | Q(Exists(newer)),
+            enrollment=OuterRef("pk"),
+        )
     )
-    return enrollments.filter(Exists(waiting))

@@ -133,6 +133,10 @@ class FiscalYear(models.Model):
     def __str__(self) -> str:
         return str(self.number)
 
+    def contains(self, day: date) -> bool:
+        """Whether the day is between the first and the last, both included."""
+        return self.starts_on <= day <= self.ends_on
+
 
 class EarningsStart(models.TextChoices):
     """Which month an enrollment earns from (domain.md §10.1)."""

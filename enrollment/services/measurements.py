@@ -2,29 +2,50 @@
 
 import csv
 import io
+import re
 from dataclasses import dataclass, field
-from datetime import date
-from decimal import Decimal, InvalidOperation
+from datetime import date, timedelta
+from decimal import Decimal
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.models import AuditAction, Location, PartnerAccount, User
 from accounts.services import record_audit_event
+from accounts.text import clean_line
 from enrollment.models import Agreement, Criterion, MeasuredValue
 
 COLUMNS = ("partner_id", "criterion", "value", "measured_on", "source")
 MOST_BYTES = 200 * 1024 * 1024
+# Fourteen digits and two decimals is what the database holds.
+NUMBER = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,2})?")
 
 
 @dataclass
 class ImportReport:
-    """What one file brought; every line is in one of the two counts."""
+    """What one file brought; every line is accepted or among the errors."""
 
     accepted: int = 0
     changed: int = 0
     errors: list[str] = field(default_factory=list)
+
+    @property
+    def sentence(self) -> str:
+        """The counts in words."""
+        accepted = ngettext(
+            "%(count)d line was accepted.",
+            "%(count)d lines were accepted.",
+            self.accepted,
+        ) % {"count": self.accepted}
+        changed = ngettext(
+            "%(count)d value is new or changed.",
+            "%(count)d values are new or changed.",
+            self.changed,
+        ) % {"count": self.changed}
+        return f"{accepted} {changed}"
 
 
 @transaction.atomic
@@ -32,7 +53,8 @@ def import_measured_values(content: bytes, *, by: User | None) -> ImportReport:
     """Read a CSV file of measured values and store the lines that are right.
 
     Columns: partner_id, criterion, value, measured_on (YYYY-MM-DD), source. Lines
-    that are wrong are reported with their number and reason and change nothing. A
+    that are wrong are reported with their number and reason and change nothing. Of
+    two values the one measured later counts, of the same day the one further down; a
     value older than the one known is kept out. Raises ValidationError when the file
     as a whole cannot be read.
     """
@@ -41,9 +63,10 @@ def import_measured_values(content: bytes, *, by: User | None) -> ImportReport:
     accounts = set(PartnerAccount.objects.values_list("partner_id", flat=True))
     criteria = {criterion.code: criterion for criterion in Criterion.objects.all()}
     rows: dict[tuple[int, int], MeasuredValue] = {}
+    today = timezone.localdate()
     for number, line in _lines(content):
         try:
-            value = _measured_value(line, locations, accounts, criteria)
+            value = _measured_value(line, locations, accounts, criteria, today=today)
         except ValidationError as error:
             report.errors.append(
                 _("Line %(line)d: %(reason)s")
@@ -51,7 +74,9 @@ def import_measured_values(content: bytes, *, by: User | None) -> ImportReport:
             )
             continue
         report.accepted += 1
-        rows[value.location_id, value.criterion_id] = value
+        key = (value.location_id, value.criterion_id)
+        if key not in rows or rows[key].measured_on <= value.measured_on:
+            rows[key] = value
     report.changed = _store(rows)
     if report.changed:
         record_audit_event(
@@ -101,7 +126,7 @@ def _lines(content: bytes):
             )
         for line in reader:
             if any(cell.strip() for cell in line):
-                yield reader.line_num, dict(zip(header, line, strict=False))
+                yield reader.line_num, _named(header, line)
     except csv.Error as error:
         raise ValidationError(
             _("Line %(line)d cannot be read as CSV: check its quotes.")
@@ -109,7 +134,23 @@ def _lines(content: bytes):
         ) from error
 
 
-def _measured_value(line, locations, accounts, criteria) -> MeasuredValue:
+def _named(header: list[str], line: list[str]) -> dict[str, str] | None:
+    """The cells by column; None where there are more cells than columns."""
+    return None if len(line) > len(header) else dict(zip(header, line, strict=False))
+
+
+def _measured_value(
+    line: dict[str, str] | None,
+    locations: dict[str, int],
+    accounts: set[str],
+    criteria: dict[str, Criterion],
+    *,
+    today: date,
+) -> MeasuredValue:
+    if line is None:
+        raise ValidationError(
+            _("there are more cells than columns; put quotes around commas.")
+        )
     partner_id = line.get("partner_id", "").strip()
     if partner_id in accounts:
         raise ValidationError(
@@ -128,8 +169,8 @@ def _measured_value(line, locations, accounts, criteria) -> MeasuredValue:
         location_id=locations[partner_id],
         criterion=criterion,
         value=_number(line.get("value", ""), criterion),
-        measured_on=_day(line.get("measured_on", "")),
-        source=line.get("source", "").strip()[:80],
+        measured_on=_day(line.get("measured_on", ""), today=today),
+        source=_source(line.get("source", "")),
     )
 
 
@@ -139,20 +180,27 @@ def _number(text: str, criterion: Criterion) -> Decimal:
         if text not in ("yes", "no", "1", "0"):
             raise ValidationError(_("the value must be yes or no."))
         return Decimal(text in ("yes", "1"))
-    try:
-        number = Decimal(text)
-    except InvalidOperation as error:
-        raise ValidationError(_("the value must be a number like 21340.50.")) from error
-    if not number.is_finite() or abs(number) >= Decimal(10) ** 14:
+    if not NUMBER.fullmatch(text):
         raise ValidationError(_("the value must be a number like 21340.50."))
-    return number.quantize(Decimal("0.01"))
+    return Decimal(text).quantize(Decimal("0.01"))
 
 
-def _day(text: str) -> date:
+def _day(text: str, *, today: date) -> date:
+    text = text.strip()
     try:
-        return date.fromisoformat(text.strip())
-    except ValueError as error:
-        raise ValidationError(_("the day must be written like 2026-11-20.")) from error
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != text:
+        raise ValidationError(_("the day must be written like 2026-11-20."))
+    # A day ahead may be today already where it was measured.
+    if day > today + timedelta(days=1):
+        raise ValidationError(_("the day is in the future."))
+    return day
+
+
+def _source(text: str) -> str:
+    return clean_line(text, max_length=80) if text.strip() else ""
 
 
 def _store(rows: dict[tuple[int, int], MeasuredValue]) -> int:

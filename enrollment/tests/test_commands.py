@@ -1,0 +1,195 @@
+"""The commands of the program owner: the same services as the pages."""
+
+import datetime
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from accounts.models import OutgoingEmail
+from enrollment import services
+from enrollment.models import Enrollment, MeasuredValue
+from enrollment.tests.factories import (
+    CriterionFactory,
+    EnrollmentFactory,
+    FiscalYearFactory,
+    ProgramTermsFactory,
+    fiscal_number,
+)
+
+
+@pytest.fixture
+def year() -> int:
+    return fiscal_number(timezone.localdate())
+
+
+def printed(capsys) -> str:
+    return capsys.readouterr().out.strip()
+
+
+# --- invite --------------------------------------------------------------------------
+
+
+def test_invite_says_what_it_did(goteborg, terms, ida, year, capsys):
+    call_command("invite", "CSP-DB")
+
+    assert printed(capsys) == (
+        f"CSP-DB, fiscal year {year}: 1 location was invited. 1 mail is on its way."
+    )
+    assert Enrollment.objects.get().is_invited
+    assert OutgoingEmail.objects.addressed_to(ida).count() == 1
+
+
+def test_invite_again_adds_nothing_and_says_so(goteborg, terms, ida, year, capsys):
+    # R29
+    call_command("invite", "CSP-DB")
+    printed(capsys)
+
+    call_command("invite", "csp-db")
+
+    assert printed(capsys) == (
+        f"CSP-DB, fiscal year {year}: No location was left to invite."
+    )
+    assert Enrollment.objects.count() == 1
+    assert OutgoingEmail.objects.count() == 1
+
+
+def test_invite_takes_the_year_by_its_number(goteborg, terms, year):
+    call_command("invite", "CSP-DB", "--year", str(year))
+
+    assert Enrollment.objects.count() == 1
+
+
+def test_invite_to_a_year_that_is_over_says_so(goteborg, terms, program, year, capsys):
+    ProgramTermsFactory(program=program, fiscal_year=FiscalYearFactory(number=year - 1))
+
+    call_command("invite", "CSP-DB", year=year - 1)
+
+    assert f"ended on 30 June {year - 1}." in printed(capsys)
+    assert not Enrollment.objects.exists()
+
+
+def test_invite_to_an_open_program_says_that_nobody_is_invited(
+    goteborg, program, ida, capsys
+):
+    # R26
+    ProgramTermsFactory(program=program, open_to_all=True)
+
+    call_command("invite", "CSP-DB")
+
+    assert "is open to all" in printed(capsys)
+    assert not OutgoingEmail.objects.exists()
+
+
+def test_invite_refuses_a_program_that_does_not_exist(terms):
+    with pytest.raises(CommandError) as refusal:
+        call_command("invite", "NO-SUCH")
+
+    assert str(refusal.value) == "There is no program with the code NO-SUCH."
+    assert refusal.value.returncode == 1
+
+
+def test_invite_refuses_a_program_without_terms_this_year(program, year):
+    ProgramTermsFactory(program=program, fiscal_year=FiscalYearFactory(number=year - 1))
+
+    with pytest.raises(CommandError, match="CSP-DB has no terms for the fiscal year"):
+        call_command("invite", "CSP-DB")
+
+
+def test_invite_refuses_a_year_without_terms(terms):
+    with pytest.raises(CommandError) as refusal:
+        call_command("invite", "CSP-DB", year=2031)
+
+    assert str(refusal.value) == "CSP-DB has no terms for the fiscal year of 2031."
+
+
+# --- import_eligibility ----------------------------------------------------------------
+
+
+@pytest.fixture
+def values(tmp_path):
+    CriterionFactory(code="revenue")
+
+    def write(*lines: str):
+        file = tmp_path / "values.csv"
+        rows = ("partner_id,criterion,value,measured_on,source", *lines)
+        file.write_text("\n".join(rows), encoding="utf-8")
+        return str(file)
+
+    return write
+
+
+def test_import_says_what_the_file_brought(goteborg, values, capsys):
+    call_command("import_eligibility", values("6120102,revenue,1,2024-11-01,report"))
+
+    assert printed(capsys) == "1 line was accepted. 1 value is new or changed."
+    assert MeasuredValue.objects.get().location == goteborg
+
+
+def test_import_names_wrong_lines_and_fails(goteborg, values, capsys):
+    file = values(
+        "6120102,revenue,1,2024-11-01,report", "6120102,revenue,much,2024-11-01,report"
+    )
+
+    with pytest.raises(CommandError) as refusal:
+        call_command("import_eligibility", file)
+
+    captured = capsys.readouterr()
+    assert "Line 3: the value must be a number like 21340.50." in captured.err
+    assert "1 line was accepted." in captured.out
+    assert str(refusal.value) == "1 line was rejected; the others are stored."
+    assert refusal.value.returncode == 1
+    assert MeasuredValue.objects.count() == 1
+
+
+def test_import_refuses_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(CommandError, match="cannot be read: No such file"):
+        call_command("import_eligibility", str(tmp_path / "none.csv"))
+
+
+def test_import_refuses_a_file_without_columns(tmp_path, db):
+    file = tmp_path / "empty.csv"
+    file.write_bytes(b"")
+
+    with pytest.raises(CommandError, match="The first line must name the columns"):
+        call_command("import_eligibility", str(file))
+
+
+# --- discontinue_program -----------------------------------------------------------------
+
+
+def test_discontinue_ends_open_enrollments_and_says_how_many(
+    goteborg, malmo, terms, capsys
+):
+    # R67
+    enrolled = EnrollmentFactory(location=goteborg, terms=terms, complete=True)
+    lapsed = EnrollmentFactory(location=malmo, terms=terms)
+    services.lapse_invitations(
+        on=terms.fiscal_year.ends_on + datetime.timedelta(days=1)
+    )
+
+    call_command("discontinue_program", "CSP-DB")
+
+    assert printed(capsys) == (
+        "Cloud Solution Provider – Direct Bill is discontinued; 1 enrollment ended."
+    )
+    enrolled.refresh_from_db()
+    lapsed.refresh_from_db()
+    assert (enrolled.status, lapsed.status) == ("discontinued", "expired")
+
+
+def test_discontinue_again_ends_nothing_more(goteborg, terms, program, capsys):
+    call_command("discontinue_program", "CSP-DB")
+    program.refresh_from_db()
+    first = program.discontinued_at
+
+    call_command("discontinue_program", "CSP-DB")
+
+    program.refresh_from_db()
+    assert program.discontinued_at == first
+    assert "0 enrollments ended." in printed(capsys)
+
+
+def test_discontinue_refuses_a_program_that_does_not_exist(db):
+    with pytest.raises(CommandError, match="no program with the code NO-SUCH"):
+        call_command("discontinue_program", "NO-SUCH")
