@@ -1,0 +1,634 @@
+"""The outbox: queued with the change, sent by a worker, whatever breaks on the way."""
+
+import logging
+import threading
+from datetime import timedelta
+from email.utils import parseaddr
+from types import SimpleNamespace
+
+import pytest
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts import outbox
+from accounts.models import IncentiveProgram, MailStatus, OutgoingEmail
+from accounts.tests import mail_server as how
+from accounts.tests.factories import LocationFactory
+from accounts.tests.mail_server import MailServer
+from accounts.tests.mails import make_email
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def running_server():
+    """One mail server for all tests of this file."""
+    with MailServer() as server:
+        yield server
+
+
+@pytest.fixture
+def mail_server(running_server, settings):
+    """The mail server the portal sends to, as new."""
+    settings.EMAIL_BACKEND = "accounts.smtp.EmailBackend"
+    settings.EMAIL_HOST = "127.0.0.1"
+    settings.EMAIL_PORT = running_server.port
+    settings.EMAIL_TIMEOUT = 2
+    running_server.reset()
+    return running_server
+
+
+@pytest.fixture
+def rings(monkeypatch):
+    """Every wake-up that reached the broker."""
+    heard = []
+    monkeypatch.setattr(
+        outbox.current_app, "send_task", lambda name, **_: heard.append(name)
+    )
+    monkeypatch.setattr(outbox, "_bell", outbox._Bell())
+    return heard
+
+
+def queue_gaps(reader, company, *names: str, key: str = "gaps") -> OutgoingEmail | None:
+    """Queue a mail about locations with these names."""
+    return outbox.queue(
+        "nobody_can_enroll",
+        to=reader,
+        dedupe_key=key,
+        context={
+            "company": company,
+            "locations": [
+                LocationFactory.build(partner_account=company, name=name)
+                for name in names
+            ],
+            "program": IncentiveProgram(name="Cloud Solution Provider"),
+            "url": "https://portal.example/people/gaps/?company=5012001",
+        },
+        about_url="/people/gaps/",
+    )
+
+
+def pass_time(**by: int) -> None:
+    """Let the time pass for every mail there is."""
+    for email in OutgoingEmail.objects.all():
+        email.next_attempt_at -= timedelta(**by)
+        if email.lease_until:
+            email.lease_until -= timedelta(**by)
+        email.save(update_fields=["next_attempt_at", "lease_until"])
+
+
+def claim_one() -> OutgoingEmail:
+    """Claim a mail as a worker does that then does nothing more."""
+    (email,) = outbox._claim(1)
+    return email
+
+
+# --- Queueing -----------------------------------------------------------------------
+
+
+def test_a_mail_is_queued_with_both_bodies_and_what_it_is_about(greta, nordvik):
+    email = queue_gaps(greta, nordvik, "Malmö")
+
+    email.refresh_from_db()
+    assert email.status == MailStatus.QUEUED
+    assert (email.to_user, email.to_address) == (greta, "greta@partner.example")
+    assert email.subject == "1 location has no Incentives admin"
+    assert "Malmö" in email.body_text
+    assert "Malmö" in email.body_html
+    assert email.about_url == "/people/gaps/"
+
+
+def test_the_same_event_is_told_to_a_person_once(greta, nordvik):
+    assert queue_gaps(greta, nordvik, "Malmö", key="gaps:1") is not None
+    assert queue_gaps(greta, nordvik, "Malmö", key="gaps:1") is None
+    assert queue_gaps(greta, nordvik, "Malmö", key="gaps:2") is not None
+
+    assert OutgoingEmail.objects.count() == 2
+
+
+def test_keys_that_are_too_long_stay_stable_and_apart(greta, nordvik):
+    keys = ",".join(str(number) for number in range(200))
+
+    first = queue_gaps(greta, nordvik, "Malmö", key=f"{keys},201")
+    again = queue_gaps(greta, nordvik, "Malmö", key=f"{keys},201")
+    other = queue_gaps(greta, nordvik, "Malmö", key=f"{keys},202")
+
+    assert again is None
+    assert first.dedupe_key != other.dedupe_key
+    assert {len(first.dedupe_key), len(other.dedupe_key)} == {200}
+
+
+def test_a_name_with_line_breaks_adds_neither_a_header_nor_a_line(greta, nordvik):
+    nordvik.name = "Nordvik\r\nBcc: all@evil.example\r\n\r\nPay to"
+    greta.full_name = "Greta\nX-Injected: yes"
+    email = queue_gaps(greta, nordvik, "Malmö\r\nSubject: paid")
+
+    message = outbox.as_message(email).message()
+    assert message["Bcc"] is None
+    assert message["X-Injected"] is None
+    assert "\n" not in email.subject
+    lines = email.body_text.splitlines()
+    assert not [line for line in lines if line.startswith(("Bcc:", "Subject:", "X-"))]
+
+
+def test_long_lines_of_plain_text_break_between_words(greta, nordvik):
+    nordvik.name = "Smith & Sons " * 9
+    text = queue_gaps(greta, nordvik, "Åkersberga & Vänner <nord>").body_text
+
+    assert max(map(len, text.splitlines())) <= 76
+    assert "Åkersberga & Vänner <nord>" in text
+    assert "\n\n\n" not in text
+
+
+def test_an_address_is_never_broken_in_plain_text():
+    address = "https://portal.example/" + "a-b/" * 40
+    assert address in outbox._wrapped(f"Get Started: {address} and more words")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_is_woken_once_and_only_after_the_commit(greta, nordvik, rings):
+    with transaction.atomic():
+        queue_gaps(greta, nordvik, "Malmö", key="1")
+        with transaction.atomic():
+            queue_gaps(greta, nordvik, "Malmö", key="2")
+        queue_gaps(greta, nordvik, "Malmö", key="3")
+        assert rings == []
+    assert rings == [outbox.WAKE_TASK]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_queued_and_nobody_woken_after_a_rollback(greta, nordvik, rings):
+    with transaction.atomic():
+        queue_gaps(greta, nordvik, "Malmö")
+        transaction.set_rollback(True)
+    assert rings == []
+    assert not OutgoingEmail.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_is_woken_when_only_a_part_was_rolled_back(greta, nordvik, rings):
+    with transaction.atomic():
+        part = transaction.savepoint()
+        queue_gaps(greta, nordvik, "Malmö", key="1")
+        transaction.savepoint_rollback(part)
+        queue_gaps(greta, nordvik, "Malmö", key="2")
+    assert rings == [outbox.WAKE_TASK]
+
+
+def test_a_broker_that_fails_is_left_in_peace_for_a_while(rings, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(outbox, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def fail(name, **_):
+        rings.append(name)
+        raise ConnectionError
+
+    monkeypatch.setattr(outbox.current_app, "send_task", fail)
+    outbox.wake()
+    outbox.wake()
+    assert len(rings) == 1
+    clock[0] += 11
+    outbox.wake()
+    assert len(rings) == 2
+
+
+# --- Delivering -----------------------------------------------------------------------
+
+
+def test_due_mails_leave_over_one_connection(mail_server):
+    emails = [make_email() for _ in range(3)]
+    later = make_email(next_attempt_at=timezone.now() + timedelta(minutes=1))
+
+    delivery = outbox.deliver()
+
+    assert (delivery.claimed, delivery.sent) == (3, 3)
+    assert mail_server.connections == 1
+    assert {message["To"] for message in mail_server.messages} == {
+        email.to_address for email in emails
+    }
+    for email in emails:
+        email.refresh_from_db()
+        assert email.status == MailStatus.SENT
+        assert email.sent_at is not None
+        assert email.lease_until is None
+    later.refresh_from_db()
+    assert later.status == MailStatus.QUEUED
+
+
+def test_a_mail_says_who_sends_it_and_can_be_recognized(mail_server, settings):
+    email = make_email(language="sv", subject="Inbjudan till Göteborg")
+    outbox.deliver()
+
+    (message,) = mail_server.messages
+    assert parseaddr(message["From"]) == (
+        "Microsoft Partner Center",
+        settings.SENDER_ADDRESS,
+    )
+    assert message["Reply-To"] == settings.SUPPORT_ADDRESS
+    assert message["Subject"] == "Inbjudan till Göteborg"
+    assert message["Message-ID"] == outbox.message_id(email)
+    assert message["Message-ID"].endswith("@partners.example>")
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["X-Entity-Ref-ID"] == str(email.pk)
+    assert message["Content-Language"] == "sv"
+    assert message.get_body(("plain",)).get_content().strip() == "Hello."
+    assert message.get_body(("html",)).get_content().strip() == "<p>Hello.</p>"
+
+
+def test_a_recipient_that_does_not_exist_fails_at_once_and_visibly(mail_server, caplog):
+    wrong, right = make_email(), make_email()
+    mail_server.unknown = {wrong.to_address}
+
+    with caplog.at_level(logging.ERROR, logger="accounts.outbox"):
+        delivery = outbox.deliver()
+
+    assert (delivery.sent, delivery.failed) == (1, 1)
+    wrong.refresh_from_db()
+    assert (wrong.status, wrong.last_error) == (MailStatus.FAILED, "SMTP 550")
+    assert wrong in OutgoingEmail.objects.undelivered()
+    assert f"mail {wrong.pk} given up" in caplog.text
+    assert wrong.to_address not in caplog.text
+    right.refresh_from_db()
+    assert right.status == MailStatus.SENT
+
+    pass_time(days=3)
+    mail_server.unknown = set()
+    assert outbox.deliver().claimed == 0
+
+
+def test_later_means_later_and_others_go_on(mail_server):
+    email = make_email()
+    mail_server.mode = how.SAYS_LATER
+
+    assert outbox.deliver().postponed == 1
+    email.refresh_from_db()
+    assert (email.status, email.attempts) == (MailStatus.QUEUED, 1)
+    assert email.last_error == "SMTP 450"
+    assert outbox.deliver().claimed == 0
+
+    mail_server.mode = how.ACCEPTS
+    pass_time(minutes=2)
+    assert outbox.deliver().sent == 1
+
+
+def test_pauses_grow_vary_and_last_two_days(monkeypatch):
+    minute = timedelta(minutes=1)
+    assert len({outbox._growing_pause(1) for _ in range(20)}) > 10
+    for attempts, minutes in ((1, 1), (2, 2), (3, 4), (7, 60), (500, 60)):
+        for _ in range(20):
+            pause = outbox._growing_pause(attempts)
+            assert 0.8 * minutes * minute <= pause <= 1.2 * minutes * minute
+    monkeypatch.setattr(outbox, "random", SimpleNamespace(uniform=lambda *_: 1.0))
+    pauses = map(outbox._growing_pause, range(1, outbox.MOST_ATTEMPTS))
+    assert timedelta(hours=48) <= sum(pauses, timedelta()) <= timedelta(hours=49)
+
+
+def test_a_server_that_says_later_for_two_days_is_given_up(mail_server):
+    email = make_email(attempts=outbox.MOST_ATTEMPTS - 2)
+    mail_server.mode = how.SAYS_LATER
+
+    assert outbox.deliver().postponed == 1
+    pass_time(hours=2)
+    assert outbox.deliver().failed == 1
+    email.refresh_from_db()
+    assert email.status == MailStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        MailServer.refuse,
+        lambda server: setattr(server, "mode", how.IS_CLOSING),
+        lambda server: setattr(server, "mode", how.WANTS_NO_SENDER),
+        lambda server: setattr(server, "mode", how.HANGS_UP_FIRST),
+    ],
+    ids=["refuses", "421", "530 to the sender", "hangs up before any mail"],
+)
+def test_a_server_that_is_away_is_asked_once_for_the_whole_batch(mail_server, break_it):
+    emails = [make_email() for _ in range(5)]
+    break_it(mail_server)
+
+    delivery = outbox.deliver()
+
+    assert delivery.is_server_away
+    assert (delivery.claimed, delivery.postponed, delivery.sent) == (5, 1, 0)
+    assert mail_server.connections <= 1
+    rows = list(OutgoingEmail.objects.all())
+    assert {row.status for row in rows} == {MailStatus.QUEUED}
+    assert {row.lease_until for row in rows} == {None}
+    assert sorted(row.attempts for row in rows) == [0, 0, 0, 0, 1]
+
+    mail_server.reset()
+    pass_time(minutes=2)
+    assert outbox.deliver().sent == len(emails)
+    assert set(mail_server.message_ids.values()) == {1}
+
+
+def test_a_server_that_is_away_for_a_week_costs_no_mail(mail_server):
+    email = make_email()
+    mail_server.refuse()
+    for _ in range(outbox.MOST_ATTEMPTS + 5):
+        pass_time(hours=3)
+        assert outbox.deliver().failed == 0
+    mail_server.open()
+    pass_time(minutes=2)
+    outbox.deliver()
+    email.refresh_from_db()
+    assert email.status == MailStatus.SENT
+
+
+@pytest.mark.parametrize("mode", [how.HANGS_UP_AFTER, how.HANGS_UP_AMID, how.IS_SLOW])
+def test_a_mail_that_may_have_arrived_goes_once_more_and_never_again(
+    mail_server, settings, mode
+):
+    email = make_email()
+    settings.EMAIL_TIMEOUT = 0.3
+    mail_server.mode, mail_server.seconds = mode, 1
+
+    outbox.deliver()
+    email.refresh_from_db()
+    assert email.status == MailStatus.UNKNOWN
+    pass_time(minutes=14)
+    assert outbox.deliver().claimed == 0
+
+    pass_time(minutes=2)
+    assert outbox.deliver().failed == 1
+    email.refresh_from_db()
+    assert email.status == MailStatus.FAILED
+    pass_time(days=1)
+    assert outbox.deliver().claimed == 0
+    assert set(mail_server.message_ids) <= {outbox.message_id(email)}
+    assert sum(mail_server.message_ids.values()) <= 2
+
+
+def test_the_second_try_settles_what_was_unclear(mail_server):
+    email = make_email()
+    mail_server.mode = how.HANGS_UP_AFTER
+    outbox.deliver()
+    mail_server.mode = how.ACCEPTS
+    pass_time(minutes=16)
+
+    assert outbox.deliver().sent == 1
+    email.refresh_from_db()
+    assert (email.status, email.last_error) == (MailStatus.SENT, "")
+    assert mail_server.message_ids == {outbox.message_id(email): 2}
+
+
+@pytest.mark.parametrize("answer", [how.SAYS_LATER, "refuses"])
+def test_a_mail_stays_unclear_while_the_second_try_is_put_off(mail_server, answer):
+    email = make_email()
+    mail_server.mode = how.HANGS_UP_AFTER
+    outbox.deliver()
+    pass_time(minutes=16)
+    if answer == "refuses":
+        mail_server.refuse()
+    else:
+        mail_server.mode = answer
+    assert outbox.deliver().postponed == 1
+    email.refresh_from_db()
+    assert email.status == MailStatus.UNKNOWN
+
+    mail_server.reset()
+    mail_server.mode = how.HANGS_UP_AFTER
+    pass_time(hours=1)
+    assert outbox.deliver().failed == 1
+
+
+def test_an_old_connection_that_was_closed_delays_one_mail_and_nothing_else(
+    mail_server, monkeypatch
+):
+    emails = [make_email() for _ in range(3)]
+    accept = MailServer.handle_DATA
+
+    async def accept_and_close(self, server, session, envelope):
+        answer = await accept(self, server, session, envelope)
+        if len(self.messages) == 1:
+            self._loop.call_later(0.05, server.transport.abort)
+        return answer
+
+    monkeypatch.setattr(MailServer, "handle_DATA", accept_and_close)
+    stamp = outbox._stamp
+
+    def stamp_slowly(email, **facts):
+        if facts["status"] == MailStatus.SENT:
+            threading.Event().wait(0.2)
+        return stamp(email, **facts)
+
+    monkeypatch.setattr(outbox, "_stamp", stamp_slowly)
+    mail_server.reset()
+    delivery = outbox.deliver()
+
+    assert (delivery.sent, delivery.postponed) == (2, 1)
+    assert not delivery.is_server_away
+    assert mail_server.connections == 2
+    pass_time(minutes=2)
+    outbox.deliver()
+    assert set(mail_server.message_ids.values()) == {1}
+    assert len(mail_server.messages) == len(emails)
+
+
+def test_a_mail_that_cannot_be_written_down_does_not_keep_others_waiting(mail_server):
+    poison = make_email(
+        to_address="a@partner.example\nBcc: b@evil.example",
+        next_attempt_at=timezone.now() - timedelta(hours=1),
+    )
+    make_email()
+
+    delivery = outbox.deliver()
+
+    assert (delivery.sent, delivery.failed) == (1, 1)
+    poison.refresh_from_db()
+    assert (poison.status, poison.last_error) == (MailStatus.FAILED, "ValueError")
+
+
+def test_a_batch_that_takes_too_long_hands_back_what_it_has_not_begun(
+    mail_server, monkeypatch
+):
+    for _ in range(3):
+        make_email()
+    clock = iter([0.0, 1.0, 119.0, 121.0])
+    monkeypatch.setattr(outbox, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    delivery = outbox.deliver()
+
+    assert (delivery.claimed, delivery.sent) == (3, 2)
+    (left,) = OutgoingEmail.objects.exclude(status=MailStatus.SENT)
+    assert (left.status, left.attempts, left.lease_until) == ("queued", 0, None)
+
+
+def test_the_lease_is_longer_than_a_batch_can_take(settings):
+    slowest = timedelta(seconds=10 * settings.EMAIL_TIMEOUT)
+    assert settings.EMAIL_TIMEOUT <= 10
+    assert outbox.BATCH_TIME + slowest < outbox.LEASE
+    assert slowest < outbox.UNCLEAR_RETRY
+
+
+def test_a_worker_that_is_told_to_stop_hands_back_its_batch(mail_server, monkeypatch):
+    for _ in range(3):
+        make_email()
+
+    class Stopped(BaseException):
+        pass
+
+    def stop(*_):
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "as_message", stop)
+        with pytest.raises(Stopped):
+            outbox.deliver()
+
+    assert outbox.deliver().sent == 2
+    pass_time(minutes=16)
+    assert outbox.deliver().sent == 1
+
+
+# --- Workers that die or meet ------------------------------------------------------------
+
+
+def test_what_a_dead_worker_had_not_begun_goes_when_its_lease_is_over(mail_server):
+    email = make_email()
+    claim_one()
+    assert outbox.deliver().claimed == 0
+
+    pass_time(minutes=6)
+    assert outbox.deliver().sent == 1
+    email.refresh_from_db()
+    assert email.attempts == 1
+
+
+def test_what_a_dead_worker_had_begun_goes_once_more_after_a_quarter(mail_server):
+    make_email()
+    assert outbox._begin(claim_one())
+
+    pass_time(minutes=14)
+    assert outbox.deliver().claimed == 0
+    pass_time(minutes=2)
+    assert outbox.deliver().sent == 1
+
+
+def test_a_mail_that_kills_its_worker_twice_is_not_tried_a_third_time(mail_server):
+    email = make_email()
+    for _ in range(2):
+        assert outbox._begin(claim_one())
+        pass_time(minutes=16)
+
+    assert outbox.deliver().claimed == 0
+    email.refresh_from_db()
+    assert email.status == MailStatus.FAILED
+    assert "may have arrived" in email.last_error
+
+
+def lose_lease_and_stamp() -> OutgoingEmail:
+    """A worker loses its lease, another sends the mail, the first reports failure."""
+    email = make_email()
+    first = claim_one()
+    pass_time(minutes=6)
+    assert outbox.deliver().sent == 1
+    outbox._give_up(first, outbox.Delivery(), error="SMTP 550")
+    email.refresh_from_db()
+    return email
+
+
+def test_a_worker_that_lost_its_lease_cannot_stamp(mail_server):
+    assert lose_lease_and_stamp().status == MailStatus.SENT
+
+
+def test_control_without_the_fence_the_late_worker_stamps(mail_server, monkeypatch):
+    monkeypatch.setattr(
+        outbox,
+        "_claimed",
+        lambda email: (
+            OutgoingEmail.objects.filter(pk=email.pk).exclude(sent_at__isnull=False)
+            if False
+            else OutgoingEmail.objects.filter(pk=email.pk)
+        ),
+    )
+    with pytest.raises(Exception, match="sent_has_its_moment"):
+        lose_lease_and_stamp()
+
+
+def test_a_worker_that_lost_its_lease_does_not_send(mail_server):
+    make_email()
+    first = claim_one()
+    pass_time(minutes=6)
+    outbox.deliver()
+
+    late = outbox.Delivery()
+    server = outbox.get_connection()
+    outbox._send(first, server, late)
+    outbox._close(server)
+
+    assert late == outbox.Delivery()
+    assert len(mail_server.messages) == 1
+
+
+def claim_beside_another_worker() -> int:
+    """Count what a worker gets while another is in the middle of claiming."""
+    for _ in range(4):
+        make_email()
+    got, claimed = [], threading.Event()
+    may_commit = threading.Event()
+
+    def claim_first():
+        try:
+            with transaction.atomic():
+                outbox._claim(2)
+                claimed.set()
+                may_commit.wait(10)
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=claim_first)
+    worker.start()
+    assert claimed.wait(10)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '300ms'")
+        got = outbox._claim(4)
+    finally:
+        may_commit.set()
+        worker.join()
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+    return len(got)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_claim_different_mails_without_waiting():
+    assert claim_beside_another_worker() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_control_without_skip_locked_the_second_worker_waits(monkeypatch):
+    lock = QuerySet.select_for_update
+    monkeypatch.setattr(
+        QuerySet,
+        "select_for_update",
+        lambda self, skip_locked=False, **options: lock(self, **options),
+    )
+    with pytest.raises(Exception, match="lock timeout"):
+        claim_beside_another_worker()
+
+
+# --- Given up, and sent again -------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mail_that_was_given_up_can_be_sent_again(mail_server, rings):
+    email = make_email(status=MailStatus.FAILED, attempts=54, last_error="SMTP 550")
+
+    outbox.requeue(email)
+
+    assert (email.status, email.attempts) == (MailStatus.QUEUED, 0)
+    assert rings == [outbox.WAKE_TASK]
+    outbox.deliver()
+    assert mail_server.message_ids == {outbox.message_id(email): 1}
+
+
+def test_a_mail_that_was_sent_is_not_sent_again(mail_server):
+    email = make_email(status=MailStatus.SENT, sent_at=timezone.now())
+    outbox.requeue(email)
+    assert email.status == MailStatus.SENT
+    assert outbox.deliver().claimed == 0
