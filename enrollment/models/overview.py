@@ -5,7 +5,7 @@ location?" are asked; pages, invitations and later the year end read them, for o
 row and for a million alike. Nothing writes them.
 """
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Self
 
 from django.db import models
@@ -17,7 +17,7 @@ from accounts.models import IncentiveProgram, Location
 from accounts.roles import Permission
 from accounts.scoping import Scope, ScopedQuerySet
 from enrollment.models.enrollments import Enrollment
-from enrollment.models.requirements import Criterion, Requirement
+from enrollment.models.requirements import Agreement, Criterion, Requirement
 from enrollment.models.terms import FiscalYear, ProgramTerms
 from enrollment.states import STATUS_ORDER
 
@@ -39,11 +39,18 @@ class RequirementCheckQuerySet(ScopedQuerySet):
     view_permission = Permission.ENROLLMENT_VIEW
 
     def as_of(self, day: date) -> Self:
-        """Annotate `state` as it is on a day."""
+        """Annotate `state` as it is on a day.
+
+        A company can have several agreements, one after the other: any that is active
+        on the day counts.
+        """
         holds = Q(valid_from__lte=day) & (Q(valid_until=None) | Q(valid_until__gte=day))
+        agreed = Agreement.objects.active(day).filter(
+            partner_account=OuterRef("location__partner_account")
+        )
         return self.annotate(
             state=Case(
-                When(Q(requirement=None, is_met=True) & holds, then=Value("met")),
+                When(Q(requirement=None) & Exists(agreed), then=Value("met")),
                 When(requirement=None, then=Value("unmet")),
                 When(is_met=None, then=Value("unknown")),
                 When(~holds, then=Value("unknown")),
