@@ -23,6 +23,7 @@ from profiles.models import BankProfile, DefaultBankProfile, Profile, TaxProfile
 from profiles.reasons import ExplainedReason, explained
 from profiles.states import ProfileStatus
 
+RETURNED = frozenset({"bank_returned", "tax_returned"})
 _CHIPS = {
     ProfileStatus.PENDING: (Turn.THEM, "clock"),
     ProfileStatus.APPROVED: (Turn.DONE, "check"),
@@ -44,6 +45,17 @@ class ProfileCard:
     is_default: bool
     uses: int
     reasons: list[ExplainedReason]
+
+
+@dataclass(frozen=True)
+class PayoutPanel:
+    """Earning types that are paid the same way, told once."""
+
+    lines: list["PayoutLine"]
+
+    @property
+    def first(self) -> "PayoutLine":
+        return self.lines[0]
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,7 @@ def payout_page(
         "year": enrollment.terms.fiscal_year,
         "return_to": reverse("enrollment:profiles", kwargs={"pk": enrollment.pk}),
         "lines": lines,
+        "panels": _panels(lines),
         "gaps": gaps,
         "gap_parts": {gap.part for gap in gaps},
         "gap_codes": {gap.code for gap in gaps},
@@ -116,7 +129,11 @@ def payout_page(
         "tax_choices": TaxProfile.objects.in_use()
         .filter(location=enrollment.location)
         .count(),
-        "currency_form": currency_form or ChooseCurrencyForm(accepted=accepted),
+        "currency_form": currency_form
+        or ChooseCurrencyForm(
+            accepted=accepted,
+            initial={"currency": next((line.currency for line in lines), "")},
+        ),
         "accepted_currencies": accepted,
         "may_see_numbers": user is not None
         and type(enrollment)
@@ -124,6 +141,14 @@ def payout_page(
         .filter(pk=enrollment.pk)
         .exists(),
     }
+
+
+def _panels(lines: list[PayoutLine]) -> list[PayoutPanel]:
+    panels: dict[tuple, list[PayoutLine]] = {}
+    for line in lines:
+        used = (line.assignment.used_bank, line.assignment.used_tax, line.currency)
+        panels.setdefault(used, []).append(line)
+    return [PayoutPanel(lines) for lines in panels.values()]
 
 
 def accepted_currencies(
@@ -189,6 +214,8 @@ def _sentence(lines: list[PayoutLine], gaps: list[Gap]) -> str:
             "You need a bank profile and a tax profile. It takes about 10 minutes; "
             "have the bank's letter and your tax registration at hand."
         )
+    if any(gap.code in RETURNED for gap in gaps):
+        return _("Something was returned to you. Mend it; the rest stays as it is.")
     if gaps:
         return ngettext(
             "%(count)d thing is missing before you can submit.",

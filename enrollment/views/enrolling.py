@@ -138,7 +138,7 @@ def _profiles_page(request, enrollment, **forms):
         request,
         "enrollment/profiles.html",
         payout_page(enrollment, user=request.user, **forms)
-        | {"has_errors": has_errors},
+        | {"has_errors": has_errors, "forms": list(forms.values())},
         status=422 if has_errors else 200,
     )
 

@@ -56,6 +56,7 @@ def overview(request):
             "page": page,
             "groups": _groups(overview_rows(page, on=today), by_location=by_location),
             "by_location": by_location,
+            "has_guides": any(place.terms.guide_url for place in page),
             "filter": form,
             "is_filtered": any(request.GET.get(name) for name in ("status", "country")),
             "sort": sort or default,
