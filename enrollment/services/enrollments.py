@@ -37,7 +37,7 @@ from profiles.models import (
     TaxProfileVersion,
 )
 from profiles.services import approve_version
-from profiles.states import PayoutMethod
+from profiles.states import CURRENT, PayoutMethod
 
 Code = EnrollmentEvent.Code
 
@@ -382,7 +382,7 @@ def confirm_payout(
             params={"status": enrollment.get_status_display()},
         )
     at = at or timezone.now()
-    versions = _versions_used(enrollment, part=part, at=at)
+    versions = _versions_used(enrollment, part=part)
     if seen is not None and {version.pk for version in versions} != set(seen):
         raise ValidationError(
             _("The partner changed this meanwhile. Look at what is here now."),
@@ -635,15 +635,15 @@ def _with_frame():
     )
 
 
-def _versions_used(
-    enrollment: Enrollment, *, part: str, at: datetime
-) -> list[ProfileVersion]:
-    rows = _payout_of(enrollment, at=at)
-    if part == "bank":
-        keys = {row.newest_bank_version for row in rows}
-        return list(BankProfileVersion.objects.filter(pk__in=keys).order_by("pk"))
-    keys = {row.newest_tax_version for row in rows}
-    return list(TaxProfileVersion.objects.filter(pk__in=keys).order_by("pk"))
+def _versions_used(enrollment: Enrollment, *, part: str) -> list[ProfileVersion]:
+    """Return the newest versions of the profiles a submitted enrollment wrote down."""
+    model = BankProfileVersion if part == "bank" else TaxProfileVersion
+    used = enrollment.payout_assignments.values(f"{part}_profile")
+    return list(
+        model.objects.filter(profile__in=used, status__in=CURRENT)
+        .order_by("profile_id", "-number")
+        .distinct("profile_id")
+    )
 
 
 def _lock_profiles(enrollment: Enrollment, *, part: str) -> None:
