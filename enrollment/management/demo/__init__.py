@@ -1,0 +1,1 @@
+"""The demo: invented companies, and all that happened to them."""

@@ -1,0 +1,299 @@
+"""The demo's story: everything its files say, done through the portal's services."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import outbox
+from accounts import services as accounts
+from accounts.models import (
+    Location,
+    PartnerAccount,
+    RoleAssignment,
+    User,
+)
+from enrollment import services
+from enrollment.management.demo.cast import Cast
+from enrollment.management.demo.clock import NEWS
+from enrollment.management.demo.files import as_csv, entries, rows
+from enrollment.models import Enrollment, FiscalYear, ProgramTerms
+from profiles import services as profiles
+from profiles.models import Profile
+
+MANAGER = "mina.okafor@partners.example"
+BETWEEN_STEPS = timedelta(minutes=4)
+
+
+@transaction.atomic
+def tell(*, password: str) -> bool:
+    """Load the demo, all of it or nothing; say whether it was loaded.
+
+    Where one of its companies is, it was loaded before: then nothing is done, so that
+    what people changed since stays.
+    """
+    companies = [row["partner_id"] for row in rows("companies")]
+    if PartnerAccount.objects.filter(partner_id__in=companies).exists():
+        return False
+    cast = Cast(now=timezone.now())
+    Story(cast).happen()
+    accounts.share_demo_password(cast.people.values(), password=password)
+    return True
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that happens at a moment; `is_news` while its mail is worth sending."""
+
+    at: datetime
+    do: Callable[..., Any]
+    is_news: bool
+
+
+class Story:
+    """The steps of the demo, in the order in which they happened."""
+
+    def __init__(self, cast: Cast):
+        self.cast = cast
+        self.clock = cast.clock
+        self.steps: list[Step] = []
+
+    def happen(self) -> None:
+        """Plan every step, take them in the order of their moments, end roles."""
+        self.plan_measurements()
+        self.plan_bank_profiles()
+        self.plan_tax_profiles()
+        self.plan_invitations()
+        self.plan_enrollments()
+        for step in sorted(self.steps, key=lambda step: step.at):
+            with nullcontext() if step.is_news else outbox.as_sent_at(step.at):
+                step.do(at=step.at)
+        for row in rows("roles"):
+            if row["ended"]:
+                self.end_roles(row)
+
+    def plan(
+        self,
+        offset: str,
+        do: Callable[..., Any],
+        *,
+        year: FiscalYear | None = None,
+        after: int = 0,
+    ) -> None:
+        """Let something happen at an offset, a few minutes after so many others."""
+        wait = after * BETWEEN_STEPS
+        told = self.clock.ago(offset, year=year, wait=wait)
+        at = self.clock.moment(offset, year=year, wait=wait)
+        self.steps.append(Step(at, do, is_news=told <= NEWS))
+
+    def end_roles(self, row: dict[str, str]) -> None:
+        for assignment in RoleAssignment.objects.live().filter(
+            user=self.cast.people[row["email"]],
+            role=row["role"],
+            partner_account=self.cast.companies[row["company"]],
+        ):
+            accounts.revoke_role(assignment, by=None)
+
+    def plan_measurements(self) -> None:
+        """Import the values of each day as a file that came on that day."""
+        files = defaultdict(list)
+        for row in rows("measured_values"):
+            for offset in row["measured_on"].split():
+                day = self.clock.day(offset).isoformat()
+                files[offset].append(row | {"measured_on": day})
+        for offset, lines in files.items():
+            self.plan(offset, partial(_import, lines, by=self.cast.people[MANAGER]))
+
+    def plan_bank_profiles(self) -> None:
+        for entry in entries("bank_profiles"):
+            company = self.cast.companies[entry["company"]]
+            find = partial(company.bank_profiles.get, name=entry["name"])
+            create = partial(profiles.create_bank_profile, company, name=entry["name"])
+            self.plan_versions(
+                entry["versions"],
+                find=find,
+                create=create,
+                revise=profiles.revise_bank_profile,
+            )
+            if entry.get("default_of"):
+                first = entry["versions"][0]
+                set_default = partial(
+                    _set_default,
+                    [self.cast.locations[key] for key in entry["default_of"]],
+                    find=find,
+                    currency=entry["currency"],
+                    by=self.cast.people[first["by"]],
+                )
+                self.plan(first["submitted"], set_default, after=1)
+
+    def plan_tax_profiles(self) -> None:
+        for entry in entries("tax_profiles"):
+            location = self.cast.locations[entry["location"]]
+            self.plan_versions(
+                entry["versions"],
+                find=partial(location.tax_profiles.get, name=entry["name"]),
+                create=partial(
+                    profiles.create_tax_profile, location, name=entry["name"]
+                ),
+                revise=profiles.revise_tax_profile,
+            )
+
+    def plan_versions(
+        self,
+        versions: list[dict[str, Any]],
+        *,
+        find: Callable[[], Profile],
+        create: Callable[..., Profile],
+        revise: Callable[..., Profile],
+    ) -> None:
+        """Send each version of a profile, then decide about it."""
+        for number, version in enumerate(versions):
+            facts = {
+                "country": version["country"],
+                "details": version["details"],
+                "by": self.cast.people[version["by"]],
+            }
+            if "expires_on" in version:
+                facts["expires_on"] = self.clock.day(version["expires_on"])
+            send = partial(_revise, revise, find=find) if number else create
+            self.plan(version["submitted"], partial(send, **facts))
+            for decision in version.get("approved", []):
+                offset, email = decision.split()
+                approve = partial(_approve, find=find, by=self.cast.people[email])
+                self.plan(offset, approve)
+            if returned := version.get("returned"):
+                send_back = partial(
+                    _return,
+                    find=find,
+                    returned=returned["reasons"],
+                    by=self.cast.people[returned["by"]],
+                )
+                self.plan(returned["at"], send_back)
+
+    def plan_invitations(self) -> None:
+        manager = self.cast.people[MANAGER]
+        for entry in entries("programs"):
+            for name in entry["years"]:
+                terms = self.cast.terms[entry["code"], name]
+                events = {
+                    "invites": partial(services.invite_locations, terms, by=manager),
+                    "lapses": partial(_lapse, terms),
+                    "discontinued": partial(
+                        services.discontinue_program, terms.program, by=manager
+                    ),
+                }
+                for event, do in events.items():
+                    if offset := entry.get(event, {}).get(name):
+                        self.plan(offset, do, year=terms.fiscal_year)
+
+    def plan_enrollments(self) -> None:
+        """Take each step whose column says when; an empty column did not happen."""
+        for row in rows("enrollments"):
+            by, validator = (
+                self.cast.people[row["by"]],
+                self.cast.people.get(row["validator"]),
+            )
+            terms = self.cast.terms[row["program"], row["year"]]
+            find = partial(
+                Enrollment.objects.get,
+                location=self.cast.locations[row["location"]],
+                terms=terms,
+            )
+            bank, currency = row["bank_profile"], row["currency"]
+            accepted = row["accepted"]
+            steps = (
+                (accepted, partial(services.accept_enrollment, by=by)),
+                (bank and accepted, partial(_choose_bank, name=bank, by=by)),
+                (
+                    currency and accepted,
+                    partial(services.choose_currency, currency=currency, by=by),
+                ),
+                (row["continued"], partial(services.ask_for_details, by=by)),
+                (row["submitted"], partial(services.submit_enrollment, by=by)),
+                (
+                    row["tax_confirmed"],
+                    partial(services.confirm_payout, part="tax", by=validator),
+                ),
+                (
+                    row["bank_confirmed"],
+                    partial(services.confirm_payout, part="bank", by=validator),
+                ),
+                (
+                    row["declined"],
+                    partial(services.decline_enrollment, reason=row["reason"], by=by),
+                ),
+            )
+            for after, (offset, service) in enumerate(steps):
+                if offset:
+                    self.plan(
+                        offset,
+                        partial(_take, service, find=find),
+                        year=terms.fiscal_year,
+                        after=after,
+                    )
+
+
+def _import(lines: list[dict[str, str]], *, by: User, at: datetime) -> None:
+    report = services.import_measured_values(as_csv(lines), by=by)
+    if report.errors:
+        raise ValidationError(report.errors)
+
+
+def _set_default(
+    locations: list[Location],
+    *,
+    find: Callable[[], Profile],
+    currency: str,
+    by: User,
+    at: datetime,
+) -> None:
+    profiles.set_default_bank_profile(
+        locations, bank_profile=find(), currency=currency, by=by
+    )
+
+
+def _revise(
+    revise: Callable[..., Profile], *, find: Callable[[], Profile], **facts: Any
+) -> None:
+    revise(find(), **facts)
+
+
+def _approve(*, find: Callable[[], Profile], by: User, at: datetime) -> None:
+    profiles.approve_version(find().current_version, by=by, at=at)
+
+
+def _return(
+    *,
+    find: Callable[[], Profile],
+    returned: list[dict[str, str]],
+    by: User,
+    at: datetime,
+) -> None:
+    profiles.return_version(find().current_version, returned=returned, by=by, at=at)
+
+
+def _lapse(terms: ProgramTerms, *, at: datetime) -> None:
+    services.lapse_invitations(on=terms.fiscal_year.calendar.day_at(at), at=at)
+
+
+def _take(
+    service: Callable[..., Enrollment],
+    *,
+    find: Callable[[], Enrollment],
+    at: datetime,
+) -> None:
+    service(find(), at=at)
+
+
+def _choose_bank(enrollment: Enrollment, *, name: str, by: User, at: datetime) -> None:
+    company = enrollment.location.partner_account
+    services.choose_bank_profile(
+        enrollment, bank_profile=company.bank_profiles.get(name=name), by=by, at=at
+    )

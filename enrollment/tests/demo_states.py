@@ -1,0 +1,54 @@
+"""Where each enrollment of the demo stands, on whatever day it is loaded."""
+
+from enrollment.models import Enrollment
+
+ENROLLED = {
+    "AZ-MIG": "Göteborg Hamburg Norfolk",
+    "BA-PRE": "Leeds Stockholm",
+    "CSP-DB": "Leeds Stockholm",
+    "CSP-IP": "Boise Stockholm",
+    "CSP-IR": "Edinburgh Leeds",
+    "DEV-RES": "Hamburg Leeds Norfolk",
+    "HOST": "Norfolk",
+    "MW-ADV": "Amsterdam Edinburgh Göteborg Leeds Norfolk Stockholm Tulsa",
+    "SEC-ENG": "Hamburg Leeds",
+}
+OTHERWISE = {
+    "AZ-MIG Cardiff": "validating",
+    "AZ-MIG Stockholm": "validating",
+    "BA-PRE Edinburgh": "declined",
+    "CSP-DB Curitiba": "invited",
+    "CSP-DB Göteborg": "invited",
+    "CSP-DB Hamburg": "validating",
+    "CSP-DB Leipzig": "invited",
+    "CSP-DB München": "invited",
+    "CSP-IP Osaka": "invited",
+    "CSP-IR Boise": "expired",
+    "CSP-IR Pune": "invited",
+    "CSP-IR Stockholm": "action_required",
+    "DEV-RES Groningen": "invited",
+    "DEV-RES Halifax": "invited",
+    "DEV-RES Utrecht": "action_required",
+    "HOST Cardiff": "expired",
+    "LEARN Brisbane": "invited",
+    "LEGACY-OS Tulsa": "discontinued",
+    "MW-ADV Nagpur": "invited",
+    "MW-ADV Québec": "action_required",
+    "SEC-ENG Malmö": "invited",
+    "SEC-ENG Recife": "invited",
+}
+STATES = OTHERWISE | {
+    f"{program} {location}": "enrolled"
+    for program, locations in ENROLLED.items()
+    for location in locations.split()
+}
+
+
+def states():
+    """Return where they stand in the database."""
+    return {
+        f"{code} {name}": status
+        for code, name, status in Enrollment.objects.values_list(
+            "terms__program__code", "location__name", "status"
+        )
+    }

@@ -1,0 +1,293 @@
+"""What the demo shows: each state of experience.md §7.4 that the portal can reach."""
+
+import io
+import re
+from datetime import timedelta
+
+import pytest
+from django.apps import apps
+from django.core.management import call_command
+from django.db import transaction
+from django.test import override_settings
+from django.utils import timezone
+
+from accounts.models import (
+    IncentiveProgram,
+    Location,
+    OutgoingEmail,
+    PartnerAccount,
+    RoleAssignment,
+    User,
+)
+from accounts.roles import Role
+from enrollment.eligibility import gaps_of, payout_of
+from enrollment.management.commands.load_demo import PASSWORD
+from enrollment.models import (
+    Enrollment,
+    EnrollmentEvent,
+    ProgramAtLocation,
+    RequirementCheck,
+)
+from enrollment.tests.demo_states import STATES, states
+from profiles.encryption import EncryptedJSONField
+from profiles.models import BankProfile, TaxProfileVersion
+
+
+@pytest.fixture(scope="module")
+def _loaded(django_db_setup, django_db_blocker):
+    """The demo, loaded once for the tests that only look at it."""
+    with (
+        django_db_blocker.unblock(),
+        override_settings(DEMO=True),
+        transaction.atomic(),
+    ):
+        call_command("load_demo", stdout=io.StringIO())
+        yield
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def demo(_loaded, db, settings):
+    """The demo, for a test that may change it: its changes are undone."""
+    settings.DEMO = True
+
+
+def everything():
+    """Return every row of every table, without the sealed numbers."""
+    return {
+        model._meta.label: list(
+            model.objects.order_by("pk").values(
+                *(
+                    field.attname
+                    for field in model._meta.concrete_fields
+                    if not isinstance(field, EncryptedJSONField)
+                )
+            )
+        )
+        for model in apps.get_models()
+        if model._meta.managed
+    }
+
+
+def people_table():
+    output = io.StringIO()
+    call_command("load_demo", people=True, stdout=output)
+    return output.getvalue()
+
+
+def enrollment_of(location, program):
+    return Enrollment.objects.for_pages().get(
+        location__name=location, terms__program__code=program
+    )
+
+
+def gaps_at(location, program):
+    enrollment = enrollment_of(location, program)
+    rows = payout_of([enrollment], on=enrollment.terms.today())[enrollment.pk]
+    return {gap.code for gap in gaps_of(rows)}
+
+
+def check_of(location, program):
+    return {
+        check.criterion.code if check.criterion else "agreement": check
+        for check in RequirementCheck.objects.filter(
+            location__name=location,
+            terms__program__code=program,
+            terms__in=ProgramAtLocation.objects.current(timezone.localdate()).values(
+                "terms"
+            ),
+        )
+        .as_of(timezone.localdate())
+        .select_related("criterion")
+    }
+
+
+def test_a_second_run_changes_nothing(demo):
+    before = everything()
+    output = io.StringIO()
+
+    call_command("load_demo", stdout=output)
+
+    assert "nothing was changed" in output.getvalue()
+    assert everything() == before
+    assert PartnerAccount.objects.count() == 10
+    assert Location.objects.count() == 27
+    assert IncentiveProgram.objects.count() == 12
+
+
+def test_every_enrollment_stands_where_the_story_left_it(demo):
+    assert states() == STATES
+
+
+def test_history_is_in_the_order_of_time_and_never_ahead_of_it(demo):
+    for enrollment in Enrollment.objects.order_by("pk"):
+        moments = list(enrollment.events.order_by("pk").values_list("at", flat=True))
+        assert moments == sorted(moments)
+        assert moments[0] == enrollment.invited_at
+        assert moments[-1] <= timezone.now()
+        assert enrollment.status_since in moments
+
+
+def test_goteborg_is_ready_for_two_ways_of_earning_with_ten_days_left(demo):
+    enrollment = enrollment_of("Göteborg", "CSP-DB")
+
+    assert gaps_at("Göteborg", "CSP-DB") == set()
+    assert enrollment.payout_assignments.count() == 2
+    left = enrollment.enroll_by - timezone.localdate()
+    assert left in (
+        timedelta(days=10),
+        enrollment.terms.fiscal_year.ends_on - timezone.localdate(),
+    )
+
+
+def test_malmo_lacks_the_vat_number(demo):
+    assert gaps_at("Malmö", "SEC-ENG") == {"tax_incomplete"}
+
+
+def test_stockholms_account_was_returned_at_the_holders_name(demo):
+    enrollment = enrollment_of("Stockholm", "CSP-IR")
+    version = BankProfile.objects.get(name="Reseller payouts").current_version
+
+    assert gaps_at("Stockholm", "CSP-IR") == {"bank_returned"}
+    assert version.returned[0]["field"] == "account_holder"
+    assert version.returned[0]["code"] == "BANK_NAME_MISMATCH"
+    assert enrollment.status_since == version.decided_at
+    # The tax profile was validated already.
+    assert enrollment.events.filter(code=EnrollmentEvent.Code.TAX_CONFIRMED).exists()
+    assert enrollment.payout_assignments.get().tax_version is not None
+
+
+def test_what_amsterdam_lacks_is_said_with_numbers_and_without(demo):
+    indirect, direct = check_of("Amsterdam", "CSP-IR"), check_of("Amsterdam", "CSP-DB")
+
+    assert {code for code, check in indirect.items() if check.state != "met"} == {
+        "indirect-revenue"
+    }
+    assert len(indirect) == 4
+    assert (
+        indirect["indirect-revenue"].value,
+        indirect["indirect-revenue"].needed,
+    ) == (
+        21340,
+        25000,
+    )
+    assert {code for code, check in direct.items() if check.state != "met"} == {
+        "direct-bill-authorization"
+    }
+    assert len(direct) == 4
+
+
+def test_amsterdams_tax_form_expires_with_the_year(demo):
+    version = TaxProfileVersion.objects.get(profile__location__name="Amsterdam")
+
+    today = timezone.localdate()
+    assert version.expires_on == today.replace(month=12, day=31)
+
+
+def test_nordic_growth_booster_is_open_to_every_place_in_sweden(demo):
+    today = timezone.localdate()
+    rows = ProgramAtLocation.objects.current(today).with_status(today)
+
+    assert set(
+        rows.filter(program__code="NORD-Q2").values_list("location__name", "status")
+    ) == {("Stockholm", "open"), ("Göteborg", "open"), ("Malmö", "open")}
+
+
+def test_hamburg_changes_its_account_beside_the_one_in_force(demo):
+    profile = BankProfile.objects.get(name="CSP-Konto")
+
+    assert [
+        (version.number, version.status)
+        for version in profile.versions.order_by("number")
+    ] == [(1, "replaced"), (2, "approved"), (3, "pending")]
+    replaced = profile.version_in_force
+    assert replaced.seconded_by != replaced.decided_by
+
+
+def test_nobody_can_enroll_munchen_and_leipzig_and_greta_is_told(demo):
+    uncovered = Location.objects.without_holder(Role.INCENTIVES_ADMIN)
+
+    assert set(
+        uncovered.filter(partner_account__name="Hanseatic Cloudworks GmbH").values_list(
+            "name", flat=True
+        )
+    ) == {"München", "Leipzig"}
+    mail = OutgoingEmail.objects.get(to_user__full_name="Greta Voss")
+    assert mail.status == "queued"
+    assert "München" in mail.body_text
+    assert "Leipzig" in mail.body_text
+
+
+def test_a_bank_in_brazil_cannot_be_paid_by_security_engagements(demo):
+    assert "bank_country" in gaps_at("Recife", "SEC-ENG")
+
+
+def test_brisbane_is_paid_by_credit_note(demo):
+    enrollment = enrollment_of("Brisbane", "LEARN")
+
+    assert enrollment.is_accepted
+    assert enrollment.payout_assignments.get().method == "credit_note"
+
+
+def test_norfolk_goes_on_without_anybody_who_can_change_it(demo):
+    assert enrollment_of("Norfolk", "HOST").is_enrolled
+    assert (
+        not RoleAssignment.objects.live()
+        .filter(
+            partner_account__name="Tidewater Ridge Software LLC",
+            role=Role.INCENTIVES_ADMIN,
+        )
+        .exists()
+    )
+
+
+def test_only_news_is_mailed_and_history_is_kept_as_sent(demo):
+    waiting = OutgoingEmail.objects.filter(status="queued")
+    sent = OutgoingEmail.objects.filter(status="sent")
+
+    assert 20 <= waiting.count() <= 45
+    assert set(waiting.values_list("name", flat=True)) >= {
+        "invitation",
+        "enrollment_submitted",
+        "enrollment_completed",
+        "needs_attention",
+        "nobody_can_enroll",
+    }
+    assert sent.count() > waiting.count()
+    assert not sent.filter(created_at__gt=timezone.now() - timedelta(hours=1)).exists()
+
+
+def test_everybody_signs_in_with_the_printed_password(demo, client):
+    table = people_table()
+
+    emails = set(re.findall(r"\S+@\S+", table))
+    assert emails == set(User.objects.values_list("email", flat=True))
+    assert PASSWORD in table.splitlines()[-1]
+    client.post(
+        "/accounts/login/",
+        {"login": "asa.lindqvist@nordvik.example", "password": PASSWORD},
+    )
+    assert client.session["_auth_user_id"] == str(
+        User.objects.get(email="asa.lindqvist@nordvik.example").pk
+    )
+
+
+def test_the_table_of_people_is_aligned_and_says_who_may_what(demo):
+    heading, rule, *lines = people_table().splitlines()
+
+    starts = [match.start() for match in re.finditer(r"-+", rule)]
+    assert [match.start() for match in re.finditer(r"\S+", heading)] == starts
+    table = {
+        (line[: starts[1]].strip(), line[starts[1] : starts[2]].strip()): line[
+            starts[3] :
+        ]
+        for line in lines[:-2]
+    }
+    assert table["Nordvik IT AB", "Omar Haddad"] == (
+        "Global admin, Incentives admin (Stockholm, Göteborg, Malmö)"
+    )
+    assert table["Nordvik IT AB", "Lars Ek"] == "no role"
+    assert table["Program owner", "Mina Okafor"] == "Program manager, Reader"
+    # Works for two companies.
+    assert table["Brightfell Systems Ltd", "Ines Duarte"] == "Incentives user"
+    assert table["Polderlicht Automatisering B.V.", "Ines Duarte"] == "Incentives admin"
