@@ -285,16 +285,14 @@ def _assign_page(request, form, *, status=200):
 
 def _revoke_page(request, assignment, *, refusal=None, status=200):
     """What ending this role would do, or why the reader cannot end it."""
-    if refusal is None and assignment.revoked_at is None:
+    if refusal is None:
         try:
             services.check_revoking(assignment, by=request.user)
         except ValidationError as error:
             refusal = error
     company = assignment.partner_account
     role = Role(assignment.role)
-    is_over = assignment.revoked_at is not None or (
-        assignment.ends_on is not None and assignment.ends_on < timezone.localdate()
-    )
+    is_over = assignment.is_over(timezone.localdate())
     context = {
         "assignment": assignment,
         "row": role_row(assignment, given=roles_given_by(request.user, company)),

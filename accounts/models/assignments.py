@@ -1,5 +1,7 @@
 """Which person holds which role, where, and until when."""
 
+from datetime import date
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -119,7 +121,13 @@ class RoleAssignment(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.role} for person {self.user_id}"
+        return f"{self.get_role_display()} ({self.pk})"
+
+    def is_over(self, on: date) -> bool:
+        """Ended, or past its last day."""
+        return self.revoked_at is not None or (
+            self.ends_on is not None and self.ends_on < on
+        )
 
     @property
     def permissions(self) -> frozenset[Permission]:

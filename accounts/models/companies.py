@@ -223,25 +223,23 @@ class Location(models.Model):
 
 
 class IncentiveProgramQuerySet(models.QuerySet):
-    def known_to(self, account: PartnerAccount) -> Self:
-        """Programs a company may hear of: listed, or invited to, or in its roles.
+    def known_to(self, *accounts: PartnerAccount) -> Self:
+        """Programs companies may hear of: listed, or invited to, or in their roles.
 
         The years of a program and its enrollments are enrollment's; only their names
         are used here, so that a form of roles tells of no unlisted program.
         """
-        return self.filter(discontinued_at=None).filter(
-            Exists(self._same_program().filter(terms=None))
-            | Exists(self._same_program().filter(terms__is_listed=True))
-            | Exists(self._same_program().filter(terms__is_open_to_all=True))
-            | Exists(
-                self._same_program().filter(
-                    terms__enrollments__location__partner_account=account
-                )
-            )
-            | Exists(
-                self._same_program().filter(role_assignments__partner_account=account)
-            )
+        reasons = (
+            Q(terms=None),
+            Q(terms__is_listed=True),
+            Q(terms__is_open_to_all=True),
+            Q(terms__enrollments__location__partner_account__in=accounts),
+            Q(role_assignments__partner_account__in=accounts),
         )
+        is_known = Q()
+        for reason in reasons:
+            is_known |= Q(Exists(self._same_program().filter(reason)))
+        return self.filter(is_known, discontinued_at=None)
 
     def _same_program(self) -> Self:
         return self.model._default_manager.filter(pk=OuterRef("pk")).order_by()
