@@ -1,0 +1,252 @@
+"""The audit trail: written once, chained, and found out when it is tampered with."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection, transaction
+
+from accounts.models import AuditAction, AuditChain, AuditEvent
+from accounts.services import record_audit_event
+from accounts.tests.factories import PartnerAccountFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def write(company, number: int = 1, **fields) -> list[AuditEvent]:
+    """Write events about a company."""
+    events = [
+        record_audit_event(
+            company,
+            action=AuditAction.COMPANY_ADDED,
+            by=None,
+            partner_account=company,
+            **fields,
+        )
+        for _number in range(number)
+    ]
+    for event in events:
+        event.refresh_from_db()
+    return events
+
+
+def tamper(sql: str, *params) -> None:
+    """What somebody with the owner's rights can do: switch the triggers off."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE accounts_auditevent DISABLE TRIGGER USER")
+        cursor.execute(sql, params)
+        cursor.execute("ALTER TABLE accounts_auditevent ENABLE TRIGGER USER")
+
+
+def verify() -> str:
+    out = StringIO()
+    call_command("verify_audit", stdout=out)
+    return out.getvalue()
+
+
+def fault() -> str:
+    with pytest.raises(CommandError) as error:
+        verify()
+    assert error.value.returncode == 1
+    return str(error.value)
+
+
+class TestTrail:
+    def test_each_event_follows_the_one_before_it(self, nordvik):
+        first, second = write(nordvik, 2)
+
+        assert (first.seq, first.prev_hash) == (1, "")
+        assert (second.seq, second.prev_hash) == (2, first.hash)
+        head = AuditChain.objects.get(chain=first.chain)
+        assert (head.seq, head.hash) == (2, second.hash)
+
+    def test_each_company_has_its_own_chain(self, nordvik):
+        write(nordvik, 2)
+        (other,) = write(PartnerAccountFactory())
+
+        assert other.seq == 1
+
+    def test_events_of_no_company_share_one(self, lars):
+        event = record_audit_event(
+            lars, action=AuditAction.PERSON_ADDED, by=None, partner_account=None
+        )
+
+        event.refresh_from_db()
+        assert (event.chain, event.seq) == ("portal", 1)
+
+    def test_the_writer_does_not_choose_place_hash_or_time(self, nordvik):
+        written = AuditEvent.objects.create(
+            chain="x",
+            seq=99,
+            hash="0" * 64,
+            prev_hash="1" * 64,
+            action=AuditAction.COMPANY_ADDED,
+            partner_account=nordvik,
+        )
+
+        written.refresh_from_db()
+        assert (written.seq, written.prev_hash) == (1, "")
+        assert written.hash != "0" * 64
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "UPDATE accounts_auditevent SET reason = 'another'",
+            "UPDATE accounts_auditevent SET seq = seq",
+            "DELETE FROM accounts_auditevent",
+        ],
+    )
+    def test_history_is_written_once(self, nordvik, sql):
+        # T16
+        write(nordvik)
+
+        with (
+            pytest.raises(IntegrityError, match="written once"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql)
+
+        assert AuditEvent.objects.count() == 1
+
+    def test_the_orm_cannot_change_it_either(self, nordvik):
+        (event,) = write(nordvik)
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            event.save()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            event.delete()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            AuditEvent.objects.update(reason="x")
+
+
+class TestVerifying:
+    def test_an_intact_trail_prints_its_heads(self, nordvik):
+        *_others, last = write(nordvik, 3, after={"name": "Åsa", "n": 1.5})
+        write(PartnerAccountFactory())
+
+        report = verify()
+
+        assert f"company:{nordvik.pk} 3 {last.hash}" in report
+        assert "Intact: 2 chains recomputed." in report
+
+    def test_an_empty_trail_is_intact(self):
+        assert "Intact: 0 chains" in verify()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "reason = 'nothing happened'",
+            """after = '{"name": "another"}'""",
+            "before = '[]'",
+            "actor_id = NULL, action = 'role_revoked'",
+            "at = at + interval '1 microsecond'",
+            "object_id = '0'",
+            "partner_account_id = NULL",
+            "hash = repeat('0', 64)",
+        ],
+    )
+    def test_a_changed_event_is_found(self, nordvik, change):
+        events = write(nordvik, 3)
+
+        tamper(f"UPDATE accounts_auditevent SET {change} WHERE id = %s", events[1].pk)
+
+        assert f"company:{nordvik.pk} is broken at event 2 (id {events[1].pk})" in (
+            fault()
+        )
+
+    def test_a_changed_event_with_a_new_hash_breaks_the_next(self, nordvik):
+        events = write(nordvik, 3)
+
+        tamper(
+            "UPDATE accounts_auditevent SET reason = 'x' WHERE id = %s", events[1].pk
+        )
+        tamper(
+            "UPDATE accounts_auditevent e SET hash = accounts_audit_hash(e) "
+            "WHERE id = %s",
+            events[1].pk,
+        )
+
+        assert "event 3" in fault()
+        assert "does not follow the one before it" in fault()
+
+    def test_a_missing_event_is_found(self, nordvik):
+        events = write(nordvik, 3)
+
+        tamper("DELETE FROM accounts_auditevent WHERE id = %s", events[1].pk)
+
+        assert "event 3" in fault()
+        assert "an event is missing before it" in fault()
+
+    def test_a_cut_end_is_found(self, nordvik):
+        events = write(nordvik, 3)
+
+        tamper("DELETE FROM accounts_auditevent WHERE id = %s", events[2].pk)
+
+        assert "the head says event 3" in fault()
+
+    def test_a_whole_chain_taken_away_is_found(self, nordvik):
+        write(nordvik, 2)
+
+        tamper("DELETE FROM accounts_auditevent")
+
+        assert "the head says event 2" in fault()
+
+    def test_a_head_taken_away_is_found(self, nordvik):
+        write(nordvik, 2)
+
+        AuditChain.objects.all().delete()
+
+        assert "the head says event 0" in fault()
+
+    def test_a_head_moved_back_is_found(self, nordvik):
+        first, _second = write(nordvik, 2)
+
+        AuditChain.objects.update(seq=1, hash=first.hash)
+
+        assert "the head says event 1" in fault()
+
+    def test_swapped_events_are_found(self, nordvik):
+        first, second = write(nordvik, 2)
+
+        tamper("UPDATE accounts_auditevent SET seq = 9 WHERE id = %s", first.pk)
+        tamper("UPDATE accounts_auditevent SET seq = 1 WHERE id = %s", second.pk)
+        tamper("UPDATE accounts_auditevent SET seq = 2 WHERE id = %s", first.pk)
+
+        assert "event 1" in fault()
+
+    def test_an_event_put_in_by_hand_is_found(self, nordvik):
+        (event,) = write(nordvik)
+
+        tamper(
+            "INSERT INTO accounts_auditevent (chain, seq, at, action, object_type, "
+            "object_id, before, after, reason, request_id, prev_hash, hash) "
+            "SELECT chain, 2, at, action, object_type, object_id, before, after, "
+            "'forged', request_id, hash, repeat('0', 64) "
+            "FROM accounts_auditevent WHERE id = %s",
+            event.pk,
+        )
+
+        assert "event 2" in fault()
+
+    def test_the_first_broken_link_is_named(self, nordvik):
+        events = write(nordvik, 5)
+
+        for event in (events[3], events[1]):
+            tamper(
+                "UPDATE accounts_auditevent SET reason = 'x' WHERE id = %s", event.pk
+            )
+
+        assert "event 2" in fault()
+
+    def test_one_companys_broken_chain_is_found_among_others(self, nordvik):
+        for _number in range(3):
+            write(PartnerAccountFactory(), 2)
+        events = write(nordvik, 2)
+
+        tamper(
+            "UPDATE accounts_auditevent SET reason = 'x' WHERE id = %s", events[0].pk
+        )
+
+        assert f"company:{nordvik.pk} is broken" in fault()
