@@ -5,7 +5,11 @@ import os
 from incentives_portal.settings import *  # noqa: F403
 from incentives_portal.settings import DATABASES, MIDDLEWARE
 
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.MD5PasswordHasher",
+    # For people who sign in to a portal that runs with its real settings.
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -114,7 +114,7 @@ def test_no_template_is_unused(path):
 
 def test_every_form_that_posts_carries_its_token():
     for path in our_files(".html"):
-        for form in re.findall(r"<form\b[^>]*>.*?</form>", path.read_text(), re.S):
+        for form in re.findall(r"<form\b[^>]*>.*?</form>", path.read_text(), re.DOTALL):
             if 'method="post"' in form.partition(">")[0]:
                 assert "csrf_token" in form or "{% slot %}" in form, path
 

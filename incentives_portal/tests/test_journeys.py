@@ -1,0 +1,408 @@
+"""Whole stories in Chromium: gunicorn, worker, PostgreSQL, Redis and a mail server.
+
+Nothing is faked: the mail is sent by the worker and received over SMTP, and its own
+button is followed.
+"""
+
+import os
+import re
+import time
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth.hashers import make_password
+from playwright.sync_api import Page, expect, sync_playwright
+
+from accounts.models import RoleAssignment
+from accounts.tests.factories import PASSWORD, UserFactory
+from accounts.tests.mail_server import MailServer
+from enrollment.models import Enrollment, EnrollmentEvent
+from enrollment.tests.factories import AgreementFactory, ProgramTermsFactory
+from incentives_portal.tests.running import (
+    CHROMIUM,
+    CHROMIUM_ARGUMENTS,
+    running_portal,
+)
+from profiles.tests.factories import (
+    BankProfileFactory,
+    DefaultBankProfileFactory,
+    TaxProfileFactory,
+)
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+
+
+@pytest.fixture
+def mail():
+    with MailServer() as server:
+        yield server
+
+
+@pytest.fixture
+def portal(transactional_db, mail, tmp_path):
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    number = int(re.sub(r"\D", "", worker) or 0)
+    with running_portal(
+        mail_port=mail.port, folder=tmp_path, redis_database=8 + number % 8
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS
+        )
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Somebody at a browser; every page they come to is looked at by axe."""
+
+    def __init__(self, page: Page, *, checks: bool = True):
+        self.page = page
+        self.checks = checks
+        self.troubles: list[str] = []
+        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        page.on(
+            "console",
+            lambda said: (
+                self.troubles.append(said.text)
+                # A page that says no is no trouble.
+                if said.type == "error" and "status of 40" not in said.text
+                else None
+            ),
+        )
+
+    def goes_to(self, url: str) -> None:
+        self.page.goto(url)
+        self.looks()
+
+    def presses(self, name: str, *, inside: str = "main") -> None:
+        """Press a button or follow a link by its words, and look at what comes."""
+        control = (
+            self.page.locator(inside)
+            .get_by_role("button", name=name)
+            .or_(self.page.locator(inside).get_by_role("link", name=name))
+        )
+        with self.page.expect_navigation():
+            control.first.click()
+        self.looks()
+
+    def signs_in(self, person) -> None:
+        # The running portal knows no fast hashes.
+        person.password = make_password(PASSWORD, hasher="scrypt")
+        person.save(update_fields=["password"])
+        self.page.locator("[name=login]").fill(person.email)
+        self.page.locator("[name=password]").fill(PASSWORD)
+        with self.page.expect_navigation():
+            self.page.locator("main form button").first.click()
+        self.looks()
+
+    def signs_out(self) -> None:
+        self.page.context.clear_cookies()
+
+    def sees(self, words: str) -> None:
+        expect(self.page.locator("main")).to_contain_text(words)
+
+    def does_not_see(self, words: str) -> None:
+        expect(self.page.locator("main")).not_to_contain_text(words)
+
+    def looks(self) -> None:
+        """No violation axe knows of, nothing refused by the policy, no overflow."""
+        if self.checks:
+            found = Axe().run(self.page, options=AXE).response["violations"]
+            assert not found, (
+                self.page.url,
+                [(one["id"], [node["html"] for node in one["nodes"]]) for one in found],
+            )
+        assert self.troubles == [], (self.page.url, self.troubles)
+
+
+@pytest.fixture
+def visitor(chromium):
+    contexts = []
+
+    def arrive(*, language="en-US", checks=True, **options) -> Visitor:
+        context = chromium.new_context(locale=language, **options)
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        return Visitor(context.new_page(), checks=checks)
+
+    yield arrive
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def maria(nordvik):
+    return UserFactory(full_name="Maria Petersson", email="maria@partner.example")
+
+
+@pytest.fixture
+def terms(program, nordvik):
+    AgreementFactory(partner_account=nordvik)
+    return ProgramTermsFactory(program=program)
+
+
+@pytest.fixture
+def tax_profile(goteborg, maria):
+    return TaxProfileFactory(
+        location=goteborg, name="Nordvik SE", created_by=maria, version__pending=True
+    )
+
+
+@pytest.fixture
+def default_bank(goteborg, nordvik, maria):
+    bank = BankProfileFactory(
+        partner_account=nordvik,
+        name="Nordvik SEK main",
+        created_by=maria,
+        version__pending=True,
+    )
+    return DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+
+
+def button_of(message, words: str) -> str:
+    """The address behind the button of a mail, read from its HTML part."""
+    html = message.get_body(("html",)).get_content()
+    address = re.search(rf'<a[^>]*href="([^"]+)"[^>]*>\s*{words}\s*</a>', html)
+    assert address, html
+    return address.group(1)
+
+
+def mail_to(mail, person, subject: str):
+    """The one mail to a person with a subject, as soon as it has arrived."""
+    end = time.monotonic() + 40
+    while time.monotonic() < end:
+        found = [
+            one
+            for one in list(mail.messages)
+            if person.email in one["To"] and one["Subject"].strip() == subject
+        ]
+        if found:
+            assert len(found) == 1
+            return found[0]
+        time.sleep(0.1)
+    raise AssertionError([(one["To"], one["Subject"]) for one in mail.messages])
+
+
+def validates(visitor, portal, operator, program_name: str) -> None:
+    """An operator approves bank and tax of what waits in the queue."""
+    visitor.goes_to(f"{portal.url}/ops/validation/")
+    visitor.signs_in(operator)
+    visitor.sees(program_name)
+    visitor.page.locator("main").get_by_role("link", name=program_name).first.click()
+    visitor.looks()
+    for _part in ("bank", "tax"):
+        visitor.page.locator("main form[action$='/confirm/'] button").first.click()
+        visitor.looks()
+
+
+def test_from_the_invitation_mail_to_the_validated_enrollment(
+    portal, mail, visitor, terms, ida, oscar, default_bank, tax_profile, program
+):
+    portal.manage("invite", program.code)
+    invitation = mail_to(mail, ida, "Partner Incentive Enrollment Invitation")
+    assert invitation["From"].startswith("Microsoft Partner Center <")
+    partner = visitor()
+
+    partner.goes_to(button_of(invitation, "Get Started"))
+    partner.signs_in(ida)
+    enrollment = Enrollment.objects.get()
+    assert urlsplit(partner.page.url).path == enrollment.get_absolute_url()
+    partner.goes_to(portal.url)
+    partner.sees("You are invited to enroll Göteborg")
+    partner.presses("Enroll")
+    partner.goes_to(portal.url)
+    partner.does_not_see("You are invited")
+    partner.goes_to(f"{portal.url}/incentives/")
+    partner.sees("Invited")
+    partner.presses("Enroll")
+    partner.presses("Accept and continue")
+    partner.sees("Nordvik SEK main")
+    partner.presses("Submit enrollment")
+    partner.sees("Submitted – now it is the program owner's turn")
+    partner.sees(enrollment.reference)
+    mail_to(mail, ida, f"Submitted: {program.name}, Göteborg")
+
+    operator = visitor()
+    validates(operator, portal, oscar, program.name)
+
+    enrollment.refresh_from_db()
+    assert enrollment.is_enrolled
+    partner.goes_to(portal.url + enrollment.get_absolute_url())
+    partner.sees("Göteborg is enrolled")
+    mail_to(mail, ida, f"Göteborg is enrolled in {program.name}")
+
+
+def test_with_something_missing_it_continues_to_what_is_missing(
+    portal, mail, visitor, terms, ida, oscar, program
+):
+    portal.manage("invite", program.code)
+    invitation = mail_to(mail, ida, "Partner Incentive Enrollment Invitation")
+    partner = visitor()
+    partner.goes_to(button_of(invitation, "Get Started"))
+    partner.signs_in(ida)
+    partner.presses("Accept and continue")
+    partner.sees("You need a bank profile and a tax profile.")
+    partner.presses("Continue")
+    partner.sees("Payment and Tax profile")
+    enrollment = Enrollment.objects.get()
+    assert enrollment.is_action_required
+
+    partner.presses("Add a bank profile")
+    adds_a_swedish_bank_profile(partner)
+    partner.sees("Payment and Tax profile")
+    partner.page.get_by_role("radio").first.check()
+    partner.presses("Use this profile")
+    partner.page.locator("[name=currency]").select_option("SEK")
+    partner.presses("Use this currency")
+    partner.presses("Add a tax profile")
+    adds_a_swedish_tax_profile(partner)
+    partner.sees("Everything is in place.")
+    partner.presses("Go back to the enrollment")
+    partner.presses("Submit enrollment")
+    partner.sees("Submitted")
+
+    validates(visitor(), portal, oscar, program.name)
+    enrollment.refresh_from_db()
+    assert enrollment.is_enrolled
+    assert [
+        event.code for event in EnrollmentEvent.objects.order_by("pk")
+    ] == EVENTS_OF_THE_LONG_WAY
+
+
+EVENTS_OF_THE_LONG_WAY = [
+    "invited",
+    "accepted",
+    "details_asked",
+    "profiles_chosen",
+    "profiles_chosen",
+    "submitted",
+    "bank_confirmed",
+    "tax_confirmed",
+    "enrolled",
+]
+
+
+def test_the_same_in_swedish(
+    portal, mail, visitor, terms, ida, oscar, default_bank, tax_profile, program
+):
+    # R70
+    ida.language = "sv"
+    ida.save(update_fields=["language"])
+    portal.manage("invite", program.code)
+    invitation = mail_to(mail, ida, "Inbjudan till registrering i partnerincitament")
+    partner = visitor(language="sv-SE")
+
+    partner.goes_to(button_of(invitation, "Kom igång"))
+    assert partner.page.locator("html").get_attribute("lang") == "sv"
+    partner.signs_in(ida)
+    partner.goes_to(portal.url)
+    partner.sees("Du är inbjuden att registrera Göteborg")
+    partner.presses("Registrera")
+    partner.presses("Acceptera och fortsätt")
+    partner.sees("Standard")
+    partner.presses("Skicka registreringen")
+    partner.sees("Skickat – nu är det programägarens tur")
+    mail_to(mail, ida, f"Skickat: {program.name}, Göteborg")
+
+    validates(visitor(), portal, oscar, program.name)
+
+    partner.goes_to(portal.url + Enrollment.objects.get().get_absolute_url())
+    partner.sees("Göteborg är registrerad")
+    mail_to(mail, ida, f"Göteborg är registrerad i {program.name}")
+
+
+def test_the_same_without_javascript_on_a_small_screen(
+    portal, mail, visitor, terms, ida, oscar, default_bank, tax_profile, program
+):
+    portal.manage("invite", program.code)
+    invitation = mail_to(mail, ida, "Partner Incentive Enrollment Invitation")
+    # axe itself is a script: these pages were looked at by the other journeys.
+    partner = visitor(
+        checks=False,
+        java_script_enabled=False,
+        viewport={"width": 320, "height": 640},
+    )
+
+    partner.goes_to(button_of(invitation, "Get Started"))
+    partner.signs_in(ida)
+    partner.presses("Accept and continue")
+    partner.presses("Submit enrollment")
+    partner.sees("Submitted")
+    operator = visitor(checks=False, java_script_enabled=False)
+    validates(operator, portal, oscar, program.name)
+
+    assert Enrollment.objects.get().is_enrolled
+
+
+def test_a_colleague_without_the_role_is_told_who_can_and_an_admin_appoints_them(
+    portal, mail, visitor, terms, goteborg, greta, lars, program
+):
+    # R3, R7, R15; rule 74
+    portal.manage("invite", program.code)
+    mail_to(mail, greta, "1 location has no Incentives admin")
+    colleague = visitor()
+    colleague.goes_to(f"{portal.url}/incentives/")
+    colleague.signs_in(lars)
+    colleague.sees("Greta Voss")
+
+    admin = visitor()
+    admin.goes_to(
+        f"{portal.url}/people/assign/?person={lars.pk}&location={goteborg.pk}"
+    )
+    admin.signs_in(greta)
+    admin.presses("Assign")
+
+    assert RoleAssignment.objects.live().filter(user=lars, location=goteborg).exists()
+    colleague.goes_to(f"{portal.url}/incentives/")
+    colleague.sees("Invited")
+
+
+def adds_a_swedish_bank_profile(partner) -> None:
+    page = partner.page
+    page.locator("[name=country]").select_option("SE")
+    partner.page.locator("main form button").first.click()
+    partner.looks()
+    for name, value in {
+        "name": "Nordvik SEK main",
+        "account_holder": "Nordvik IT AB",
+        "iban": "se35 5000 0000 0549 1000 0003",
+        "street": "Storgatan 1",
+        "postcode": "111 22",
+        "city": "Stockholm",
+        "contact_name": "Ida Lund",
+        "contact_email": "ida@partner.example",
+        "contact_phone": "+46 8 123 456",
+    }.items():
+        page.locator(f"main [name={name}]").fill(value)
+    with page.expect_navigation():
+        page.locator("main form[method=post] button").first.click()
+    partner.looks()
+
+
+def adds_a_swedish_tax_profile(partner) -> None:
+    page = partner.page
+    if page.locator("main [name=legal_name]").count() == 0:
+        page.locator("main [name=country]").select_option("SE")
+        page.locator("main form button").first.click()
+        partner.looks()
+    for name, value in {
+        "name": "Nordvik SE",
+        "legal_name": "Nordvik IT AB",
+        "org_number": "559999-0669",
+        "street": "Storgatan 1",
+        "postcode": "111 22",
+        "city": "Stockholm",
+    }.items():
+        page.locator(f"main [name={name}]").fill(value)
+    with page.expect_navigation():
+        page.locator("main form[method=post] button").first.click()
+    partner.looks()
