@@ -108,7 +108,7 @@ def test_a_second_run_changes_nothing(demo):
 
     call_command("load_demo", stdout=output)
 
-    assert "nothing was changed" in output.getvalue()
+    assert "Nothing was changed" in output.getvalue()
     assert everything() == before
     assert PartnerAccount.objects.count() == 10
     assert Location.objects.count() == 27
@@ -286,7 +286,7 @@ def test_the_table_of_people_is_aligned_and_says_who_may_what(demo):
     assert table["Nordvik IT AB", "Omar Haddad"] == (
         "Global admin, Incentives admin (Stockholm, Göteborg, Malmö)"
     )
-    assert table["Nordvik IT AB", "Lars Ek"] == "no role"
+    assert table["Nordvik IT AB", "Lars Ek"] == "No role"
     assert table["Program owner", "Mina Okafor"] == "Program manager, Reader"
     # Works for two companies.
     assert table["Brightfell Systems Ltd", "Ines Duarte"] == "Incentives user"

@@ -11,17 +11,15 @@ Nordic Growth Booster runs the whole year, so that it is open on every day.
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import override
+from django.utils.translation import gettext as _
 
 from accounts.models import PartnerAccount, RoleAssignment, User
 from accounts.roles import Role
 from enrollment.management.demo.files import rows
 from enrollment.management.demo.story import tell
 
-# Everybody's, printed for whoever runs the demo; nobody real can get it (see tell()).
+# Everybody's, printed for whoever runs the demo; only invented people ever have it.
 PASSWORD = "demo-incentives-2027"
-OWNER = "Program owner"
-HEADINGS = ("Company", "Name", "E-mail", "Role")
 
 
 class Command(BaseCommand):
@@ -31,68 +29,73 @@ class Command(BaseCommand):
         parser.add_argument(
             "--if-empty",
             action="store_true",
-            help="Do nothing when there are companies already.",
+            help="do nothing when there are companies already",
         )
         parser.add_argument(
             "--people",
             action="store_true",
-            help="Load nothing; print who can sign in, and the password.",
+            help="load nothing; print who can sign in, and the password",
         )
 
     def handle(self, *args, if_empty=False, people=False, **options):
         if not settings.DEMO:
             raise CommandError(
-                "load_demo invents people who share a known password, so it runs in "
-                "demo mode only. Set DEMO=true."
+                _(
+                    "The demo's people share a password that everybody knows. Load it "
+                    "in demo mode only: set DEMO=true."
+                )
             )
-        if people:
-            with override("en"):
-                self.stdout.write(people_table())
-            return
+        self.stdout.write(people_table() if people else self._loaded(if_empty))
+
+    def _loaded(self, if_empty: bool) -> str:
         if if_empty and PartnerAccount.objects.exists():
-            self.stdout.write("There are companies already: nothing was loaded.")
-            return
+            return _("There are companies already. Nothing was loaded.")
         try:
-            with override("en"):
-                is_new = tell(password=PASSWORD)
+            is_new = tell(password=PASSWORD)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
-        self.stdout.write(
-            "The demo is loaded."
-            if is_new
-            else "The demo was loaded before: nothing was changed."
-        )
+        if is_new:
+            return _("The demo is loaded.")
+        return _("The demo was loaded before. Nothing was changed.")
 
 
 def people_table() -> str:
     """Return the demo's people who are here, with their roles as they are now."""
     known = {user.email: user for user in User.objects.order_by("pk")}
-    names = dict(
+    companies = dict(
         PartnerAccount.objects.order_by("pk").values_list("partner_id", "name")
     )
     lines = [
-        (names[row["company"]], row["full_name"], row["email"], _roles(row))
+        (companies[row["company"]], row["full_name"], row["email"], _roles(row))
         for row in rows("people")
-        if row["email"] in known and row["company"] in names
-    ] + [
-        (OWNER, row["full_name"], row["email"], _groups(known[row["email"]]))
+        if row["email"] in known and row["company"] in companies
+    ]
+    lines += [
+        (
+            _("Program owner"),
+            row["full_name"],
+            row["email"],
+            _groups(known[row["email"]]),
+        )
         for row in rows("operators")
         if row["email"] in known
     ]
     if not lines:
-        return "The demo's people are not here: run load_demo first."
-    widths = [max(map(len, column)) for column in zip(HEADINGS, *lines, strict=True)]
-    table = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        for line in (HEADINGS, *lines)
-    ]
-    table.insert(1, "  ".join("-" * width for width in widths))
+        return _("The demo's people are not here. Run load_demo first.")
+    headings = (_("Company"), _("Name"), _("E-mail"), _("Role"))
+    widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
+    table = [headings, tuple("-" * width for width in widths), *lines]
     return "\n".join(
-        [*(line.rstrip() for line in table), "", f"Everybody's password: {PASSWORD}"]
+        [
+            *("  ".join(map(str.ljust, line, widths)).rstrip() for line in table),
+            "",
+            _("Everybody's password: %(password)s") % {"password": PASSWORD},
+        ]
     )
 
 
 def _roles(row: dict[str, str]) -> str:
+    """Name a person's roles in a company, each with the locations it is limited to."""
     places: dict[str, list[str]] = {}
     for role, location in (
         RoleAssignment.objects.live()
@@ -105,9 +108,9 @@ def _roles(row: dict[str, str]) -> str:
         str(Role(role).label) + (f" ({', '.join(where)})" if where else "")
         for role, where in places.items()
     ]
-    return ", ".join(roles) or "no role"
+    return ", ".join(roles) or _("No role")
 
 
 def _groups(operator: User) -> str:
     names = sorted(operator.groups.values_list("name", flat=True))
-    return ", ".join(names) or "Superuser"
+    return ", ".join(names) or _("Superuser")
