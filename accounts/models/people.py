@@ -24,10 +24,6 @@ class Language(models.TextChoices):
 
 
 class UserQuerySet(models.QuerySet):
-    def sharing_company_with(self, user) -> Self:
-        """People of the companies whose people this person may see."""
-        return self.filter(pk__in=Membership.objects.visible_to(user).values("user_id"))
-
     def members_of(self, account: PartnerAccount) -> Self:
         """People who belong to a company now and may sign in."""
         members = Membership.objects.current().of_company(account)
