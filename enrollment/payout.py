@@ -110,6 +110,7 @@ def payout_page(
         "terms": enrollment.terms,
         "year": enrollment.terms.fiscal_year,
         "return_to": reverse("enrollment:profiles", kwargs={"pk": enrollment.pk}),
+        "needs": ",".join(enrollment.terms.required_tax_details),
         "lines": lines,
         "panels": _panels(lines),
         "gaps": gaps,
