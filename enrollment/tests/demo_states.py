@@ -3,14 +3,14 @@
 from enrollment.models import Enrollment
 
 ENROLLED = {
-    "AZ-MIG": "Göteborg Hamburg Norfolk",
+    "AZ-MIG": "Göteborg Hamburg",
     "BA-PRE": "Leeds Stockholm",
     "CSP-DB": "Leeds Stockholm",
     "CSP-IP": "Boise Stockholm",
-    "CSP-IR": "Edinburgh Leeds",
-    "DEV-RES": "Hamburg Leeds Norfolk",
+    "CSP-IR": "Leeds",
+    "DEV-RES": "Leeds Norfolk",
     "HOST": "Norfolk",
-    "MW-ADV": "Amsterdam Edinburgh Göteborg Leeds Norfolk Stockholm Tulsa",
+    "MW-ADV": "Amsterdam Edinburgh Göteborg Norfolk Stockholm",
     "SEC-ENG": "Hamburg Leeds",
 }
 OTHERWISE = {
