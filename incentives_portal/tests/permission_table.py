@@ -88,6 +88,7 @@ TABLE: dict[str, Row] = {
     "accounts:people": _list(*ADMINS),
     "accounts:gaps": _list(*ADMINS),
     "accounts:assign": _list(*ADMINS, methods=("GET", "POST")),
+    "accounts:preview": _list(*ADMINS, methods=("GET", "POST")),
     "accounts:revoke": Row(
         ADMINS, methods=("GET", "POST"), on="role", is_company_wide=True
     ),
