@@ -1,0 +1,305 @@
+"""From a table to the rows a person may see: company, location, program, and time."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+from django.utils import timezone
+
+from accounts.models import (
+    AuditAction,
+    AuditEvent,
+    Location,
+    Membership,
+    PartnerAccount,
+    RoleAssignment,
+)
+from accounts.roles import (
+    COMPANY_WIDE_ROLES,
+    GRANTABLE,
+    INCENTIVE_ROLES,
+    ROLE_PERMISSIONS,
+    Permission,
+    Role,
+    roles_that_grant,
+    roles_with,
+)
+from accounts.scoping import Scope, ScopedQuerySet
+from accounts.tests.factories import (
+    IncentiveProgramFactory,
+    LocationFactory,
+    RoleAssignmentFactory,
+    UserFactory,
+)
+
+
+class AtProgram(ScopedQuerySet):
+    """Role assignments read as rows with a company, a location and a program.
+
+    The only table of this app with all three parts of a scope.
+    """
+
+    scope = Scope(account="partner_account", location="location", program="program")
+    view_permission = Permission.ENROLLMENT_VIEW
+
+
+def rows_at(*places) -> models.QuerySet:
+    """One row for each (location, program), belonging to nobody of the tests."""
+    keys = [
+        RoleAssignmentFactory(
+            role=Role.INCENTIVES_USER,
+            partner_account=location.partner_account,
+            location=location,
+            program=program,
+            revoked_at=timezone.now(),
+        ).pk
+        for location, program in places
+    ]
+    return AtProgram(RoleAssignment).filter(pk__in=keys)
+
+
+def places_of(rows) -> set[tuple]:
+    return {(row.location, row.program) for row in rows}
+
+
+@pytest.fixture
+def other_program(db):
+    return IncentiveProgramFactory(code="OTHER", name="Other program")
+
+
+@pytest.fixture
+def everywhere(goteborg, malmo, program, other_program):
+    """A row at each location of the company for each program, and one abroad."""
+    abroad = LocationFactory(name="Hamburg")
+    return rows_at(
+        *(
+            (location, one)
+            for location in (goteborg, malmo, abroad)
+            for one in (program, other_program)
+        )
+    )
+
+
+class TestWidth:
+    def test_a_role_for_the_whole_company_reaches_all_of_it_and_nothing_else(
+        self, everywhere, uma, goteborg, malmo, program, other_program
+    ):
+        # R10
+        seen = places_of(everywhere.visible_to(uma))
+
+        assert seen == {
+            (location, one)
+            for location in (goteborg, malmo)
+            for one in (program, other_program)
+        }
+
+    def test_a_role_at_a_location_reaches_that_location(
+        self, everywhere, ida, goteborg, program, other_program
+    ):
+        # R8
+        assert places_of(everywhere.visible_to(ida)) == {
+            (goteborg, program),
+            (goteborg, other_program),
+        }
+
+    def test_a_role_for_a_program_reaches_that_program_there(
+        self, everywhere, lars, goteborg, program
+    ):
+        # R9
+        RoleAssignmentFactory(
+            user=lars,
+            partner_account=goteborg.partner_account,
+            location=goteborg,
+            program=program,
+        )
+
+        assert places_of(everywhere.visible_to(lars)) == {(goteborg, program)}
+
+    def test_roles_add_up(self, everywhere, lars, goteborg, malmo, program):
+        for location, one in ((goteborg, program), (malmo, None)):
+            RoleAssignmentFactory(
+                user=lars,
+                partner_account=location.partner_account,
+                location=location,
+                program=one,
+            )
+
+        seen = places_of(everywhere.visible_to(lars))
+
+        assert len(seen) == 3
+        assert (goteborg, program) in seen
+
+    def test_two_roles_on_the_same_row_show_it_once(self, everywhere, ida, goteborg):
+        RoleAssignmentFactory(user=ida, partner_account=goteborg.partner_account)
+
+        assert everywhere.visible_to(ida).count() == 4
+
+    def test_a_table_without_location_is_reached_from_any_location(self, ida, nordvik):
+        assert list(PartnerAccount.objects.visible_to(ida)) == [nordvik]
+
+    def test_a_role_elsewhere_reaches_nothing_here(self, everywhere, sam):
+        # R16
+        assert not everywhere.visible_to(sam).exists()
+        assert not Location.objects.visible_to(sam).filter(name="Göteborg").exists()
+
+
+class TestRights:
+    def test_the_right_itself_is_asked_for(self, everywhere, ida, uma):
+        assert everywhere.where_user_may(ida, Permission.ENROLLMENT_EDIT).count() == 2
+        assert not everywhere.where_user_may(uma, Permission.ENROLLMENT_EDIT).exists()
+        assert everywhere.where_user_may(uma, Permission.ENROLLMENT_VIEW).count() == 4
+
+    @pytest.mark.parametrize("name", ["greta", "alice"])
+    def test_who_appoints_does_not_act(self, everywhere, cast, name):
+        # R1, R2
+        admin = getattr(cast, name)
+
+        assert not everywhere.where_user_may(admin, Permission.ENROLLMENT_EDIT).exists()
+        assert not everywhere.where_user_may(admin, Permission.ENROLLMENT_VIEW).exists()
+        assert everywhere.where_user_may(admin, Permission.ENROLLMENT_KNOW).count() == 4
+
+    @pytest.mark.parametrize("name", ["lars", "oscar"])
+    def test_who_has_no_role_sees_nothing(self, everywhere, cast, name):
+        person = getattr(cast, name)
+
+        for permission in Permission:
+            assert not everywhere.where_user_may(person, permission).exists()
+
+    def test_nobody_signed_in_sees_nothing(self, everywhere):
+        assert not everywhere.visible_to(AnonymousUser()).exists()
+        assert not Location.objects.visible_to(AnonymousUser()).exists()
+
+    def test_a_superuser_is_no_partner(self, everywhere):
+        root = UserFactory(is_staff=True, is_superuser=True)
+
+        assert not everywhere.visible_to(root).exists()
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"revoked_at": timezone.now()},
+            {"ends_on": timezone.localdate() - timedelta(days=1)},
+            {"user__is_active": False},
+        ],
+        ids=["ended", "past its last day", "cannot sign in"],
+    )
+    def test_a_role_that_no_longer_holds_shows_nothing(
+        self, everywhere, nordvik, fields
+    ):
+        # T5
+        user = RoleAssignmentFactory(partner_account=nordvik, **fields).user
+
+        assert not everywhere.visible_to(user).exists()
+
+    def test_a_role_holds_on_its_last_day(self, everywhere, nordvik):
+        user = RoleAssignmentFactory(
+            partner_account=nordvik, ends_on=timezone.localdate()
+        ).user
+
+        assert everywhere.visible_to(user).count() == 4
+
+    def test_people_and_roles_are_seen_by_who_may_see_people(self, cast, nordvik):
+        AuditEvent.objects.create(
+            chain="x", action=AuditAction.COMPANY_ADDED, partner_account=nordvik
+        )
+
+        for rows in (Membership.objects, RoleAssignment.objects, AuditEvent.objects):
+            assert rows.visible_to(cast.greta).exists()
+            assert not rows.visible_to(cast.ida).exists()
+            assert not rows.visible_to(cast.lars).exists()
+
+    def test_each_row_says_what_may_be_done_with_it(self, everywhere, ida, goteborg):
+        rows = everywhere.with_covered(
+            Permission.ENROLLMENT_EDIT, user=ida, name="may_edit"
+        )
+
+        assert {row.location for row in rows if row.may_edit} == {goteborg}
+        assert rows.count() == 6
+
+
+class TestCompanies:
+    def test_rows_are_narrowed_to_the_company_one_works_in(
+        self, lars, goteborg, nordvik
+    ):
+        elsewhere = LocationFactory()
+        for account in (nordvik, elsewhere.partner_account):
+            RoleAssignmentFactory(user=lars, partner_account=account)
+
+        seen = Location.objects.visible_to(lars)
+
+        assert set(seen) == {goteborg, elsewhere}
+        assert set(seen.of_company(nordvik)) == {goteborg}
+
+
+class TestHolders:
+    def test_locations_nobody_covers_are_found(self, ida, goteborg, malmo):
+        # R6
+        rows = Location.objects.without_holder(Role.INCENTIVES_ADMIN)
+
+        assert set(rows) == {malmo}
+
+    def test_a_role_for_the_whole_company_covers_every_location(
+        self, nordvik, goteborg, malmo
+    ):
+        RoleAssignmentFactory(partner_account=nordvik)
+
+        assert not Location.objects.without_holder(Role.INCENTIVES_ADMIN).exists()
+
+    def test_a_role_that_ended_covers_nothing(self, nordvik, goteborg):
+        RoleAssignmentFactory(partner_account=nordvik, revoked_at=timezone.now())
+
+        assert Location.objects.without_holder(Role.INCENTIVES_ADMIN).exists()
+
+
+def test_seeing_costs_one_query(everywhere, ida, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        list(everywhere.visible_to(ida))
+
+
+class TestTable:
+    """The page of data that says which role may what (domain.md §1.3)."""
+
+    def test_every_role_has_a_row(self):
+        assert set(ROLE_PERMISSIONS) == set(Role)
+
+    def test_every_right_is_somebodys(self):
+        for permission in Permission:
+            assert roles_with(permission), permission
+
+    def test_only_the_incentives_admin_acts(self):
+        for permission in (
+            Permission.ENROLLMENT_EDIT,
+            Permission.ENROLLMENT_SEE_PROGRESS,
+            Permission.PROFILE_EDIT,
+            Permission.PROFILE_VIEW,
+        ):
+            assert roles_with(permission) == {Role.INCENTIVES_ADMIN}
+
+    def test_an_incentives_user_learns_nothing_of_profiles(self):
+        # R12, C5
+        granted = ROLE_PERMISSIONS[Role.INCENTIVES_USER]
+
+        assert not {one for one in granted if one.name.startswith("PROFILE")}
+
+    def test_who_may_see_or_edit_may_know(self):
+        for granted in ROLE_PERMISSIONS.values():
+            for kind in ("ENROLLMENT", "PROFILE"):
+                of_kind = {one.name for one in granted if one.name.startswith(kind)}
+                assert not of_kind or f"{kind}_KNOW" in of_kind
+
+    def test_only_global_and_account_admins_give_roles(self):
+        # R5, R13, C1, C2
+        assert roles_with(Permission.ROLE_ASSIGN) == set(GRANTABLE)
+        assert set(GRANTABLE) == {Role.GLOBAL_ADMIN, Role.ACCOUNT_ADMIN}
+
+    def test_nobody_gives_a_role_above_the_own_one(self):
+        # T3
+        assert GRANTABLE[Role.GLOBAL_ADMIN] == set(Role)
+        assert GRANTABLE[Role.ACCOUNT_ADMIN] == INCENTIVE_ROLES
+        assert roles_that_grant(Role.GLOBAL_ADMIN) == {Role.GLOBAL_ADMIN}
+        assert roles_that_grant(Role.INCENTIVES_USER) == set(GRANTABLE)
+
+    def test_a_role_is_company_wide_or_incentive(self):
+        assert set(Role) == COMPANY_WIDE_ROLES | INCENTIVE_ROLES
+        assert not COMPANY_WIDE_ROLES & INCENTIVE_ROLES
