@@ -2,11 +2,11 @@
 
 import datetime
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import AuditEvent, OutgoingEmail
@@ -37,6 +37,7 @@ from enrollment.tests.factories import (
     RequirementFactory,
     fiscal_number,
 )
+from enrollment.tests.threads import at_once, meet
 
 
 def invited_names(terms) -> list[str]:
@@ -629,17 +630,11 @@ def test_the_number_of_queries_does_not_follow_locations_and_people(terms):
 
 @pytest.fixture
 def meeting(monkeypatch):
-    """Make two runs wait for each other inside a step, as long as both get there."""
+    """Make two runs wait for each other before a step, as long as both get there."""
 
     def arrange(step: str) -> threading.Barrier:
         barrier = threading.Barrier(2)
-        real = getattr(invitations, step)
-
-        def together(*args, **kwargs):
-            wait_at(barrier)
-            return real(*args, **kwargs)
-
-        monkeypatch.setattr(invitations, step, together)
+        meet(monkeypatch, invitations, step, barrier)
         return barrier
 
     return arrange
@@ -655,31 +650,6 @@ def no_lock(monkeypatch):
         ).get(pk=terms.pk)
 
     monkeypatch.setattr(invitations, "_locked", read)
-
-
-def wait_at(barrier: threading.Barrier) -> None:
-    with suppress(threading.BrokenBarrierError):
-        barrier.wait(timeout=1)
-
-
-def at_once(*actions) -> list:
-    """Do things in threads, each with its own connection; return what came of them."""
-    outcomes = []
-
-    def do(action):
-        try:
-            outcomes.append(action())
-        except Exception as error:  # noqa: BLE001 - it is the outcome
-            outcomes.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=do, args=[action]) for action in actions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=30)
-    return outcomes
 
 
 @pytest.mark.django_db(transaction=True)
@@ -730,37 +700,44 @@ def test_without_the_lock_two_clocks_at_once_collide(
     assert [outcome for outcome in told if isinstance(outcome, IntegrityError)]
 
 
-def invite_while_the_program_is_withdrawn(terms, program, barrier) -> str:
-    def withdraw():
-        services.discontinue_program(program, by=None)
-        wait_at(barrier)
+@pytest.fixture
+def withdrawn_meanwhile(terms, program, monkeypatch):
+    """Withdraw the program when a run has begun; return what became of the invited."""
+    began, withdrawn = threading.Event(), threading.Event()
+    create = invitations._create_enrollments
 
-    at_once(lambda: services.invite_locations(terms, by=None), withdraw)
-    return Enrollment.objects.values_list("status", flat=True).first()
+    def create_later(*args, **kwargs):
+        began.set()
+        withdrawn.wait(timeout=2)
+        return create(*args, **kwargs)
+
+    def withdraw():
+        began.wait(timeout=30)
+        services.discontinue_program(program, by=None)
+        withdrawn.set()
+
+    def run() -> str:
+        at_once(lambda: services.invite_locations(terms, by=None), withdraw)
+        return Enrollment.objects.get().status
+
+    monkeypatch.setattr(invitations, "_create_enrollments", create_later)
+    return run
 
 
 @pytest.mark.django_db(transaction=True)
 def test_nobody_stays_invited_to_a_program_withdrawn_at_that_moment(
-    goteborg, terms, program, meeting
+    goteborg, withdrawn_meanwhile
 ):
     # R67
-    barrier = meeting("_create_enrollments")
-
-    status = invite_while_the_program_is_withdrawn(terms, program, barrier)
-
-    assert status in ("discontinued", None)
+    assert withdrawn_meanwhile() == "discontinued"
 
 
 @pytest.mark.django_db(transaction=True)
 def test_without_the_lock_somebody_stays_invited_to_a_withdrawn_program(
-    goteborg, terms, program, meeting, no_lock
+    goteborg, no_lock, withdrawn_meanwhile
 ):
     """The control of the test above."""
-    barrier = meeting("_create_enrollments")
-
-    status = invite_while_the_program_is_withdrawn(terms, program, barrier)
-
-    assert status == "invited"
+    assert withdrawn_meanwhile() == "invited"
 
 
 @pytest.mark.django_db(transaction=True)

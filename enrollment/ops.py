@@ -1,0 +1,178 @@
+"""Operators: what waits today, invitations to send, enrollments to validate."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.access import operator_requires
+from enrollment import queues, services
+from enrollment.models import Enrollment, ProgramTerms
+from enrollment.review import VALIDATE, outcome_of, review_enrollment
+from enrollment.states import SHOWN
+from profiles.countries import country_name
+
+ROWS_PER_PAGE = 25
+SEND = "enrollment.send_invitations"
+
+
+class QueueFilter(forms.Form):
+    """What the validation queue shows; all of it is in the address."""
+
+    part = forms.ChoiceField(
+        label=gettext_lazy("To validate"),
+        required=False,
+        choices=[("", gettext_lazy("All")), *queues.PARTS.items()],
+    )
+    country = forms.ChoiceField(label=gettext_lazy("Country"), required=False)
+    overdue = forms.BooleanField(label=gettext_lazy("Overdue only"), required=False)
+
+    def __init__(self, *args, countries: list[str], **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["country"].choices = [
+            ("", _("All")),
+            *((code, f"{country_name(code)} ({code})") for code in countries),
+        ]
+        self.full_clean()
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What was chosen, as validation_queue() takes it; nonsense chooses nothing."""
+        return {
+            "part": self.cleaned_data.get("part", ""),
+            "country": self.cleaned_data.get("country", ""),
+            "is_overdue": self.cleaned_data.get("overdue", False),
+        }
+
+
+class ConfirmForm(forms.Form):
+    """The part that is approved, and the versions that were looked at."""
+
+    part = forms.ChoiceField(choices=list(queues.PARTS.items()))
+    seen = forms.CharField(required=False)
+    and_next = forms.BooleanField(required=False)
+
+    def clean_seen(self) -> list[UUID] | None:
+        if not self.cleaned_data["seen"]:
+            return None
+        try:
+            return [UUID(key) for key in self.cleaned_data["seen"].split(",")]
+        except ValueError as error:
+            raise ValidationError(_("These are not versions of a profile.")) from error
+
+
+@operator_requires("enrollment.view_enrollment")
+@require_safe
+def today(request):
+    """Show every queue with its number and the age of its oldest row."""
+    now = timezone.now()
+    queues_now = queues.queues_today(now, may=request.user.has_perm)
+    may_validate = request.user.has_perm(VALIDATE)
+    context = {
+        "queues": queues_now,
+        "is_empty": not any(queue.count for queue in queues_now),
+        "first": queues.next_waiting(now, by=request.user) if may_validate else None,
+    }
+    return render(request, "ops/today.html", context)
+
+
+@operator_requires("enrollment.view_programterms")
+@require_safe
+def invitations(request):
+    """Show how far the invitations to each running program have come."""
+    context = {
+        "programs": queues.program_invitations(timezone.now()),
+        "may_send": request.user.has_perm(SEND),
+    }
+    return render(request, "ops/invitations.html", context)
+
+
+@operator_requires(SEND, on=ProgramTerms)
+@require_POST
+def send_invitations(request, terms):
+    """Invite every eligible location of a program that is left."""
+    try:
+        run = services.invite_locations(terms, by=request.user)
+    except ValidationError as error:
+        messages.warning(request, " ".join(error.messages))
+    else:
+        level = messages.SUCCESS if run.invited or run.mails else messages.INFO
+        messages.add_message(request, level, f"{terms.program.name}: {run.sentence}")
+    return redirect("ops:invitations")
+
+
+@operator_requires("enrollment.view_enrollment")
+@require_safe
+def validation(request):
+    """List what waits for a decision, oldest first; filters are in the address."""
+    now = timezone.now()
+    form = QueueFilter(request.GET, countries=queues.countries_waiting())
+    waiting = queues.validation_queue(now, **form.chosen)
+    page = Paginator(waiting, ROWS_PER_PAGE).get_page(request.GET.get("page"))
+    query = request.GET.copy()
+    query.pop("page", None)
+    context = {
+        "page": page,
+        "rows": queues.waiting_rows(page, at=now),
+        "filter": form,
+        "is_filtered": any(form.chosen.values()),
+        "may_validate": request.user.has_perm(VALIDATE),
+        "query": query.urlencode(),
+    }
+    return render(request, "ops/validation.html", context)
+
+
+@operator_requires("enrollment.view_enrollment", on=Enrollment)
+@require_safe
+def enrollment(request, enrollment):
+    """Show one enrollment: its bank and tax parts and what this operator can decide."""
+    review = review_enrollment(enrollment, by=request.user, at=timezone.now())
+    may_validate = request.user.has_perm(VALIDATE)
+    is_done = may_validate and not review.first_to_decide
+    context = {
+        "review": review,
+        "enrollment": review.enrollment,
+        "location": review.enrollment.location,
+        "terms": review.enrollment.terms,
+        "status": SHOWN[review.enrollment.status],
+        "may_validate": may_validate,
+        "is_done": is_done,
+        "next": _next(request, enrollment) if is_done else None,
+    }
+    return render(request, "ops/enrollment.html", context)
+
+
+@operator_requires(VALIDATE, on=Enrollment)
+@require_POST
+def confirm(request, enrollment):
+    """Approve the bank or the tax part; who decided meanwhile is shown by the page."""
+    form = ConfirmForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("Choose what to approve: bank or tax."))
+        return redirect("ops:enrollment", pk=enrollment.pk)
+    part, seen = form.cleaned_data["part"], form.cleaned_data["seen"]
+    try:
+        decided = services.confirm_payout(
+            enrollment, part=part, seen=seen, by=request.user
+        )
+    except ValidationError as error:
+        messages.warning(request, " ".join(error.messages))
+        return redirect("ops:enrollment", pk=enrollment.pk)
+    messages.success(request, outcome_of(decided, part=part, at=timezone.now()))
+    if not form.cleaned_data["and_next"]:
+        return redirect("ops:enrollment", pk=enrollment.pk)
+    following = _next(request, enrollment)
+    return redirect(following.url if following else "ops:validation")
+
+
+def _next(request, enrollment):
+    """The oldest thing that waits for this operator, other than the one at hand."""
+    return queues.next_waiting(timezone.now(), by=request.user, after=enrollment.pk)

@@ -1,0 +1,496 @@
+"""What waits for the operators: invitations to send, profiles to validate.
+
+Questions over several models, each with a constant number of queries. The promise of
+two days makes "oldest first" the same as "overdue on top" (R43).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import CharField, Count, Exists, F, Min, OuterRef, QuerySet, Value
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from accounts.models import (
+    IncentiveProgram,
+    Location,
+    OutgoingEmail,
+    PartnerAccount,
+    User,
+)
+from accounts.roles import Role
+from enrollment.eligibility import (
+    count_locations_to_invite,
+    is_part_validated,
+    payout_of,
+    waits_for_part,
+    why_not_inviting,
+)
+from enrollment.models import Enrollment, PayoutAssignment, ProgramTerms
+from enrollment.states import EnrollmentStatus
+from profiles.models import (
+    VALIDATION_PROMISE,
+    BankProfileVersion,
+    ProfileVersion,
+    TaxProfileVersion,
+)
+from profiles.states import SHOWN, ShownStatus
+
+# Up to three days an age is told in hours, because the promise is 48 of them.
+TOLD_IN_HOURS = timedelta(hours=72)
+
+PARTS = {"bank": _("Bank"), "tax": _("Tax")}
+
+VALIDATED = ShownStatus("validated", _("Validated"), "done", "check")
+TO_CONFIRM = ShownStatus("to_confirm", _("To be confirmed"), "them", "clock")
+SECONDED = ShownStatus("seconded", _("Second approval needed"), "them", "people")
+
+
+def age(since: datetime, at: datetime) -> str:
+    """Return how long something has waited: "31 hours", "8 days"."""
+    waited = max(at - since, timedelta())
+    if waited < timedelta(hours=1):
+        minutes = waited // timedelta(minutes=1)
+        return ngettext("%(count)d minute", "%(count)d minutes", minutes) % {
+            "count": minutes
+        }
+    if waited < TOLD_IN_HOURS:
+        hours = waited // timedelta(hours=1)
+        return ngettext("%(count)d hour", "%(count)d hours", hours) % {"count": hours}
+    return ngettext("%(count)d day", "%(count)d days", waited.days) % {
+        "count": waited.days
+    }
+
+
+# --- Invitations ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ProgramInvitations:
+    """How far the invitations to one program's year have come."""
+
+    terms: ProgramTerms
+    to_invite: int
+    invited: int
+    in_progress: int
+    enrolled: int
+    uncovered: int
+    why_not: str
+
+
+def program_invitations(at: datetime) -> list[ProgramInvitations]:
+    """Count, for every program's year that is running, where its locations stand."""
+    running = _running_terms(at)
+    statuses = _counted_statuses(running)
+    uncovered = dict(
+        _uncovered()
+        .filter(terms__in=running)
+        .order_by()
+        .values_list("terms")
+        .annotate(locations=Count("pk"))
+    )
+    to_invite = _counted_to_invite(running, at)
+    return [
+        ProgramInvitations(
+            terms=terms,
+            to_invite=to_invite.get(terms.pk, 0),
+            invited=statuses[terms.pk][EnrollmentStatus.INVITED],
+            in_progress=(
+                statuses[terms.pk][EnrollmentStatus.ACTION_REQUIRED]
+                + statuses[terms.pk][EnrollmentStatus.VALIDATING]
+            ),
+            enrolled=statuses[terms.pk][EnrollmentStatus.ENROLLED],
+            uncovered=uncovered.get(terms.pk, 0),
+            why_not=why_not_inviting(terms, on=_day(terms, at)),
+        )
+        for terms in running
+    ]
+
+
+def _running_terms(at: datetime) -> list[ProgramTerms]:
+    """Terms of the years that are running, each in its own calendar's zone (R66)."""
+    day = at.date()
+    candidates = (
+        ProgramTerms.objects.offered()
+        .filter(
+            fiscal_year__starts_on__lte=day + timedelta(days=1),
+            fiscal_year__ends_on__gte=day - timedelta(days=1),
+        )
+        .select_related("program", "fiscal_year__calendar")
+        .order_by("program__name", "fiscal_year__starts_on", "pk")
+    )
+    return [
+        terms for terms in candidates if terms.fiscal_year.contains(_day(terms, at))
+    ]
+
+
+def _day(terms: ProgramTerms, at: datetime) -> date:
+    return terms.fiscal_year.calendar.day_at(at)
+
+
+def _counted_statuses(running: list[ProgramTerms]) -> dict[int, dict[str, int]]:
+    counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    rows = (
+        Enrollment.objects.filter(terms__in=running)
+        .order_by()
+        .values_list("terms", "status")
+        .annotate(enrollments=Count("pk"))
+    )
+    for terms, status, number in rows:
+        counts[terms][status] = number
+    return counts
+
+
+def _counted_to_invite(running: list[ProgramTerms], at: datetime) -> dict[int, int]:
+    """Ask once per day that it is somewhere on Earth: one, two, at most three."""
+    by_day: dict[Any, list[int]] = defaultdict(list)
+    for terms in running:
+        if not why_not_inviting(terms, on=_day(terms, at)):
+            by_day[_day(terms, at)].append(terms.pk)
+    return {
+        terms: number
+        for day, keys in by_day.items()
+        for terms, number in count_locations_to_invite(keys, on=day).items()
+    }
+
+
+def _uncovered() -> QuerySet[Enrollment]:
+    """Invitations at open locations that nobody can answer (R6, rule 74)."""
+    return (
+        Enrollment.objects.invited()
+        .filter(location__closed_at=None)
+        .without_holder(Role.INCENTIVES_ADMIN)
+    )
+
+
+# --- Validation ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PartStatus:
+    """How far the validation of the bank or the tax part has come."""
+
+    label: str
+    status: ShownStatus
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One row of the validation queue."""
+
+    key: UUID
+    url: str
+    since: datetime
+    age: str
+    is_overdue: bool
+    company: PartnerAccount
+    location: Location | None
+    program: IncentiveProgram | None
+    name: str
+    parts: list[PartStatus]
+
+
+def validation_queue(
+    at: datetime,
+    *,
+    part: str = "",
+    country: str = "",
+    is_overdue: bool = False,
+    by: User | None = None,
+    without: UUID | None = None,
+) -> QuerySet:
+    """Return (key, kind, since) of everything that waits for a decision, oldest first.
+
+    Validating enrollments, and pending profile versions that no validating enrollment
+    uses. `part` keeps those that wait for their bank or tax part; `by` leaves out
+    what this person gave the first approval to.
+    """
+    kinds = [_waiting_enrollments(part, by=by), *_waiting_versions(part, by=by)]
+    if country:
+        kinds = [kind.filter(country_of_partner=country) for kind in kinds]
+    if is_overdue:
+        kinds = [kind.filter(since__lt=at - VALIDATION_PROMISE) for kind in kinds]
+    if without:
+        kinds = [kind.exclude(pk=without) for kind in kinds]
+    first, *others = (
+        kind.order_by().values_list("key", "kind", "since") for kind in kinds
+    )
+    return first.union(*others, all=True).order_by("since", "key")
+
+
+def countries_waiting() -> list[str]:
+    """Return the countries of the partners in the queue."""
+    first, *others = (
+        kind.order_by().values_list("country_of_partner", flat=True)
+        for kind in (_waiting_enrollments(), *_waiting_versions())
+    )
+    return sorted(first.union(*others))
+
+
+def waiting_rows(keys: Iterable[tuple], *, at: datetime) -> list[Waiting]:
+    """Return the rows of one page of validation_queue(), in its order."""
+    keys = list(keys)
+    kinds: dict[str, list[UUID]] = defaultdict(list)
+    for key, kind, _since in keys:
+        kinds[kind].append(key)
+    rows = {
+        **_enrollment_rows(kinds["enrollment"], at=at),
+        **_version_rows("bank", kinds["bank"], at=at),
+        **_version_rows("tax", kinds["tax"], at=at),
+    }
+    return [rows[key] for key, _kind, _since in keys if key in rows]
+
+
+def next_waiting(
+    at: datetime, *, by: User, after: UUID | None = None
+) -> Waiting | None:
+    """Return the oldest thing that waits for a person, other than the one at hand.
+
+    What the person gave the first approval to waits for somebody else.
+    """
+    oldest = validation_queue(at, by=by, without=after)[:1]
+    return next(iter(waiting_rows(oldest, at=at)), None)
+
+
+def part_status(
+    assignments: Iterable[PayoutAssignment], part: str, *, seconded: set[UUID]
+) -> ShownStatus:
+    """Return how far a part is; with several profiles, the one that is least far."""
+    statuses = [_status_of(row, part, seconded=seconded) for row in assignments]
+    return min(statuses, key=_FURTHER.index, default=VALIDATED)
+
+
+def seconded_versions(assignments: Iterable[PayoutAssignment]) -> set[UUID]:
+    """Return the bank versions that have a first approval and wait for the second."""
+    keys = {row.newest_bank_version for row in assignments} - {None}
+    return set(
+        BankProfileVersion.objects.pending()
+        .filter(pk__in=keys, seconded_at__isnull=False)
+        .order_by()
+        .values_list("pk", flat=True)
+    )
+
+
+_FURTHER = (
+    SHOWN["action_required"],
+    SHOWN["pending"],
+    SECONDED,
+    TO_CONFIRM,
+    VALIDATED,
+)
+
+
+def _status_of(
+    assignment: PayoutAssignment, part: str, *, seconded: set[UUID]
+) -> ShownStatus:
+    if is_part_validated(assignment, part):
+        return VALIDATED
+    if getattr(assignment, f"newest_{part}_version") in seconded:
+        return SECONDED
+    status = getattr(assignment, f"{part}_status")
+    if status == "approved":
+        return TO_CONFIRM
+    return SHOWN["pending" if status == "pending" else "action_required"]
+
+
+def _waiting_enrollments(part: str = "", *, by: User | None = None) -> QuerySet:
+    enrollments = Enrollment.objects.validating()
+    if part:
+        enrollments = enrollments.filter(waits_for_part(part))
+    if by is not None:
+        seconded = PayoutAssignment.objects.filter(
+            enrollment=OuterRef("pk"),
+            bank_profile__versions__in=BankProfileVersion.objects.pending().filter(
+                seconded_by=by
+            ),
+        )
+        enrollments = enrollments.exclude(Exists(seconded) & ~waits_for_part("tax"))
+    return enrollments.annotate(
+        key=F("pk"),
+        kind=_kind("enrollment"),
+        since=F("status_since"),
+        country_of_partner=F("location__country"),
+    )
+
+
+def _waiting_versions(part: str = "", *, by: User | None = None) -> list[QuerySet]:
+    banks = _unused(BankProfileVersion, "bank").annotate(
+        country_of_partner=F("profile__partner_account__country")
+    )
+    if by is not None:
+        banks = banks.exclude(seconded_by=by)
+    taxes = _unused(TaxProfileVersion, "tax").annotate(
+        country_of_partner=F("profile__location__country")
+    )
+    return [
+        versions.annotate(key=F("pk"), kind=_kind(name), since=F("submitted_at"))
+        for name, versions in (("bank", banks), ("tax", taxes))
+        if part in ("", name)
+    ]
+
+
+def _unused(model: type[ProfileVersion], part: str) -> QuerySet:
+    used = PayoutAssignment.objects.filter(
+        **{f"{part}_profile": OuterRef("profile")},
+        enrollment__status=EnrollmentStatus.VALIDATING,
+    )
+    return (
+        model.objects.pending().filter(profile__archived_at=None).exclude(Exists(used))
+    )
+
+
+def _kind(name: str) -> Value:
+    return Value(name, output_field=CharField())
+
+
+def _enrollment_rows(keys: list[UUID], *, at: datetime) -> dict[UUID, Waiting]:
+    enrollments = Enrollment.objects.for_pages().in_bulk(keys)
+    payouts = payout_of(enrollments.values(), on=timezone.localdate(at))
+    seconded = seconded_versions(row for rows in payouts.values() for row in rows)
+    return {
+        key: Waiting(
+            key=key,
+            url=reverse("ops:enrollment", kwargs={"pk": key}),
+            since=enrollment.status_since,
+            age=age(enrollment.status_since, at),
+            is_overdue=enrollment.is_overdue(at),
+            company=enrollment.location.partner_account,
+            location=enrollment.location,
+            program=enrollment.terms.program,
+            name=enrollment.terms.program.name,
+            parts=[
+                PartStatus(label, part_status(payouts[key], part, seconded=seconded))
+                for part, label in PARTS.items()
+            ],
+        )
+        for key, enrollment in enrollments.items()
+    }
+
+
+def _version_rows(part: str, keys: list[UUID], *, at: datetime) -> dict[UUID, Waiting]:
+    if not keys:
+        return {}
+    if part == "bank":
+        versions = BankProfileVersion.objects.select_related("profile__partner_account")
+    else:
+        versions = TaxProfileVersion.objects.select_related(
+            "profile__location__partner_account"
+        )
+    # Opening the sealed details is for the page of one version.
+    return {
+        key: Waiting(
+            key=key,
+            url=reverse(f"ops:{part}_version", kwargs={"pk": key}),
+            since=version.submitted_at,
+            age=age(version.submitted_at, at),
+            is_overdue=version.is_overdue(at),
+            company=version.profile.account,
+            location=getattr(version.profile, "location", None),
+            program=None,
+            name=version.profile.name,
+            parts=[
+                PartStatus(
+                    PARTS[part],
+                    SECONDED
+                    if getattr(version, "seconded_at", None)
+                    else SHOWN["pending"],
+                )
+            ],
+        )
+        for key, version in versions.defer("details").in_bulk(keys).items()
+    }
+
+
+# --- Today --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One queue of the Today page: how many, since when, where to."""
+
+    name: Promise
+    count: int
+    oldest: datetime | None
+    age: str
+    url: str
+    turn: str
+
+
+def queues_today(at: datetime, *, may: Callable[[str], bool]) -> list[Queue]:
+    """Return the queues whose page a person may open; `may` answers permissions."""
+    queues = _validation_queues(at)
+    if may("accounts.view_outgoingemail"):
+        queues.append(_undelivered_mail(at))
+    if may("enrollment.view_programterms"):
+        queues += _invitation_queues(at)
+    return queues
+
+
+def _validation_queues(at: datetime) -> list[Queue]:
+    url = reverse("ops:validation")
+    waiting = validation_queue(at)
+    overdue = validation_queue(at, is_overdue=True)
+    first = waiting.first()
+    oldest = first[2] if first else None
+    late = f"{url}?overdue=on"
+    return [
+        _queue(_("Overdue for validation"), overdue.count(), oldest, late, "stop", at),
+        _queue(_("Waiting for validation"), waiting.count(), oldest, url, "them", at),
+    ]
+
+
+def _undelivered_mail(at: datetime) -> Queue:
+    found = OutgoingEmail.objects.undelivered().aggregate(
+        count=Count("pk"), oldest=Min("created_at")
+    )
+    url = reverse("ops:mail")
+    name = _("Undelivered mail")
+    return _queue(name, found["count"], found["oldest"], url, "stop", at)
+
+
+def _invitation_queues(at: datetime) -> list[Queue]:
+    url = reverse("ops:invitations")
+    uncovered = (
+        _uncovered()
+        .order_by()
+        .aggregate(count=Count("location", distinct=True), oldest=Min("status_since"))
+    )
+    to_invite = sum(_counted_to_invite(_running_terms(at), at).values())
+    return [
+        _queue(
+            _("Invited locations that nobody can enroll"),
+            uncovered["count"],
+            uncovered["oldest"],
+            url,
+            "you",
+            at,
+        ),
+        # Nothing tells since when a location has been eligible.
+        _queue(_("Eligible locations to invite"), to_invite, None, url, "new", at),
+    ]
+
+
+def _queue(
+    name: Promise,
+    count: int,
+    oldest: datetime | None,
+    url: str,
+    turn: str,
+    at: datetime,
+) -> Queue:
+    oldest = oldest if count else None
+    return Queue(
+        name=name,
+        count=count,
+        oldest=oldest,
+        age=age(oldest, at) if oldest else "",
+        url=url,
+        turn=turn if count else "done",
+    )

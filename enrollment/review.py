@@ -1,0 +1,375 @@
+"""One enrollment as an operator decides it: what was sent, what changed, who may."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from enrollment.eligibility import is_part_validated, payout_of
+from enrollment.models import (
+    Enrollment,
+    EnrollmentEvent,
+    PayoutAssignment,
+    ProgramTerms,
+)
+from enrollment.queues import PARTS, part_status
+from profiles.countries import country_name
+from profiles.models import BankProfileVersion, ProfileVersion, TaxProfileVersion
+from profiles.review import Check, ComparedDetail, checks, compared
+from profiles.services import needs_second_operator
+from profiles.states import CURRENT, ShownStatus
+from profiles.validators import MASK, visible_end
+
+VALIDATE = "profiles.validate_profiles"
+CONFIRMED = {
+    "bank": EnrollmentEvent.Code.BANK_CONFIRMED,
+    "tax": EnrollmentEvent.Code.TAX_CONFIRMED,
+}
+# What tells one profile from another; the rest is on the version's own page.
+SECTIONS = {"bank": "account", "tax": "company"}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One answer of the partner; numbers are masked (R59)."""
+
+    label: Promise | str
+    value: str
+    is_number: bool
+
+
+@dataclass(frozen=True)
+class ReviewedVersion:
+    """A profile version as this enrollment uses it.
+
+    Without the right to validate, no details: then `facts` and what follows are empty.
+    """
+
+    version: ProfileVersion
+    country: str
+    earning_types: list[str]
+    currencies: list[str]
+    in_force: ProfileVersion | None
+    facts: list[Fact]
+    changes: list[ComparedDetail]
+    checks: list[Check]
+
+    @property
+    def is_seconded(self) -> bool:
+        """Whether a change of an account in force has its first approval."""
+        return self.version.is_pending and bool(
+            getattr(self.version, "seconded_by_id", None)
+        )
+
+
+@dataclass(frozen=True)
+class PartReview:
+    """The bank or the tax panel: a button to decide it, or a sentence instead."""
+
+    part: str
+    name: Promise
+    status: ShownStatus
+    is_validated: bool
+    validated_by: User | None
+    validated_at: datetime | None
+    versions: list[ReviewedVersion]
+    action: str
+    sentence: str
+
+    @property
+    def seen(self) -> list[UUID]:
+        """The versions on the page, which the decision is about."""
+        return [row.version.pk for row in self.versions]
+
+
+@dataclass(frozen=True)
+class EnrollmentReview:
+    """The page of one enrollment."""
+
+    enrollment: Enrollment
+    is_overdue: bool
+    pays_in: str
+    pays_to: str
+    parts: list[PartReview]
+    events: list[EnrollmentEvent]
+
+    @property
+    def first_to_decide(self) -> str:
+        """The part whose button is the page's primary one; "" when there is none."""
+        return next((part.part for part in self.parts if part.action), "")
+
+    @property
+    def is_last_decision(self) -> bool:
+        """Whether one part is left, so that approving it completes the enrollment."""
+        return sum(not part.is_validated for part in self.parts) == 1
+
+
+def review_enrollment(
+    enrollment: Enrollment, *, by: User, at: datetime
+) -> EnrollmentReview:
+    """Return what the page of one enrollment shows to one operator."""
+    enrollment = (
+        Enrollment.objects.for_pages()
+        .select_related("submitted_by")
+        .get(pk=enrollment.pk)
+    )
+    events = list(enrollment.events.select_related("by").order_by("-at", "-pk"))
+    parts = []
+    if enrollment.submitted_at is not None:
+        rows = payout_of([enrollment], on=timezone.localdate(at))[enrollment.pk]
+        for part in PARTS:
+            versions = _reviewed_versions(rows, part, by=by, at=at)
+            parts.append(_reviewed_part(enrollment, rows, part, versions, events, by))
+    return EnrollmentReview(
+        enrollment=enrollment,
+        is_overdue=enrollment.is_overdue(at),
+        pays_in=_pays_in(enrollment.terms),
+        pays_to=_pays_to(enrollment.terms),
+        parts=parts,
+        events=events,
+    )
+
+
+def outcome_of(enrollment: Enrollment, *, part: str, at: datetime) -> str:
+    """Say what came of approving a part of an enrollment."""
+    names = {
+        "location": enrollment.location.name,
+        "program": enrollment.terms.program.name,
+    }
+    if enrollment.is_enrolled:
+        return _("%(location)s is enrolled in %(program)s.") % names
+    if enrollment.is_action_required:
+        return _("%(location)s needs the partner again: Action required.") % names
+    rows = payout_of([enrollment], on=timezone.localdate(at))[enrollment.pk]
+    if not all(is_part_validated(row, part) for row in rows):
+        return _(
+            "Your approval is the first of two. Another operator has to approve the "
+            "change too."
+        )
+    if part == "bank":
+        return _("The bank profile is validated. The tax profile is left.")
+    return _("The tax profile is validated. The bank profile is left.")
+
+
+def _pays_in(terms: ProgramTerms) -> str:
+    codes = {"codes": ", ".join(terms.currencies)}
+    if not terms.pays_local_currency:
+        return _("The program pays in %(codes)s.") % codes
+    if not terms.currencies:
+        return _("The program pays in the bank's own currency.")
+    return _("The program pays in %(codes)s and the bank's own currency.") % codes
+
+
+def _pays_to(terms: ProgramTerms) -> str:
+    if terms.bank_countries:
+        return _("The program pays to banks in %(names)s.") % {
+            "names": _names(terms.bank_countries)
+        }
+    if terms.bank_countries_refused:
+        return _("The program pays to banks everywhere but in %(names)s.") % {
+            "names": _names(terms.bank_countries_refused)
+        }
+    return _("The program pays to banks everywhere.")
+
+
+def _names(codes: list[str]) -> str:
+    return ", ".join(country_name(code) for code in codes)
+
+
+def _reviewed_part(
+    enrollment: Enrollment,
+    rows: list[PayoutAssignment],
+    part: str,
+    versions: list[ReviewedVersion],
+    events: list[EnrollmentEvent],
+    by: User,
+) -> PartReview:
+    seconded = {row.version.pk for row in versions if row.is_seconded}
+    is_validated = all(is_part_validated(row, part) for row in rows)
+    validated_by, validated_at = _who_validated(versions, CONFIRMED[part], events)
+    action, sentence = "", ""
+    if not is_validated and enrollment.is_validating:
+        action, sentence = _decision(enrollment, versions, by=by)
+    return PartReview(
+        part=part,
+        name=PARTS[part],
+        status=part_status(rows, part, seconded=seconded),
+        is_validated=is_validated,
+        validated_by=validated_by if is_validated else None,
+        validated_at=validated_at if is_validated else None,
+        versions=versions,
+        action=action,
+        sentence=sentence,
+    )
+
+
+def _who_validated(
+    versions: list[ReviewedVersion], code: str, events: list[EnrollmentEvent]
+) -> tuple[User | None, datetime | None]:
+    """By whom and when a part was validated for this enrollment."""
+    for event in events:
+        if event.code == code:
+            return event.by, event.at
+    for row in versions:
+        if row.version.decided_at is not None:
+            return row.version.decided_by, row.version.decided_at
+    return None, None
+
+
+def _decision(
+    enrollment: Enrollment, versions: list[ReviewedVersion], *, by: User
+) -> tuple[str, str]:
+    """Return the words of the button, if `by` may decide, and a sentence."""
+    if not by.has_perm(VALIDATE):
+        return "", _("A validator decides this.")
+    submitters = {row.version.submitted_by_id for row in versions}
+    if by.pk in submitters | {enrollment.submitted_by_id}:
+        return "", _("You submitted this. Somebody else has to decide it.")
+    pending = [row for row in versions if row.version.is_pending]
+    for row in pending:
+        if needs_second_operator(row.version, in_force=row.in_force):
+            return _decision_of_two(row.version, by=by)
+    if pending:
+        return _("Approve"), ""
+    return _("Confirm"), _("Approved before. Confirm it for this enrollment.")
+
+
+def _decision_of_two(version: BankProfileVersion, *, by: User) -> tuple[str, str]:
+    """A change of an account in force takes two operators (domain.md §10.7)."""
+    if version.seconded_by_id is None:
+        return _("Give the first approval"), _(
+            "This changes a bank account in force, so two operators have to approve "
+            "it. Yours is the first approval; the account in force stays until the "
+            "second."
+        )
+    if version.seconded_by_id == by.pk:
+        return "", _(
+            "You gave the first approval. A change of a bank account in force needs a "
+            "second operator."
+        )
+    return _("Give the second approval"), _(
+        "%(name)s gave the first approval. Yours is the second: from then on payments "
+        "go to the new account."
+    ) % {"name": version.seconded_by.full_name}
+
+
+def _reviewed_versions(
+    rows: list[PayoutAssignment], part: str, *, by: User, at: datetime
+) -> list[ReviewedVersion]:
+    """The versions that the earning types are paid through, in the types' order."""
+    uses: dict[UUID, list[PayoutAssignment]] = {}
+    for row in rows:
+        key = getattr(row, f"newest_{part}_version")
+        if key is not None:
+            uses.setdefault(key, []).append(row)
+    loaded = {version.pk: version for version in _loaded(rows, part)}
+    in_force = {
+        version.profile_id: version
+        for version in loaded.values()
+        if version.is_approved and version.pk not in uses
+    }
+    sees_details = by.has_perm(VALIDATE)
+    return [
+        _reviewed_version(
+            loaded[key],
+            uses[key],
+            in_force=in_force.get(loaded[key].profile_id),
+            sees_details=sees_details,
+            at=at,
+        )
+        for key in uses
+    ]
+
+
+def _loaded(rows: list[PayoutAssignment], part: str) -> QuerySet:
+    """The current versions of the profiles used: the newest and the one in force."""
+    profiles = {getattr(row, f"used_{part}") for row in rows}
+    if part == "bank":
+        versions = BankProfileVersion.objects.select_related(
+            "profile__partner_account", "submitted_by", "decided_by", "seconded_by"
+        )
+    else:
+        versions = TaxProfileVersion.objects.select_related(
+            "profile__location__partner_account", "submitted_by", "decided_by"
+        )
+    return versions.filter(profile__in=profiles, status__in=CURRENT).order_by("pk")
+
+
+def _reviewed_version(
+    version: ProfileVersion,
+    uses: list[PayoutAssignment],
+    *,
+    in_force: ProfileVersion | None,
+    sees_details: bool,
+    at: datetime,
+) -> ReviewedVersion:
+    changes = compared(version, in_force) if sees_details and in_force else []
+    return ReviewedVersion(
+        version=version,
+        country=country_name(version.country),
+        earning_types=[str(row.earning_type) for row in uses],
+        currencies=sorted({row.used_currency for row in uses if row.used_currency}),
+        in_force=in_force,
+        facts=_facts(version) if sees_details else [],
+        changes=[_shortened(row) for row in changes if row.is_changed],
+        checks=(
+            [
+                *checks(version, in_force, on=timezone.localdate(at)),
+                *_program_checks(version, uses),
+            ]
+            if sees_details
+            else []
+        ),
+    )
+
+
+def _facts(version: ProfileVersion) -> list[Fact]:
+    schema = version.schema
+    facts = []
+    for field in schema.section(SECTIONS[version.part]) if schema else ():
+        value = version.details.get(field.key, "")
+        if value:
+            shown = _end_of(value) if field.is_secret else field.shown(value)
+            facts.append(Fact(field.label, shown, field.is_secret))
+    return facts
+
+
+def _shortened(row: ComparedDetail) -> ComparedDetail:
+    """A changed number as its end: enough to tell two accounts apart here."""
+    if not row.is_secret:
+        return row
+    return replace(
+        row, submitted=_end_of(row.submitted), in_force=_end_of(row.in_force)
+    )
+
+
+def _end_of(number: str) -> str:
+    """The end of a number, itself masked or not, behind four dots (R59)."""
+    return f"{MASK * 4} {visible_end(number.replace(MASK, '0'))}" if number else ""
+
+
+def _program_checks(
+    version: ProfileVersion, uses: list[PayoutAssignment]
+) -> list[Check]:
+    """What this program asks beyond what every profile has to fulfil."""
+    gaps = {
+        gap for row in uses for gap in (row.bank_gap, row.currency_gap, row.tax_gap)
+    }
+    if version.part == "tax":
+        if "tax_incomplete" in gaps:
+            return [Check(False, _("Details that this program asks for are missing."))]
+        return [Check(True, _("Every detail that this program asks for is there."))]
+    country = {"country": country_name(version.country)}
+    return [
+        Check(False, _("This program cannot pay to banks in %(country)s.") % country)
+        if "bank_country" in gaps
+        else Check(True, _("This program pays to banks in %(country)s.") % country),
+        Check(False, _("This program or the bank does not accept the currency."))
+        if gaps & {"currency_refused", "currency_missing"}
+        else Check(True, _("This program and the bank accept the currency.")),
+    ]
