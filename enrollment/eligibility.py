@@ -11,7 +11,6 @@ from datetime import date
 from django.db.models import (
     BooleanField,
     Case,
-    CharField,
     Count,
     Exists,
     F,
@@ -23,7 +22,7 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models.functions import Coalesce
 from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -35,8 +34,8 @@ from enrollment.models import (
     ProgramTerms,
     RequirementCheck,
 )
-from profiles.models import BankProfileVersion, TaxProfile, TaxProfileVersion
-from profiles.states import CANDIDATE, CURRENT, PayoutMethod, ProfileStatus
+from profiles.models import BankProfileVersion, TaxProfileVersion
+from profiles.states import CANDIDATE, PayoutMethod, ProfileStatus
 
 
 class _IsIn(Func):
@@ -44,14 +43,6 @@ class _IsIn(Func):
 
     template = "(%(expressions)s))"
     arg_joiner = " = ANY("
-    output_field = BooleanField()
-
-
-class _Lacks(Func):
-    """NOT (array @> other array)"""
-
-    template = "(NOT (%(expressions)s))"
-    arg_joiner = " @> "
     output_field = BooleanField()
 
 
@@ -178,105 +169,42 @@ GAPS: dict[str, Gap] = {
 }
 
 
+# What of PayoutStanding every answer carries.
+_STANDING = (
+    "used_bank",
+    "used_tax",
+    "used_currency",
+    "newest_bank_version",
+    "bank_status",
+    "bank_currency",
+    "bank_only_local",
+    "newest_tax_version",
+    "tax_status",
+    "bank_gap",
+    "currency_gap",
+)
+# A tax profile's own faults come before its age (R54).
+_BEFORE_EXPIRY = ("tax_missing", "tax_archived", "tax_returned")
+
+
 def with_gaps(
     assignments: QuerySet[PayoutAssignment], *, on: date
 ) -> QuerySet[PayoutAssignment]:
-    """Annotate each payout assignment with what it uses and what it lacks.
+    """Join each payout assignment with what it uses and what it lacks on a day.
 
     `used_bank`, `used_currency`, `used_tax`: chosen, or else the location's default.
     `bank_gap`, `tax_gap`, `currency_gap`: a code of GAPS, or "". One gap per part, the
     one to mend first.
     """
-    default = "enrollment__location__default_bank_profile__"
-    own_tax = TaxProfile.objects.in_use().filter(location=OuterRef("location"))
-    assignments = assignments.annotate(
-        used_bank=Coalesce("bank_profile_id", f"{default}bank_profile_id"),
-        used_tax=Coalesce(
-            "tax_profile_id",
-            Subquery(own_tax.order_by("-created_at", "pk").values("pk")[:1]),
-        ),
-    )
-    bank = BankProfileVersion.objects.filter(
-        profile=OuterRef("used_bank"), status__in=CURRENT
-    ).order_by("-number")
-    tax = TaxProfileVersion.objects.filter(
-        profile=OuterRef("used_tax"), status__in=CURRENT
-    ).order_by("-number")
-    assignments = assignments.annotate(
-        used_currency=Coalesce(
-            NullIf("currency", Value("")),
-            Case(
-                When(bank_profile=None, then=F(f"{default}currency")),
-                When(
-                    bank_profile=F(f"{default}bank_profile"),
-                    then=F(f"{default}currency"),
-                ),
-                default=None,
-            ),
-            output_field=CharField(),
-        ),
-        bank_status=Subquery(bank.values("status")[:1]),
-        bank_country=Subquery(bank.values("country")[:1]),
-        bank_currency=Subquery(bank.values("local_currency")[:1]),
-        bank_only_local=Subquery(bank.values("takes_only_local")[:1]),
-        bank_archived_at=Subquery(bank.values("profile__archived_at")[:1]),
-        newest_bank_version=Subquery(bank.values("pk")[:1]),
-        tax_status=Subquery(tax.values("status")[:1]),
-        tax_provided=Subquery(tax.values("provided")[:1]),
-        tax_expires_on=Subquery(tax.values("expires_on")[:1]),
-        tax_archived_at=Subquery(tax.values("profile__archived_at")[:1]),
-        newest_tax_version=Subquery(tax.values("pk")[:1]),
-    )
-    no_transfer = ~Q(enrollment__terms__methods__contains=[PayoutMethod.BANK_TRANSFER])
-    refused_country = Q(
-        ~Q(enrollment__terms__bank_countries=[])
-        & ~Q(_IsIn(F("bank_country"), F("enrollment__terms__bank_countries")))
-    ) | Q(_IsIn(F("bank_country"), F("enrollment__terms__bank_countries_refused")))
-    accepted_currency = Q(
-        _IsIn(F("used_currency"), F("enrollment__terms__currencies"))
-    ) | Q(
-        enrollment__terms__pays_local_currency=True,
-        used_currency=F("bank_currency"),
-    )
     return assignments.annotate(
-        bank_gap=Case(
-            When(no_transfer, then=Value("method_refused")),
-            When(used_bank=None, then=Value("bank_missing")),
-            When(bank_archived_at__isnull=False, then=Value("bank_archived")),
-            When(
-                bank_status=ProfileStatus.ACTION_REQUIRED, then=Value("bank_returned")
-            ),
-            When(refused_country, then=Value("bank_country")),
-            default=Value(""),
-            output_field=CharField(),
-        ),
+        **{name: F(f"standing__{name}") for name in _STANDING},
         tax_gap=Case(
-            When(used_tax=None, then=Value("tax_missing")),
-            When(tax_archived_at__isnull=False, then=Value("tax_archived")),
-            When(tax_status=ProfileStatus.ACTION_REQUIRED, then=Value("tax_returned")),
-            When(tax_expires_on__lt=on, then=Value("tax_expired")),
             When(
-                Q(
-                    _Lacks(
-                        F("tax_provided"), F("enrollment__terms__required_tax_details")
-                    )
-                ),
-                then=Value("tax_incomplete"),
+                standing__lasting_tax_gap__in=_BEFORE_EXPIRY,
+                then=F("standing__lasting_tax_gap"),
             ),
-            default=Value(""),
-            output_field=CharField(),
-        ),
-        currency_gap=Case(
-            When(no_transfer, then=Value("")),
-            When(used_bank=None, then=Value("")),
-            When(used_currency=None, then=Value("currency_missing")),
-            When(
-                Q(bank_only_local=True) & ~Q(used_currency=F("bank_currency")),
-                then=Value("currency_refused"),
-            ),
-            When(~accepted_currency, then=Value("currency_refused")),
-            default=Value(""),
-            output_field=CharField(),
+            When(standing__tax_expires_on__lt=on, then=Value("tax_expired")),
+            default=F("standing__lasting_tax_gap"),
         ),
     )
 

@@ -13,6 +13,7 @@ from enrollment.models.requirements import (
     MeasuredValue,
     Requirement,
 )
+from enrollment.models.standing import PayoutStanding
 from enrollment.models.terms import (
     EarningType,
     FiscalCalendar,
@@ -31,6 +32,7 @@ __all__ = [
     "Invitation",
     "MeasuredValue",
     "PayoutAssignment",
+    "PayoutStanding",
     "ProgramAtLocation",
     "ProgramTerms",
     "Requirement",

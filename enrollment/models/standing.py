@@ -1,0 +1,61 @@
+"""A database view: what each payout assignment uses now, and what it lacks.
+
+The one place where "can this be submitted?" is asked, for one enrollment and for a
+million alike (docs/adr/0003). Nothing writes it.
+"""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from accounts.roles import Permission
+from accounts.scoping import Scope, ScopedQuerySet
+from enrollment.models.enrollments import PayoutAssignment
+
+
+class PayoutStandingQuerySet(ScopedQuerySet):
+    scope = Scope(
+        account="assignment__partner_account",
+        location="assignment__location",
+        program="assignment__enrollment__terms__program",
+    )
+    view_permission = Permission.PROFILE_KNOW
+
+
+class PayoutStanding(models.Model):
+    """What one payout assignment uses: chosen, or else the location's default.
+
+    `bank_gap`, `currency_gap` and `lasting_tax_gap` are codes of eligibility.GAPS, or
+    "": one per part, the one to mend first.
+    """
+
+    assignment = models.OneToOneField(
+        PayoutAssignment,
+        models.DO_NOTHING,
+        primary_key=True,
+        related_name="standing",
+    )
+    used_bank = models.UUIDField(null=True)
+    used_tax = models.UUIDField(null=True)
+    used_currency = models.CharField(max_length=3, null=True)  # noqa: DJ001 - a view's
+    newest_bank_version = models.UUIDField(null=True)
+    bank_status = models.CharField(max_length=20, null=True)  # noqa: DJ001
+    bank_country = models.CharField(max_length=2, null=True)  # noqa: DJ001
+    bank_currency = models.CharField(max_length=3, null=True)  # noqa: DJ001
+    bank_only_local = models.BooleanField(null=True)
+    newest_tax_version = models.UUIDField(null=True)
+    tax_status = models.CharField(max_length=20, null=True)  # noqa: DJ001
+    tax_provided = ArrayField(models.CharField(max_length=40), null=True)
+    tax_expires_on = models.DateField(null=True)
+    bank_gap = models.CharField(max_length=20)
+    currency_gap = models.CharField(max_length=20)
+    lasting_tax_gap = models.CharField(max_length=20)
+
+    objects = PayoutStandingQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "enrollment_payoutstanding"
+        ordering = ("assignment",)
+
+    def __str__(self) -> str:
+        return str(self.pk)
