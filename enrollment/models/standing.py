@@ -1,7 +1,7 @@
 """A database view: what each payout assignment uses now, and what it lacks.
 
 The one place where "can this be submitted?" is asked, for one enrollment and for a
-million alike (docs/adr/0003). Nothing writes it.
+million alike (docs/adr/0003-database-views-ask.md). Nothing writes it.
 """
 
 from django.contrib.postgres.fields import ArrayField
