@@ -1,6 +1,7 @@
 """Mails for tests that are about their way, not their words."""
 
 import itertools
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -26,3 +27,12 @@ def make_email(**facts: Any) -> OutgoingEmail:
         }
         | facts
     )
+
+
+def pass_time(**by: int) -> None:
+    """Let the time pass for every mail there is."""
+    for email in OutgoingEmail.objects.all():
+        email.next_attempt_at -= timedelta(**by)
+        if email.lease_until:
+            email.lease_until -= timedelta(**by)
+        email.save(update_fields=["next_attempt_at", "lease_until"])

@@ -16,7 +16,7 @@ from accounts.models import IncentiveProgram, MailStatus, OutgoingEmail
 from accounts.tests import mail_server as how
 from accounts.tests.factories import LocationFactory
 from accounts.tests.mail_server import MailServer
-from accounts.tests.mails import make_email
+from accounts.tests.mails import make_email, pass_time
 
 pytestmark = pytest.mark.django_db
 
@@ -67,15 +67,6 @@ def queue_gaps(reader, company, *names: str, key: str = "gaps") -> OutgoingEmail
         },
         about_url="/people/gaps/",
     )
-
-
-def pass_time(**by: int) -> None:
-    """Let the time pass for every mail there is."""
-    for email in OutgoingEmail.objects.all():
-        email.next_attempt_at -= timedelta(**by)
-        if email.lease_until:
-            email.lease_until -= timedelta(**by)
-        email.save(update_fields=["next_attempt_at", "lease_until"])
 
 
 def claim_one() -> OutgoingEmail:
