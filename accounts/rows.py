@@ -142,11 +142,13 @@ def _coverage_sentence(coverage: int) -> str:
 
 
 def gap_warnings(left: dict[Coverage, list[Location]]) -> list[str]:
-    """Say which locations ending a role would leave without an incentive admin."""
+    """Say which locations ending a role would leave without an Incentives admin."""
     sentences = {
-        Coverage.NOBODY: _("This would leave %(location)s without an incentive admin."),
+        Coverage.NOBODY: _(
+            "This would leave %(location)s without an Incentives admin."
+        ),
         Coverage.SOME_PROGRAMS: _(
-            "This would leave %(location)s with an incentive admin for some programs "
+            "This would leave %(location)s with an Incentives admin for some programs "
             "only."
         ),
     }

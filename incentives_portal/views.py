@@ -67,12 +67,7 @@ def _who_helps(request, exception: NotAllowed) -> dict:
     able = people_with(exception.permission, company=company, row=row)
     if row is None or not able:
         return {
-            "exception": (
-                _("You have no role in %(company)s that allows this.")
-                if row is None
-                else _("Nobody in %(company)s can do this here yet.")
-            )
-            % {"company": company.name},
+            "exception": _missing_right(exception) % {"company": company.name},
             "sentence": _("These people can give somebody the role:"),
             "people": appointers(company),
             "can_appoint": holds_anywhere(
@@ -85,3 +80,16 @@ def _who_helps(request, exception: NotAllowed) -> dict:
         "people": able,
         "can_appoint": holds_anywhere(request.user, Permission.ROLE_ASSIGN, company),
     }
+
+
+def _missing_right(exception: NotAllowed) -> str:
+    """Name the role that is missing; on a row, say that nobody holds it."""
+    if exception.row is not None:
+        return _(
+            "Only an Incentives admin can do this, and %(company)s has none here yet."
+        )
+    if exception.permission in (Permission.PERSON_VIEW, Permission.ROLE_ASSIGN):
+        return _("This is for Global admins and Account admins of %(company)s.")
+    if exception.permission == Permission.ENROLLMENT_VIEW:
+        return _("You have no incentives role in %(company)s yet.")
+    return _("This is for Incentives admins of %(company)s.")

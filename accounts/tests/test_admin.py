@@ -717,7 +717,7 @@ class TestEndingRoles:
         page = text_of(client_of(greta).get(self.url(assignment)))
 
         assert "Ida Lund loses the role Incentives admin" in page
-        assert "This would leave Göteborg without an incentive admin." in page
+        assert "This would leave Göteborg without an Incentives admin." in page
         assert RoleAssignment.objects.live().filter(pk=assignment.pk).exists()
 
     def test_a_role_is_ended_and_kept_as_history(self, client_of, greta, ida):

@@ -723,7 +723,7 @@ class TestRevoke:
     ):
         page = text_of(client_of(greta).get(revoke_url(role_of(ida))))
 
-        assert "This would leave Göteborg without an incentive admin." in page
+        assert "This would leave Göteborg without an Incentives admin." in page
         assert "Malmö" not in page
 
     def test_being_left_with_some_programs_is_warned_of(
@@ -739,7 +739,7 @@ class TestRevoke:
         page = text_of(client_of(greta).get(revoke_url(role_of(ida))))
 
         assert (
-            "This would leave Göteborg with an incentive admin for some programs only."
+            "This would leave Göteborg with an Incentives admin for some programs only."
         ) in page
 
     def test_nothing_is_warned_of_when_somebody_else_stays(
