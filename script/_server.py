@@ -319,25 +319,47 @@ def log_file(name: str) -> Path:
 
 def prepare(env: dict[str, str], running: Running) -> str:
     """Migrate, load the demo, collect static files; return the table of people."""
-    say("== Preparing the database")
     people = VAR / "people.txt"
-    preparation = running.start(
-        "The preparation",
-        [PYTHON, ROOT / "script" / "_prepare.py", VAR / "static.stamp", people],
-        log=log_file("prepare"),
-        env=env,
-    )
-    while not preparation.has_ended():
+    steps = {"the database": [PYTHON, ROOT / "script" / "_prepare.py", people]}
+    digest = static_digest(env)
+    remembered = VAR / "static.digest"
+    collected = Path(env["STATIC_ROOT"]) / "staticfiles.json"
+    if not (
+        remembered.exists() and remembered.read_text() == digest and collected.exists()
+    ):
+        steps["the static files"] = [
+            *(PYTHON, "manage.py", "collectstatic", "--no-input", "--verbosity", "0")
+        ]
+    say(f"== Preparing {' and '.join(steps)}")
+    started = [
+        running.start(name, command, log=log_file(f"prepare-{name[4:]}"), env=env)
+        for name, command in steps.items()
+    ]
+    while not all(step.has_ended() for step in started):
+        if any(step.has_failed() for step in started):
+            break
         time.sleep(0.03)
-    running.stop(preparation)
-    if preparation.has_failed():
-        said = preparation.last_words()
-        raise Refusal(
-            said
-            if said.startswith("The portal cannot start:")
-            else f"The database could not be prepared ({said}); see {preparation.log}."
-        )
+    for step in started:
+        if step.has_failed():
+            said = step.last_words()
+            raise Refusal(
+                said
+                if said.startswith("The portal cannot start:")
+                else f"Preparing {step.name} failed ({said}); see {step.log}."
+            )
+        running.stop(step)
+    remembered.write_text(digest)
     return people.read_text()
+
+
+def static_digest(env: dict[str, str]) -> str:
+    """Return what changes when collecting the static files would change them."""
+    digest = hashlib.sha256(env["STATIC_ROOT"].encode())
+    digest.update((ROOT / "requirements.lock").read_bytes())
+    for path in sorted((ROOT / "static").rglob("*")):
+        facts = path.stat()
+        digest.update(f"{path} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def start_mailbox(env: dict[str, str], running: Running) -> None:
