@@ -308,7 +308,7 @@ def test_the_same_in_swedish(
     partner.sees("Du är inbjuden att registrera Göteborg")
     partner.presses("Registrera")
     partner.presses("Acceptera och fortsätt")
-    partner.sees("Standard")
+    partner.sees("Du kan skicka nu. Bankprofilen valideras redan.")
     partner.presses("Skicka registreringen")
     partner.sees("Skickat – nu är det programägarens tur")
     mail_to(mail, ida, f"Skickat: {program.name}, Göteborg")
@@ -359,6 +359,8 @@ def test_a_colleague_without_the_role_is_told_who_can_and_an_admin_appoints_them
         f"{portal.url}/people/assign/?person={lars.pk}&location={goteborg.pk}"
     )
     admin.signs_in(greta)
+    admin.presses("Preview")
+    admin.sees("Lars Ek")
     admin.presses("Assign")
 
     assert RoleAssignment.objects.live().filter(user=lars, location=goteborg).exists()
