@@ -126,6 +126,7 @@ class AskedField:
     hint: str
     width: str
     reasons: tuple[reasons.ExplainedReason, ...]
+    is_kept: bool
 
     @property
     def is_number(self) -> bool:
@@ -147,9 +148,9 @@ class Section:
 class DetailsForm(forms.Form):
     """A country's fields. What was typed is shown again after an error, all of it.
 
-    `held` is the version to start from: its numbers are shown masked and are typed
-    anew, everything else is filled in. `required` names fields that may not stay
-    empty this time (R55).
+    `held` is the version to start from: everything but its numbers is filled in. A
+    number is shown masked and kept when its field stays empty, so that who mends one
+    field types one field. `required` names fields that may not stay empty (R55).
     """
 
     def __init__(
@@ -175,6 +176,8 @@ class DetailsForm(forms.Form):
 
     def _field(self, spec: FieldSpec) -> forms.Field:
         is_required = spec.is_required or spec.key in self.required
+        if self._kept(spec):
+            is_required = False
         if not spec.choices:
             attrs = {"autocomplete": spec.autocomplete, "inputmode": spec.inputmode}
             if spec.is_secret or spec.identifies:
@@ -203,7 +206,16 @@ class DetailsForm(forms.Form):
     @property
     def details(self) -> dict[str, str]:
         """The country's fields as typed, for a service to normalize and store."""
-        return {spec.key: self.cleaned_data.get(spec.key, "") for spec in self.specs}
+        return {
+            spec.key: self.cleaned_data.get(spec.key) or self._kept(spec)
+            for spec in self.specs
+        }
+
+    def _kept(self, spec: FieldSpec) -> str:
+        """The number in the version to start from, of the same country, or nothing."""
+        if self.held is None or self.held.country != self.schema.country:
+            return ""
+        return self.held.details.get(spec.key, "") if spec.is_secret else ""
 
     def sections(self) -> list[Section]:
         """The fields in the order they are asked, under their headings."""
@@ -224,6 +236,7 @@ class DetailsForm(forms.Form):
                 for reason in given_reasons(self.held)
                 if reason.field == spec.key
             ),
+            is_kept=bool(self._kept(spec)),
         )
 
     def _hints(self, spec: FieldSpec) -> Iterator[str]:
@@ -232,11 +245,11 @@ class DetailsForm(forms.Form):
         is_number = spec.is_secret or spec.identifies
         if is_number and spec.example and spec.example not in str(spec.hint):
             yield _("Example: %(example)s.") % {"example": spec.example}
-        held = self.held.details.get(spec.key, "") if self.held else ""
-        if held and spec.is_secret and self.held.country == self.schema.country:
+        kept = self._kept(spec)
+        if kept:
             yield (
-                _("Now: %(number)s. Type the whole number again.")
-                % {"number": spec.masked(held).replace(" ", NO_BREAK)}
+                _("Now: %(number)s. Leave it empty to keep it.")
+                % {"number": spec.masked(kept).replace(" ", NO_BREAK)}
             )
 
 
