@@ -1,0 +1,462 @@
+"""What the database refuses, whoever asks: each guarantee is broken once."""
+
+import datetime
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from accounts.tests.factories import LocationFactory, PartnerAccountFactory, UserFactory
+from profiles.models import (
+    BankProfile,
+    BankProfileVersion,
+    DefaultBankProfile,
+    TaxProfile,
+    TaxProfileVersion,
+)
+from profiles.tests.factories import (
+    BankProfileFactory,
+    BankVersionFactory,
+    DefaultBankProfileFactory,
+    TaxProfileFactory,
+    TaxVersionFactory,
+)
+
+pytestmark = pytest.mark.django_db
+
+VERSIONS = pytest.mark.parametrize(
+    ("make_profile", "make_version", "table"),
+    [
+        (BankProfileFactory, BankVersionFactory, "profiles_bankprofileversion"),
+        (TaxProfileFactory, TaxVersionFactory, "profiles_taxprofileversion"),
+    ],
+    ids=["bank", "tax"],
+)
+
+
+def refused(name: str):
+    """The database says no, and this guarantee is the one that says it."""
+    return pytest.raises(IntegrityError, match=name)
+
+
+def change(row, **values):
+    """Write straight to the table, past every service."""
+    with transaction.atomic():
+        type(row).objects.filter(pk=row.pk).update(**values)
+
+
+def execute(sql: str, values=None):
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+
+
+def at_once():
+    """Check now what is otherwise checked at the end of the transaction."""
+    execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+# --- Versions --------------------------------------------------------------------------
+
+
+@VERSIONS
+def test_a_version_has_a_known_status(make_profile, make_version, table):
+    version = make_profile().versions.get()
+
+    with refused(f"{table}_status_is_known"):
+        change(version, status="fine")
+
+
+@VERSIONS
+def test_a_number_is_given_once(make_profile, make_version, table):
+    profile = make_profile()
+
+    with refused(f"{table}_numbered_once"), transaction.atomic():
+        make_version(profile=profile, number=1, pending=True)
+
+
+@VERSIONS
+def test_one_version_is_in_force(make_profile, make_version, table):
+    profile = make_profile()
+
+    with refused(f"{table}_one_in_force"), transaction.atomic():
+        make_version(profile=profile, number=2)
+
+
+@VERSIONS
+@pytest.mark.parametrize("second", ["pending", "was_returned"])
+def test_one_version_waits_or_is_returned(make_profile, make_version, table, second):
+    profile = make_profile(version__pending=True)
+
+    with refused(f"{table}_one_candidate"), transaction.atomic():
+        make_version(profile=profile, number=2, **{second: True})
+
+
+@VERSIONS
+def test_a_decision_has_a_person_and_a_moment(make_profile, make_version, table):
+    version = make_profile(version__pending=True).versions.get()
+
+    with refused(f"{table}_decision_is_paired"):
+        change(version, decided_at=timezone.now())
+    with refused(f"{table}_decision_is_paired"):
+        change(version, decided_by=UserFactory(operator=True))
+
+
+@VERSIONS
+@pytest.mark.parametrize("status", ["approved", "action_required"])
+def test_what_is_decided_was_decided_by_somebody(
+    make_profile, make_version, table, status
+):
+    version = make_profile(version__pending=True).versions.get()
+
+    with refused(f"{table}_decided_has_its_moment"):
+        change(version, status=status, returned=[{"field": "street", "code": "OTHER"}])
+
+
+@VERSIONS
+def test_nobody_decides_what_they_sent(make_profile, make_version, table):
+    version = make_profile(version__pending=True).versions.get()
+
+    with refused(f"{table}_four_eyes"):
+        change(
+            version,
+            status="approved",
+            decided_at=timezone.now(),
+            decided_by=version.submitted_by,
+        )
+
+
+@VERSIONS
+def test_a_returned_version_says_why(make_profile, make_version, table):
+    version = make_profile(version__was_returned=True).versions.get()
+
+    with refused(f"{table}_returned_has_a_reason"):
+        change(version, returned=[])
+
+
+@VERSIONS
+def test_details_lie_sealed_in_the_table(make_profile, make_version, table):
+    version = make_profile().versions.get()
+
+    with refused(f"{table}_details_are_sealed"), transaction.atomic():
+        execute(
+            f"UPDATE {table} SET details = %s WHERE id = %s",
+            ['{"iban": "SE3550000000054910000003"}', version.pk],
+        )
+
+
+@VERSIONS
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("number", 9),
+        ("country", "DE"),
+        ("last4", "9999"),
+        ("blind_index", "0" * 64),
+        ("submitted_at", timezone.now() - datetime.timedelta(days=30)),
+    ],
+)
+def test_a_sent_version_is_not_edited(make_profile, make_version, table, column, value):
+    version = make_profile().versions.get()
+
+    with refused("a version that was sent is not edited"):
+        change(version, **{column: value})
+
+
+@VERSIONS
+def test_a_sent_version_stays_with_its_sender_and_profile(
+    make_profile, make_version, table
+):
+    version = make_profile().versions.get()
+
+    with refused("a version that was sent is not edited"):
+        change(version, submitted_by=UserFactory())
+    with refused("a version that was sent is not edited"):
+        change(version, profile=make_profile(version=False))
+
+
+@VERSIONS
+def test_a_version_is_not_deleted(make_profile, make_version, table):
+    version = make_profile().versions.get()
+
+    with refused("versions of profiles are kept"), transaction.atomic():
+        version.delete()
+
+
+@VERSIONS
+def test_a_new_key_may_seal_the_same_details(make_profile, make_version, table):
+    version = make_profile().versions.get()
+    before = dict(version.details)
+
+    version.details = before
+    version.save(update_fields=["details"])
+
+    assert type(version).objects.get(pk=version.pk).details == before
+
+
+def test_a_first_approval_has_a_person_and_a_moment():
+    version = BankProfileFactory(version__pending=True).versions.get()
+
+    with refused("bankprofileversion_first_approval_is_paired"):
+        change(version, seconded_at=timezone.now())
+    with refused("bankprofileversion_first_approval_is_paired"):
+        change(version, seconded_by=UserFactory(operator=True))
+
+
+def test_two_approvals_are_two_people():
+    version = BankProfileFactory().versions.get()
+
+    with refused("bankprofileversion_six_eyes_on_a_change"):
+        change(version, seconded_at=timezone.now(), seconded_by=version.decided_by)
+
+
+def test_who_sent_a_version_gives_no_first_approval():
+    version = BankProfileFactory(version__pending=True).versions.get()
+
+    with refused("bankprofileversion_six_eyes_on_a_change"):
+        change(version, seconded_at=timezone.now(), seconded_by=version.submitted_by)
+
+
+# --- Profiles ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "table"),
+    [(BankProfileFactory, "bankprofile"), (TaxProfileFactory, "taxprofile")],
+    ids=["bank", "tax"],
+)
+def test_archiving_has_a_person_and_a_moment(make, table):
+    profile = make()
+
+    with refused(f"profiles_{table}_archiving_is_paired"):
+        change(profile, archived_at=timezone.now())
+    with refused(f"profiles_{table}_archiving_is_paired"):
+        change(profile, archived_by=UserFactory())
+
+
+def test_a_company_has_a_bank_profile_name_once_whatever_its_case():
+    first = BankProfileFactory(name="Nordvik SEK")
+
+    with refused("bankprofile_name_once_per_company"), transaction.atomic():
+        BankProfileFactory(name="NORDVIK sek", partner_account=first.partner_account)
+    assert BankProfileFactory(name="Nordvik SEK").pk
+
+
+def test_a_location_has_a_tax_profile_name_once_whatever_its_case():
+    first = TaxProfileFactory(name="Göteborg 2027")
+
+    with refused("taxprofile_name_once_per_location"), transaction.atomic():
+        TaxProfileFactory(name="GÖTEBORG 2027", location=first.location)
+    assert TaxProfileFactory(name="Göteborg 2027").pk
+
+
+def test_a_profile_with_versions_is_not_deleted():
+    profile = BankProfileFactory()
+
+    with refused("foreign key"), transaction.atomic():
+        execute("DELETE FROM profiles_bankprofile WHERE id = %s", [profile.pk])
+        at_once()
+
+
+# --- Defaults ------------------------------------------------------------------------------
+
+
+def test_a_default_currency_is_three_capital_letters():
+    default = DefaultBankProfileFactory()
+
+    with refused("defaultbankprofile_currency_is_three_letters"):
+        change(default, currency="sek")
+
+
+def test_a_location_has_one_default():
+    default = DefaultBankProfileFactory()
+
+    with refused("location_id"), transaction.atomic():
+        DefaultBankProfileFactory(location=default.location)
+
+
+def test_a_default_is_of_its_locations_company():
+    default = DefaultBankProfileFactory()
+
+    with refused("defaultbankprofile_location_of_company"), transaction.atomic():
+        change(default, location=LocationFactory())
+        at_once()
+
+
+def test_a_default_is_an_account_of_the_same_company():
+    default = DefaultBankProfileFactory()
+
+    with refused("defaultbankprofile_bank_of_company"), transaction.atomic():
+        change(default, bank_profile=BankProfileFactory())
+        at_once()
+
+
+def test_a_default_does_not_move_to_another_company():
+    default = DefaultBankProfileFactory()
+
+    with refused("of_company"), transaction.atomic():
+        change(default, partner_account=PartnerAccountFactory())
+        at_once()
+
+
+def test_every_guarantee_of_the_models_is_broken_above():
+    """A new constraint needs its test; (id, …) only serve as targets of other keys."""
+    names = {
+        constraint.name
+        for model in (
+            BankProfile,
+            BankProfileVersion,
+            TaxProfile,
+            TaxProfileVersion,
+            DefaultBankProfile,
+        )
+        for constraint in model._meta.constraints
+    }
+    targets = {name for name in names if "_with_its_" in name}
+
+    assert {name.partition("_")[2].partition("_")[2] for name in names - targets} == {
+        "status_is_known",
+        "numbered_once",
+        "one_in_force",
+        "one_candidate",
+        "decision_is_paired",
+        "decided_has_its_moment",
+        "four_eyes",
+        "returned_has_a_reason",
+        "details_are_sealed",
+        "first_approval_is_paired",
+        "six_eyes_on_a_change",
+        "archiving_is_paired",
+        "name_once_per_company",
+        "name_once_per_location",
+        "currency_is_three_letters",
+    }
+
+
+# --- What pages ask --------------------------------------------------------------------------
+
+
+TODAY = datetime.date(2027, 3, 1)
+
+
+def codes(profile) -> list[str]:
+    return [status.code for status in profile.shown_statuses(TODAY)]
+
+
+def test_a_profile_shows_what_is_in_force_and_a_new_version_beside_it():
+    profile = BankProfileFactory()
+    assert codes(profile) == ["approved"]
+
+    waiting = BankVersionFactory(profile=profile, number=2, pending=True)
+    assert codes(profile) == ["approved", "new_pending"]
+
+    change(
+        waiting,
+        status="action_required",
+        decided_at=timezone.now(),
+        decided_by=UserFactory(operator=True),
+        returned=[{"field": "street", "code": "ADDRESS_PO_BOX", "note": ""}],
+    )
+    assert codes(profile) == ["approved", "new_returned"]
+
+
+def test_a_profile_without_a_version_in_force_shows_its_candidate():
+    assert codes(BankProfileFactory(version__pending=True)) == ["pending"]
+    assert codes(TaxProfileFactory(version__was_returned=True)) == ["action_required"]
+
+
+def test_an_archived_profile_shows_nothing_else():
+    profile = BankProfileFactory(archived_at=timezone.now(), archived_by=UserFactory())
+
+    assert codes(profile) == ["archived"]
+
+
+@pytest.mark.parametrize(
+    ("last_day", "code"),
+    [
+        (TODAY, "approved"),
+        (TODAY - datetime.timedelta(days=1), "expired"),
+        (None, "approved"),
+    ],
+)
+def test_a_tax_profile_expires_after_its_last_day(last_day, code):
+    profile = TaxProfileFactory(version__expires_on=last_day)
+
+    assert codes(profile) == [code]
+
+
+def test_the_candidate_speaks_before_the_version_in_force():
+    profile = BankProfileFactory()
+    waiting = BankVersionFactory(profile=profile, number=2, pending=True)
+    archived = BankProfileFactory(archived_at=timezone.now(), archived_by=UserFactory())
+
+    rows = {row.pk: row for row in BankProfile.objects.with_status()}
+
+    assert rows[profile.pk].status == "pending"
+    assert rows[profile.pk].current_version_id == waiting.pk
+    assert rows[archived.pk].status == "archived"
+    assert profile.current_version == waiting
+    assert profile.version_in_force.number == 1
+
+
+def test_overdue_is_pending_for_longer_than_promised():
+    now = timezone.now()
+    old, fresh = now - datetime.timedelta(hours=49), now - datetime.timedelta(hours=47)
+    late = BankProfileFactory(version__pending=True, version__submitted_at=old)
+    BankProfileFactory(version__pending=True, version__submitted_at=fresh)
+    BankProfileFactory(version__submitted_at=old)
+
+    overdue = BankProfileVersion.objects.overdue(now)
+
+    assert [version.profile for version in overdue] == [late]
+    assert late.candidate.is_overdue(now)
+
+
+def test_the_same_account_is_found_at_other_companies_only():
+    profile = BankProfileFactory()
+    BankProfileFactory(partner_account=profile.partner_account)
+    elsewhere = BankProfileFactory()
+    BankProfileFactory(archived_at=timezone.now(), archived_by=UserFactory())
+    other_number = {
+        "account_holder": "X",
+        "account_kind": "iban",
+        "iban": "SE4550000000058398257466",
+    }
+    BankProfileFactory(version__details=other_number)
+
+    found = BankProfileVersion.objects.same_number_elsewhere(profile.version_in_force)
+
+    assert [version.profile for version in found] == [elsewhere]
+
+
+def test_without_a_number_no_account_is_the_same():
+    no_number = {"version__blind_index": ""}
+    profile = BankProfileFactory(**no_number)
+    BankProfileFactory(**no_number)
+
+    assert not BankProfileVersion.objects.same_number_elsewhere(
+        profile.version_in_force
+    ).exists()
+
+
+@pytest.mark.parametrize(
+    ("last4", "shown"),
+    [("0003", "•••• 0003"), ("03", "•••• ••03"), ("", "")],
+)
+def test_only_the_end_of_a_number_is_shown(last4, shown):
+    assert BankProfileVersion(last4=last4).masked_number == shown
+
+
+def test_archived_profiles_come_last():
+    account = PartnerAccountFactory()
+    BankProfileFactory(
+        partner_account=account,
+        name="A",
+        archived_at=timezone.now(),
+        archived_by=UserFactory(),
+    )
+    for name in ("C", "B"):
+        BankProfileFactory(partner_account=account, name=name)
+
+    names = [row.name for row in BankProfile.objects.archived_last()]
+
+    assert names == ["B", "C", "A"]

@@ -1,0 +1,178 @@
+"""The life of a version: what may follow what, and that nobody goes through it alone."""
+
+import uuid
+
+import pytest
+from django.core.exceptions import ValidationError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+
+from accounts.tests.factories import LocationFactory, UserFactory
+from profiles import services
+from profiles.models import BankProfileVersion, TaxProfileVersion
+from profiles.services import (
+    approve_version,
+    create_bank_profile,
+    create_tax_profile,
+    return_version,
+    revise_bank_profile,
+)
+from profiles.states import CANDIDATE, CURRENT, SHOWN, TRANSITIONS, ProfileStatus
+from profiles.tests.factories import (
+    BANK_DETAILS,
+    TAX_DETAILS,
+    BankProfileFactory,
+    TaxProfileFactory,
+)
+
+ACCOUNTS = (
+    BANK_DETAILS["iban"],
+    "SE4550000000058398257466",
+    "SE7280000810340009783242",
+)
+REASON = [{"field": "street", "code": "ADDRESS_PO_BOX", "note": ""}]
+ALLOWED = {
+    ("pending", "approved"),
+    ("pending", "action_required"),
+    ("pending", "replaced"),
+    ("approved", "action_required"),
+    ("approved", "replaced"),
+    ("action_required", "replaced"),
+}
+
+
+@pytest.mark.parametrize("model", [BankProfileVersion, TaxProfileVersion])
+@pytest.mark.parametrize("before", ProfileStatus.values)
+@pytest.mark.parametrize("after", ProfileStatus.values)
+def test_a_version_can_become_what_the_specification_says(model, before, after):
+    version = model(status=before)
+
+    assert version.can_become(ProfileStatus(after)) is ((before, after) in ALLOWED)
+
+
+def test_every_status_says_what_follows_and_how_it_is_shown():
+    assert set(TRANSITIONS) == set(ProfileStatus)
+    assert set(ProfileStatus.values) < set(SHOWN)
+    assert set(CURRENT) == {*CANDIDATE, ProfileStatus.APPROVED}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("make", [BankProfileFactory, TaxProfileFactory])
+@pytest.mark.parametrize("before", ProfileStatus.values)
+@pytest.mark.parametrize("after", ProfileStatus.values)
+def test_no_service_goes_where_the_table_does_not(make, before, after, oscar):
+    """The one line that writes a status refuses what is not in the table."""
+    version = make(
+        version__status=before,
+        version__returned=REASON if before == "action_required" else [],
+    ).versions.get()
+    if (before, after) in ALLOWED:
+        version.returned = REASON if after == "action_required" else version.returned
+        version.save(update_fields=["returned"])
+        services._move(version, ProfileStatus(after), by=oscar)
+        version.refresh_from_db()
+        assert version.status == after
+    else:
+        with pytest.raises(ValidationError, match="cannot change that way"):
+            services._move(version, ProfileStatus(after), by=oscar)
+        version.refresh_from_db()
+        assert version.status == before
+
+
+# --- No sequence of one person's steps changes where money goes (security.md T1) ----------
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("revise"), st.integers(0, 1), st.sampled_from(ACCOUNTS)),
+        st.tuples(st.just("approve"), st.integers(0, 3), st.integers(0, 5)),
+        st.tuples(st.just("return"), st.integers(0, 3), st.integers(0, 5)),
+    ),
+    max_size=12,
+)
+
+
+class AnySequenceOfSteps(TestCase):
+    """Two partners, two operators; partners may even call the operators' services."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(steps=STEPS)
+    def test_what_is_in_force_was_sent_and_decided_by_enough_people(self, steps):
+        people = [UserFactory(), UserFactory(), UserFactory(operator=True)]
+        people.append(UserFactory(operator=True))
+        profile = create_bank_profile(
+            LocationFactory().partner_account,
+            name=f"Account {uuid.uuid4()}",
+            country="SE",
+            details=BANK_DETAILS,
+            by=people[0],
+        )
+        before = None
+        for step, person, about in steps:
+            by = people[person]
+            try:
+                if step == "revise":
+                    revise_bank_profile(
+                        profile,
+                        country="SE",
+                        details={**BANK_DETAILS, "iban": about},
+                        by=by,
+                    )
+                else:
+                    versions = list(profile.versions.order_by("number"))
+                    version = versions[about % len(versions)]
+                    if step == "approve":
+                        approve_version(version, by=by)
+                    else:
+                        return_version(version, returned=REASON, by=by)
+            except ValidationError:
+                pass
+            before = self.holds(profile, before)
+
+    def holds(self, profile, before):
+        """Check what must be true after every step; return what is in force."""
+        versions = list(profile.versions.order_by("number"))
+        in_force = [version for version in versions if version.is_approved]
+        candidates = [version for version in versions if version.is_candidate]
+        assert len(in_force) <= 1
+        assert len(candidates) <= 1
+        assert in_force or candidates
+        if not in_force:
+            return None
+        now = in_force[0]
+        assert now.decided_by_id != now.submitted_by_id
+        is_other_account = before and before.blind_index != now.blind_index
+        if before and before.pk != now.pk and is_other_account:
+            hands = {now.submitted_by_id, now.seconded_by_id, now.decided_by_id}
+            assert None not in hands
+            assert len(hands) == 3
+        return now
+
+
+@pytest.mark.django_db
+def test_one_person_alone_brings_no_account_into_force(ida, nordvik):
+    """Not even with every service at hand: sending and deciding take two."""
+    profile = create_bank_profile(
+        nordvik, name="Mine", country="SE", details=BANK_DETAILS, by=ida
+    )
+
+    for decide in (
+        lambda version: approve_version(version, by=ida),
+        lambda version: return_version(version, returned=REASON, by=ida),
+    ):
+        with pytest.raises(ValidationError, match="Somebody else has to decide it"):
+            decide(profile.versions.get())
+
+    assert profile.versions.get().is_pending
+
+
+@pytest.mark.django_db
+def test_a_tax_profile_needs_one_operator(ida, goteborg, oscar):
+    profile = create_tax_profile(
+        goteborg, name="SE", country="SE", details=TAX_DETAILS, by=ida
+    )
+
+    approve_version(profile.versions.get(), by=oscar)
+
+    assert profile.versions.get().is_approved
