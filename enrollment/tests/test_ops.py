@@ -18,6 +18,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.threads import at_once, meet
 from enrollment import queues, services
 from enrollment.models import Enrollment, EnrollmentEvent
 from enrollment.services import enrollments, invitations
@@ -30,7 +31,6 @@ from enrollment.tests.factories import (
     RequirementFactory,
     fiscal_number,
 )
-from enrollment.tests.threads import at_once, meet
 from profiles import services as profile_services
 from profiles.models import BankProfile, BankProfileVersion, TaxProfileVersion
 from profiles.tests.factories import (
