@@ -72,6 +72,11 @@ class PortalAutocomplete(AutocompleteJsonView):
             and super().has_perm(request, obj)
         )
 
+    def serialize_result(self, obj, to_field_name) -> dict[str, str]:
+        """Name each row so that two of the same name can be told apart."""
+        result = super().serialize_result(obj, to_field_name)
+        return result | {"text": self.model_admin.choice_label(obj)}
+
 
 class PortalAdminSite(AdminSite):
     """Signs in through the portal's own sign-in; one door, one set of rate limits."""
@@ -164,6 +169,10 @@ class PortalModelAdmin(ModelAdmin):
 
     def has_delete_permission(self, request, obj=None) -> bool:
         return False
+
+    def choice_label(self, obj) -> str:
+        """How the record is named among the choices of another record's form."""
+        return str(obj)
 
     def lookup_allowed(self, lookup, value, request=None) -> bool:
         """Only the filters shown: an address asks nothing about other columns."""

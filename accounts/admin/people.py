@@ -46,6 +46,9 @@ class UserAdmin(PartnerDoorMixin, SetUpMixin, PortalModelAdmin):
     def of_partner(self, rows, user):
         return rows & people_of_own_companies(user)
 
+    def choice_label(self, obj) -> str:
+        return f"{obj.full_name} ({obj.email})"
+
     def get_list_filter(self, request):
         return ("is_active", "is_staff") if request.user.is_staff else ("is_active",)
 

@@ -533,7 +533,10 @@ class TestAutocomplete:
         people = client.get(AUTOCOMPLETE, field("accounts.roleassignment", "user"))
         places = client.get(AUTOCOMPLETE, field("accounts.roleassignment", "location"))
 
-        assert autocompleted(people) == {"Greta Voss", "Ida Lund"}
+        assert autocompleted(people) == {
+            "Greta Voss (greta@partner.example)",
+            "Ida Lund (ida@partner.example)",
+        }
         assert autocompleted(places) == {str(goteborg)}
 
     def test_a_term_finds_no_stranger(self, client_of, greta, sam, foreign_place):
