@@ -62,6 +62,17 @@ def record_audit_event(
     )
 
 
+def lock_companies(*keys: int) -> None:
+    """Hold companies until the transaction ends; taken before any other lock.
+
+    One company's roles, profiles and enrollments change one after the other, so that
+    two people's changes neither cross nor lock each other up. Rows that only refer to
+    the company are not kept waiting. Companies are locked in the order of their keys.
+    """
+    companies = PartnerAccount.objects.select_for_update(of=("self",), no_key=True)
+    list(companies.filter(pk__in=keys).order_by("pk").values_list("pk", flat=True))
+
+
 @transaction.atomic
 def create_partner_account(
     *,
@@ -262,7 +273,7 @@ def assign_roles(
     """
     role = Role(role)
     # The company's row is the lock that keeps two admins' changes in order.
-    PartnerAccount.objects.select_for_update(of=("self",)).get(pk=account.pk)
+    lock_companies(account.pk)
     scopes = check_roles(
         user,
         role=role,
@@ -335,9 +346,8 @@ def revoke_role(assignment: RoleAssignment, *, by: User | None) -> RoleAssignmen
     Raises ValidationError when the revoker may not (R5, R13) and when the company
     would be left without a Global admin (rule 75).
     """
-    account = PartnerAccount.objects.select_for_update(of=("self",)).get(
-        pk=assignment.partner_account_id
-    )
+    lock_companies(assignment.partner_account_id)
+    account = assignment.partner_account
     assignment = RoleAssignment.objects.select_for_update(of=("self",)).get(
         pk=assignment.pk
     )

@@ -29,7 +29,7 @@ class EnrollmentStatus(models.TextChoices):
 class EndReason(models.TextChoices):
     """Why an enrollment ended."""
 
-    NOT_ANSWERED = "not_answered", _("the invitation was not answered in time")
+    NOT_ANSWERED = "not_answered", _("it was not submitted in time")
     PROGRAM_ENDED = "program_ended", _("the program ended")
 
 

@@ -15,10 +15,10 @@ def notify_waiting_admins() -> None:
 @shared_task
 def lapse_invitations() -> None:
     """Expire invitations whose last day has passed."""
-    services.lapse_invitations(on=timezone.localdate())
+    services.lapse_invitations(at=timezone.now())
 
 
 @shared_task
 def note_expired_tax_profiles() -> None:
     """Send enrollments with an expired tax profile back to the partner."""
-    services.note_expired_tax_profiles(on=timezone.localdate())
+    services.note_expired_tax_profiles(at=timezone.now())

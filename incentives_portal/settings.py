@@ -5,7 +5,7 @@ from pathlib import Path
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from incentives_portal import environment as environment
+from incentives_portal import environment
 
 env = environment.env
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -117,6 +117,8 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "portal_cache",
+        # Far more than live counters need: nobody's limit is pushed out by others'.
+        "OPTIONS": {"MAX_ENTRIES": 500_000, "CULL_FREQUENCY": 4},
     }
 }
 

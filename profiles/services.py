@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
 
 from accounts.models import AuditAction, Location, PartnerAccount, User
-from accounts.services import record_audit_event
+from accounts.services import lock_companies, record_audit_event
 from accounts.text import clean_line, clean_text
 from profiles import countries, currencies, reasons
 from profiles.countries import CountrySchema
@@ -57,7 +57,7 @@ def create_bank_profile(
     schema = _schema(countries.bank_schema(country))
     details = countries.validate(schema, details)
     # The company's row is the lock that keeps two equal names apart (R47).
-    account = PartnerAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
+    lock_companies(account.pk)
     profile = BankProfile(partner_account=account, name=_line(name), created_by=by)
     profile.refuse_taken_name()
     profile.save()
@@ -116,7 +116,8 @@ def create_tax_profile(
     schema = _schema(countries.tax_schema(country))
     details = countries.validate(schema, details, required=required)
     _refuse_past(expires_on)
-    location = Location.objects.select_for_update(no_key=True).get(pk=location.pk)
+    lock_companies(location.partner_account_id)
+    location = Location.objects.get(pk=location.pk)
     profile = TaxProfile(location=location, name=_line(name), created_by=by)
     profile.refuse_taken_name()
     profile.save()
@@ -451,8 +452,15 @@ def _next_number(profile: Profile) -> int:
 
 def _locked(profile: Profile) -> Profile:
     """Lock a profile against other changes, not against rows that refer to it."""
+    lock_companies(_company_key(profile))
     rows = type(profile).objects.select_for_update(of=("self",), no_key=True)
     return rows.get(pk=profile.pk)
+
+
+def _company_key(profile: Profile) -> int:
+    if isinstance(profile, BankProfile):
+        return profile.partner_account_id
+    return profile.location.partner_account_id
 
 
 def _locked_version(version: ProfileVersion) -> tuple[Profile, ProfileVersion]:

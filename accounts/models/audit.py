@@ -23,6 +23,7 @@ class AuditAction(models.TextChoices):
     PROFILE_ARCHIVED = "profile_archived", _("Profile archived")
     DEFAULT_SET = "default_set", _("Default bank profile set")
     DEFAULT_REMOVED = "default_removed", _("Default bank profile removed")
+    PROGRAM_DISCONTINUED = "program_discontinued", _("Program discontinued")
     INVITATIONS_SENT = "invitations_sent", _("Invitations sent")
     VALUES_IMPORTED = "values_imported", _("Measured values imported")
     PAYOUT_CONFIRMED = "payout_confirmed", _("Payout details confirmed")

@@ -65,6 +65,16 @@ class EnrollmentQuerySet(ScopedQuerySet):
         """Invitations whose last day has passed (domain.md §10.4)."""
         return self.invited().filter(enroll_by__lt=on)
 
+    def of_calendar(self, calendar) -> Self:
+        """Of programs that count their days in a calendar."""
+        return self.filter(terms__fiscal_year__calendar=calendar)
+
+    def with_tax_expired(self, on: date) -> Self:
+        """Whose tax profile is past its last day on a day (R54)."""
+        return self.filter(
+            payout_assignments__standing__tax_expires_on__lt=on
+        ).distinct()
+
     def using_bank_profile(self, profile: BankProfile) -> Self:
         return self.filter(payout_assignments__bank_profile=profile).distinct()
 

@@ -5,7 +5,6 @@
 
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -14,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import AuditAction, IncentiveProgram, Location, User
-from accounts.services import record_audit_event
+from accounts.services import lock_companies, record_audit_event
 from enrollment import emails
 from enrollment.eligibility import (
     eligible_locations,
@@ -25,9 +24,11 @@ from enrollment.eligibility import (
 from enrollment.models import (
     Enrollment,
     EnrollmentEvent,
+    FiscalCalendar,
     PayoutAssignment,
     ProgramTerms,
 )
+from enrollment.models.enrollments import EnrollmentQuerySet
 from enrollment.states import OPEN, EndReason, EnrollmentStatus
 from profiles.models import (
     BankProfile,
@@ -51,13 +52,18 @@ def start_open_enrollment(
     Beginning twice returns the same enrollment. Raises ValidationError when the
     program is not open to this location now.
     """
+    # The program first, so that it is not withdrawn meanwhile.
+    program = IncentiveProgram.objects.select_for_update(of=("self",), no_key=True).get(
+        pk=terms.program_id
+    )
+    lock_companies(location.partner_account_id)
     existing = Enrollment.objects.filter(location=location, terms=terms).first()
     if existing is not None:
         return existing
     today = terms.today()
     is_offered = (
         terms.is_open_to_all
-        and terms.program.discontinued_at is None
+        and program.discontinued_at is None
         and ProgramTerms.objects.current(today).filter(pk=terms.pk).exists()
         and eligible_locations(terms, on=today).filter(pk=location.pk).exists()
     )
@@ -144,6 +150,11 @@ def decline_enrollment(
     if enrollment.is_declined:
         return enrollment
     _refuse_closed(enrollment, at=at)
+    if enrollment.submitted_at is not None:
+        raise ValidationError(
+            _("This enrollment was submitted and cannot be declined any more."),
+            code="submitted",
+        )
     enrollment.accepted_at = None
     enrollment.accepted_by = None
     enrollment.agreement_version = ""
@@ -191,6 +202,7 @@ def choose_bank_profile(
     """
     enrollment = _locked(enrollment)
     _refuse_unchangeable(enrollment, at=at)
+    bank_profile.refresh_from_db()
     if bank_profile.partner_account_id != enrollment.location.partner_account_id:
         raise ValidationError(
             {"bank_profile": _("Choose a bank profile of your company.")}
@@ -224,6 +236,7 @@ def choose_tax_profile(
     """Use one of the location's tax profiles for this enrollment (R31)."""
     enrollment = _locked(enrollment)
     _refuse_unchangeable(enrollment, at=at)
+    tax_profile.refresh_from_db()
     if tax_profile.location_id != enrollment.location_id:
         raise ValidationError(
             {"tax_profile": _("Choose a tax profile of this location.")}
@@ -369,7 +382,6 @@ def confirm_payout(
     partner sent others since, the enrollment is not with the program owner, or `by`
     submitted it.
     """
-    _lock_profiles(enrollment, part=part)
     enrollment = _locked(enrollment)
     if by.pk == enrollment.submitted_by_id:
         raise ValidationError(
@@ -426,10 +438,9 @@ def reassess_enrollments(version: ProfileVersion, *, by: User | None) -> int:
         enrollments = enrollments.using_bank_profile(profile)
     else:
         enrollments = enrollments.using_tax_profile(profile)
-    keys = list(enrollments.order_by("pk").values_list("pk", flat=True))
     at = version.decided_at or version.submitted_at
     moved = 0
-    for enrollment in _locked_many(keys):
+    for enrollment in _locked_all(enrollments):
         if version.is_approved:
             _confirm(enrollment, version=version, by=by, at=at)
         moved += _reassess(enrollment, by=by, at=at, version=version)
@@ -437,44 +448,45 @@ def reassess_enrollments(version: ProfileVersion, *, by: User | None) -> int:
 
 
 @transaction.atomic
-def note_expired_tax_profiles(*, on: date) -> int:
-    """Move submitted enrollments whose tax profile has expired (R54)."""
-    expired = TaxProfileVersion.objects.filter(expires_on__lt=on, status="approved")
-    keys = list(
-        Enrollment.objects.submitted()
-        .exclude(status=EnrollmentStatus.ACTION_REQUIRED)
-        .filter(payout_assignments__tax_version__in=expired)
-        .order_by("pk")
-        .distinct()
-        .values_list("pk", flat=True)
-    )
-    now = timezone.now()
-    return sum(
-        _reassess(enrollment, by=None, at=now, on=on)
-        for enrollment in _locked_many(keys)
-    )
+def note_expired_tax_profiles(*, at: datetime) -> int:
+    """Move submitted enrollments whose tax profile has expired (R54).
+
+    Each program counts days in its own calendar (R66).
+    """
+    moved = 0
+    for calendar in FiscalCalendar.objects.order_by("pk"):
+        expired = (
+            Enrollment.objects.submitted()
+            .exclude(status=EnrollmentStatus.ACTION_REQUIRED)
+            .of_calendar(calendar)
+            .with_tax_expired(calendar.day_at(at))
+        )
+        moved += sum(
+            _reassess(enrollment, by=None, at=at) for enrollment in _locked_all(expired)
+        )
+    return moved
 
 
 @transaction.atomic
-def lapse_invitations(*, on: date, at: datetime | None = None) -> int:
-    """Expire invitations whose last day has passed (domain.md §10.4)."""
-    keys = list(
-        Enrollment.objects.unanswered(on).order_by("pk").values_list("pk", flat=True)
-    )
+def lapse_invitations(*, at: datetime) -> int:
+    """Expire invitations whose last day has passed, in the program's own calendar.
+
+    Sources: domain.md §10.4 and R66.
+    """
     lapsed = 0
-    for enrollment in _locked_many(keys):
-        if not enrollment.is_invited:
-            continue
-        enrollment.end_reason = EndReason.NOT_ANSWERED
-        _move(
-            enrollment,
-            EnrollmentStatus.EXPIRED,
-            code=Code.LAPSED,
-            by=None,
-            at=at,
-            also=["end_reason"],
-        )
-        lapsed += 1
+    for calendar in FiscalCalendar.objects.order_by("pk"):
+        unanswered = Enrollment.objects.unanswered(calendar.day_at(at))
+        for enrollment in _locked_all(unanswered.of_calendar(calendar)):
+            enrollment.end_reason = EndReason.NOT_ANSWERED
+            _move(
+                enrollment,
+                EnrollmentStatus.EXPIRED,
+                code=Code.LAPSED,
+                by=None,
+                at=at,
+                also=["end_reason"],
+            )
+            lapsed += 1
     return lapsed
 
 
@@ -489,12 +501,10 @@ def discontinue_program(
     if program.discontinued_at is None:
         program.discontinued_at = at or timezone.now()
         program.save(update_fields=["discontinued_at"])
-    keys = list(
+    ended = _locked_all(
         Enrollment.objects.filter(terms__program=program, status__in=OPEN)
-        .order_by("pk")
-        .values_list("pk", flat=True)
     )
-    for enrollment in _locked_many(keys):
+    for enrollment in ended:
         enrollment.end_reason = EndReason.PROGRAM_ENDED
         _move(
             enrollment,
@@ -504,7 +514,14 @@ def discontinue_program(
             at=at,
             also=["end_reason"],
         )
-    return len(keys)
+    record_audit_event(
+        program,
+        action=AuditAction.PROGRAM_DISCONTINUED,
+        by=by,
+        partner_account=None,
+        after={"ended": len(ended)},
+    )
+    return len(ended)
 
 
 def _reassess(
@@ -620,14 +637,20 @@ def _day_at(enrollment: Enrollment, at: datetime | None) -> date:
 
 
 def _locked(enrollment: Enrollment) -> Enrollment:
+    """Read the enrollment again, alone: the company first, then the row."""
+    lock_companies(enrollment.location.partner_account_id)
     return _with_frame().get(pk=enrollment.pk)
 
 
-def _locked_many(keys: list[Any]) -> list[Enrollment]:
+def _locked_all(enrollments: EnrollmentQuerySet) -> list[Enrollment]:
+    """Read what is still so, alone: the companies first, then the rows in order."""
+    companies = enrollments.order_by().values_list("location__partner_account")
+    lock_companies(*(key for (key,) in companies.distinct()))
+    keys = enrollments.order_by().values("pk")
     return list(_with_frame().filter(pk__in=keys).order_by("pk"))
 
 
-def _with_frame():
+def _with_frame() -> EnrollmentQuerySet:
     return Enrollment.objects.select_for_update(of=("self",)).select_related(
         "location__partner_account",
         "terms__program",
@@ -643,17 +666,6 @@ def _versions_used(enrollment: Enrollment, *, part: str) -> list[ProfileVersion]
         model.objects.filter(profile__in=used, status__in=CURRENT)
         .order_by("profile_id", "-number")
         .distinct("profile_id")
-    )
-
-
-def _lock_profiles(enrollment: Enrollment, *, part: str) -> None:
-    """Lock profiles before enrollments, as everybody does who changes a profile."""
-    model = BankProfile if part == "bank" else TaxProfile
-    used = model.objects.filter(payout_assignments__enrollment=enrollment)
-    list(
-        model.objects.select_for_update(of=("self",))
-        .filter(pk__in=used.values("pk"))
-        .order_by("pk")
     )
 
 
@@ -724,7 +736,7 @@ def _refuse_late(enrollment: Enrollment, *, at: datetime | None) -> None:
         _day_at(enrollment, at) > enrollment.enroll_by
     ):
         raise ValidationError(
-            _("The last day to enroll has passed. Ask for a new invitation."),
+            _("The last day to enroll has passed. Write to the program owner."),
             code="late",
         )
 

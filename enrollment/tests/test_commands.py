@@ -165,7 +165,11 @@ def test_discontinue_ends_open_enrollments_and_says_how_many(
     enrolled = EnrollmentFactory(location=goteborg, terms=terms, complete=True)
     lapsed = EnrollmentFactory(location=malmo, terms=terms)
     services.lapse_invitations(
-        on=terms.fiscal_year.ends_on + datetime.timedelta(days=1)
+        at=datetime.datetime.combine(
+            terms.fiscal_year.ends_on + datetime.timedelta(days=2),
+            datetime.time(),
+            tzinfo=datetime.UTC,
+        )
     )
 
     call_command("discontinue_program", "CSP-DB")

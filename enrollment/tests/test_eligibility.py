@@ -38,6 +38,7 @@ from profiles.tests.factories import (
     DefaultBankProfileFactory,
     TaxProfileFactory,
     TaxVersionFactory,
+    as_if_sent,
 )
 
 TODAY = datetime.date(2026, 11, 20)
@@ -783,8 +784,10 @@ def revised_tax(payout) -> None:
 
 
 def returned_in_force(payout) -> None:
-    payout.bank.versions.update(
-        status="action_required", returned=[{"field": "iban", "code": "OTHER"}]
+    as_if_sent(
+        payout.bank.versions.all(),
+        status="action_required",
+        returned=[{"field": "iban", "code": "OTHER"}],
     )
 
 

@@ -5,22 +5,22 @@ import threading
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import OutgoingEmail
 from accounts.tests.factories import LocationFactory, UserFactory
+from accounts.tests.threads import at_once, meet
 from enrollment import services
 from enrollment.models import Enrollment, EnrollmentEvent
 from enrollment.services import enrollments as enrollment_services
 from enrollment.states import TRANSITIONS, EnrollmentStatus
-from enrollment.tests.factories import (
-    EnrollmentFactory,
-    ProgramTermsFactory,
-)
+from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
+from profiles import services as profile_services
 from profiles.models import DefaultBankProfile
 from profiles.services import (
     approve_version,
+    archive_profile,
     return_version,
     revise_bank_profile,
     revise_tax_profile,
@@ -31,6 +31,7 @@ from profiles.tests.factories import (
     BankProfileFactory,
     DefaultBankProfileFactory,
     TaxProfileFactory,
+    as_if_sent,
 )
 
 RETURNED = [{"field": "account_holder", "code": "BANK_NAME_MISMATCH", "note": ""}]
@@ -41,8 +42,16 @@ def codes(enrollment):
     return list(enrollment.events.order_by("pk").values_list("code", flat=True))
 
 
+def noon(day: datetime.date) -> datetime.datetime:
+    return datetime.datetime.combine(day, datetime.time(12), tzinfo=datetime.UTC)
+
+
 def refusal(error) -> str:
     return " ".join(error.value.messages)
+
+
+def set_expiry(tax_profile, day: datetime.date) -> None:
+    as_if_sent(tax_profile.versions.all(), expires_on=day)
 
 
 @pytest.fixture
@@ -531,23 +540,23 @@ def test_an_enrollment_that_was_never_submitted_does_not_follow_its_profiles(
 def test_an_expired_tax_profile_asks_for_action(enrolled, tax_profile, ida):
     # R54
     today = timezone.localdate()
-    tax_profile.versions.update(expires_on=today - datetime.timedelta(days=1))
+    set_expiry(tax_profile, today - datetime.timedelta(days=1))
 
-    moved = services.note_expired_tax_profiles(on=today)
+    moved = services.note_expired_tax_profiles(at=timezone.now())
 
     enrolled.refresh_from_db()
     assert moved == 1
     assert enrolled.status == EnrollmentStatus.ACTION_REQUIRED
     assert codes(enrolled)[-1] == "profile_expired"
-    assert services.note_expired_tax_profiles(on=today) == 0
+    assert services.note_expired_tax_profiles(at=timezone.now()) == 0
 
 
 def test_a_tax_profile_is_good_through_its_last_day(enrolled, tax_profile):
     # R54
     today = timezone.localdate()
-    tax_profile.versions.update(expires_on=today)
+    set_expiry(tax_profile, today)
 
-    assert services.note_expired_tax_profiles(on=today) == 0
+    assert services.note_expired_tax_profiles(at=timezone.now()) == 0
 
 
 def test_pending_for_48_hours_is_overdue_and_stays_pending(submitted):
@@ -598,13 +607,65 @@ def test_an_unanswered_invitation_lapses_after_its_last_day(invited):
     # domain.md §10.4
     last_day = invited.enroll_by
 
-    assert services.lapse_invitations(on=last_day) == 0
-    assert services.lapse_invitations(on=last_day + datetime.timedelta(days=1)) == 1
+    assert services.lapse_invitations(at=noon(last_day)) == 0
+    assert (
+        services.lapse_invitations(at=noon(last_day + datetime.timedelta(days=1))) == 1
+    )
 
     invited.refresh_from_db()
     assert invited.status == EnrollmentStatus.EXPIRED
     assert invited.end_reason == "not_answered"
-    assert services.lapse_invitations(on=last_day + datetime.timedelta(days=1)) == 0
+    assert (
+        services.lapse_invitations(at=noon(last_day + datetime.timedelta(days=1))) == 0
+    )
+
+
+def test_the_last_day_ends_where_the_program_counts_its_days(goteborg, ida):
+    # R66
+    terms = ProgramTermsFactory(
+        fiscal_year__calendar__code="pacific",
+        fiscal_year__calendar__time_zone="America/Los_Angeles",
+    )
+    enrollment = EnrollmentFactory(
+        location=goteborg, terms=terms, enroll_by=datetime.date(2026, 11, 20)
+    )
+    evening = datetime.datetime(2026, 11, 21, 2, tzinfo=datetime.UTC)
+    night = datetime.datetime(2026, 11, 21, 8, tzinfo=datetime.UTC)
+
+    assert services.lapse_invitations(at=evening) == 0
+    assert services.accept_enrollment(enrollment, by=ida, at=evening).is_accepted
+    assert services.lapse_invitations(at=night) == 1
+
+
+def test_what_was_submitted_cannot_be_declined(submitted, bank_profile, ida, oscar):
+    return_version(bank_profile.versions.get(), returned=RETURNED, by=oscar)
+
+    with pytest.raises(ValidationError) as error:
+        services.decline_enrollment(submitted, by=ida)
+
+    assert "was submitted and cannot be declined" in refusal(error)
+
+
+def test_a_profile_archived_meanwhile_cannot_be_chosen(ready, nordvik, ida, maria):
+    stale = BankProfileFactory(partner_account=nordvik, created_by=maria)
+    archive_profile(type(stale).objects.get(pk=stale.pk), by=maria)
+
+    with pytest.raises(ValidationError) as error:
+        services.choose_bank_profile(ready, bank_profile=stale, by=ida)
+
+    assert "archived" in refusal(error)
+
+
+def test_a_tax_profile_that_expires_before_it_is_confirmed_is_noticed(
+    submitted, tax_profile
+):
+    # R54
+    set_expiry(tax_profile, timezone.localdate() - datetime.timedelta(days=1))
+
+    assert services.note_expired_tax_profiles(at=timezone.now()) == 1
+
+    submitted.refresh_from_db()
+    assert submitted.status == EnrollmentStatus.ACTION_REQUIRED
 
 
 def test_discontinuing_a_program_ends_its_open_enrollments(enrolled, mina):
@@ -710,31 +771,9 @@ def test_exactly_the_moves_of_the_map_are_possible(db, before, after):
 # --- At the same moment ---------------------------------------------------------------
 
 
-def at_once(count, work):
-    """Run `work` in threads that start together, each on a connection of its own."""
-    barrier = threading.Barrier(count)
-    outcomes = []
-
-    def run():
-        try:
-            barrier.wait()
-            outcomes.append(work())
-        except ValidationError as error:
-            outcomes.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run) for _number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return outcomes
-
-
 @pytest.mark.django_db(transaction=True)
 def test_two_clicks_at_once_submit_once(ready, ida):
-    outcomes = at_once(8, lambda: services.submit_enrollment(ready, by=ida).status)
+    outcomes = at_once(*[lambda: services.submit_enrollment(ready, by=ida).status] * 8)
 
     assert outcomes == ["validating"] * 8
     assert codes(ready) == ["submitted"]
@@ -745,15 +784,11 @@ def test_two_clicks_at_once_submit_once(ready, ida):
 def test_without_the_lock_two_clicks_at_once_would_submit_more_than_once(
     ready, ida, monkeypatch
 ):
-    # The control of the test above: the same clicks without the row's lock.
-    def unlocked():
-        return Enrollment.objects.select_related(
-            "location__partner_account",
-            "terms__program",
-            "terms__fiscal_year__calendar",
-        )
+    # The control of the test above: the same clicks without the locks.
+    def unlocked(enrollment):
+        return Enrollment.objects.for_pages().get(pk=enrollment.pk)
 
-    monkeypatch.setattr(enrollment_services, "_with_frame", unlocked)
+    monkeypatch.setattr(enrollment_services, "_locked", unlocked)
     meeting = threading.Barrier(4)
     original = enrollment_services.payout_of
 
@@ -763,9 +798,56 @@ def test_without_the_lock_two_clicks_at_once_would_submit_more_than_once(
 
     monkeypatch.setattr(enrollment_services, "payout_of", slowly)
 
-    at_once(4, lambda: services.submit_enrollment(ready, by=ida).status)
+    at_once(*[lambda: services.submit_enrollment(ready, by=ida).status] * 4)
 
     assert codes(ready).count("submitted") > 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_operators_deciding_what_two_enrollments_share_both_get_an_answer(
+    goteborg, nordvik, ida, maria, oscar, lucia
+):
+    bank = BankProfileFactory(
+        partner_account=nordvik, created_by=maria, version__pending=True
+    )
+    TaxProfileFactory(location=goteborg, created_by=maria, version__pending=True)
+    DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+    first, second = (
+        services.submit_enrollment(
+            EnrollmentFactory(location=goteborg, accepted=True, accepted_by=ida), by=ida
+        )
+        for _number in range(2)
+    )
+
+    outcomes = at_once(
+        lambda: services.confirm_payout(second, part="bank", by=oscar),
+        lambda: services.confirm_payout(first, part="tax", by=lucia),
+    )
+
+    assert not [one for one in outcomes if isinstance(one, Exception)]
+    assert {one.status for one in Enrollment.objects.all()} == {"enrolled"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_profile_returned_during_the_submission_is_not_overlooked(
+    accepted, goteborg, nordvik, ida, maria, oscar, tax_profile, monkeypatch
+):
+    bank = BankProfileFactory(
+        partner_account=nordvik, created_by=maria, version__pending=True
+    )
+    DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+    version = bank.versions.get()
+    barrier = threading.Barrier(2)
+    meet(monkeypatch, enrollment_services, "_payout_of", barrier)
+    meet(monkeypatch, profile_services, "_refuse_own", barrier)
+
+    at_once(
+        lambda: services.submit_enrollment(accepted, by=ida),
+        lambda: return_version(version, returned=RETURNED, by=oscar),
+    )
+
+    accepted.refresh_from_db()
+    assert accepted.status in ("invited", "action_required")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -773,7 +855,10 @@ def test_beginning_at_once_is_one_enrollment(goteborg, ida):
     terms = ProgramTermsFactory(open_to_all=True)
 
     outcomes = at_once(
-        8, lambda: services.start_open_enrollment(goteborg, terms=terms, by=ida).pk
+        *[
+            lambda: services.start_open_enrollment(goteborg, terms=terms, by=ida).pk,
+        ]
+        * 8
     )
 
     assert len(set(outcomes)) == 1

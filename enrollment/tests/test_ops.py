@@ -40,6 +40,7 @@ from profiles.tests.factories import (
     BankVersionFactory,
     TaxProfileFactory,
     TaxVersionFactory,
+    as_if_sent,
 )
 
 OTHER_IBAN = "SE4550000000058398257466"
@@ -482,8 +483,11 @@ def rows(user):
 def test_an_approved_profile_is_confirmed_for_each_enrollment(
     client_of, oscar, waiting
 ):
-    BankProfileVersion.objects.update(
-        status="approved", decided_at=timezone.now(), decided_by=oscar
+    as_if_sent(
+        BankProfileVersion.objects.all(),
+        status="approved",
+        decided_at=timezone.now(),
+        decided_by=oscar,
     )
 
     (row,) = rows(oscar)
@@ -1020,7 +1024,10 @@ def test_a_change_is_shown_against_the_version_in_force(client_of, oscar, change
 def test_a_new_version_that_changes_nothing_says_so(client_of, oscar, changed):
     version = changed.bank.versions.get(number=2)
     version.details = dict(BANK_DETAILS)
-    version.save(update_fields=["details"])
+    as_if_sent(
+        changed.bank.versions.filter(pk=version.pk),
+        details=version.__dict__["details"],
+    )
 
     text = words(client_of(oscar).get(changed.url))
 
@@ -1184,8 +1191,9 @@ def test_a_tax_profile_that_expired_meanwhile_sends_it_back_to_the_partner(
             location=waiting.enrollment.location, version=False, created_by=maria
         )
     )
-    waiting.tax.versions.update(
-        expires_on=timezone.localdate() - datetime.timedelta(days=1)
+    as_if_sent(
+        waiting.tax.versions.all(),
+        expires_on=timezone.localdate() - datetime.timedelta(days=1),
     )
 
     response = approve(client_of(oscar), waiting, "bank")
@@ -1224,7 +1232,8 @@ def test_locking_the_enrollment_first_would_lock_two_operators_up(
     waiting, oscar, lucia, monkeypatch
 ):
     """The control of the test above."""
-    monkeypatch.setattr(enrollments, "_lock_profiles", lambda *args, **kwargs: None)
+    for module in (enrollments, profile_services):
+        monkeypatch.setattr(module, "lock_companies", lambda *keys: None)
 
     outcomes = decide_at_once(waiting, oscar, lucia, monkeypatch)
 

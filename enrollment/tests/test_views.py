@@ -36,7 +36,7 @@ from profiles.tests.factories import (
 def text(response) -> str:
     """What a reader sees of a page: its main part without tags."""
     body = response.content.decode()
-    main = re.search(r"<main\b.*?</main>", body, re.S).group()
+    main = re.search(r"<main\b.*?</main>", body, re.DOTALL).group()
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", main)).split())
 
 

@@ -280,7 +280,7 @@ def _return(
 
 
 def _lapse(terms: ProgramTerms, *, at: datetime) -> None:
-    services.lapse_invitations(on=terms.fiscal_year.calendar.day_at(at), at=at)
+    services.lapse_invitations(at=at)
 
 
 def _take(
