@@ -150,7 +150,8 @@ class DetailsForm(forms.Form):
 
     `held` is the version to start from: everything but its numbers is filled in. A
     number is shown masked and kept when its field stays empty, so that who mends one
-    field types one field. `required` names fields that may not stay empty (R55).
+    field types one field; a number that was returned is typed anew. `required` names
+    fields that may not stay empty (R55).
     """
 
     def __init__(
@@ -212,10 +213,16 @@ class DetailsForm(forms.Form):
         }
 
     def _kept(self, spec: FieldSpec) -> str:
-        """The number in the version to start from, of the same country, or nothing."""
+        """The number in the version to start from, of the same country, or nothing.
+
+        A number that was returned is what has to be mended: it is typed anew.
+        """
         if self.held is None or self.held.country != self.schema.country:
             return ""
-        return self.held.details.get(spec.key, "") if spec.is_secret else ""
+        is_returned = any(one.field == spec.key for one in given_reasons(self.held))
+        if is_returned or not spec.is_secret:
+            return ""
+        return self.held.details.get(spec.key, "")
 
     def sections(self) -> list[Section]:
         """The fields in the order they are asked, under their headings."""

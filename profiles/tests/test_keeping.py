@@ -9,7 +9,6 @@ from profiles.tests.factories import (
     BankVersionFactory,
 )
 
-
 HELD = "SE4550000000058398257466"
 
 
