@@ -5,7 +5,7 @@ from typing import Self
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now, TruncDate
 
 from accounts.roles import Permission, Role, roles_with
@@ -28,11 +28,13 @@ class LiveAssignmentsMixin:
     """The question "which roles hold now?", for whoever queries role assignments."""
 
     def live(self) -> Self:
-        """Assignments not revoked, not past their last day, of active people."""
+        """Assignments not revoked, not past their last day, of the company's people."""
         return self.filter(
             Q(ends_on=None) | Q(ends_on__gte=TruncDate(Now())),
             revoked_at=None,
             user__is_active=True,
+            user__memberships__partner_account=F("partner_account"),
+            user__memberships__ended_at=None,
         )
 
 

@@ -57,12 +57,10 @@ class ConfirmForm(forms.Form):
     """The part that is approved, and the versions that were looked at."""
 
     part = forms.ChoiceField(choices=list(queues.PARTS.items()))
-    seen = forms.CharField(required=False)
+    seen = forms.CharField()
     and_next = forms.BooleanField(required=False)
 
-    def clean_seen(self) -> list[UUID] | None:
-        if not self.cleaned_data["seen"]:
-            return None
+    def clean_seen(self) -> list[UUID]:
         try:
             return [UUID(key) for key in self.cleaned_data["seen"].split(",")]
         except ValueError as error:

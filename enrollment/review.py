@@ -232,7 +232,7 @@ def _decision(
         return "", _("You submitted this. Somebody else has to decide it.")
     pending = [row for row in versions if row.version.is_pending]
     for row in pending:
-        if needs_second_operator(row.version, in_force=row.in_force):
+        if needs_second_operator(row.version):
             return _decision_of_two(row.version, by=by)
     if pending:
         return _("Approve"), ""

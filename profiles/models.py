@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Case, Count, F, OuterRef, Q, Subquery, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, When
 from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
@@ -344,6 +344,22 @@ class Profile(models.Model):
 class BankProfileQuerySet(ProfileQuerySet):
     scope = Scope(account="partner_account")
 
+    def where_user_may(self, user, permission: Permission) -> Self:
+        """As everywhere; but a change reaches every location that is paid there.
+
+        Who may change a bank profile may do so at all the locations that use it: an
+        Incentives admin of one location does not redirect another's payments.
+        """
+        rows = super().where_user_may(user, permission)
+        if permission != Permission.PROFILE_EDIT:
+            return rows
+        reached = Location.objects.where_user_may(user, permission)
+        out_of_reach = Location.objects.filter(
+            Q(default_bank_profile__bank_profile=OuterRef("pk"))
+            | Q(payout_assignments__bank_profile=OuterRef("pk"))
+        ).exclude(pk__in=reached.order_by().values("pk"))
+        return rows.exclude(Exists(out_of_reach))
+
 
 class BankProfile(Profile):
     """A bank account of a company, for any of its locations and programs (R46)."""
@@ -403,6 +419,8 @@ class BankProfileVersion(ProfileVersion):
     takes_only_local = models.BooleanField(
         _("takes only the local currency"), default=False
     )
+    # Kept for good: once approved, a later account is a change (domain.md §10.7).
+    approved_at = models.DateTimeField(_("approved at"), null=True, blank=True)
     # A change of an account in force needs two operators (domain.md §10.7).
     seconded_at = models.DateTimeField(_("first approval at"), null=True, blank=True)
     seconded_by = models.ForeignKey(
@@ -420,6 +438,11 @@ class BankProfileVersion(ProfileVersion):
         constraints = [
             *ProfileVersion.Meta.constraints,
             sealed_check("details", name="%(app_label)s_%(class)s_details_are_sealed"),
+            models.CheckConstraint(
+                condition=~Q(status=ProfileStatus.APPROVED)
+                | Q(approved_at__isnull=False),
+                name="%(app_label)s_%(class)s_approved_has_its_moment",
+            ),
             models.CheckConstraint(
                 condition=Q(seconded_at=None, seconded_by=None)
                 | Q(seconded_at__isnull=False, seconded_by__isnull=False),

@@ -148,9 +148,7 @@ def _page(request, version, *, approval=None, reason_forms=None):
     reason_forms = reason_forms or _reason_forms(version)
     errors = [form for form in (approval, *reason_forms) if form and form.errors]
     is_own = version.submitted_by_id == request.user.pk
-    needs_two = version.is_pending and services.needs_second_operator(
-        version, in_force=in_force
-    )
+    needs_two = version.is_pending and services.needs_second_operator(version)
     may_decide = not (is_own or profile.is_archived)
     names = {"bank": "approve_bank", "tax": "approve_tax"}
     return render(

@@ -3,6 +3,7 @@
 `at` is when it happened, for what is loaded afterwards; without it, now.
 """
 
+import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
@@ -203,7 +204,7 @@ def approve_version(
     _refuse_put_away(profile)
     _refuse_decided(version, ProfileStatus.APPROVED)
     in_force = profile.versions.filter(status=ProfileStatus.APPROVED).first()
-    if needs_second_operator(version, in_force=in_force):
+    if needs_second_operator(version):
         if version.seconded_by_id is None:
             version.seconded_at = at or timezone.now()
             version.seconded_by = by
@@ -220,6 +221,9 @@ def approve_version(
             )
     if in_force is not None:
         _move(in_force, ProfileStatus.REPLACED)
+    if version.part == "bank":
+        version.approved_at = at or timezone.now()
+        version.save(update_fields=["approved_at"])
     _move(version, ProfileStatus.APPROVED, by=by, at=at)
     _announce(version, by=by, action=AuditAction.PROFILE_APPROVED)
     return version
@@ -368,15 +372,21 @@ def remove_default_bank_profile(default: DefaultBankProfile, *, by: User) -> Non
     row.delete()
 
 
-def needs_second_operator(
-    version: ProfileVersion, *, in_force: ProfileVersion | None
-) -> bool:
-    """A changed bank account beside one in force needs two operators (§10.7)."""
-    return (
-        version.part == "bank"
-        and in_force is not None
-        and in_force.blind_index != version.blind_index
-    )
+def needs_second_operator(version: ProfileVersion) -> bool:
+    """Say whether a bank version changes an account that was ever approved (§10.7).
+
+    Returning the version in force does not make the next one a first one.
+    """
+    if version.part != "bank":
+        return False
+    approved = version.profile.versions.filter(approved_at__isnull=False)
+    before = approved.exclude(pk=version.pk).order_by("-number").first()
+    return before is not None and _payee(before) != _payee(version)
+
+
+def _payee(version: ProfileVersion) -> tuple[str, str]:
+    """Who is paid where: the account, and the name it is held in."""
+    return version.blind_index, version.details.get("account_holder", "")
 
 
 def _schema(schema: CountrySchema | None) -> CountrySchema:
@@ -386,6 +396,10 @@ def _schema(schema: CountrySchema | None) -> CountrySchema:
 
 
 def _line(name: str) -> str:
+    if re.search(r"\d(?:\W?\d){7,}", name):
+        raise ValidationError(
+            {"name": _("Leave the account number out of the name. Call it otherwise.")}
+        )
     try:
         return clean_line(name, max_length=80)
     except ValidationError as error:

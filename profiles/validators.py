@@ -337,7 +337,7 @@ def street_address(value: str) -> str:
 
 
 def postcode(value: str) -> str:
-    text = clean_line(value, max_length=12).upper()
+    text = clean_line(unicodedata.normalize("NFKC", value), max_length=12).upper()
     if not re.fullmatch("[A-Z0-9](?:[ -]?[A-Z0-9]){2,9}", text):
         raise ValidationError(
             _("Enter the postcode, like %(example)s"),

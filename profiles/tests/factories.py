@@ -85,6 +85,9 @@ class BankVersionFactory(factory.django.DjangoModelFactory):
     local_currency = "SEK"
     submitted_by = factory.SubFactory(UserFactory)
     status = "approved"
+    approved_at = factory.LazyAttribute(
+        lambda v: timezone.now() if v.status in ("approved", "replaced") else None
+    )
     decided_at = factory.LazyFunction(timezone.now)
     decided_by = factory.SubFactory(UserFactory, operator=True)
 
