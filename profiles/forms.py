@@ -15,7 +15,7 @@ from accounts.text import CleanCharField, CleanTextField
 from profiles import countries, currencies, reasons
 from profiles.countries import CountrySchema, FieldSpec
 from profiles.countries.fields import SECTIONS
-from profiles.models import BankProfile, ProfileVersion, TaxProfile
+from profiles.models import BankProfile, Profile, ProfileVersion, TaxProfile
 from profiles.services import NOTE_LENGTH
 from profiles.wording import given_reasons
 
@@ -281,6 +281,14 @@ class NameField(CleanCharField):
         self.widget.attrs["autocomplete"] = "off"
 
 
+def _refuse_taken_name(profile: Profile) -> None:
+    """Say at the name's own field that it is taken (R47)."""
+    try:
+        profile.refuse_taken_name()
+    except ValidationError as error:
+        raise ValidationError(error.message_dict["name"]) from None
+
+
 class ExpiryField(forms.DateField):
     """The last day of a tax form."""
 
@@ -308,7 +316,7 @@ class NewBankProfileForm(DetailsForm):
 
     def clean_name(self):
         name = self.cleaned_data["name"]
-        BankProfile(partner_account=self.company, name=name).refuse_taken_name()
+        _refuse_taken_name(BankProfile(partner_account=self.company, name=name))
         return name
 
 
@@ -324,7 +332,7 @@ class NewTaxProfileForm(DetailsForm):
 
     def clean_name(self):
         name = self.cleaned_data["name"]
-        TaxProfile(location=self.location, name=name).refuse_taken_name()
+        _refuse_taken_name(TaxProfile(location=self.location, name=name))
         return name
 
 
