@@ -148,11 +148,14 @@ def add_person(
     email: str,
     full_name: str,
     language: str = "en",
+    joins_existing: bool = False,
     by: User | None,
 ) -> User:
     """Add a person to a company; somebody known already only joins it.
 
-    The new person has no password and sets one through "Forgot your password?".
+    The new person has no password and sets one through "Forgot your password?". Raises
+    ValidationError for somebody of another company, unless `joins_existing` says that
+    belonging to both is meant.
     """
     address = normalize_email(email)
     user = User.objects.select_for_update().filter(email=address).first()
@@ -166,6 +169,14 @@ def add_person(
             _("This address belongs to an operator of the program owner."),
             code="operator",
         )
+    elif not joins_existing and _belongs_elsewhere_only(user, account):
+        raise ValidationError(
+            _(
+                "This address belongs to a person of another company. "
+                "Only the program owner can let one person join two companies."
+            ),
+            code="other_company",
+        )
     membership, is_new = Membership.objects.get_or_create(
         user=user, partner_account=account, ended_at=None, defaults={"added_by": by}
     )
@@ -178,6 +189,15 @@ def add_person(
             after={"person": user.pk},
         )
     return user
+
+
+def _belongs_elsewhere_only(user: User, account: PartnerAccount) -> bool:
+    companies = set(
+        user.memberships.filter(ended_at=None).values_list(
+            "partner_account_id", flat=True
+        )
+    )
+    return bool(companies) and account.pk not in companies
 
 
 @transaction.atomic

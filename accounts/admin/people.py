@@ -68,7 +68,8 @@ class UserAdmin(PartnerDoorMixin, SetUpMixin, PortalModelAdmin):
         return super().get_form(request, obj, change, **options)
 
     def create(self, *, partner_account, **answers) -> User:
-        return services.add_person(partner_account, **answers)
+        # Only superusers get here, and the form tells them that somebody known joins.
+        return services.add_person(partner_account, joins_existing=True, **answers)
 
     def audit_events(self, obj):
         """What was given to this person and taken from them."""

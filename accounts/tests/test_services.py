@@ -140,11 +140,33 @@ class TestPeople:
         assert event.actor == greta
 
     def test_somebody_known_joins_and_stays_as_they_are(self, sam, greta, nordvik):
-        joined = add_person(nordvik, email=sam.email, full_name="Other Name", by=greta)
+        joined = add_person(
+            nordvik,
+            email=sam.email,
+            full_name="Other Name",
+            joins_existing=True,
+            by=greta,
+        )
 
         assert joined == sam
         assert User.objects.get(pk=sam.pk).full_name == "Sam Stranger"
         assert sam.memberships.count() == 2
+
+    def test_somebody_of_another_company_joins_only_when_it_is_meant(
+        self, sam, greta, nordvik
+    ):
+        with pytest.raises(ValidationError, match="another company"):
+            add_person(nordvik, email=sam.email, full_name="Sam Stranger", by=greta)
+
+        assert not nordvik.memberships.filter(user=sam).exists()
+        assert events(AuditAction.PERSON_ADDED) == []
+
+    def test_somebody_whose_other_membership_ended_joins(self, sam, greta, nordvik):
+        sam.memberships.update(ended_at=timezone.now())
+
+        add_person(nordvik, email=sam.email, full_name="Sam Stranger", by=greta)
+
+        assert nordvik.memberships.filter(user=sam, ended_at=None).exists()
 
     def test_adding_twice_adds_once(self, greta, nordvik, lars):
         for _time in range(2):

@@ -130,6 +130,8 @@ class Cast:
                 email=row["email"],
                 full_name=row["full_name"],
                 language=row["language"],
+                # One of them works for two companies.
+                joins_existing=True,
                 by=None,
             )
         for row in rows("roles"):
