@@ -134,9 +134,10 @@ CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # More than twice the hard time limit: no task is handed out while it still runs.
-    "visibility_timeout": 1260,
-    "unacked_restore_throttle": 1,
+    # The broker remembers no task that was handed out: the clock asks again for what
+    # the database says is due. With it remembering, a worker ends when the connection
+    # is lost while a task runs (kombu 5.7.0), and a long task is handed out twice.
+    "ack_emulation": False,
     "socket_timeout": 1,
     "socket_connect_timeout": 1,
     "max_retries": 0,
