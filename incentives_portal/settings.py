@@ -250,20 +250,36 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_PREVENT_ENUMERATION = "strict"
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_FORMS = {"reset_password": "accounts.adapters.QuietResetForm"}
 ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = (
     "django.contrib.auth.tokens.PasswordResetTokenGenerator"
 )
+# The mail says so.
+PASSWORD_RESET_TIMEOUT = 60 * 60
+# Mails with a secret: what is stored holds none, it is made when the mail leaves.
+MAIL_SECRETS = {"password_reset": "accounts.adapters.reset_link"}
 ACCOUNT_RATE_LIMITS = {
     "login": "30/m/ip",
-    "login_failed": "10/m/ip,5/5m/key",
-    "reset_password": "20/m/ip,5/m/key",
+    # Failures only: from one place; at one address from one place; at one address.
+    "login_failed": "10/m/ip",
+    "login_failed_here": "5/5m/key",
+    "login_failed_anywhere": "60/10m/key",
+    # As long as the links of these mails work: who is refused has five that do.
+    "reset_password": "20/m/ip,5/h/key",
 }
+BEHIND_PROXY = environment.boolean("BEHIND_PROXY")
 ALLAUTH_TRUSTED_PROXY_COUNT = environment.whole_number(
     "TRUSTED_PROXY_COUNT", default=0, least=0, most=9
 )
+if BEHIND_PROXY and not ALLAUTH_TRUSTED_PROXY_COUNT:
+    environment.refuse(
+        "TRUSTED_PROXY_COUNT must be 1 or more when BEHIND_PROXY is true: otherwise "
+        "all visitors come from the proxy's address and share one limit on sign-in."
+    )
 
 # --- Sessions, cookies, transport -----------------------------------------------
 SECURE = PUBLIC_BASE_URL.startswith("https://")
@@ -284,7 +300,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE
 SECURE_HSTS_PRELOAD = SECURE
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
-if environment.boolean("BEHIND_PROXY"):
+if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {

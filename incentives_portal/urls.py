@@ -11,7 +11,7 @@ urlpatterns = [
     path("", home, name="home"),
     path("healthz", views.healthz, name="healthz"),
     path("language/", views.set_language, name="set_language"),
-    path("accounts/", include("allauth.account.urls")),
+    path("accounts/", include("accounts.signin_urls")),
     path("people/", include("accounts.urls")),
     path("profiles/", include("profiles.urls")),
     path("", include("enrollment.urls")),
