@@ -1,5 +1,6 @@
 """What the database refuses, whoever asks: each guarantee is broken once."""
 
+import base64
 import datetime
 
 import pytest
@@ -43,6 +44,11 @@ def change(row, **values):
     """Write straight to the table, past every service."""
     with transaction.atomic():
         type(row).objects.filter(pk=row.pk).update(**values)
+
+
+def approval(version) -> dict:
+    """What an approved bank version has besides, so that another guarantee speaks."""
+    return {"approved_at": timezone.now()} if version.part == "bank" else {}
 
 
 def execute(sql: str, values=None):
@@ -109,7 +115,12 @@ def test_what_is_decided_was_decided_by_somebody(
     version = make_profile(version__pending=True).versions.get()
 
     with refused(f"{table}_decided_has_its_moment"):
-        change(version, status=status, returned=[{"field": "street", "code": "OTHER"}])
+        change(
+            version,
+            status=status,
+            returned=[{"field": "street", "code": "OTHER"}],
+            **approval(version),
+        )
 
 
 @VERSIONS
@@ -122,6 +133,7 @@ def test_nobody_decides_what_they_sent(make_profile, make_version, table):
             status="approved",
             decided_at=timezone.now(),
             decided_by=version.submitted_by,
+            **approval(version),
         )
 
 
@@ -183,14 +195,33 @@ def test_a_version_is_not_deleted(make_profile, make_version, table):
 
 
 @VERSIONS
-def test_a_new_key_may_seal_the_same_details(make_profile, make_version, table):
+def test_only_a_new_key_may_seal_the_same_details(
+    make_profile, make_version, table, settings
+):
     version = make_profile().versions.get()
     before = dict(version.details)
 
     version.details = before
-    version.save(update_fields=["details"])
+    with refused("a version that was sent is not edited"), transaction.atomic():
+        version.save(update_fields=["details"])
 
+    new_key = base64.urlsafe_b64encode(b"k" * 32).decode()
+    settings.FIELD_ENCRYPTION_KEYS = f"new:{new_key},{settings.FIELD_ENCRYPTION_KEYS}"
+    version.details = before
+    version.save(update_fields=["details"])
     assert type(version).objects.get(pk=version.pk).details == before
+
+
+def test_an_approved_account_keeps_the_moment_of_its_approval():
+    version = BankProfileFactory(version__pending=True).versions.get()
+
+    with refused("bankprofileversion_approved_has_its_moment"):
+        change(
+            version,
+            status="approved",
+            decided_at=timezone.now(),
+            decided_by=UserFactory(operator=True),
+        )
 
 
 def test_a_first_approval_has_a_person_and_a_moment():
@@ -324,6 +355,7 @@ def test_every_guarantee_of_the_models_is_broken_above():
         "returned_has_a_reason",
         "details_are_sealed",
         "first_approval_is_paired",
+        "approved_has_its_moment",
         "six_eyes_on_a_change",
         "archiving_is_paired",
         "name_once_per_company",

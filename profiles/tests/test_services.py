@@ -456,7 +456,7 @@ class TestApproving:
         )
         newest = profile.versions.get(number=2)
 
-        assert not needs_second_operator(newest, in_force=profile.version_in_force)
+        assert not needs_second_operator(newest)
         assert approve_version(newest, by=oscar).is_approved
 
     def test_what_was_returned_or_replaced_is_decided(self, ida, oscar, lucia, nordvik):
