@@ -397,7 +397,7 @@ class DefaultBankProfileForm(forms.Form):
     def __init__(self, *args, user: User, company: PartnerAccount, **kwargs):
         super().__init__(*args, **kwargs)
         profiles = (
-            BankProfile.objects.where_user_may(user, Permission.PROFILE_EDIT)
+            BankProfile.objects.where_user_may(user, Permission.PROFILE_VIEW)
             .of_company(company)
             .in_use()
             .with_versions()

@@ -487,8 +487,14 @@ def _profile_page(request, profile, template):
             ],
             "in_force": in_force,
             "candidate": candidate,
+            "may_edit": not profile.is_archived and _may_edit(request.user, profile),
         },
     )
+
+
+def _may_edit(user, profile) -> bool:
+    rows = type(profile).objects.where_user_may(user, Permission.PROFILE_EDIT)
+    return rows.filter(pk=profile.pk).exists()
 
 
 def _archive_page(request, profile, *, then):
