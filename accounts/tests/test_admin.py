@@ -20,6 +20,7 @@ from accounts.models import (
     User,
 )
 from accounts.roles import Role
+from accounts.services import assign_role
 from accounts.tests.factories import (
     IncentiveProgramFactory,
     LocationFactory,
@@ -415,6 +416,7 @@ class TestNarrowing:
         self, client_of, greta, sam, nordvik, elsewhere
     ):
         MembershipFactory(user=sam, partner_account=nordvik)
+        assign_role(sam, role=Role.INCENTIVES_USER, account=elsewhere, by=sam)
         client = client_of(greta)
 
         page = text_of(client.get(address("accounts.user", "change", sam.pk)))
@@ -422,7 +424,11 @@ class TestNarrowing:
 
         assert "Sam Stranger" in page
         assert elsewhere.name not in page
-        assert elsewhere.name not in history
+        assert "Incentives user" not in page
+        assert "Nothing was done to this record yet." in history
+        assert "Role given" in text_of(
+            client_of(sam).get(address("accounts.user", "history", sam.pk))
+        )
 
     def test_search_stays_in_the_own_company(self, client_of, greta, sam, ida):
         client = client_of(greta)

@@ -160,9 +160,12 @@ class TestPeople:
         # Sam belongs to both; only the role in this company is this company's matter.
         MembershipFactory(user=sam, partner_account=nordvik)
         other = sam.role_assignments.get().partner_account
+        RoleAssignmentFactory(
+            user=greta, role=Role.ACCOUNT_ADMIN, partner_account=other
+        )
         stranger = RoleAssignmentFactory(partner_account=other).user
 
-        response = client_of(greta).get(PEOPLE)
+        response = client_of(greta).get(PEOPLE, {"company": nordvik.partner_id})
 
         assert "No role" in row_of(response, "Sam Stranger")
         assert stranger.full_name not in text_of(response)
@@ -699,11 +702,11 @@ class TestPreview:
     def test_a_preview_is_not_an_address_to_open(self, client_of, greta):
         assert client_of(greta).get(PREVIEW).url == ASSIGN
 
-    @pytest.mark.parametrize("name", ["ida", "uma", "lars", "sam"])
+    @pytest.mark.parametrize("name", ["ida", "uma", "lars", "ursula", "morgan", "sam"])
     def test_who_may_not_give_roles_sees_no_preview(
-        self, client_of, cast, goteborg, name
+        self, client_of, cast, goteborg, name, request
     ):
-        client = client_of(getattr(cast, name))
+        client = client_of(getattr(cast, name, None) or request.getfixturevalue(name))
 
         assert client.post(PREVIEW, answers(cast.lars, goteborg)).status_code == 403
 
