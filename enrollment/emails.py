@@ -5,8 +5,10 @@ language and the frame are the outbox's. No mail holds a bank or tax number.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.urls import reverse
@@ -24,7 +26,10 @@ from enrollment.models import (
 )
 from enrollment.models.terms import EarningsStart
 from profiles.models import BankProfileVersion, ProfileVersion
-from profiles.reasons import explained
+from profiles.reasons import ExplainedReason, explained
+
+# Their examples are a company's name.
+NAME_REASONS = frozenset({"BANK_NAME_MISMATCH", "TAX_NAME_MISMATCH"})
 
 
 def invitation_sent(
@@ -117,23 +122,98 @@ def enrollment_needs_attention(
     *,
     gaps: Iterable[Gap],
     version: ProfileVersion | None,
+    to: Iterable[User] | None = None,
 ) -> None:
     """Say what must be mended, the full reason and where (R41, R54)."""
     gaps = list(gaps)
     context = _earning(enrollment.terms) | {"gaps": gaps, "part": gaps[0].part}
     if version is not None and version.is_returned:
         about = _about(version)
-        part = "bank" if about["is_bank"] else "tax"
-        # The reasons say more than "was returned to you".
-        others = [gap for gap in gaps if gap.code != f"{part}_returned"]
-        context |= about | {"gaps": others, "part": part}
+        context |= about | {"gaps": _unsaid(gaps, version), "part": version.part}
     _tell_incentive_admins(
         "needs_attention",
         enrollment,
         event=enrollment.status_since.isoformat(),
         context=context,
         path=reverse("enrollment:profiles", kwargs={"pk": enrollment.pk}),
+        to=to,
     )
+
+
+def profile_needs_attention(
+    version: ProfileVersion,
+    enrollments: Iterable[Enrollment],
+    gaps: Mapping[UUID, list[Gap]],
+) -> None:
+    """Tell each person once of all their enrollments that a profile holds up (R41, R54).
+
+    `gaps` are what each enrollment lacks. Who has one of them reads of that one.
+    """
+    theirs: dict[User, list[Enrollment]] = {}
+    for enrollment in enrollments:
+        for person in _incentive_admins(enrollment):
+            theirs.setdefault(person, []).append(enrollment)
+    for person, held_up in theirs.items():
+        if len(held_up) == 1:
+            enrollment_needs_attention(
+                held_up[0], gaps=gaps[held_up[0].pk], version=version, to=[person]
+            )
+        else:
+            _tell_of_many(person, held_up, version=version, gaps=gaps)
+
+
+def _tell_of_many(
+    person: User,
+    enrollments: list[Enrollment],
+    *,
+    version: ProfileVersion,
+    gaps: Mapping[UUID, list[Gap]],
+) -> None:
+    enrollments = sorted(
+        enrollments,
+        key=lambda row: (row.terms.program.name, row.location.name, row.pk),
+    )
+    rows = [
+        {
+            "location": enrollment.location,
+            "program": enrollment.terms.program,
+            "gaps": _unsaid(gaps[enrollment.pk], version),
+        }
+        for enrollment in enrollments
+    ]
+    # What waiting costs is said where it is the same for all that do not earn yet.
+    waiting = [row for row in enrollments if not row.earns_from]
+    costs = [_earning(row.terms) for row in waiting]
+    is_one_cost = costs and all(cost == costs[0] for cost in costs)
+    about = _about(version)
+    path = version.profile.get_absolute_url()
+    since = max(enrollment.status_since for enrollment in enrollments)
+    outbox.queue(
+        "needs_attention",
+        to=person,
+        dedupe_key=f"needs_attention:{version.pk}:{since.isoformat()}:{person.pk}",
+        context=about
+        | {
+            "reasons": about["reasons"] if version.is_returned else [],
+            "is_returned": version.is_returned,
+            "rows": rows,
+            "gaps": [gap for row in rows for gap in row["gaps"]],
+            "part": version.part,
+            "enrollment": (waiting or enrollments)[0],
+            "company_names": [about["company"].name],
+            "location_names": list(dict.fromkeys(row["location"].name for row in rows)),
+            "url": settings.PUBLIC_BASE_URL + path,
+        }
+        | (costs[0] if is_one_cost else {}),
+        about_url=path,
+    )
+
+
+def _unsaid(gaps: Iterable[Gap], version: ProfileVersion) -> list[Gap]:
+    """The gaps but "was returned to you", of which the reasons say more."""
+    if not version.is_returned:
+        return list(gaps)
+    return [gap for gap in gaps if gap.code != f"{version.part}_returned"]
 
 
 def profile_decided(version: ProfileVersion) -> None:
@@ -155,12 +235,11 @@ def _tell_incentive_admins(
     event: str,
     context: dict[str, Any] | None = None,
     path: str = "",
+    to: Iterable[User] | None = None,
 ) -> None:
     company = enrollment.location.partner_account
     path = path or enrollment.get_absolute_url()
-    for person in people_with(
-        Permission.ENROLLMENT_EDIT, company=company, row=enrollment
-    ):
+    for person in _incentive_admins(enrollment) if to is None else to:
         outbox.queue(
             name,
             to=person,
@@ -177,6 +256,14 @@ def _tell_incentive_admins(
             | (context or {}),
             about_url=path,
         )
+
+
+def _incentive_admins(enrollment: Enrollment) -> Iterable[User]:
+    return people_with(
+        Permission.ENROLLMENT_EDIT,
+        company=enrollment.location.partner_account,
+        row=enrollment,
+    )
 
 
 def _earning(terms: ProgramTerms) -> dict[str, Any]:
@@ -198,8 +285,20 @@ def _about(version: ProfileVersion) -> dict[str, Any]:
         ),
         "is_bank": is_bank,
         "last4": version.last4,
-        "reasons": explained(version.returned, country=version.country),
+        "reasons": [
+            _without_a_name(row)
+            for row in explained(version.returned, country=version.country)
+        ],
     }
+
+
+def _without_a_name(explained_reason: ExplainedReason) -> ExplainedReason:
+    """Leave out the example of a name: beside the reader's own it would mislead."""
+    if explained_reason.reason.code not in NAME_REASONS:
+        return explained_reason
+    return replace(
+        explained_reason, reason=replace(explained_reason.reason, example="")
+    )
 
 
 def _payouts(enrollment: Enrollment) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from accounts.models import AuditAction, IncentiveProgram, Location, User
 from accounts.services import lock_companies, record_audit_event
 from enrollment import emails
 from enrollment.eligibility import (
+    Gap,
     eligible_locations,
     gaps_of,
     is_validated,
@@ -439,11 +440,12 @@ def reassess_enrollments(version: ProfileVersion, *, by: User | None) -> int:
     else:
         enrollments = enrollments.using_tax_profile(profile)
     at = version.decided_at or version.submitted_at
-    moved = 0
+    moved, lacking = 0, {}
     for enrollment in _locked_all(enrollments):
         if version.is_approved:
             _confirm(enrollment, version=version, by=by, at=at)
-        moved += _reassess(enrollment, by=by, at=at, version=version)
+        moved += _reassess(enrollment, by=by, at=at, lacking=lacking)
+    emails.profile_needs_attention(version, list(lacking), _gaps_of_each(lacking))
     return moved
 
 
@@ -453,7 +455,7 @@ def note_expired_tax_profiles(*, at: datetime) -> int:
 
     Each program counts days in its own calendar (R66).
     """
-    moved = 0
+    moved, lacking = 0, {}
     for calendar in FiscalCalendar.objects.order_by("pk"):
         expired = (
             Enrollment.objects.submitted()
@@ -462,8 +464,10 @@ def note_expired_tax_profiles(*, at: datetime) -> int:
             .with_tax_expired(calendar.day_at(at))
         )
         moved += sum(
-            _reassess(enrollment, by=None, at=at) for enrollment in _locked_all(expired)
+            _reassess(enrollment, by=None, at=at, lacking=lacking)
+            for enrollment in _locked_all(expired)
         )
+    _tell_of_expiry(lacking)
     return moved
 
 
@@ -530,9 +534,13 @@ def _reassess(
     by: User | None,
     at: datetime,
     on: date | None = None,
-    version: ProfileVersion | None = None,
+    lacking: dict[Enrollment, list[PayoutAssignment]] | None = None,
 ) -> bool:
-    """Derive the wanted status from the facts and move there; say whether it moved."""
+    """Derive the wanted status from the facts and move there; say whether it moved.
+
+    What moves to Action required is told of here; or, with `lacking`, put there with
+    its payout, for the caller to tell of all of them in one mail.
+    """
     rows = _payout_of(enrollment, at=at, on=on)
     gaps = gaps_of(rows)
     if gaps:
@@ -554,9 +562,32 @@ def _reassess(
     _move(enrollment, wanted, code=code, by=by, at=at, also=also)
     if wanted == EnrollmentStatus.ENROLLED:
         emails.enrollment_completed(enrollment)
+    elif wanted == EnrollmentStatus.ACTION_REQUIRED and lacking is not None:
+        lacking[enrollment] = rows
     elif wanted == EnrollmentStatus.ACTION_REQUIRED:
-        emails.enrollment_needs_attention(enrollment, gaps=gaps, version=version)
+        emails.enrollment_needs_attention(enrollment, gaps=gaps, version=None)
     return True
+
+
+def _tell_of_expiry(lacking: dict[Enrollment, list[PayoutAssignment]]) -> None:
+    """One mail per person and expired tax profile (R54)."""
+    by_version: dict[UUID, list[Enrollment]] = {}
+    for enrollment, rows in lacking.items():
+        expired = [row for row in rows if row.tax_gap == "tax_expired"] or rows
+        key = next(row.newest_tax_version for row in expired if row.newest_tax_version)
+        by_version.setdefault(key, []).append(enrollment)
+    gaps = _gaps_of_each(lacking)
+    versions = TaxProfileVersion.objects.select_related(
+        "profile__location__partner_account"
+    ).in_bulk(by_version)
+    for key, version in versions.items():
+        emails.profile_needs_attention(version, by_version[key], gaps)
+
+
+def _gaps_of_each(
+    lacking: dict[Enrollment, list[PayoutAssignment]],
+) -> dict[UUID, list[Gap]]:
+    return {enrollment.pk: gaps_of(rows) for enrollment, rows in lacking.items()}
 
 
 def _is_expiry(gaps) -> bool:

@@ -26,6 +26,7 @@ from enrollment.tests.factories import (
     EnrollmentFactory,
     ProgramTermsFactory,
 )
+from profiles.services import return_version
 from profiles.tests.factories import (
     IBAN,
     TAX_DETAILS,
@@ -33,6 +34,7 @@ from profiles.tests.factories import (
     BankVersionFactory,
     TaxProfileFactory,
     TaxVersionFactory,
+    as_if_sent,
 )
 
 NAMES = (
@@ -161,6 +163,11 @@ def test_the_invitation_has_its_subject_sender_and_button(invitation, ida):
     key = Invitation.objects.get(user=ida).pk
     assert button(invitation) == ("Get Started", f"https://portal.example/i/{key}/")
     assert f"\nGet Started: https://portal.example/i/{key}/\n" in invitation.body_text
+
+
+def test_both_forms_of_the_invitation_greet_its_reader(invitation):
+    assert invitation.body_text.startswith("Hello Ida,\n")
+    assert "Hello Ida, Nordvik IT AB is eligible" in words(invitation)
 
 
 def test_get_started_leads_to_an_invitation_of_its_reader(invitation, ida):
@@ -393,8 +400,11 @@ def test_a_return_is_told_with_its_whole_reason(goteborg, bank_profile, ida):
         assert "could not approve the bank profile “Nordvik SEK main” (••0003)" in said
         assert "Problem: The name does not match the legal entity." in said
         assert "Do this: Use the exact registered name, as the bank has it." in said
-        assert "Example: Nordvik Konsult AB" in said
-        assert "The reviewer says: Write Nordvik IT AB, as the register has it." in said
+        # Another company's name would mislead.
+        assert "Example:" not in said
+        assert (
+            "The reviewer writes: Write Nordvik IT AB, as the register has it." in said
+        )
         assert "Only this has to be mended" in said
         assert "was returned to you" not in said
 
@@ -412,6 +422,112 @@ def test_everything_that_is_wrong_is_told_at_once(goteborg, bank_profile, ida):
     assert "Only this has to be mended" not in said
 
 
+@pytest.fixture
+def paid_alike(nordvik, goteborg, malmo, bank_profile, program, terms):
+    """Two complete enrollments of Göteborg and Malmö with the same bank profile."""
+    return [
+        EnrollmentFactory(
+            location=location,
+            terms=terms,
+            complete=True,
+            payout__bank_profile=bank_profile,
+            payout__tax_profile=TaxProfileFactory(location=location),
+            payout__currency="SEK",
+        )
+        for location in (malmo, goteborg)
+    ]
+
+
+def test_a_return_that_holds_up_several_enrollments_is_told_once(
+    paid_alike, nordvik, malmo, bank_profile, ida, uma, oscar, client_of
+):
+    # R41
+    RoleAssignmentFactory(
+        user=ida, role=Role.INCENTIVES_ADMIN, partner_account=nordvik, location=malmo
+    )
+    RoleAssignmentFactory(
+        user=uma, role=Role.INCENTIVES_ADMIN, partner_account=nordvik, location=malmo
+    )
+    return_version(
+        bank_profile.versions.get(),
+        returned=[
+            {"field": "account_holder", "code": "BANK_NAME_MISMATCH", "note": ""}
+        ],
+        by=oscar,
+    )
+
+    email = mail_to(ida, "needs_attention")
+    assert email.subject == "Action needed: bank profile “Nordvik SEK main”"
+    assert button(email) == (
+        "Fix it",
+        f"https://portal.example{bank_profile.get_absolute_url()}",
+    )
+    assert client_of(ida).get(email.about_url).status_code == 200
+    program = paid_alike[0].terms.program.name
+    for said in (flat(email.body_text), words(email)):
+        assert "the bank profile “Nordvik SEK main” (••0003). 2 enrollments" in said
+        assert "2 enrollments that use it are waiting for you:" in said
+        goteborg = said.index(f"{program}, Göteborg (PartnerID 6120102)")
+        assert goteborg < said.index(f"{program}, Malmö (PartnerID 6120103)")
+        assert said.count("Problem: The name does not match the legal entity.") == 1
+        assert "Only this has to be mended" in said
+        assert "was returned to you" not in said
+        assert "Incentives admin for Göteborg and Malmö." in said
+    # Who has one of them reads of that one, as ever.
+    one = mail_to(uma, "needs_attention")
+    assert one.subject == "Action needed: bank profile, Malmö"
+    assert "Göteborg" not in one.body_text
+
+
+def test_what_each_of_several_lacks_besides_is_told_beside_it(
+    paid_alike, nordvik, malmo, bank_profile, ida
+):
+    RoleAssignmentFactory(
+        user=ida, role=Role.INCENTIVES_ADMIN, partner_account=nordvik, location=malmo
+    )
+    at_malmo, at_goteborg = paid_alike
+    emails.profile_needs_attention(
+        returned_version(bank_profile, number=2),
+        paid_alike,
+        {
+            at_malmo.pk: [GAPS["bank_returned"], GAPS["tax_expired"]],
+            at_goteborg.pk: [GAPS["bank_returned"]],
+        },
+    )
+    for said in (flat(mail_to(ida).body_text), words(mail_to(ida))):
+        assert "(PartnerID 6120103): The tax profile has expired." in said
+        assert said.count("The tax profile has expired.") == 1
+        assert "Only this has to be mended" not in said
+
+
+def test_an_expiry_is_told_once_for_all_enrollments_of_a_location(
+    goteborg, malmo, bank_profile, ida
+):
+    # R54
+    tax = TaxProfileFactory(location=goteborg, name="Sverige")
+    for terms in (ProgramTermsFactory(), ProgramTermsFactory()):
+        EnrollmentFactory(
+            location=goteborg,
+            terms=terms,
+            complete=True,
+            payout__bank_profile=bank_profile,
+            payout__tax_profile=tax,
+            payout__currency="SEK",
+        )
+    as_if_sent(
+        tax.versions.all(),
+        expires_on=timezone.localdate() - datetime.timedelta(days=2),
+    )
+
+    assert services.note_expired_tax_profiles(at=timezone.now()) == 2
+
+    email = mail_to(ida, "needs_attention")
+    assert email.subject == "Action needed: tax profile “Sverige”"
+    for said in (flat(email.body_text), words(email)):
+        assert "2 enrollments that use the tax profile “Sverige” (••0669)" in said
+        assert "(PartnerID 6120102): The tax profile has expired." in said
+
+
 @pytest.mark.parametrize(
     ("code", "what"),
     [
@@ -427,6 +543,17 @@ def test_the_subject_names_what_needs_attention(goteborg, ida, code, what):
     assert email.subject == f"Action needed: {what}, Göteborg"
     assert str(GAPS[code].sentence) in flat(email.body_text)
     assert str(GAPS[code].sentence) in words(email)
+
+
+def test_the_example_of_other_reasons_is_kept(nordvik, maria):
+    profile = BankProfileFactory(partner_account=nordvik, version=False)
+    reason = {"field": "street", "code": "ADDRESS_PO_BOX", "note": ""}
+    emails.profile_decided(
+        BankVersionFactory(
+            profile=profile, was_returned=True, submitted_by=maria, returned=[reason]
+        )
+    )
+    assert "Example: Exempelgatan 1" in flat(mail_to(maria).body_text)
 
 
 def test_a_decision_on_an_unused_profile_goes_to_who_sent_it(
@@ -557,7 +684,7 @@ def test_numbers_that_people_typed_into_names_and_notes_are_cut(nordvik, maria):
     email = mail_to(maria)
     for said in (flat(email.body_text), words(email)):
         assert "“Main ••0003”" in said
-        assert "The reviewer says: ••0003 of 2026-11-20, org ••0669" in said
+        assert "The reviewer writes: ••0003 of 2026-11-20, org ••0669" in said
         # The catalog's example is a whole number.
         assert "Example:" not in said
         assert "5000 0000" not in said
