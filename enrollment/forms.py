@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.text import CleanCharField
 from enrollment.models import EarningType, Enrollment
-from enrollment.states import SHOWN
+from enrollment.states import SHOWN, VEILED
 from profiles.currencies import CURRENCIES
 from profiles.models import BankProfile, TaxProfile
 
@@ -95,18 +95,35 @@ class DeclineForm(forms.Form):
 
 
 class OverviewFilter(forms.Form):
-    """What the Overview shows; all of it is in the address."""
+    """What the Overview shows; all of it is in the address.
+
+    It offers what this reader can meet in the rows (R42); anything else in the
+    address counts as "All". `sees` says whether progress is seen: in some rows, in
+    none, or both.
+    """
 
     status = forms.ChoiceField(label=_("Status"), required=False)
     country = forms.ChoiceField(label=_("Country"), required=False)
 
-    def __init__(self, *args, countries: list[str], **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, data, *, countries: list[str], sees: set[bool]):
+        super().__init__(data)
+        hidden = set() if True in sees else set(VEILED)
+        if False not in sees:
+            hidden.add("enrolling")
         self.fields["status"].choices = [
             ("", _("All")),
-            *((shown.code, shown.label) for shown in SHOWN.values()),
+            *(
+                (shown.code, shown.label)
+                for shown in SHOWN.values()
+                if shown.code not in hidden
+            ),
         ]
         self.fields["country"].choices = [
             ("", _("All")),
             *((code, code) for code in countries),
         ]
+        self.data = {
+            name: data.get(name)
+            for name, field in self.fields.items()
+            if data.get(name) in dict(field.choices)
+        }

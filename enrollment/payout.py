@@ -1,8 +1,10 @@
 """How an enrollment is paid, as the enroll pages show it: profiles, currency, gaps."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -17,7 +19,12 @@ from enrollment.forms import (
 )
 from enrollment.models import Enrollment, PayoutAssignment
 from enrollment.states import ShownStatus, Turn
-from profiles.countries import country_name, missing_fields, tax_schema
+from profiles.countries import (
+    bank_schema,
+    country_name,
+    missing_fields,
+    tax_schema,
+)
 from profiles.currencies import CURRENCIES
 from profiles.models import BankProfile, DefaultBankProfile, Profile, TaxProfile
 from profiles.reasons import ExplainedReason, explained
@@ -43,6 +50,7 @@ class ProfileCard:
     chip: ShownStatus
     is_pending: bool
     is_default: bool
+    is_usable: bool
     uses: int
     reasons: list[ExplainedReason]
 
@@ -83,8 +91,11 @@ def payout_page(
     today = timezone.localdate()
     assignments = payout_of([enrollment], on=today)[enrollment.pk]
     default = DefaultBankProfile.objects.filter(location=enrollment.location).first()
-    banks = _cards(BankProfile, {row.used_bank for row in assignments}, default)
-    taxes = _cards(TaxProfile, {row.used_tax for row in assignments}, None)
+    refused = enrollment.terms.bank_countries_refused
+    banks = _cards(
+        BankProfile, {row.used_bank for row in assignments}, default, refused
+    )
+    taxes = _cards(TaxProfile, {row.used_tax for row in assignments})
     lines = [
         PayoutLine(
             assignment=row,
@@ -102,7 +113,14 @@ def payout_page(
     bank_form = form or ChooseBankProfileForm(
         enrollment=enrollment, initial=_first_choice(lines)
     )
-    choices = list(bank_form.fields["bank_profile"].queryset)
+    choices = [
+        _card(profile, default, refused)
+        for profile in bank_form.fields["bank_profile"].queryset
+    ]
+    codes = {gap.code for gap in gaps}
+    missing = [gap for gap in gaps if _is_to_be_added(gap, codes)]
+    refusal = _refusal(lines)
+    unknown_here = _cannot_be_entered(enrollment, codes, has_banks=bool(choices))
     return {
         "enrollment": enrollment,
         "location": enrollment.location,
@@ -115,14 +133,19 @@ def payout_page(
         "panels": _panels(lines),
         "gaps": gaps,
         "gap_parts": {gap.part for gap in gaps},
-        "gap_codes": {gap.code for gap in gaps},
-        "missing": missing_words(enrollment, lines, gaps),
-        "sentence": _sentence(lines, gaps),
+        "gap_codes": codes,
+        "missing": missing_words(enrollment, lines, missing),
+        "sentence": unknown_here or _sentence(lines, missing),
+        "refusal": refusal,
+        "is_by_credit_note": "method_refused" in codes,
+        "by_credit_note": _by_credit_note(),
+        "has_usable_bank": any(line.bank for line in lines) and not refusal,
+        "can_choose_bank": any(card.is_usable for card in choices),
         "form": bank_form,
         "bank_choices": list(
             zip(
                 bank_form["bank_profile"],
-                (_card(profile, default) for profile in choices),
+                choices,
                 strict=True,
             )
         ),
@@ -175,19 +198,62 @@ def missing_words(
     for gap in gaps:
         if gap.code == "tax_incomplete":
             words += _missing_tax_fields(enrollment, lines)
-        elif gap.code == "bank_country":
-            countries = {
-                country_name(line.bank.country)
-                for line in lines
-                if line.bank and GAPS["bank_country"] in line.gaps
-            }
-            words.append(
-                _("This program cannot pay to banks in %(country)s.")
-                % {"country": ", ".join(sorted(countries))}
-            )
         else:
             words.append(str(gap.sentence))
     return list(dict.fromkeys(words))
+
+
+def _is_to_be_added(gap: Gap, codes: set[str]) -> bool:
+    """What cannot be paid is told apart; a currency is asked for after the bank."""
+    if gap.code in ("bank_country", "method_refused"):
+        return False
+    return gap.part != "currency" or "bank_country" not in codes
+
+
+def _refusal(lines: list[PayoutLine]) -> str:
+    """Say which banks the program cannot pay to, if one is chosen (variant I)."""
+    countries = {
+        country_name(line.bank.country)
+        for line in lines
+        if line.bank and GAPS["bank_country"] in line.gaps
+    }
+    if not countries:
+        return ""
+    return _("This program cannot pay to banks in %(country)s.") % {
+        "country": ", ".join(sorted(countries))
+    }
+
+
+def _by_credit_note() -> str:
+    if not settings.SUPPORT_ADDRESS:
+        return _(
+            "This program pays by credit note. The program owner arranges it with you."
+        )
+    return _(
+        "This program pays by credit note. The program owner arranges it with you: "
+        "write to %(address)s."
+    ) % {"address": settings.SUPPORT_ADDRESS}
+
+
+def _cannot_be_entered(
+    enrollment: Enrollment, codes: set[str], *, has_banks: bool
+) -> str:
+    """Say so where something is missing that this country has no form for."""
+    country = enrollment.location.country
+    lacks_bank = "bank_missing" in codes and not has_banks
+    if not (
+        (lacks_bank and bank_schema(country) is None)
+        or ("tax_missing" in codes and tax_schema(country) is None)
+    ):
+        return ""
+    if not settings.SUPPORT_ADDRESS:
+        return _("Bank and tax profiles in %(country)s cannot be entered here yet.") % {
+            "country": country_name(country)
+        }
+    return _(
+        "Bank and tax profiles in %(country)s cannot be entered here yet. Write to "
+        "%(address)s."
+    ) % {"country": country_name(country), "address": settings.SUPPORT_ADDRESS}
 
 
 def _missing_tax_fields(enrollment: Enrollment, lines: list[PayoutLine]) -> list[str]:
@@ -231,18 +297,27 @@ def _sentence(lines: list[PayoutLine], gaps: list[Gap]) -> str:
 
 
 def _first_choice(lines: list[PayoutLine]) -> dict[str, UUID]:
-    used = [line.bank.profile.pk for line in lines if line.bank]
+    used = [line.bank.profile.pk for line in lines if line.bank and line.bank.is_usable]
     return {"bank_profile": used[0]} if used else {}
 
 
 def _cards(
-    model: type[Profile], keys: set, default: DefaultBankProfile | None
+    model: type[Profile],
+    keys: set,
+    default: DefaultBankProfile | None = None,
+    refused: Collection[str] = (),
 ) -> dict[UUID, ProfileCard]:
     profiles = model.objects.filter(pk__in=keys - {None}).with_versions()
-    return {profile.pk: _card(profile, default) for profile in profiles.order_by("pk")}
+    return {
+        profile.pk: _card(profile, default, refused)
+        for profile in profiles.order_by("pk")
+    }
 
 
-def _card(profile: Profile, default: DefaultBankProfile | None) -> ProfileCard:
+def _card(
+    profile: Profile, default: DefaultBankProfile | None, refused: Collection[str]
+) -> ProfileCard:
+    """Tell of one profile; `refused` are countries the program cannot pay to."""
     version = profile.current_version
     turn, icon = _CHIPS[ProfileStatus(version.status)]
     label = version.get_status_display()
@@ -250,6 +325,9 @@ def _card(profile: Profile, default: DefaultBankProfile | None) -> ProfileCard:
         timezone.localdate()
     ):
         turn, icon, label = Turn.STOP, "ended", _("Expired")
+    is_usable = version.country not in refused
+    if not is_usable:
+        turn, icon, label = Turn.STOP, "ban", _("Cannot be used")
     return ProfileCard(
         profile=profile,
         country=version.country,
@@ -258,6 +336,7 @@ def _card(profile: Profile, default: DefaultBankProfile | None) -> ProfileCard:
         chip=ShownStatus(version.status, label, turn, icon),
         is_pending=version.is_pending,
         is_default=default is not None and default.bank_profile_id == profile.pk,
+        is_usable=is_usable,
         uses=profile.payout_assignments.values("enrollment").distinct().count(),
         reasons=(
             explained(version.returned, country=version.country)

@@ -19,10 +19,13 @@ from enrollment.states import SHOWN, ShownStatus, Turn, shown_status
 
 @dataclass(frozen=True)
 class Action:
-    """The next step: where it leads, and whether it changes something (POST)."""
+    """The next step: where it leads, and whether it changes something (POST).
+
+    Without an address it says whose step it is.
+    """
 
     label: str
-    url: str
+    url: str = ""
     is_post: bool = False
     is_primary: bool = False
 
@@ -60,7 +63,7 @@ def standing(
     line = _LINES.get(shown.code, _no_line)(enrollment, list(gaps), may_edit, at)
     return Standing(
         status=shown,
-        turn=shown.turn,
+        turn=Turn.YOU if may_edit and _is_begun(enrollment) else shown.turn,
         line=line,
         action=_action(enrollment, shown, may_edit=may_edit),
     )
@@ -84,6 +87,8 @@ def standing_without_enrollment(
         if may_edit:
             url = reverse("enrollment:start", kwargs={"pk": row_id})
             action = Action(_("Enroll"), url, is_post=True)
+        else:
+            action = Action(_("Your Incentives admin can enroll"))
     elif status == "eligible":
         line = _("With the program owner · the invitation has not been sent yet")
         action = _requirements(row_id)
@@ -99,10 +104,17 @@ def _requirements(row_id: str) -> Action:
     )
 
 
+def _is_begun(enrollment: Enrollment) -> bool:
+    """Accepted, not yet submitted."""
+    return enrollment.is_invited and enrollment.is_accepted
+
+
 def _action(
     enrollment: Enrollment, shown: ShownStatus, *, may_edit: bool
 ) -> Action | None:
     url = enrollment.get_absolute_url()
+    if may_edit and _is_begun(enrollment):
+        return Action(_("Continue"), url, is_primary=True)
     if may_edit and shown.code == "invited":
         return Action(_("Enroll"), url, is_primary=True)
     if may_edit and shown.code == "action_required":
@@ -121,10 +133,35 @@ def _invited(enrollment, gaps, may_edit, at) -> str:
     by = day(enrollment.enroll_by)
     if not may_edit:
         return _("With your Incentives admin · enroll by %(day)s") % {"day": by}
+    if enrollment.is_accepted:
+        return _begun(enrollment, gaps, by)
     start = earnings_start(enrollment.terms, enrollment.terms.today())
     return _("Your turn · enroll by %(day)s · earn from %(start)s") % {
         "day": by,
         "start": day(start),
+    }
+
+
+def _begun(enrollment, gaps, by) -> str:
+    accepted = day(enrollment.accepted_at)
+    if not gaps:
+        return _(
+            "Your turn · accepted %(day)s · ready to submit · enroll by %(by)s"
+        ) % {"day": accepted, "by": by}
+    first = str(gaps[0].sentence).rstrip(".")
+    more = len(gaps) - 1
+    if more:
+        return ngettext(
+            "Your turn · accepted %(day)s · %(what)s, and %(count)d more thing · "
+            "enroll by %(by)s",
+            "Your turn · accepted %(day)s · %(what)s, and %(count)d more things · "
+            "enroll by %(by)s",
+            more,
+        ) % {"day": accepted, "what": first, "count": more, "by": by}
+    return _("Your turn · accepted %(day)s · %(what)s · enroll by %(by)s") % {
+        "day": accepted,
+        "what": first,
+        "by": by,
     }
 
 

@@ -13,6 +13,7 @@ from accounts.roles import Role
 from accounts.tests.factories import (
     LocationFactory,
     RoleAssignmentFactory,
+    UserFactory,
 )
 from enrollment import services
 from enrollment.models import Enrollment, Invitation, ProgramAtLocation
@@ -334,11 +335,16 @@ def test_the_veil_holds_in_the_filter_too(client_of, uma, goteborg):
     EnrollmentFactory(location=goteborg, submitted=True)
     client = client_of(uma)
 
+    everything = client.get(url("overview"))
     unveiled = client.get(url("overview") + "?status=validating")
     veiled = client.get(url("overview") + "?status=enrolling")
 
-    assert len(unveiled.context["page"].object_list) == 0
     assert len(veiled.context["page"].object_list) == 1
+    # A status this reader never sees filters nothing and is not offered.
+    assert list(unveiled.context["page"]) == list(everything.context["page"])
+    offered = dict(unveiled.context["filter"].fields["status"].choices)
+    assert "enrolling" in offered
+    assert not {"validating", "action_required"} & set(offered)
 
 
 def test_without_an_incentives_role_there_are_names_and_no_rows(
@@ -480,7 +486,241 @@ def test_last_years_discontinued_program_is_shown_as_discontinued(ida_client, go
     assert "the program ended" in page
 
 
+def test_an_incentives_admin_is_not_offered_the_veil_as_a_filter(ida_client, invited):
+    # R42
+    response = ida_client.get(url("overview") + "?status=enrolling&country=XX")
+
+    offered = dict(response.context["filter"].fields["status"].choices)
+    assert "enrolling" not in offered
+    assert {"validating", "action_required"} <= set(offered)
+    assert "Clear" not in text(response)
+    assert [row.enrollment for row in response.context["page"]] == [invited]
+
+
+@pytest.mark.parametrize("view", ["", "&view=location"])
+def test_a_filtered_group_still_counts_the_whole_group(
+    client_of, nordvik, goteborg, malmo, terms, view
+):
+    client = client_of(RoleAssignmentFactory(partner_account=nordvik).user)
+    EnrollmentFactory(location=goteborg, terms=terms, complete=True)
+    EnrollmentFactory(location=malmo, terms=terms)
+    other = ProgramTermsFactory()
+    EnrollmentFactory(location=goteborg, terms=other)
+
+    page = text(client.get(url("overview") + "?status=enrolled" + view))
+
+    assert "1 of 2 enrolled" in page
+    assert "1 of 1 enrolled" not in page
+
+
+def test_an_incentives_user_is_told_who_can_enroll_in_an_open_program(
+    client_of, uma, goteborg
+):
+    ProgramTermsFactory(open_to_all=True)
+
+    assert "Your Incentives admin can enroll" in text(
+        client_of(uma).get(url("overview"))
+    )
+
+
+def test_an_accepted_enrollment_is_your_turn_until_it_is_submitted(
+    ida_client, accepted, ida, default_bank
+):
+    InvitationFactory(enrollment=accepted, user=ida)
+    home = text(ida_client.get("/"))
+    assert "Your turn 1" in home
+    assert "accepted" in home
+    assert "A tax profile is missing" in home
+    assert "You are invited" not in home
+
+    TaxProfileFactory(location=accepted.location, created_by=UserFactory())
+
+    home = text(ida_client.get("/"))
+    overview = text(ida_client.get(url("overview")))
+    assert "ready to submit" in home
+    assert "Continue" in home
+    assert "Continue" in overview
+    assert "Invited" in overview
+
+
+def test_the_end_of_a_year_is_told_with_its_program(ida_client, goteborg, program):
+    today = timezone.localdate()
+    enrollment = EnrollmentFactory(
+        location=goteborg, terms__program=program, complete=True
+    )
+    year = enrollment.terms.fiscal_year
+    year.ends_on = today + datetime.timedelta(days=30)
+    year.save()
+
+    page = text(ida_client.get("/"))
+
+    assert f"Fiscal year {year.number} ends: {program.name}" in page
+
+
 # --- Enrolling ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+@pytest.mark.parametrize(
+    "step",
+    "accept decline reconsider continue submit recall choose_tax choose_currency".split(),
+)
+def test_looking_at_a_step_leads_to_the_enrollment_and_changes_nothing(
+    ida_client, ready, step, method
+):
+    before = Enrollment.objects.values().get()
+
+    response = getattr(ida_client, method)(url(step, ready))
+
+    assert response.status_code == 302
+    assert response["Location"] == ready.get_absolute_url()
+    assert Enrollment.objects.values().get() == before
+    assert ida_client.put(url(step, ready)).status_code == 405
+
+
+def test_looking_at_a_message_to_open_opens_nothing(ida_client, invitation, invited):
+    response = ida_client.get(url("open_invitation", invitation))
+
+    invitation.refresh_from_db()
+    assert response["Location"] == invited.get_absolute_url()
+    assert invitation.opened_at is None
+
+
+def test_looking_at_an_open_programs_beginning_begins_nothing(ida_client, goteborg):
+    terms = ProgramTermsFactory(open_to_all=True)
+    place = ProgramAtLocation.objects.get(location=goteborg, terms=terms)
+
+    response = ida_client.get(url("start", place))
+
+    assert response["Location"] == url("overview")
+    assert not Enrollment.objects.exists()
+
+
+def test_an_open_program_invites_nobody_and_is_left_without_declining(
+    ida_client, goteborg
+):
+    # R26
+    enrollment = EnrollmentFactory(
+        location=goteborg,
+        terms=ProgramTermsFactory(open_to_all=True, program__name="Nordic Growth"),
+    )
+
+    page = text(ida_client.get(enrollment.get_absolute_url()))
+
+    assert "Enroll Göteborg in Nordic Growth" in page
+    assert "Leave without enrolling" in page
+    assert "You are invited" not in page
+    assert "Decline" not in page
+
+
+@pytest.mark.parametrize("address", ["help@owner.example", ""])
+def test_a_program_that_pays_by_credit_note_asks_for_no_bank(
+    ida_client, goteborg, ida, settings, address
+):
+    # Variant I
+    settings.SUPPORT_ADDRESS = address
+    terms = ProgramTermsFactory(methods=["credit_note"])
+    enrollment = EnrollmentFactory(
+        location=goteborg, terms=terms, accepted=True, accepted_by=ida
+    )
+
+    response = ida_client.get(enrollment.get_absolute_url())
+
+    page = text(response)
+    assert "This program pays by credit note." in page
+    assert address in page
+    for words in ("You need a bank", "Bank profile", "Continue", "Submit", "Currency"):
+        assert words not in page
+    for step in ("profiles", "choose_bank"):
+        back = ida_client.get(url(step, enrollment))
+        assert back["Location"] == enrollment.get_absolute_url()
+
+
+def test_a_country_without_a_form_is_said_with_whom_to_write_to(
+    ida_client, nordvik, ida, settings
+):
+    settings.SUPPORT_ADDRESS = "help@owner.example"
+    location = LocationFactory(partner_account=nordvik, country="AQ")
+    RoleAssignmentFactory(user=ida, partner_account=nordvik, location=location)
+    enrollment = EnrollmentFactory(location=location, accepted=True, accepted_by=ida)
+
+    page = text(ida_client.get(enrollment.get_absolute_url()))
+
+    assert "cannot be entered here yet. Write to help@owner.example" in page
+    assert "about 10 minutes" not in page
+
+
+def test_with_nothing_yet_there_is_nothing_to_change(ida_client, accepted):
+    page = text(ida_client.get(accepted.get_absolute_url()))
+
+    assert "Add bank profile" in page
+    assert "Add tax profile" in page
+    assert "Choose another" not in page
+    assert "Change" not in page
+
+
+def test_a_profile_nobody_uses_yet_is_not_counted(ida_client, ready):
+    assert "Used by" not in text(ida_client.get(ready.get_absolute_url()))
+
+
+def test_a_profile_that_cannot_be_paid_to_is_marked_and_not_chosen(
+    ida_client, goteborg, nordvik, maria, ida
+):
+    # Variant I
+    terms = ProgramTermsFactory(bank_countries_refused=["SE"])
+    enrollment = EnrollmentFactory(
+        location=goteborg, terms=terms, accepted=True, accepted_by=ida
+    )
+    bank = BankProfileFactory(partner_account=nordvik, created_by=maria)
+    DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+    TaxProfileFactory(location=goteborg, created_by=maria)
+
+    detail = ida_client.get(enrollment.get_absolute_url())
+    profiles = ida_client.get(url("profiles", enrollment))
+
+    assert "Choose a bank profile in another country, or add one." in text(detail)
+    assert "missing before you can submit" not in text(detail)
+    assert "Continue" not in text(detail)
+    assert reverse("profiles:new_bank") in detail.content.decode()
+    assert "Cannot be used" in text(profiles)
+    assert "After the bank profile" in text(profiles)
+    assert " checked" not in profiles.content.decode()
+
+
+def test_the_chooser_starts_with_what_is_in_use(ida_client, ready, bank_profile):
+    response = ida_client.get(url("choose_bank", ready))
+
+    assert response.context["form"].initial == {"bank_profile": bank_profile.pk}
+    assert " checked" in response.content.decode()
+
+
+def test_no_account_is_chosen_once_it_is_with_the_program_owner(ida_client, ready, ida):
+    services.submit_enrollment(ready, by=ida)
+
+    response = ida_client.get(url("choose_bank", ready))
+
+    assert response["Location"] == ready.get_absolute_url()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [("expired", "not_answered"), ("discontinued", "program_ended")],
+)
+@pytest.mark.parametrize("who", ["ida", "uma"])
+def test_a_closed_enrollment_says_why_and_not_who_could_enroll(
+    request, client_of, goteborg, settings, who, status, reason
+):
+    settings.SUPPORT_ADDRESS = "help@owner.example"
+    person = request.getfixturevalue(who)
+    enrollment = EnrollmentFactory(location=goteborg, status=status, end_reason=reason)
+
+    page = text(client_of(person).get(enrollment.get_absolute_url()))
+
+    assert enrollment.get_end_reason_display() in page
+    assert "See all incentives" in page
+    assert "Nobody can enroll" not in page
+    assert "These people can" not in page
+    assert ("help@owner.example" in page) == (status == "expired")
 
 
 def test_the_first_page_shows_the_agreement_and_asks_to_accept(ida_client, invited):
@@ -802,6 +1042,7 @@ def test_a_submission_can_be_recalled_from_its_page(ida_client, ready, ida):
 
     response = ida_client.post(url("recall", ready), follow=True)
 
+    assert "Recalled. Nothing is with the program owner now." in text(response)
     assert "Everything is ready. Check it and submit." in text(response)
 
 
@@ -825,7 +1066,11 @@ def test_an_overdue_validation_says_so(ida_client, goteborg):
         status_since=timezone.now() - datetime.timedelta(days=8),
     )
 
-    assert "overdue" in text(ida_client.get(enrollment.get_absolute_url()))
+    page = text(ida_client.get(enrollment.get_absolute_url()))
+
+    assert "overdue" in page
+    assert "It takes longer than promised." in page
+    assert "usually by" not in page
 
 
 def test_no_page_shows_more_than_the_last_four(ida_client, ready, ida):

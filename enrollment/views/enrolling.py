@@ -1,17 +1,16 @@
 """The steps of an enrollment. Each view calls one service; none decides anything."""
 
+from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import (
-    require_http_methods,
-    require_POST,
-    require_safe,
-)
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import people_with, requires
 from accounts.roles import Permission
 from enrollment import services
+from enrollment.eligibility import gaps_of, payout_of
 from enrollment.forms import (
     ChooseBankProfileForm,
     ChooseCurrencyForm,
@@ -19,9 +18,14 @@ from enrollment.forms import (
     DeclineForm,
 )
 from enrollment.models import Enrollment
-from enrollment.payout import payout_page
+from enrollment.payout import accepted_currencies, payout_page
 from enrollment.rows import enrollment_rows
+from enrollment.states import EnrollmentStatus
+from enrollment.views.posting import posted
 from enrollment.wording import earnings_start
+
+# Nothing can be done here any more; who could enroll is no question.
+CLOSED = frozenset({EnrollmentStatus.EXPIRED, EnrollmentStatus.DISCONTINUED})
 
 
 @requires(Permission.ENROLLMENT_VIEW, on=Enrollment)
@@ -32,14 +36,14 @@ def detail(request, enrollment):
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
-@require_POST
+@posted
 def accept(request, enrollment):
     """Accept the invitation and go on to bank and tax."""
     return _step(request, enrollment, services.accept_enrollment)
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
-@require_POST
+@posted
 def decline(request, enrollment):
     """Decline, with a reason or without."""
     form = DeclineForm(request.POST)
@@ -50,14 +54,14 @@ def decline(request, enrollment):
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
-@require_POST
+@posted
 def reconsider(request, enrollment):
     """Take a decline back."""
     return _step(request, enrollment, services.reconsider_enrollment)
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
-@require_POST
+@posted
 def ask_for_details(request, enrollment):
     """Continue to the Payment and Tax profile page (R35, R36)."""
     return _step(
@@ -66,40 +70,50 @@ def ask_for_details(request, enrollment):
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
-@require_POST
+@posted
 def submit(request, enrollment):
     """Send the enrollment to the program owner."""
     return _step(request, enrollment, services.submit_enrollment)
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
-@require_POST
+@posted
 def recall(request, enrollment):
     """Take the submission back to change it."""
-    return _step(request, enrollment, services.recall_enrollment)
+    return _step(
+        request,
+        enrollment,
+        services.recall_enrollment,
+        notice=_("Recalled. Nothing is with the program owner now."),
+    )
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
 @require_http_methods(["GET", "HEAD", "POST"])
 def choose_bank(request, enrollment):
     """Use another bank profile for this enrollment; the default stays (R32)."""
-    form = ChooseBankProfileForm(request.POST or None, enrollment=enrollment)
-    if request.method == "POST" and form.is_valid():
-        chosen = _attempt(
+    if not enrollment.is_editable:
+        return redirect(enrollment)
+    form = None
+    if request.method == "POST":
+        form = ChooseBankProfileForm(request.POST, enrollment=enrollment)
+        if form.is_valid() and _attempt(
             form, services.choose_bank_profile, enrollment, by=request.user
-        )
-        if chosen:
+        ):
             return _back(enrollment)
+    context = payout_page(enrollment, form=form, user=request.user)
+    if context["is_by_credit_note"]:
+        return redirect(enrollment)
     return render(
         request,
         "enrollment/choose_bank.html",
-        payout_page(enrollment, form=form, user=request.user),
-        status=422 if form.errors else 200,
+        context,
+        status=422 if form is not None else 200,
     )
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
-@require_POST
+@posted
 def choose_tax(request, enrollment):
     """Use one of the location's tax profiles (R31)."""
     form = ChooseTaxProfileForm(request.POST, enrollment=enrollment)
@@ -111,10 +125,10 @@ def choose_tax(request, enrollment):
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
-@require_POST
+@posted
 def choose_currency(request, enrollment):
     """Choose the currency this enrollment is paid in."""
-    accepted = payout_page(enrollment, user=request.user)["accepted_currencies"]
+    accepted = accepted_currencies(enrollment, _assignments(enrollment))
     form = ChooseCurrencyForm(request.POST, accepted=accepted)
     if form.is_valid() and _attempt(
         form, services.choose_currency, enrollment, by=request.user
@@ -132,13 +146,19 @@ def profiles(request, enrollment):
     return _profiles_page(request, enrollment)
 
 
+def _assignments(enrollment):
+    return payout_of([enrollment], on=timezone.localdate())[enrollment.pk]
+
+
 def _profiles_page(request, enrollment, **forms):
     has_errors = any(form.errors for form in forms.values())
+    context = payout_page(enrollment, user=request.user, **forms)
+    if context["is_by_credit_note"]:
+        return redirect(enrollment)
     return render(
         request,
         "enrollment/profiles.html",
-        payout_page(enrollment, user=request.user, **forms)
-        | {"has_errors": has_errors, "forms": list(forms.values())},
+        context | {"has_errors": has_errors, "forms": list(forms.values())},
         status=422 if has_errors else 200,
     )
 
@@ -156,7 +176,8 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
         "errors": errors,
         "has_errors": bool(errors) or decline_form is not None,
         "decline_form": decline_form or DeclineForm(),
-        "now": timezone.now(),
+        "is_overdue": row.enrollment.is_overdue(timezone.now()),
+        "is_closed": row.enrollment.status in CLOSED,
         "who_can": people_with(
             Permission.ENROLLMENT_EDIT,
             company=row.location.partner_account,
@@ -167,12 +188,14 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
     return render(request, "enrollment/detail.html", context, status=status)
 
 
-def _step(request, enrollment, service, *, then="", **options):
+def _step(request, enrollment, service, *, then="", notice="", **options):
     """Take one step; a refusal is shown on the same page, with everything kept."""
     try:
         enrollment = service(enrollment, by=request.user, **options)
     except ValidationError as error:
         return _page(request, enrollment, errors=error.messages, status=422)
+    if notice:
+        messages.success(request, notice)
     return redirect(then, pk=enrollment.pk) if then else redirect(enrollment)
 
 
@@ -188,7 +211,7 @@ def _attempt(form, service, enrollment, *, by) -> bool:
 
 def _back(enrollment):
     """To what is still missing, or to the enrollment when nothing is."""
-    missing = payout_page(enrollment, user=None)["gaps"]
+    missing = gaps_of(_assignments(enrollment))
     if missing and not enrollment.is_invited:
         return redirect("enrollment:profiles", pk=enrollment.pk)
     return redirect(enrollment)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from django.db.models import Q
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -30,9 +31,10 @@ def home(request):
         user, Permission.ENROLLMENT_EDIT
     ).of_company(company)
     turn = enrollment_rows(
-        mine.filter(status=EnrollmentStatus.ACTION_REQUIRED).order_by(
-            "status_since", "pk"
-        ),
+        mine.filter(
+            Q(status=EnrollmentStatus.ACTION_REQUIRED)
+            | Q(status=EnrollmentStatus.INVITED, accepted_at__isnull=False)
+        ).order_by("status_since", "pk"),
         user=user,
     )
     waiting = enrollment_rows(
@@ -57,13 +59,18 @@ def home(request):
 
 
 def _invitations(user, company, today):
-    """The messages the person has not selected yet, each with what is missing."""
+    """The messages the person has not selected yet, each with what is missing.
+
+    An invitation that was accepted is somebody's turn, no longer a message.
+    """
     invitations = list(
         Invitation.objects.visible_to(user)
         .of_company(company)
         .addressed_to(user)
         .unopened()
-        .filter(enrollment__status=EnrollmentStatus.INVITED)
+        .filter(
+            enrollment__status=EnrollmentStatus.INVITED, enrollment__accepted_at=None
+        )
         .select_related(
             "enrollment__location__partner_account",
             "enrollment__terms__program",
@@ -136,11 +143,22 @@ def _coming_dates(mine, user, company, today):
             status=EnrollmentStatus.ENROLLED,
             terms__fiscal_year__ends_on__range=(today, today + AHEAD),
         )
-        .order_by("terms__fiscal_year__ends_on")
-        .values_list("terms__fiscal_year__ends_on", flat=True)
+        .order_by("terms__fiscal_year__ends_on", "terms__program__name")
+        .values_list(
+            "terms__fiscal_year__ends_on",
+            "terms__fiscal_year__number",
+            "terms__program__name",
+        )
         .distinct()
     )
-    dates += [(ends_on, _("Fiscal year ends")) for ends_on in years]
+    dates += [
+        (
+            ends_on,
+            _("Fiscal year %(year)s ends: %(program)s")
+            % {"year": number, "program": program},
+        )
+        for ends_on, number, program in years
+    ]
     return sorted(dates)
 
 

@@ -2,13 +2,14 @@
 
 from django.http import Http404
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.access import requires
 from accounts.roles import Permission
 from enrollment import services
 from enrollment.models import Enrollment, Invitation
 from enrollment.rows import enrollment_rows
+from enrollment.views.posting import posted
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Invitation)
@@ -37,7 +38,7 @@ def get_started(request, invitation):
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Invitation)
-@require_POST
+@posted
 def open_invitation(request, invitation):
     """Open the enrollment from home; the message is gone for this person (R23)."""
     if invitation.user_id != request.user.pk:

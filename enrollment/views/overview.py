@@ -5,19 +5,20 @@ from itertools import groupby
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
+from django.db.models import Count, Q
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.access import requires, signed_in
-from accounts.models import Location
 from accounts.roles import Permission
 from enrollment import services
 from enrollment.forms import OverviewFilter
 from enrollment.models import ProgramAtLocation, RequirementCheck
 from enrollment.models.overview import CheckState
 from enrollment.rows import overview_places, overview_rows
-from enrollment.states import VEILED
+from enrollment.states import VEILED, EnrollmentStatus
+from enrollment.views.posting import posted
 
 ROWS_PER_PAGE = 100
 SORTS = {
@@ -37,8 +38,16 @@ def overview(request):
     today = timezone.localdate()
     by_location = request.GET.get("view") == "location"
     places = overview_places(request.user, company=request.company, on=today)
-    form = OverviewFilter(request.GET, countries=_countries(request))
-    places = _filtered(places, form)
+    # The rows' countries, and whether their progress is seen, in one question.
+    kinds = set(
+        places.order_by().values_list("location__country", "sees_progress").distinct()
+    )
+    form = OverviewFilter(
+        request.GET,
+        countries=sorted({country for country, _sees in kinds}),
+        sees={sees for _country, sees in kinds},
+    )
+    whole, places = places, _filtered(places, form)
     sort = request.GET.get("sort", "")
     group = "location__name" if by_location else "program__name"
     default = "program" if by_location else "name"
@@ -49,16 +58,17 @@ def overview(request):
     ).get_page(request.GET.get("page"))
     query = request.GET.copy()
     query.pop("page", None)
+    rows = overview_rows(page, on=today)
     return render(
         request,
         "enrollment/overview.html",
         {
             "page": page,
-            "groups": _groups(overview_rows(page, on=today), by_location=by_location),
+            "groups": _groups(rows, whole, by_location=by_location),
             "by_location": by_location,
             "has_guides": any(place.terms.guide_url for place in page),
             "filter": form,
-            "is_filtered": any(request.GET.get(name) for name in ("status", "country")),
+            "is_filtered": any(form.cleaned_data.values()),
             "sort": sort or default,
             "name_sort": "program" if by_location else "name",
             "query": query.urlencode(),
@@ -99,7 +109,7 @@ def why(request, place):
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=ProgramAtLocation)
-@require_POST
+@posted
 def start(request, place):
     """Begin an enrollment in a program that is open to all (R26)."""
     try:
@@ -112,20 +122,9 @@ def start(request, place):
     return redirect(enrollment)
 
 
-def _countries(request) -> list[str]:
-    return list(
-        Location.objects.where_user_may(request.user, Permission.ENROLLMENT_VIEW)
-        .of_company(request.company)
-        .order_by("country")
-        .values_list("country", flat=True)
-        .distinct()
-    )
-
-
 def _filtered(places, form: OverviewFilter):
     """Narrow by what is chosen; the veil holds in filters too (R42)."""
-    if not form.is_valid():
-        return places
+    form.is_valid()  # What it does not offer is left out; it has no errors.
     status = form.cleaned_data["status"]
     if status == "enrolling":
         places = places.filter(status__in=VEILED, sees_progress=False)
@@ -138,11 +137,26 @@ def _filtered(places, form: OverviewFilter):
     return places
 
 
-def _groups(rows, *, by_location: bool):
-    """Group neighboring rows; the count says how many are enrolled."""
-    key = (lambda row: row.location.pk) if by_location else (lambda row: row.terms.pk)
+def _groups(rows, whole, *, by_location: bool):
+    """Group neighboring rows; the count is of the whole group, filtered or not."""
+    name = "location" if by_location else "terms"
+    counts = {
+        counted[name]: counted
+        for counted in whole.filter(
+            **{f"{name}__in": {getattr(row, name).pk for row in rows}}
+        )
+        .order_by()
+        .values(name)
+        .annotate(
+            total=Count("pk"),
+            enrolled=Count(
+                "pk", filter=Q(enrollment__status=EnrollmentStatus.ENROLLED)
+            ),
+        )
+        .values(name, "total", "enrolled")
+    }
     groups = []
-    for _key, members in groupby(rows, key=key):
+    for key, members in groupby(rows, key=lambda row: getattr(row, name).pk):
         members = list(members)
         groups.append(
             {
@@ -151,9 +165,8 @@ def _groups(rows, *, by_location: bool):
                 "program": members[0].program,
                 "year": members[0].terms.fiscal_year,
                 "terms": members[0].terms,
-                "enrolled": sum(
-                    row.standing.status.code == "enrolled" for row in members
-                ),
+                "enrolled": counts[key]["enrolled"],
+                "total": counts[key]["total"],
             }
         )
     return groups
