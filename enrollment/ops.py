@@ -164,7 +164,9 @@ def confirm(request, enrollment):
     except ValidationError as error:
         messages.warning(request, " ".join(error.messages))
         return redirect("ops:enrollment", pk=enrollment.pk)
-    messages.success(request, outcome_of(decided, part=part, at=timezone.now()))
+    messages.success(
+        request, outcome_of(decided, part=part, by=request.user, at=timezone.now())
+    )
     if not form.cleaned_data["and_next"]:
         return redirect("ops:enrollment", pk=enrollment.pk)
     following = _next(request, enrollment)

@@ -10,6 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from accounts.templatetags.portal import moment
 from enrollment.eligibility import is_part_validated, payout_of
 from enrollment.models import (
     Enrollment,
@@ -68,6 +69,14 @@ class ReviewedVersion:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """What pressing a part's button does, and the same with going on afterwards."""
+
+    label: str
+    label_and_next: str
+
+
+@dataclass(frozen=True)
 class PartReview:
     """The bank or the tax panel: a button to decide it, or a sentence instead."""
 
@@ -78,7 +87,7 @@ class PartReview:
     validated_by: User | None
     validated_at: datetime | None
     versions: list[ReviewedVersion]
-    action: str
+    action: Decision | None
     sentence: str
 
     @property
@@ -105,7 +114,7 @@ class EnrollmentReview:
 
     @property
     def is_last_decision(self) -> bool:
-        """Whether one part is left, so that approving it completes the enrollment."""
+        """Whether one part is left, so that one goes on to the next after it."""
         return sum(not part.is_validated for part in self.parts) == 1
 
 
@@ -135,8 +144,8 @@ def review_enrollment(
     )
 
 
-def outcome_of(enrollment: Enrollment, *, part: str, at: datetime) -> str:
-    """Say what came of approving a part of an enrollment."""
+def outcome_of(enrollment: Enrollment, *, part: str, by: User, at: datetime) -> str:
+    """Say what came of `by` approving a part, or who had decided it already."""
     names = {
         "location": enrollment.location.name,
         "program": enrollment.terms.program.name,
@@ -151,6 +160,17 @@ def outcome_of(enrollment: Enrollment, *, part: str, at: datetime) -> str:
             "Your approval is the first of two. Another operator has to approve the "
             "change too."
         )
+    validated = (
+        enrollment.events.filter(code=CONFIRMED[part])
+        .select_related("by")
+        .order_by("-at", "-pk")
+        .first()
+    )
+    if validated and validated.by_id not in (None, by.pk):
+        return _("%(name)s already decided this, %(moment)s.") % {
+            "name": validated.by.full_name,
+            "moment": moment(validated.at),
+        }
     if part == "bank":
         return _("The bank profile is validated. The tax profile is left.")
     return _("The tax profile is validated. The bank profile is left.")
@@ -192,9 +212,9 @@ def _reviewed_part(
     seconded = {row.version.pk for row in versions if row.is_seconded}
     is_validated = all(is_part_validated(row, part) for row in rows)
     validated_by, validated_at = _who_validated(versions, CONFIRMED[part], events)
-    action, sentence = "", ""
+    action, sentence = None, ""
     if not is_validated and enrollment.is_validating:
-        action, sentence = _decision(enrollment, versions, by=by)
+        action, sentence = _decision(enrollment, versions, part=part, by=by)
     return PartReview(
         part=part,
         name=PARTS[part],
@@ -222,37 +242,50 @@ def _who_validated(
 
 
 def _decision(
-    enrollment: Enrollment, versions: list[ReviewedVersion], *, by: User
-) -> tuple[str, str]:
-    """Return the words of the button, if `by` may decide, and a sentence."""
+    enrollment: Enrollment, versions: list[ReviewedVersion], *, part: str, by: User
+) -> tuple[Decision | None, str]:
+    """Return what `by` may decide, if anything, and a sentence."""
     if not by.has_perm(VALIDATE):
-        return "", _("A validator decides this.")
+        return None, _("A validator decides this.")
     submitters = {row.version.submitted_by_id for row in versions}
     if by.pk in submitters | {enrollment.submitted_by_id}:
-        return "", _("You submitted this. Somebody else has to decide it.")
+        return None, _("You submitted this. Somebody else has to decide it.")
     pending = [row for row in versions if row.version.is_pending]
     for row in pending:
         if needs_second_operator(row.version):
             return _decision_of_two(row.version, by=by)
     if pending:
-        return _("Approve"), ""
-    return _("Confirm"), _("Approved before. Confirm it for this enrollment.")
+        if part == "bank":
+            return Decision(_("Approve bank"), _("Approve bank and next")), ""
+        return Decision(_("Approve tax"), _("Approve tax and next")), ""
+    sentence = _("Approved before. Confirm it for this enrollment.")
+    if part == "bank":
+        return Decision(_("Confirm bank"), _("Confirm bank and next")), sentence
+    return Decision(_("Confirm tax"), _("Confirm tax and next")), sentence
 
 
-def _decision_of_two(version: BankProfileVersion, *, by: User) -> tuple[str, str]:
+def _decision_of_two(
+    version: BankProfileVersion, *, by: User
+) -> tuple[Decision | None, str]:
     """A change of an account in force takes two operators (domain.md §10.7)."""
     if version.seconded_by_id is None:
-        return _("Give the first approval"), _(
+        first = Decision(
+            _("Give the first approval"), _("Give the first approval and next")
+        )
+        return first, _(
             "This changes a bank account in force, so two operators have to approve "
             "it. Yours is the first approval; the account in force stays until the "
             "second."
         )
     if version.seconded_by_id == by.pk:
-        return "", _(
+        return None, _(
             "You gave the first approval. A change of a bank account in force needs a "
             "second operator."
         )
-    return _("Give the second approval"), _(
+    second = Decision(
+        _("Give the second approval"), _("Give the second approval and next")
+    )
+    return second, _(
         "%(name)s gave the first approval. Yours is the second: from then on payments "
         "go to the new account."
     ) % {"name": version.seconded_by.full_name}

@@ -483,16 +483,29 @@ class ReasonForm(forms.Form):
 
 
 def _reasons_by_field(version: ProfileVersion) -> list:
+    """The reasons at their fields; none about a document: nobody sends one yet."""
     part = version.part
     known = reasons.reasons_for(part)
-    return [
-        (
-            countries.field_label(version.country, part, field),
-            [
-                (f"{field}:{reason.code}", reason.title)
-                for reason in known
-                if reason.fits(field)
-            ],
+    groups = []
+    for field in countries.field_keys(version.country, part):
+        if field == "document":
+            continue
+        label = countries.field_label(version.country, part, field)
+        fitting = [reason for reason in known if reason.fits(field)]
+        groups.append(
+            (
+                label,
+                [
+                    (f"{field}:{reason.code}", _reason_label(reason, label))
+                    for reason in fitting
+                ],
+            )
         )
-        for field in countries.field_keys(version.country, part)
-    ]
+    return groups
+
+
+def _reason_label(reason: reasons.Reason, label) -> str:
+    """What fits any field names its field: a closed list shows no group."""
+    if reason.field_keys:
+        return reason.title
+    return _("%(field)s: %(reason)s") % {"field": label, "reason": reason.title}

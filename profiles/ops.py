@@ -3,6 +3,7 @@
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
+from django.db.models import F
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -21,6 +22,7 @@ from profiles.wording import given_reasons
 
 VALIDATE = "profiles.validate_profiles"
 MOST_REASONS = 3
+MOST_NAMED = 10
 
 
 @operator_requires(VALIDATE, on=BankProfileVersion)
@@ -150,6 +152,7 @@ def _page(request, version, *, approval=None, reason_forms=None):
     is_own = version.submitted_by_id == request.user.pk
     needs_two = version.is_pending and services.needs_second_operator(version)
     may_decide = not (is_own or profile.is_archived)
+    held_up = _held_up(profile) if version.is_approved else None
     names = {"bank": "approve_bank", "tax": "approve_tax"}
     return render(
         request,
@@ -175,6 +178,8 @@ def _page(request, version, *, approval=None, reason_forms=None):
                 version.is_approved
                 and any(other.is_candidate for other in others.order_by("-number"))
             ),
+            "held_up_count": held_up.count() if held_up is not None else 0,
+            "held_up": held_up[:MOST_NAMED] if held_up is not None else [],
             "newer": _newer(version, others),
             "reason_forms": reason_forms,
             "forms": [approval, *reason_forms] if approval else reason_forms,
@@ -197,4 +202,21 @@ def _newer(version, others):
         .exclude(status=ProfileStatus.REPLACED)
         .order_by("-number")
         .first()
+    )
+
+
+def _held_up(profile):
+    """The enrollments that a return would move to Action required (R41)."""
+    return (
+        profile.payout_assignments.filter(
+            enrollment__status__in=["validating", "enrolled"],
+            enrollment__submitted_at__isnull=False,
+        )
+        .values(
+            "enrollment",
+            program=F("enrollment__terms__program__name"),
+            place=F("enrollment__location__name"),
+        )
+        .order_by("program", "place", "enrollment")
+        .distinct()
     )

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import OutgoingEmail
+from accounts.templatetags.portal import ago, moment
 from accounts.tests.factories import (
     IncentiveProgramFactory,
     LocationFactory,
@@ -20,7 +21,7 @@ from accounts.tests.factories import (
 )
 from accounts.tests.threads import at_once, meet
 from enrollment import queues, services
-from enrollment.models import Enrollment, EnrollmentEvent
+from enrollment.models import Enrollment, EnrollmentEvent, PayoutAssignment
 from enrollment.services import enrollments, invitations
 from enrollment.tests.factories import (
     AgreementFactory,
@@ -130,6 +131,17 @@ def form_values(response, part: str) -> dict[str, str]:
         if found[0] == part
     ]
     return {"part": values[0], "seen": values[1]}
+
+
+def buttons(response) -> list[tuple[str, bool]]:
+    """The page's buttons by their words, and whether each is a primary one."""
+    return [
+        (text, "btn--quiet" not in css)
+        for css, text in re.findall(
+            r'<button class="([^"]+)"[^>]*>([^<]+)</button>',
+            response.content.decode().partition("<main")[2],
+        )
+    ]
 
 
 def approve(client, page, part: str, **more):
@@ -487,6 +499,7 @@ def test_an_approved_profile_is_confirmed_for_each_enrollment(
         BankProfileVersion.objects.all(),
         status="approved",
         decided_at=timezone.now(),
+        approved_at=timezone.now(),
         decided_by=oscar,
     )
 
@@ -884,9 +897,12 @@ def test_the_last_part_offers_to_go_on_with_the_next(
 ):
     client = client_of(oscar)
     first = client.get(waiting.url)
-    assert "Approve and next" not in words(first)
+    assert "and next" not in words(first)
     approve(client, waiting, "bank")
-    assert "Approve and next" in words(client.get(waiting.url))
+    assert buttons(client.get(waiting.url)) == [
+        ("Approve tax", True),
+        ("Approve tax and next", False),
+    ]
 
     response = approve(client, waiting, "tax", and_next="on")
 
@@ -894,6 +910,136 @@ def test_the_last_part_offers_to_go_on_with_the_next(
     assert response.redirect_chain == [(url, 302)]
     assert f"Göteborg is enrolled in {PROGRAM}." in words(response)
     assert "Nordvik IT AB · Malmö" in words(response)
+
+
+def test_a_button_says_what_it_does(client_of, oscar, lucia, changed):
+    # A change in force takes two; an approved profile is only confirmed.
+    assert buttons(client_of(oscar).get(changed.url)) == [
+        ("Give the first approval", True),
+        ("Confirm tax", False),
+    ]
+    approve(client_of(oscar), changed, "tax")
+    assert buttons(client_of(oscar).get(changed.url)) == [
+        ("Give the first approval", True),
+        ("Give the first approval and next", False),
+    ]
+    approve(client_of(oscar), changed, "bank")
+    assert buttons(client_of(lucia).get(changed.url)) == [
+        ("Give the second approval", True),
+        ("Give the second approval and next", False),
+    ]
+
+
+def test_a_profile_approved_before_is_confirmed_by_its_button(
+    client_of, oscar, waiting
+):
+    profile_services.approve_version(waiting.tax.versions.get(), by=oscar)
+    PayoutAssignment.objects.update(tax_version=None)
+    assert buttons(client_of(oscar).get(waiting.url)) == [
+        ("Approve bank", True),
+        ("Confirm tax", False),
+    ]
+
+
+def test_a_version_that_waits_says_since_when(client_of, oscar, changed):
+    version = changed.bank.versions.get(number=2)
+    as_if_sent(
+        changed.bank.versions.filter(pk=version.pk),
+        submitted_at=timezone.now() - 30 * HOUR,
+    )
+    version.refresh_from_db()
+    said = f"Waiting since {moment(version.submitted_at)} ({ago(version.submitted_at)})"
+
+    text = words(client_of(oscar).get(changed.url))
+
+    assert said in text
+    # The tax profile is approved.
+    assert text.count("Waiting since") == 1
+
+
+def test_the_history_names_the_version_of_the_agreement(client_of, oscar, waiting, ida):
+    EnrollmentEvent.objects.create(
+        enrollment=waiting.enrollment,
+        code="accepted",
+        from_status="invited",
+        to_status="action_required",
+        by=ida,
+        note="1",
+        at=timezone.now(),
+    )
+    text = words(client_of(oscar).get(waiting.url))
+    assert "Invitation accepted: agreement version 1 " in text
+
+
+# --- Returning what is in force ---------------------------------------------------------------
+
+
+def version_page(part: str, version) -> str:
+    return reverse(f"ops:{part}_version", kwargs={"pk": version.pk})
+
+
+@pytest.mark.parametrize("others", [0, 1, 10])
+def test_who_returns_a_version_in_force_reads_whom_it_holds_up(
+    client_of, lucia, oscar, waiting, nordvik, others
+):
+    for part in ("bank", "tax"):
+        approve(client_of(oscar), waiting, part)
+    for number in range(others):
+        EnrollmentFactory(
+            location=LocationFactory(partner_account=nordvik, name=f"Plats {number}"),
+            terms=waiting.enrollment.terms,
+            complete=True,
+            payout__bank_profile=waiting.bank,
+        )
+    # It waits for the partner already.
+    EnrollmentFactory(
+        location=LocationFactory(partner_account=nordvik, name="Kalmar"),
+        terms=waiting.enrollment.terms,
+        submitted=True,
+        status="action_required",
+        payout__bank_profile=waiting.bank,
+    )
+    page = client_of(lucia).get(version_page("bank", waiting.bank.versions.get()))
+
+    text = words(page)
+    told, _sign, _after = text.partition("What is wrong")
+    said = {
+        0: "1 enrollment uses it and goes to Action required:",
+        1: "2 enrollments use it and go to Action required:",
+        10: "11 enrollments use it and go to Action required:",
+    }[others]
+    assert f"{said} {PROGRAM}, Göteborg" in told
+    assert told.count(f"{PROGRAM}, ") == min(others + 1, 10)
+    assert ("and 1 more" in told) == (others == 10)
+    assert "Kalmar" not in text
+
+
+def test_a_version_in_force_that_nothing_uses_holds_up_nobody(
+    client_of, oscar, nordvik, maria
+):
+    bank = BankProfileFactory(partner_account=nordvik, created_by=maria)
+    text = words(client_of(oscar).get(version_page("bank", bank.versions.get())))
+    assert "No enrollment uses it now." in text
+
+
+def test_a_version_under_review_names_no_enrollments(client_of, oscar, waiting):
+    text = words(
+        client_of(oscar).get(version_page("bank", waiting.bank.versions.get()))
+    )
+    assert "Action required" not in text
+    assert "No enrollment uses it now." not in text
+
+
+@pytest.mark.parametrize("part", ["bank", "tax"])
+def test_the_reasons_of_a_closed_list_name_their_field(client_of, oscar, waiting, part):
+    version = getattr(waiting, part).versions.get()
+    content = client_of(oscar).get(version_page(part, version)).content.decode()
+    options = re.findall(r'<option value="(\w+):OTHER">([^<]+)</option>', content)
+    assert len(options) > 3
+    texts = [text for _field, text in options]
+    assert len(set(texts)) == len(set(options))
+    assert all(text.endswith(": Something else") for text in texts)
+    assert "document:" not in content
 
 
 def test_when_nothing_else_waits_the_queue_is_shown(client_of, oscar, waiting):
@@ -951,8 +1097,9 @@ def test_who_submitted_does_not_decide(client_of, oscar, waiting):
     assert words(page).count("You submitted this. Somebody else has to decide it.") == 2
     assert "<button" not in page.content.decode().partition("<main")[2]
 
-    response = client.post(waiting.confirm_url, {"part": "bank"}, follow=True)
-    assert "You submitted this. Somebody else has to decide it." in words(response)
+    values = {"part": "bank", "seen": waiting.bank.versions.get().pk}
+    response = client.post(waiting.confirm_url, values, follow=True)
+    assert words(response).count("You submitted this. Somebody else has to") == 3
     assert waiting.bank.versions.get().is_pending
 
 
@@ -976,7 +1123,7 @@ def test_who_sent_the_profile_does_not_validate_it(
 
     assert not bank.action
     assert str(bank.sentence).startswith("You submitted this.")
-    assert str(tax.action) == "Approve"
+    assert tax.action.label == "Approve tax"
 
 
 @pytest.fixture
@@ -1068,9 +1215,11 @@ def test_the_first_operator_cannot_give_the_second_approval_by_a_direct_post(
     client = client_of(oscar)
     approve(client, changed, "bank")
 
-    response = client.post(changed.confirm_url, {"part": "bank"}, follow=True)
+    values = {"part": "bank", "seen": changed.bank.versions.get(number=2).pk}
+    response = client.post(changed.confirm_url, values, follow=True)
 
     assert "needs a second operator" in words(response)
+    assert "Choose what to approve" not in words(response)
     assert changed.bank.versions.get(number=2).is_pending
 
 
@@ -1142,6 +1291,9 @@ def test_approving_what_another_approved_meanwhile_changes_nothing(
     response = client_of(oscar).post(waiting.confirm_url, values, follow=True)
 
     assert "Validated by Lucia Ferrer" in words(response)
+    event = waiting.enrollment.events.get(code="bank_confirmed")
+    assert f"Lucia Ferrer already decided this, {moment(event.at)}." in words(response)
+    assert "The bank profile is validated." not in words(response)
     events = EnrollmentEvent.objects.filter(code="bank_confirmed")
     assert [event.by for event in events] == [lucia]
 
@@ -1242,7 +1394,7 @@ def test_locking_the_enrollment_first_would_lock_two_operators_up(
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"part": "shoe"}, {"part": "bank", "seen": "no-version"}],
+    [{}, {"part": "shoe"}, {"part": "bank"}, {"part": "bank", "seen": "no-version"}],
 )
 def test_a_form_that_makes_no_sense_changes_nothing(client_of, oscar, waiting, values):
     response = client_of(oscar).post(waiting.confirm_url, values, follow=True)
