@@ -1,0 +1,923 @@
+"""Partners' pages about bank profiles, tax profiles and defaults, as browsers use them."""
+
+import datetime
+import re
+
+import pytest
+import time_machine
+from django.core.exceptions import ValidationError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.roles import Role
+from accounts.tests.factories import (
+    LocationFactory,
+    PartnerAccountFactory,
+    RoleAssignmentFactory,
+    UserFactory,
+)
+from profiles import services
+from profiles.models import BankProfile, DefaultBankProfile, TaxProfile
+from profiles.services import approve_version, return_version
+from profiles.signals import profile_archived
+from profiles.tests.factories import (
+    BANK_DETAILS,
+    IBAN,
+    TAX_DETAILS,
+    BankProfileFactory,
+    BankVersionFactory,
+    DefaultBankProfileFactory,
+    TaxProfileFactory,
+    TaxVersionFactory,
+)
+
+pytestmark = pytest.mark.django_db
+
+OTHER_IBAN = "SE4550000000058398257466"
+RETURNED = [
+    {"field": "account_holder", "code": "BANK_NAME_MISMATCH", "note": ""},
+    {
+        "field": "street",
+        "code": "OTHER",
+        "note": "Give the visiting address <b>now</b>.",
+    },
+    {"field": "document", "code": "DOC_UNREADABLE", "note": ""},
+]
+BANK = {"name": "Nordvik SEK", **BANK_DETAILS}
+TAX = {"name": "Nordvik 2027", **TAX_DETAILS}
+
+
+def words(response) -> str:
+    """What a person reads: the page's text, in one line."""
+    text = re.sub(
+        r"<(script|style|title)\b.*?</\1>", " ", page(response), flags=re.DOTALL
+    )
+    text = re.sub(r"</?bdi>", "", text)
+    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+
+def page(response) -> str:
+    return response.content.decode()
+
+
+def address(name, profile=None, **query) -> str:
+    key = {} if profile is None else {"pk": profile.pk}
+    base = reverse(f"profiles:{name}", kwargs=key)
+    return (
+        f"{base}?" + "&".join(f"{k}={v}" for k, v in query.items()) if query else base
+    )
+
+
+@pytest.fixture
+def web(client_of, ida):
+    return client_of(ida)
+
+
+@pytest.fixture
+def bank(nordvik, ida):
+    """An approved bank profile of the company, that Ida sent."""
+    return BankProfileFactory(
+        partner_account=nordvik, name="Nordvik main", created_by=ida
+    )
+
+
+@pytest.fixture
+def tax(goteborg, ida):
+    """Göteborg's approved tax profile."""
+    return TaxProfileFactory(location=goteborg, name="Nordvik tax", created_by=ida)
+
+
+# --- Who ----------------------------------------------------------------------------------
+
+
+LISTS = ("list", "tax_list", "defaults", "new_bank", "new_tax")
+PAGES = ("bank", "change_bank", "archive_bank")
+TAX_PAGES = ("tax", "change_tax", "archive_tax")
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_an_incentives_user_sees_nothing_of_profiles(client_of, uma, bank, tax, name):
+    # R12
+    response = client_of(uma).get(address(name))
+
+    assert response.status_code == 403
+    assert "Nordvik main" not in page(response)
+    assert "0003" not in words(response)
+
+
+@pytest.mark.parametrize("name", [*PAGES, *TAX_PAGES])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_who_may_not_know_is_told_there_is_no_such_page(
+    client_of, uma, lars, sam, oscar, bank, tax, name, method
+):
+    # R12, R16
+    row = tax if name in TAX_PAGES else bank
+
+    for person in (uma, lars, sam, oscar):
+        response = getattr(client_of(person), method)(address(name, row))
+        assert response.status_code == 404, person
+    assert BankProfile.objects.get().versions.count() == 1
+    assert BankProfile.objects.get().archived_at is None
+
+
+@pytest.mark.parametrize("name", [*PAGES, *TAX_PAGES])
+def test_who_appoints_may_know_and_no_more(client_of, greta, alice, bank, tax, name):
+    # C3
+    row = tax if name in TAX_PAGES else bank
+
+    for person in (greta, alice):
+        response = client_of(person).get(address(name, row))
+        assert response.status_code == 403
+        assert "Storgatan" not in page(response)
+
+
+@pytest.mark.parametrize("name", TAX_PAGES)
+def test_another_locations_tax_profile_is_out_of_reach(web, malmo, name):
+    # R8
+    elsewhere = TaxProfileFactory(location=malmo)
+
+    assert web.get(address(name, elsewhere)).status_code == 404
+
+
+def test_lists_hold_the_current_companys_rows_only(web, ida, bank, tax, malmo):
+    BankProfileFactory(name="Foreign bank")
+    TaxProfileFactory(name="Foreign tax")
+    TaxProfileFactory(name="Malmö tax", location=malmo)
+    second = RoleAssignmentFactory(user=ida, partner_account=PartnerAccountFactory())
+    BankProfileFactory(name="Second bank", partner_account=second.partner_account)
+    company = bank.partner_account.partner_id
+
+    banks = words(web.get(address("list", company=company)))
+    taxes = words(web.get(address("tax_list", company=company)))
+
+    assert "Nordvik main" in banks
+    assert "Foreign bank" not in banks
+    assert "Second bank" not in banks
+    assert "Nordvik tax" in taxes
+    assert "Foreign tax" not in taxes
+    assert "Malmö tax" not in taxes
+
+
+def test_signed_out_nobody_sees_anything(client, bank):
+    response = client.get(address("bank", bank))
+
+    assert response.status_code == 302
+    assert reverse("account_login") in response["Location"]
+
+
+def test_pages_with_details_are_not_kept_by_browsers_or_proxies(web, bank):
+    for name in ("bank", "change_bank"):
+        response = web.get(address(name, bank))
+        assert response["Cache-Control"] == "no-store"
+
+
+# --- Lists --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("list", "Add bank profile"), ("tax_list", "Add tax profile")],
+)
+def test_an_empty_list_says_what_would_fill_it(web, name, label):
+    response = web.get(address(name))
+
+    assert response.status_code == 200
+    assert "<table" not in page(response)
+    assert words(response).count(label) == 1
+
+
+def test_the_list_shows_status_end_of_the_number_and_a_new_version(web, bank, ida):
+    BankVersionFactory(profile=bank, number=2, pending=True, submitted_by=ida)
+
+    text = words(web.get(address("list")))
+
+    assert "Sweden" in text
+    assert "ending in 0003" in text
+    assert "Approved New version pending" in text
+    assert IBAN[4:12] not in text.replace(" ", "")
+
+
+def test_the_tax_list_shows_what_has_expired(web, goteborg):
+    day = timezone.localdate()
+    TaxProfileFactory(
+        location=goteborg, version__expires_on=day - datetime.timedelta(days=1)
+    )
+    assert "Expired" in words(web.get(address("tax_list")))
+
+    with time_machine.travel(timezone.now() - datetime.timedelta(days=1), tick=False):
+        assert "Expired" not in words(web.get(address("tax_list")))
+
+
+@pytest.mark.parametrize("name", ["list", "tax_list", "defaults"])
+def test_lists_ask_the_database_as_often_for_many_rows(
+    web, name, nordvik, goteborg, ida
+):
+    def add(count):
+        for _number in range(count):
+            place = LocationFactory(partner_account=nordvik)
+            RoleAssignmentFactory(user=ida, partner_account=nordvik, location=place)
+            bank = BankProfileFactory(partner_account=nordvik, created_by=ida)
+            BankVersionFactory(profile=bank, number=2, pending=True, submitted_by=ida)
+            TaxProfileFactory(location=place, created_by=ida)
+            DefaultBankProfileFactory(location=place, bank_profile=bank)
+
+    add(2)
+    few = count_queries(web, name)
+    add(6)
+
+    assert count_queries(web, name) == few
+
+
+def count_queries(web, name) -> int:
+    return queries_of(web, reverse(f"profiles:{name}"))
+
+
+def test_a_long_list_has_pages(web, nordvik, monkeypatch):
+    monkeypatch.setattr("profiles.views.ROWS", 2)
+    for name in ("A", "B", "C"):
+        BankProfileFactory(partner_account=nordvik, name=f"Konto {name}")
+
+    first, second = (words(web.get(address("list", page=n))) for n in (1, 2))
+
+    assert ("Konto A" in first, "Konto C" in first) == (True, False)
+    assert ("Konto A" in second, "Konto C" in second) == (False, True)
+    assert web.get(address("list", page="x")).status_code == 200
+
+
+# --- A new bank profile --------------------------------------------------------------------------
+
+
+def test_the_first_step_asks_the_country(web, nordvik):
+    # R48
+    response = web.get(address("new_bank"))
+
+    assert "Step 1 of 2" in words(response)
+    assert '<option value="SE" selected>' in page(response)
+    assert "IBAN" not in words(response)
+
+
+@pytest.mark.parametrize("country", ["XX", "se", "%00", "SE%0A", "A" * 300])
+def test_an_unknown_country_is_told(web, country):
+    response = web.get(address("new_bank", country=country))
+
+    assert response.status_code == 422
+    assert "Choose a country from the list." in words(response)
+
+
+def test_the_second_step_asks_the_countrys_fields(web):
+    german = page(web.get(address("new_bank", country="DE")))
+    american = page(web.get(address("new_bank", country="US")))
+
+    assert 'name="iban"' in german
+    assert 'name="routing_number"' not in german
+    assert 'name="routing_number"' in american
+    assert 'name="iban"' not in american
+    assert "Enter company information only, never private data." in german
+
+
+def test_a_bank_profile_is_sent_for_validation(web, nordvik, ida):
+    # R49
+    response = web.post(address("new_bank", country="SE"), BANK)
+
+    profile = BankProfile.objects.get()
+    assert response.status_code == 302
+    assert response["Location"] == address("bank", profile)
+    assert profile.partner_account == nordvik
+    assert profile.created_by == ida
+    assert profile.versions.get().is_pending
+    shown = words(web.get(response["Location"]))
+    assert "Nordvik SEK is sent for validation." in shown
+    assert "Pending validation" in shown
+
+
+def test_after_an_error_everything_typed_is_there_again(web):
+    typed = {**BANK, "iban": "SE35 5000 0000 0549 1000 0004", "city": "Göteborg"}
+
+    response = web.post(address("new_bank", country="SE", next="/incentives/"), typed)
+
+    assert response.status_code == 422
+    assert not BankProfile.objects.exists()
+    text = page(response)
+    assert "<title>Error: " in text
+    assert 'value="SE35 5000 0000 0549 1000 0004"' in text
+    assert 'value="Göteborg"' in text
+    assert 'href="#id_iban"' in text
+    assert "Copy the IBAN again from your bank." in words(response)
+    assert 'href="/incentives/"' in text
+    assert response["Cache-Control"] == "no-store"
+
+
+def test_what_is_typed_is_shown_as_text(web):
+    # T11
+    canary = "<img src=x onerror=alert(1)>"
+
+    response = web.post(address("new_bank", country="SE"), dict.fromkeys(BANK, canary))
+
+    assert response.status_code == 422
+    assert canary not in page(response)
+    assert "&lt;img src=x" in page(response)
+
+
+def test_an_empty_form_is_an_error_not_a_fresh_page(web):
+    for name, query in (("new_bank", {"country": "SE"}), ("defaults", {})):
+        response = web.post(address(name, **query))
+
+        assert response.status_code in (200, 422)
+        assert "There is a problem" in words(response)
+
+
+def test_sent_twice_it_is_one_profile(web):
+    # T18, R47
+    first = web.post(address("new_bank", country="SE"), BANK)
+    second = web.post(address("new_bank", country="SE"), BANK)
+
+    assert (first.status_code, second.status_code) == (302, 422)
+    assert "Your company has a bank profile with this name." in words(second)
+    assert BankProfile.objects.count() == 1
+
+
+def test_a_form_without_its_token_changes_nothing(client_of, ida, bank):
+    # T10
+    strict = client_of(ida, enforce_csrf_checks=True)
+
+    for name in ("new_bank", "change_bank", "archive_bank"):
+        row = None if name == "new_bank" else bank
+        assert strict.post(address(name, row), BANK).status_code == 403
+    assert BankProfile.objects.get().versions.count() == 1
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example",
+        "///evil.example",
+        "javascript:alert(1)",
+        "evil.example",
+        "/%0d%0aSet-Cookie:x=1",
+        "\u202e/evil",
+        "",
+    ],
+)
+def test_the_way_back_is_a_page_of_the_portal(web, target):
+    """No open redirect: neither after the step, nor in a link."""
+    url = f"{address('new_bank')}?country=SE"
+
+    response = web.post(url, {**BANK, "next": "https://evil.example/"})
+    assert response["Location"].startswith("/profiles/bank/")
+
+    response = web.get(reverse("profiles:new_bank"), {"next": target})
+    assert 'href="https://evil' not in page(response)
+    assert 'href="//evil' not in page(response)
+    profile = BankProfile.objects.get()
+    change = reverse("profiles:change_bank", kwargs={"pk": profile.pk})
+    response = web.post(
+        change + "?" + "next=" + target, {**BANK_DETAILS, "iban": OTHER_IBAN}
+    )
+    assert response.status_code == 302
+    assert response["Location"].startswith("/")
+    assert not response["Location"].startswith(("//", "/\\"))
+    assert "\r" not in response["Location"]
+
+
+def test_the_way_back_leads_where_the_person_came_from(web):
+    query = {"country": "SE", "next": "/enroll/1234/profiles/"}
+
+    step_one = web.get(reverse("profiles:new_bank"), {"next": query["next"]})
+    assert 'name="next" value="/enroll/1234/profiles/"' in page(step_one)
+
+    response = web.post(address("new_bank", **query), BANK)
+    assert response["Location"] == "/enroll/1234/profiles/"
+
+
+# --- One bank profile ----------------------------------------------------------------------------
+
+
+def test_a_profile_shows_its_details_masked(web, bank):
+    # R59
+    response = web.get(address("bank", bank))
+
+    text = words(response)
+    assert "Nordvik IT AB" in text
+    assert "Maria Petersson" in text
+    assert "ending in 0003" in text
+    assert IBAN not in page(response).replace(" ", "")
+    assert "50000000054910" not in page(response)
+
+
+def test_a_profile_shows_who_sent_it_and_when(web, bank, ida):
+    text = words(web.get(address("bank", bank)))
+
+    assert "Sent by Ida Lund," in text
+    assert "Decided by the program owner," in text
+    assert bank.versions.get().decided_by.full_name not in text
+
+
+def test_a_returned_profile_shows_each_reason_at_its_field(web, nordvik, ida):
+    # R41
+    bank = BankProfileFactory(
+        partner_account=nordvik,
+        created_by=ida,
+        version__was_returned=True,
+        version__returned=RETURNED,
+    )
+
+    response = web.get(address("bank", bank))
+
+    text, html = words(response), page(response)
+    assert "Use the exact registered name, as the bank has it." in text
+    assert "Example: Nordvik" in text
+    assert "Give the visiting address &lt;b&gt;now&lt;/b&gt;." in html
+    assert "The document cannot be read." in text
+    change = address("change_bank", bank)
+    assert f'href="{change}#id_account_holder"' in html
+    assert f'href="{change}#id_street"' in html
+    form = page(web.get(change))
+    for field in ("account_holder", "street", "document"):
+        assert f'id="id_{field}"' in form
+
+
+def test_two_current_versions_are_told_apart(web, bank, ida):
+    # R44
+    BankVersionFactory(
+        profile=bank,
+        number=2,
+        pending=True,
+        submitted_by=ida,
+        details={**BANK_DETAILS, "street": "Nygatan 2"},
+    )
+
+    text = words(web.get(address("bank", bank)))
+
+    assert "Approved New version pending" in text
+    assert text.index("Waiting for validation") < text.index("Nygatan 2")
+    assert text.index("In force") < text.index("Storgatan 1")
+    assert "The version in force stays until this one is approved." in text
+
+
+def test_a_profile_with_a_long_history_asks_no_more_often(web, bank, ida):
+    few = queries_of(web, address("bank", bank))
+    for number in range(2, 8):
+        BankVersionFactory(
+            profile=bank, number=number, status="replaced", submitted_by=UserFactory()
+        )
+
+    assert queries_of(web, address("bank", bank)) == few
+
+
+def queries_of(web, url) -> int:
+    web.get(url)
+    with CaptureQueriesContext(connection) as queries:
+        assert web.get(url).status_code == 200
+    return len(queries)
+
+
+# --- A change ------------------------------------------------------------------------------------
+
+
+def test_a_change_starts_from_what_was_sent_without_its_number(web, bank):
+    # R59
+    html = page(web.get(address("change_bank", bank)))
+
+    assert 'value="Nordvik IT AB"' in html
+    assert re.search(r'<input[^>]*name="iban"[^>]*>', html)
+    assert not re.search(r'<input[^>]*name="iban"[^>]*value=', html)
+    assert "0003" in html
+    assert "50000000054910" not in html.replace("\u00a0", "")
+
+
+def test_a_change_waits_beside_the_version_in_force(web, bank, ida):
+    # R44
+    response = web.post(
+        address("change_bank", bank), {**BANK_DETAILS, "iban": OTHER_IBAN}
+    )
+
+    assert response["Location"] == address("bank", bank)
+    assert bank.versions.get(number=1).is_approved
+    assert bank.versions.get(number=2).is_pending
+    assert bank.versions.get(number=2).submitted_by == ida
+
+
+def test_what_is_in_force_is_not_sent_again(web, bank):
+    response = web.post(address("change_bank", bank), BANK_DETAILS)
+
+    assert response.status_code == 422
+    assert "There is nothing to send." in words(response)
+    assert bank.versions.count() == 1
+
+
+def test_sent_twice_a_change_is_one_version(web, bank):
+    for _click in range(2):
+        web.post(address("change_bank", bank), {**BANK_DETAILS, "iban": OTHER_IBAN})
+
+    assert bank.versions.count() == 2
+
+
+def test_a_change_says_what_happens_to_what_is_in_force(web, bank):
+    text = words(web.get(address("change_bank", bank)))
+
+    assert "The approved version stays in force until the new one is approved." in text
+
+
+def test_a_change_of_what_waits_says_that_it_is_replaced(web, nordvik, ida):
+    bank = BankProfileFactory(
+        partner_account=nordvik, created_by=ida, version__pending=True
+    )
+
+    text = words(web.get(address("change_bank", bank)))
+
+    assert "The version that Ida Lund sent on" in text
+    assert "What you send now replaces it" in text
+
+
+def test_the_country_of_the_bank_can_be_changed(web, bank):
+    change = address("change_bank", bank)
+    assert f'href="{change}?country="' in page(web.get(change))
+
+    first_step = web.get(change, {"country": ""})
+    assert '<option value="SE" selected>' in page(first_step)
+    second_step = page(web.get(change, {"country": "GB"}))
+    assert 'name="sort_code"' in second_step
+    assert 'name="iban"' not in second_step
+
+    data = {
+        **BANK_DETAILS,
+        "sort_code": "20-00-00",
+        "account_number": "55779911",
+        "bank_name": "Test Bank",
+    }
+    web.post(f"{change}?country=GB", data)
+    assert bank.versions.get(number=2).country == "GB"
+
+
+def test_an_archived_profile_is_not_changed(web, bank, ida):
+    archived = {"archived_at": timezone.now(), "archived_by": ida}
+    BankProfile.objects.filter(pk=bank.pk).update(**archived)
+
+    response = web.post(
+        address("change_bank", bank), {**BANK_DETAILS, "iban": OTHER_IBAN}, follow=True
+    )
+
+    assert "is archived and cannot be changed" in words(response)
+    assert address("change_bank", bank) not in page(response)
+    assert bank.versions.count() == 1
+
+
+def test_archived_while_the_form_was_open_says_so(web, bank, ida, monkeypatch):
+    def archive_meanwhile(*args, **kwargs):
+        BankProfile.objects.filter(pk=bank.pk).update(
+            archived_at=timezone.now(), archived_by=ida
+        )
+        return original(*args, **kwargs)
+
+    original = services.revise_bank_profile
+    monkeypatch.setattr("profiles.services.revise_bank_profile", archive_meanwhile)
+
+    response = web.post(
+        address("change_bank", bank), {**BANK_DETAILS, "iban": OTHER_IBAN}
+    )
+
+    assert response.status_code == 422
+    assert "This profile is archived." in words(response)
+    assert OTHER_IBAN in page(response)
+
+
+def test_who_looks_after_one_location_does_not_change_what_pays_another(
+    web, bank, malmo
+):
+    """Seen, explained, not changed: the change would redirect Malmö's payments."""
+    DefaultBankProfileFactory(location=malmo, bank_profile=bank)
+
+    response = web.get(address("bank", bank))
+
+    assert response.status_code == 200
+    assert address("change_bank", bank) not in page(response)
+    assert address("archive_bank", bank) not in page(response)
+    assert "Whoever looks after all of them can change it." in words(response)
+    assert web.get(address("change_bank", bank)).status_code == 403
+
+
+# --- Archiving -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["bank", "tax"])
+def test_archiving_is_asked_first(web, bank, tax, kind):
+    # R53
+    row = {"bank": bank, "tax": tax}[kind]
+
+    response = web.get(address(f"archive_{kind}", row))
+    row.refresh_from_db()
+    assert "Archiving cannot be taken back" in words(response)
+    assert row.archived_at is None
+
+    response = web.post(address(f"archive_{kind}", row), follow=True)
+    row.refresh_from_db()
+    assert row.is_archived
+    assert f"{row.name} is archived." in words(response)
+    assert "It is archived already." in words(web.get(address(f"archive_{kind}", row)))
+
+
+def test_a_default_is_not_archived_and_the_page_says_why(web, bank, goteborg):
+    DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+
+    response = web.post(address("archive_bank", bank))
+
+    bank.refresh_from_db()
+    assert response.status_code == 422
+    assert "This is the default bank profile of 1 location." in words(response)
+    assert bank.archived_at is None
+
+
+def test_whoever_uses_a_profile_can_refuse_its_archiving(web, bank):
+    def refuse(sender, **kwargs):
+        raise ValidationError("Three enrollments use it.")
+
+    profile_archived.connect(refuse)
+    try:
+        response = web.post(address("archive_bank", bank))
+    finally:
+        profile_archived.disconnect(refuse)
+
+    bank.refresh_from_db()
+    assert response.status_code == 422
+    assert "Three enrollments use it." in words(response)
+    assert bank.archived_at is None
+
+
+# --- Tax profiles --------------------------------------------------------------------------------
+
+
+def test_a_tax_profile_belongs_to_a_location(web, goteborg, malmo):
+    first_step = web.get(address("new_tax"))
+    assert f'<option value="{goteborg.pk}" selected>' in page(first_step)
+    assert "Malmö" not in page(first_step)
+
+    response = web.post(
+        address("new_tax", country="SE", location=goteborg.pk),
+        {**TAX, "expires_on": "2999-12-31"},
+    )
+
+    profile = TaxProfile.objects.get()
+    assert response["Location"] == address("tax", profile)
+    assert profile.location == goteborg
+    assert profile.versions.get().expires_on == datetime.date(2999, 12, 31)
+
+
+@pytest.mark.parametrize("place", ["malmo", "foreign", "0", "x", "9" * 30, "", "²"])
+def test_at_no_other_location(web, goteborg, malmo, place):
+    # R8
+    keys = {"malmo": malmo.pk, "foreign": LocationFactory().pk}
+
+    response = web.post(
+        address("new_tax", country="SE", location=keys.get(place, place)), TAX
+    )
+
+    assert response.status_code in (200, 422)
+    assert not TaxProfile.objects.exists()
+
+
+def test_the_locations_country_is_proposed(web, nordvik, ida):
+    place = LocationFactory(partner_account=nordvik, country="GB")
+    RoleAssignmentFactory(user=ida, partner_account=nordvik, location=place)
+
+    html = page(web.get(address("new_tax", location=place.pk)))
+
+    assert '<option value="GB" selected>' in html
+    assert f'<option value="{place.pk}" selected>' in html
+
+
+def test_a_tax_number_is_shown_masked(web, goteborg, ida):
+    # R59
+    held = {**TAX_DETAILS, "org_number": "5560360793", "vat": "SE556036079301"}
+    tax = TaxProfileFactory(location=goteborg, created_by=ida, version__details=held)
+
+    shown = page(web.get(address("tax", tax)))
+    form = page(web.get(address("change_tax", tax)))
+
+    assert "ending in 0793" in shown
+    for number in ("5560360793", "556036-0793", "556036079301"):
+        assert number not in shown.replace(" ", "")
+        assert number not in form.replace(" ", "")
+
+
+def test_a_last_day_that_passed_is_refused_at_its_field(web, goteborg):
+    response = web.post(
+        address("new_tax", country="SE", location=goteborg.pk),
+        {**TAX, "expires_on": "2020-01-01"},
+    )
+
+    assert response.status_code == 422
+    assert 'href="#id_expires_on"' in page(response)
+    assert "This day has passed." in words(response)
+
+
+def test_an_expired_tax_profile_is_renewed(web, goteborg, ida):
+    # R54
+    tax = TaxProfileFactory(
+        location=goteborg,
+        created_by=ida,
+        version__expires_on=timezone.localdate() - datetime.timedelta(days=1),
+    )
+    shown = words(web.get(address("tax", tax)))
+    assert "Expired" in shown
+    assert "Renew" in shown
+
+    response = web.post(
+        address("change_tax", tax), {**TAX_DETAILS, "expires_on": "2999-12-31"}
+    )
+
+    assert response.status_code == 302
+    assert tax.versions.get(number=2).expires_on == datetime.date(2999, 12, 31)
+
+
+def test_a_program_that_needs_more_asks_for_the_extra_detail_only(web, tax):
+    # R55
+    url = address("change_tax", tax, need="vat", next="/enroll/1/profiles/")
+    form = page(web.get(url))
+    assert 'name="vat"' in form
+    assert 'name="org_number"' not in form
+    assert 'name="street"' not in form
+
+    wrong = web.post(url, {"vat": ""})
+    assert wrong.status_code == 422
+    assert "Enter VAT number" in words(wrong)
+
+    response = web.post(url, {"vat": "se 559999066901"})
+    assert response["Location"] == "/enroll/1/profiles/"
+    newest = tax.versions.get(number=2)
+    assert newest.details["vat"] == "SE559999066901"
+    assert newest.details["org_number"] == TAX_DETAILS["org_number"]
+
+
+@pytest.mark.parametrize("need", ["", "shoe", "org_number", "vat,", ",,", "\x00"])
+def test_what_is_there_or_unknown_is_not_asked_as_extra(web, tax, need):
+    response = web.get(reverse("profiles:change_tax", args=[tax.pk]), {"need": need})
+
+    assert response.status_code == 200
+    assert ('name="street"' in page(response)) is (need != "vat,")
+
+
+def test_what_a_program_needs_is_asked_of_a_new_profile_too(web, goteborg):
+    # R55
+    response = web.post(
+        address("new_tax", country="SE", location=goteborg.pk, need="vat"), TAX
+    )
+
+    assert response.status_code == 422
+    assert "Enter VAT number" in words(response)
+
+
+def test_a_returned_tax_profile_is_mended_whole(web, goteborg, ida):
+    tax = TaxProfileFactory(
+        location=goteborg, created_by=ida, version__was_returned=True
+    )
+
+    form = page(web.get(address("change_tax", tax, need="vat")))
+
+    assert 'name="legal_name"' in form
+    assert "Enter the name exactly as the company register has it." in form
+
+
+def test_a_tax_profile_shows_two_versions(web, tax, ida):
+    TaxVersionFactory(profile=tax, number=2, pending=True, submitted_by=ida)
+
+    assert "Approved New version pending" in words(web.get(address("tax", tax)))
+
+
+# --- Defaults ------------------------------------------------------------------------------------
+
+
+def choice(bank, *places, currency="SEK"):
+    return {
+        "bank_profile": bank.pk,
+        "currency": currency,
+        "locations": [place.pk for place in places],
+    }
+
+
+def test_a_default_is_set_and_the_location_no_longer_offered(web, bank, goteborg):
+    # R51
+    assert f'value="{goteborg.pk}"' in page(web.get(address("defaults")))
+
+    response = web.post(address("defaults"), choice(bank, goteborg), follow=True)
+
+    text = words(response)
+    assert "Nordvik main in SEK is the default of Göteborg." in text
+    assert "Each of your locations has a default." in text
+    assert DefaultBankProfile.objects.get().bank_profile == bank
+
+
+def test_a_removed_default_offers_the_location_again(web, bank, goteborg):
+    # R51
+    default = DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+
+    response = web.post(address("remove_default", default), follow=True)
+
+    assert "Göteborg has no default bank profile now." in words(response)
+    assert f'name="locations" value="{goteborg.pk}"' in page(response)
+    assert web.post(address("remove_default", default)).status_code == 404
+
+
+@pytest.mark.parametrize("missing", ["bank_profile", "currency", "locations"])
+def test_the_server_refuses_what_is_missing(web, bank, goteborg, missing):
+    # R50
+    data = choice(bank, goteborg)
+    del data[missing]
+
+    response = web.post(address("defaults"), data)
+
+    assert response.status_code == 422
+    assert "There is a problem" in words(response)
+    assert "<button disabled" not in page(response)
+    assert not DefaultBankProfile.objects.exists()
+
+
+def test_a_default_that_was_set_meanwhile_is_named(web, bank, goteborg):
+    DefaultBankProfileFactory(location=goteborg, bank_profile=bank, currency="EUR")
+
+    response = web.post(address("defaults"), choice(bank, goteborg))
+
+    assert response.status_code == 422
+    assert "Göteborg: a default is set already. Remove it first." in words(response)
+    assert DefaultBankProfile.objects.get().currency == "EUR"
+
+
+def test_an_account_that_pays_elsewhere_can_become_a_default(
+    web, bank, goteborg, malmo
+):
+    # R46: using an account is not changing it.
+    DefaultBankProfileFactory(location=malmo, bank_profile=bank)
+
+    web.post(address("defaults"), choice(bank, goteborg))
+
+    assert bank.defaults.filter(location=goteborg).exists()
+
+
+def test_only_ones_own_locations_are_listed_and_removed(web, bank, malmo):
+    # R8
+    default = DefaultBankProfileFactory(location=malmo, bank_profile=bank)
+
+    assert "Malmö" not in words(web.get(address("defaults")))
+    assert web.post(address("remove_default", default)).status_code == 404
+    assert DefaultBankProfile.objects.exists()
+
+
+def test_removing_is_no_link(web, bank, goteborg):
+    default = DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
+
+    assert web.get(address("remove_default", default)).status_code == 405
+    assert DefaultBankProfile.objects.exists()
+
+
+def test_without_a_bank_profile_the_page_says_what_to_add_first(web, goteborg):
+    response = web.get(address("defaults"))
+
+    assert "Add one first; then it can become a default." in words(response)
+    assert address("new_bank") in page(response)
+    assert "<button disabled" not in page(response)
+
+
+# --- Swedish, and helpers -----------------------------------------------------------------------
+
+
+def test_pages_speak_the_readers_language(client_of, ida, bank):
+    # R70
+    ida.language = "sv"
+    ida.save()
+
+    html = page(client_of(ida).get(address("bank", bank)))
+
+    assert '<html lang="sv"' in html
+    assert "Godkänd" in html
+
+
+def test_a_whole_company_admin_sees_every_location(client_of, nordvik, goteborg, malmo):
+    person = RoleAssignmentFactory(
+        role=Role.INCENTIVES_ADMIN, partner_account=nordvik
+    ).user
+    for place in (goteborg, malmo):
+        TaxProfileFactory(location=place, name=f"Tax {place.name}")
+
+    text = words(client_of(person).get(address("tax_list")))
+
+    assert "Tax Göteborg" in text
+    assert "Tax Malmö" in text
+
+
+def test_from_a_new_profile_to_its_approval_and_back(client_of, web, oscar, ida):
+    """The whole life: sent, returned, mended, approved."""
+    web.post(address("new_bank", country="SE"), BANK)
+    bank = BankProfile.objects.get()
+    return_version(bank.versions.get(), returned=RETURNED[:1], by=oscar)
+    assert "Action required" in words(web.get(address("list")))
+
+    web.post(
+        address("change_bank", bank), {**BANK_DETAILS, "account_holder": "Nordvik AB"}
+    )
+    approve_version(bank.versions.get(number=2), by=oscar)
+
+    assert "Approved" in words(web.get(address("list")))
+    assert bank.versions.get(number=1).status == "replaced"
