@@ -316,6 +316,8 @@ def _send(email: OutgoingEmail, connection, delivery: Delivery) -> None:
         delivery.is_server_away = True
         _wait_for_server(email, delivery, error=f"SMTP {error.smtp_code} to the sender")
     except smtplib.SMTPResponseException as error:
+        # The server may still wait for this mail's text: the next one begins anew.
+        _close(connection)
         _follow_answer(email, connection, delivery, code=error.smtp_code)
     except (smtplib.SMTPException, OSError) as error:
         may_have_it = getattr(connection, "may_have_it", True)

@@ -12,11 +12,7 @@ class _Watched:
 
     def data(self, msg):
         self.may_have_it = True
-        try:
-            answer = super().data(msg)
-        except smtplib.SMTPResponseException:
-            self.may_have_it = False
-            raise
+        answer = super().data(msg)
         self.may_have_it = False
         return answer
 

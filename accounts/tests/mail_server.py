@@ -19,6 +19,7 @@ IS_CLOSING = "is closing"  # 421 to every recipient
 SAYS_LATER = "says later"  # 450 to every recipient
 SAYS_NEVER = "says never"  # 550 to every recipient
 WANTS_NO_SENDER = "wants no sender"  # 530 to every sender
+WANTS_NO_TEXT = "wants no text"  # 451 to every text, before it comes
 HANGS_UP_FIRST = "hangs up first"  # before it was told of any mail
 HANGS_UP_AMID = "hangs up amid"  # while the text comes in: nothing arrived
 HANGS_UP_AFTER = "hangs up after"  # the text has arrived, the answer has not been sent
@@ -158,6 +159,9 @@ class _Dialogue(SMTP):
             await self.push("354 Go on")
             await self._reader.readline()
             self.transport.abort()
+            return
+        if self._mail_server.mode == WANTS_NO_TEXT:
+            await self.push("451 No text today")
             return
         await super().smtp_DATA(arg)
 

@@ -323,7 +323,12 @@ def test_a_server_that_is_away_for_a_week_costs_no_mail(mail_server):
         pass_time(hours=3)
         assert outbox.deliver().failed == 0
     mail_server.open()
+    # The days without a server are not held against the mail either.
+    mail_server.mode = how.SAYS_LATER
     pass_time(minutes=2)
+    assert outbox.deliver().postponed == 1
+    mail_server.mode = how.ACCEPTS
+    pass_time(hours=2)
     outbox.deliver()
     email.refresh_from_db()
     assert email.status == MailStatus.SENT
@@ -417,6 +422,27 @@ def test_an_old_connection_that_was_closed_delays_one_mail_and_nothing_else(
     outbox.deliver()
     assert set(mail_server.message_ids.values()) == {1}
     assert len(mail_server.messages) == len(emails)
+
+
+def test_a_text_the_server_does_not_want_keeps_no_other_mail_waiting(
+    mail_server, monkeypatch
+):
+    for _ in range(2):
+        make_email()
+    hear = MailServer.handle_RCPT
+
+    async def want_the_second_alone(self, *rest):
+        self.mode = how.WANTS_NO_TEXT if self.connections == 1 else how.ACCEPTS
+        return await hear(self, *rest)
+
+    monkeypatch.setattr(MailServer, "handle_RCPT", want_the_second_alone)
+    mail_server.reset()
+
+    delivery = outbox.deliver()
+
+    assert (delivery.postponed, delivery.sent) == (1, 1)
+    postponed = OutgoingEmail.objects.get(status=MailStatus.QUEUED)
+    assert postponed.last_error == "SMTP 451"
 
 
 def test_a_mail_that_cannot_be_written_down_does_not_keep_others_waiting(mail_server):
