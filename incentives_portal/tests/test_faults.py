@@ -107,6 +107,8 @@ def worker_process(app: Celery, mail_server, *, queue: str, log):
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+            with Redis.from_url(configured.REDIS_URL) as redis:
+                redis.delete(queue, f"_kombu.binding.{queue}")
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +141,7 @@ def mail_server(house, running_server, redis_line, settings, monkeypatch):
     nobodys = f"nobodys-{house.queue}"
     publish(house.app, nobodys)
     with Redis.from_url(configured.REDIS_URL) as redis:
-        redis.delete(nobodys)
+        redis.delete(nobodys, f"_kombu.binding.{nobodys}")
 
 
 @pytest.fixture
