@@ -192,9 +192,13 @@ def _members(session: int) -> list[int]:
 
 
 def kill_session(session: int) -> None:
-    for pid in _members(session):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+    """Kill all that is left of a session, and wait until it has let go of its ports."""
+    deadline = time.monotonic() + 5
+    while (left := _members(session)) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def end_sessions(sessions: list[tuple[int, signal.Signals]]) -> None:
