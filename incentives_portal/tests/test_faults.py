@@ -43,9 +43,10 @@ from profiles.tests.factories import (
 
 pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True)]
 
-# A page may wait this long for a broker that does not answer.
+# A page may wait this long for a broker that does not answer (it waits 1.0 s), and
+# take this long altogether (1.3 s; the rest is for a machine with more to do).
 LONGEST_PUBLISH = 1.5
-LONGEST_PAGE = 2.0
+LONGEST_PAGE = 3.0
 
 
 # --- The real thing ---------------------------------------------------------------------
@@ -108,7 +109,7 @@ def worker_process(app: Celery, mail_server, *, queue: str, log):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
             with Redis.from_url(configured.REDIS_URL) as redis:
-                redis.delete(queue, f"_kombu.binding.{queue}")
+                redis.delete(*redis.keys(f"*{queue}"))
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +142,7 @@ def mail_server(house, running_server, redis_line, settings, monkeypatch):
     nobodys = f"nobodys-{house.queue}"
     publish(house.app, nobodys)
     with Redis.from_url(configured.REDIS_URL) as redis:
-        redis.delete(nobodys, f"_kombu.binding.{nobodys}")
+        redis.delete(*redis.keys(f"*{nobodys}"))
 
 
 @pytest.fixture
