@@ -21,6 +21,7 @@ from profiles.states import ProfileStatus
 from profiles.wording import given_reasons
 
 VALIDATE = "profiles.validate_profiles"
+TEMPLATES = {"bank": "ops/bank_version.html", "tax": "ops/tax_version.html"}
 MOST_REASONS = 3
 MOST_NAMED = 10
 
@@ -156,7 +157,7 @@ def _page(request, version, *, approval=None, reason_forms=None):
     names = {"bank": "approve_bank", "tax": "approve_tax"}
     return render(
         request,
-        f"ops/{version.part}_version.html",
+        TEMPLATES[version.part],
         {
             "version": version,
             "profile": profile,

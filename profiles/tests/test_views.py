@@ -666,6 +666,13 @@ def test_a_tax_profile_belongs_to_a_location(web, goteborg, malmo):
     assert profile.versions.get().expires_on == datetime.date(2999, 12, 31)
 
 
+def test_each_step_leads_back_to_its_own_list(web, goteborg):
+    for name, listed in (("new_bank", "list"), ("new_tax", "tax_list")):
+        for query in ({}, {"country": "SE", "location": goteborg.pk}):
+            back = f'class="back" href="{address(listed)}"'
+            assert back in page(web.get(address(name, **query)))
+
+
 @pytest.mark.parametrize("place", ["malmo", "foreign", "0", "x", "9" * 30, "", "²"])
 def test_at_no_other_location(web, goteborg, malmo, place):
     # R8
