@@ -65,6 +65,9 @@ def address(name: str, value: str, *, schemes: tuple[str, ...]) -> str:
 
 def keys(name: str, value: str) -> str:
     """Return key-ring text `id:base64key,…` after checking every key is 32 bytes."""
+    names = [part.strip().partition(":")[0] for part in value.split(",")]
+    if len(set(names)) != len(names):
+        refuse(f"{name} names a key twice. Give every key an id of its own.")
     for part in value.split(","):
         key_id, separator, encoded = part.strip().partition(":")
         if not separator or not key_id.isalnum() or len(_decoded(encoded)) != 32:
@@ -81,6 +84,21 @@ def key(name: str, value: str) -> bytes:
     if len(decoded) != 32:
         refuse(f"{name} must be 32 random bytes in URL-safe base64.")
     return decoded
+
+
+def host_names(name: str, value: str, *, is_open: bool) -> list[str]:
+    """Return the hosts; a pattern that lets any name in is refused unless `is_open`."""
+    hosts = [host.strip() for host in value.split(",") if host.strip()]
+    if not hosts or (not is_open and any(h == "*" or h[0] == "." for h in hosts)):
+        refuse(f"{name} must list the exact host names, without * and leading dots.")
+    return hosts
+
+
+def secret(name: str, value: str, *, is_open: bool) -> str:
+    """Return a secret of 50 or more characters; shorter ones only if `is_open`."""
+    if not is_open and len(value) < 50:
+        refuse(f"{name} must have 50 or more random characters.")
+    return value
 
 
 def _decoded(text: str) -> bytes:

@@ -15,17 +15,23 @@ DEBUG = environment.boolean("DEBUG")
 # Demo mode: invented people, a mailbox anybody at this machine can read, plain http.
 DEMO = environment.boolean("DEMO")
 
-SECRET_KEY = environment.required(
-    "SECRET_KEY", means="50 or more random characters that sign sessions"
+if DEBUG and not DEMO:
+    environment.refuse("DEBUG shows the portal's insides: it goes with DEMO only.")
+SECRET_KEY = environment.secret(
+    "SECRET_KEY",
+    environment.required(
+        "SECRET_KEY", means="50 or more random characters that sign sessions"
+    ),
+    is_open=DEMO,
 )
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
-ALLOWED_HOSTS = [
-    host.strip()
-    for host in environment.required(
+ALLOWED_HOSTS = environment.host_names(
+    "ALLOWED_HOSTS",
+    environment.required(
         "ALLOWED_HOSTS", means="the host names this portal answers to"
-    ).split(",")
-    if host.strip()
-]
+    ),
+    is_open=DEMO,
+)
 # Links in mails come from here and nowhere else (security.md T9).
 PUBLIC_BASE_URL = environment.address(
     "PUBLIC_BASE_URL",
@@ -217,6 +223,9 @@ BLIND_INDEX_KEY = environment.key(
         "BLIND_INDEX_KEY", means="the key that finds duplicate bank accounts"
     ),
 )
+
+if FIELD_ENCRYPTION_KEYS.encode().find(env.str("BLIND_INDEX_KEY").encode()) >= 0:
+    environment.refuse("BLIND_INDEX_KEY must not be one of FIELD_ENCRYPTION_KEYS.")
 
 # --- People and sign-in -------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"

@@ -2,7 +2,7 @@
 
 import os
 
-from incentives_portal.settings import *  # noqa: F403
+from incentives_portal.settings import *
 from incentives_portal.settings import DATABASES, MIDDLEWARE
 
 PASSWORD_HASHERS = [

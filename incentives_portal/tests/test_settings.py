@@ -1,0 +1,93 @@
+"""The portal starts with safe settings, or says in one sentence why it does not."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+
+KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+OTHER_KEY = "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI="
+GOOD = {
+    "SECRET_KEY": "a-secret-of-production-with-more-than-fifty-characters-in-it",
+    "DATABASE_URL": "postgres://portal@127.0.0.1:5432/portal",
+    "FIELD_ENCRYPTION_KEYS": f"k1:{KEY}",
+    "BLIND_INDEX_KEY": OTHER_KEY,
+    "ALLOWED_HOSTS": "portal.example.com",
+}
+SHOW = (
+    "from django.conf import settings as s;"
+    "print(s.DEBUG, s.DEMO, s.PUBLIC_BASE_URL, s.SESSION_COOKIE_NAME,"
+    " s.SESSION_COOKIE_SECURE, s.SECURE_SSL_REDIRECT)"
+)
+
+
+def start(**variables) -> subprocess.CompletedProcess:
+    """Read the production settings in a process that has these variables alone."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DJANGO_SETTINGS_MODULE": "incentives_portal.settings",
+    } | {name: value for name, value in variables.items() if value is not None}
+    return subprocess.run(
+        [sys.executable, "-c", SHOW],
+        cwd=settings.BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_production_is_safe_by_default():
+    started = start(**GOOD)
+
+    assert started.stdout.split() == [
+        "False",
+        "False",
+        "https://portal.example.com",
+        "__Host-sessionid",
+        "True",
+        "True",
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+def test_without_what_matters_it_refuses_and_names_the_variable(name):
+    started = start(**GOOD | {name: None})
+
+    assert started.returncode == 1
+    assert started.stderr.startswith("The portal cannot start: ")
+    assert name in started.stderr
+    assert ".env.example" in started.stderr
+    assert "Traceback" not in started.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "short"),
+        ("ALLOWED_HOSTS", "*"),
+        ("ALLOWED_HOSTS", ".example.com"),
+        ("ALLOWED_HOSTS", " , "),
+        ("DATABASE_URL", "mysql://portal@127.0.0.1/portal"),
+        ("DATABASE_URL", "postgres://portal@127.0.0.1:port/portal"),
+        ("REDIS_URL", "http://127.0.0.1"),
+        ("EMAIL_URL", "nonsense"),
+        ("PUBLIC_BASE_URL", "http://portal.example.com"),
+        ("FIELD_ENCRYPTION_KEYS", "k1:tooshort"),
+        ("FIELD_ENCRYPTION_KEYS", f"k1:{KEY},k1:{KEY}"),
+        ("BLIND_INDEX_KEY", "tooshort"),
+        ("BLIND_INDEX_KEY", KEY),
+        ("DEBUG", "true"),
+        ("DEBUG", "maybe"),
+        ("DEMO", "perhaps"),
+    ],
+)
+def test_an_unusable_value_is_one_sentence(name, value):
+    started = start(**GOOD | {name: value})
+
+    assert started.returncode == 1
+    assert started.stderr.startswith("The portal cannot start: ")
+    assert len(started.stderr.strip().splitlines()) == 1
+    assert name in started.stderr
