@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import random
+import shutil
 import socket
 import types
 
@@ -13,6 +14,7 @@ from django.core.cache import cache
 from django.db.models.query import ModelIterable
 from django.template.base import FilterExpression, Variable, VariableDoesNotExist
 from django.test import Client
+from playwright.sync_api import sync_playwright
 
 from accounts.roles import Role
 from accounts.tests.factories import (
@@ -27,6 +29,19 @@ from accounts.tests.factories import (
 # Playwright's synchronous interface keeps a loop in the thread of the test.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
+
+# One of these is on the machine.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-gpu",
+]
 
 OWN_TEMPLATES = str(settings.BASE_DIR / "templates")
 # These filters say what to show for a value that is not there.
@@ -254,3 +269,15 @@ def client_of():
         return client
 
     return signed_in
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """The machine's browser, without a window; ended before another module's begins."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=next(filter(None, map(shutil.which, BROWSERS))),
+            args=BROWSER_ARGUMENTS,
+        )
+        yield browser
+        browser.close()

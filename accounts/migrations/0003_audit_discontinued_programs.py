@@ -4,23 +4,68 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_audit_chain_and_scopes'),
+        ("accounts", "0002_audit_chain_and_scopes"),
     ]
 
     operations = [
         migrations.RemoveConstraint(
-            model_name='auditevent',
-            name='accounts_auditevent_action_is_known',
+            model_name="auditevent",
+            name="accounts_auditevent_action_is_known",
         ),
         migrations.AlterField(
-            model_name='auditevent',
-            name='action',
-            field=models.CharField(choices=[('person_added', 'Person added'), ('role_assigned', 'Role given'), ('role_revoked', 'Role ended'), ('company_added', 'Company added'), ('location_added', 'Location added'), ('profile_submitted', 'Profile sent for validation'), ('profile_approved', 'Profile approved'), ('profile_returned', 'Profile returned'), ('profile_archived', 'Profile archived'), ('default_set', 'Default bank profile set'), ('default_removed', 'Default bank profile removed'), ('program_discontinued', 'Program discontinued'), ('invitations_sent', 'Invitations sent'), ('values_imported', 'Measured values imported'), ('payout_confirmed', 'Payout details confirmed'), ('mail_resent', 'Mail sent again')], max_length=30, verbose_name='action'),
+            model_name="auditevent",
+            name="action",
+            field=models.CharField(
+                choices=[
+                    ("person_added", "Person added"),
+                    ("role_assigned", "Role given"),
+                    ("role_revoked", "Role ended"),
+                    ("company_added", "Company added"),
+                    ("location_added", "Location added"),
+                    ("profile_submitted", "Profile sent for validation"),
+                    ("profile_approved", "Profile approved"),
+                    ("profile_returned", "Profile returned"),
+                    ("profile_archived", "Profile archived"),
+                    ("default_set", "Default bank profile set"),
+                    ("default_removed", "Default bank profile removed"),
+                    ("program_discontinued", "Program discontinued"),
+                    ("invitations_sent", "Invitations sent"),
+                    ("values_imported", "Measured values imported"),
+                    ("payout_confirmed", "Payout details confirmed"),
+                    ("mail_resent", "Mail sent again"),
+                ],
+                max_length=30,
+                verbose_name="action",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='auditevent',
-            constraint=models.CheckConstraint(condition=models.Q(('action__in', ['person_added', 'role_assigned', 'role_revoked', 'company_added', 'location_added', 'profile_submitted', 'profile_approved', 'profile_returned', 'profile_archived', 'default_set', 'default_removed', 'program_discontinued', 'invitations_sent', 'values_imported', 'payout_confirmed', 'mail_resent'])), name='accounts_auditevent_action_is_known'),
+            model_name="auditevent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "action__in",
+                        [
+                            "person_added",
+                            "role_assigned",
+                            "role_revoked",
+                            "company_added",
+                            "location_added",
+                            "profile_submitted",
+                            "profile_approved",
+                            "profile_returned",
+                            "profile_archived",
+                            "default_set",
+                            "default_removed",
+                            "program_discontinued",
+                            "invitations_sent",
+                            "values_imported",
+                            "payout_confirmed",
+                            "mail_resent",
+                        ],
+                    )
+                ),
+                name="accounts_auditevent_action_is_known",
+            ),
         ),
     ]

@@ -18,6 +18,7 @@ from accounts.tests.factories import (
     PartnerAccountFactory,
     RoleAssignmentFactory,
 )
+from accounts.tests.threads import at_once, meet
 from enrollment import services
 from enrollment.models import (
     Enrollment,
@@ -37,7 +38,6 @@ from enrollment.tests.factories import (
     RequirementFactory,
     fiscal_number,
 )
-from enrollment.tests.threads import at_once, meet
 
 
 def invited_names(terms) -> list[str]:

@@ -1,7 +1,6 @@
 """The portal as it runs: gunicorn, a Celery worker, a mail server, Chromium."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,21 +14,6 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    "",
-)
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-gpu",
-]
 
 
 @dataclass

@@ -12,18 +12,14 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.hashers import make_password
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from accounts.models import RoleAssignment
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.tests.mail_server import MailServer
 from enrollment.models import Enrollment, EnrollmentEvent
 from enrollment.tests.factories import AgreementFactory, ProgramTermsFactory
-from incentives_portal.tests.running import (
-    CHROMIUM,
-    CHROMIUM_ARGUMENTS,
-    running_portal,
-)
+from incentives_portal.tests.running import running_portal
 from profiles.tests.factories import (
     BankProfileFactory,
     DefaultBankProfileFactory,
@@ -49,16 +45,6 @@ def portal(transactional_db, mail, tmp_path):
         mail_port=mail.port, folder=tmp_path, redis_database=8 + number % 8
     ) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS
-        )
-        yield browser
-        browser.close()
 
 
 class Visitor:

@@ -3,6 +3,7 @@
 Generated from the URLconf: a new address without a row in permission_table.py fails.
 """
 
+import re
 import types
 import uuid
 
@@ -255,7 +256,13 @@ def test_foreign_and_missing_look_the_same(person, world):
             )
 
             assert foreign.status_code == missing.status_code == 404, name
-            assert foreign.content == missing.content, name
+            assert _without_request(foreign) == _without_request(missing), name
+
+
+def _without_request(response) -> str:
+    """What the page says, without the asked address and the token of the moment."""
+    text = response.content.decode().replace(response.request["PATH_INFO"], "ADDRESS")
+    return re.sub(r'(name="csrfmiddlewaretoken" value=)"\w+"', r"\1TOKEN", text)
 
 
 def test_the_matrix_would_notice_a_missing_scope(world, monkeypatch):
