@@ -96,6 +96,7 @@ class AssignRoleForm(forms.Form):
             (SOME, _("Only the locations ticked below")),
             (EVERYWHERE, _("The whole company, with locations added later")),
         ],
+        initial=SOME,
         error_messages={"required": _("Choose where the role holds.")},
     )
     location = LocationsField(

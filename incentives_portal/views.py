@@ -69,7 +69,7 @@ def _who_helps(request, exception: NotAllowed) -> dict:
         return {
             "exception": _missing_right(exception) % {"company": company.name},
             "sentence": _("These people can give somebody the role:"),
-            "people": appointers(company),
+            "people": [one for one in appointers(company) if one != request.user],
             "can_appoint": holds_anywhere(
                 request.user, Permission.ROLE_ASSIGN, company
             ),
