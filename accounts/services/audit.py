@@ -1,0 +1,39 @@
+"""The trail of who changed what."""
+
+from typing import Any
+
+from django.db.models import Model
+
+from accounts.logs import request_id
+from accounts.models import (
+    AuditAction,
+    AuditEvent,
+    PartnerAccount,
+    User,
+)
+
+
+def record_audit_event(
+    subject: Model,
+    *,
+    action: AuditAction,
+    by: User | None,
+    partner_account: PartnerAccount | None,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    reason: str = "",
+) -> AuditEvent:
+    """Write what was done to `subject`; `by` is None for the clock (rule 76)."""
+    chain = f"company:{partner_account.pk}" if partner_account else "portal"
+    return AuditEvent.objects.create(
+        chain=chain,
+        partner_account=partner_account,
+        actor=by,
+        action=action,
+        object_type=subject._meta.label_lower,
+        object_id=str(subject.pk),
+        before=before or {},
+        after=after or {},
+        reason=reason,
+        request_id=request_id.get(""),
+    )

@@ -1,0 +1,102 @@
+"""Companies and their locations, and the lock their changes wait for."""
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import (
+    AuditAction,
+    Location,
+    PartnerAccount,
+    User,
+)
+from accounts.services.audit import record_audit_event
+
+
+def lock_companies(*keys: int) -> None:
+    """Hold companies until the transaction ends; taken before any other lock.
+
+    One company's roles, profiles and enrollments change one after the other, so that
+    two people's changes neither cross nor lock each other up. Rows that only refer to
+    the company are not kept waiting. Companies are locked in the order of their keys.
+    """
+    companies = PartnerAccount.objects.select_for_update(of=("self",), no_key=True)
+    list(companies.filter(pk__in=keys).order_by("pk").values_list("pk", flat=True))
+
+
+@transaction.atomic
+def create_partner_account(
+    *,
+    partner_id: str,
+    name: str,
+    legal_name: str,
+    country: str,
+    email_domains: list[str],
+    by: User | None,
+) -> PartnerAccount:
+    """Add a company. Raises ValidationError when the PartnerID is taken or malformed."""
+    account = PartnerAccount(
+        partner_id=partner_id,
+        name=name,
+        legal_name=legal_name,
+        country=country,
+        email_domains=[domain.lower() for domain in email_domains],
+    )
+    _refuse_taken_partner_id(partner_id)
+    account.full_clean()
+    account.save()
+    record_audit_event(
+        account,
+        action=AuditAction.COMPANY_ADDED,
+        by=by,
+        partner_account=account,
+        after={"partner_id": partner_id, "name": name},
+    )
+    return account
+
+
+@transaction.atomic
+def add_location(
+    account: PartnerAccount,
+    *,
+    partner_id: str,
+    name: str,
+    country: str,
+    legal_name: str = "",
+    street: str = "",
+    postcode: str = "",
+    city: str = "",
+    by: User | None,
+) -> Location:
+    """Add a location to a company; a PartnerID belongs to one of them only."""
+    location = Location(
+        partner_account=account,
+        partner_id=partner_id,
+        name=name,
+        legal_name=legal_name or account.legal_name,
+        country=country,
+        street=street,
+        postcode=postcode,
+        city=city,
+    )
+    _refuse_taken_partner_id(partner_id)
+    location.full_clean()
+    location.save()
+    record_audit_event(
+        location,
+        action=AuditAction.LOCATION_ADDED,
+        by=by,
+        partner_account=account,
+        after={"partner_id": partner_id, "name": name, "country": country},
+    )
+    return location
+
+
+def _refuse_taken_partner_id(partner_id: str) -> None:
+    if (
+        Location.objects.filter(partner_id=partner_id).exists()
+        or PartnerAccount.objects.filter(partner_id=partner_id).exists()
+    ):
+        raise ValidationError(
+            {"partner_id": _("This PartnerID is taken by another company or location.")}
+        )

@@ -1,0 +1,136 @@
+"""People of companies, and the operators."""
+
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import (
+    AuditAction,
+    Membership,
+    PartnerAccount,
+    User,
+)
+from accounts.services.audit import record_audit_event
+from accounts.text import normalize_email
+
+
+@transaction.atomic
+def add_person(
+    account: PartnerAccount,
+    *,
+    email: str,
+    full_name: str,
+    language: str = "en",
+    joins_existing: bool = False,
+    by: User | None,
+) -> User:
+    """Add a person to a company; somebody known already only joins it.
+
+    The new person has no password and sets one through "Forgot your password?". Raises
+    ValidationError for somebody of another company, unless `joins_existing` says that
+    belonging to both is meant.
+    """
+    address = normalize_email(email)
+    user = User.objects.select_for_update().filter(email=address).first()
+    if user is None:
+        user = User(email=address, full_name=full_name, language=language)
+        user.set_unusable_password()
+        user.full_clean(exclude=["password"])
+        user.save()
+    elif user.is_staff:
+        raise ValidationError(
+            _("This address belongs to an operator of the program owner."),
+            code="operator",
+        )
+    elif not joins_existing and _belongs_elsewhere_only(user, account):
+        raise ValidationError(
+            _(
+                "This address belongs to a person of another company. "
+                "Only the program owner can let one person join two companies."
+            ),
+            code="other_company",
+        )
+    membership, is_new = Membership.objects.get_or_create(
+        user=user, partner_account=account, ended_at=None, defaults={"added_by": by}
+    )
+    if is_new:
+        record_audit_event(
+            membership,
+            action=AuditAction.PERSON_ADDED,
+            by=by,
+            partner_account=account,
+            after={"person": user.pk},
+        )
+    return user
+
+
+@transaction.atomic
+def add_operator(
+    *,
+    email: str,
+    full_name: str,
+    groups: Iterable[str] = (),
+    is_superuser: bool = False,
+    language: str = "en",
+) -> User:
+    """Add a person of the program owner, in groups of operators.py.
+
+    Operators belong to no company. Like everybody else's, the password is set through
+    "Forgot your password?". Raises ValidationError when the address is taken.
+    """
+    user = User(
+        email=normalize_email(email),
+        full_name=full_name,
+        language=language,
+        is_staff=True,
+        is_superuser=is_superuser,
+    )
+    user.set_unusable_password()
+    user.full_clean(exclude=["password"])
+    user.save()
+    user.groups.set([Group.objects.get(name=name) for name in groups])
+    record_audit_event(
+        user,
+        action=AuditAction.PERSON_ADDED,
+        by=None,
+        partner_account=None,
+        after={"person": user.pk, "groups": sorted(groups)},
+    )
+    return user
+
+
+@transaction.atomic
+def share_demo_password(people: Iterable[User], *, password: str) -> None:
+    """Let invented people sign in with one password.
+
+    It is hashed once for all of them, since hashing is slow on purpose. Raises
+    ValidationError outside demo mode: real people set their own.
+    """
+    if not settings.DEMO:
+        raise ValidationError(_("Only invented people in demo mode share a password."))
+    User.objects.filter(pk__in=[person.pk for person in people]).update(
+        password=make_password(password)
+    )
+
+
+@transaction.atomic
+def choose_language(user: User, *, language: str) -> User:
+    """Remember the language a person reads; mails follow it (R70)."""
+    user.language = language
+    user.full_clean(exclude=["password"])
+    user.save(update_fields=["language"])
+    return user
+
+
+def _belongs_elsewhere_only(user: User, account: PartnerAccount) -> bool:
+    companies = set(
+        user.memberships.filter(ended_at=None).values_list(
+            "partner_account_id", flat=True
+        )
+    )
+    return bool(companies) and account.pk not in companies
