@@ -127,7 +127,9 @@ def house(django_db_setup, redis_line, running_server, tmp_path_factory):
 
 
 @pytest.fixture
-def mail_server(house, running_server, redis_line, settings, monkeypatch):
+def mail_server(
+    house, running_server, redis_line, settings, monkeypatch, transactional_db
+):
     """Everything whole and empty: the mail server of the worker and of this process."""
     assert house.worker.poll() is None, house.log.read_text()[-2000:]
     redis_line.restore()
@@ -136,6 +138,8 @@ def mail_server(house, running_server, redis_line, settings, monkeypatch):
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", running_server.port
     monkeypatch.setattr(outbox, "current_app", house.app)
     monkeypatch.setattr(outbox, "_bell", outbox._Bell())
+    hear_the_worker(house)
+    running_server.reset()
     yield running_server
     redis_line.restore()
     # The next test begins with a connection that is not a dead one.
@@ -143,6 +147,16 @@ def mail_server(house, running_server, redis_line, settings, monkeypatch):
     publish(house.app, nobodys)
     with Redis.from_url(configured.REDIS_URL) as redis:
         redis.delete(*redis.keys(f"*{nobodys}"))
+
+
+def hear_the_worker(house) -> None:
+    """See one mail leave: no connection of an earlier test swallows a wake-up."""
+    email = make_email()
+    tick_until(
+        OutgoingEmail.objects.filter(status=MailStatus.SENT).exists,
+        tick=lambda: publish(house.app, house.queue),
+    )
+    email.delete()
 
 
 @pytest.fixture
