@@ -8,19 +8,10 @@ store or compare plain text (update(), filter(), bulk_update(), loaddata) is ref
 Renaming the table or the column of a sealed value means sealing it again.
 """
 
-import base64
-import binascii
-import functools
-import hashlib
-import hmac
 import json
-import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from django.conf import settings
 from django.core import checks
 from django.db import models
 from django.db.models import F, Func, Q, TextField, Value
@@ -28,77 +19,9 @@ from django.db.models.functions import Cast
 from django.db.models.lookups import Regex
 from django.db.models.query_utils import DeferredAttribute
 
-FORMAT = "v1"
-NONCE_BYTES = 12
+from accounts.sealing import seal, unseal
+
 SEALED = r"^(v1:[A-Za-z0-9]+:[A-Za-z0-9_-]{38,}={0,2})?$"
-
-
-class DecryptionError(Exception):
-    """A stored value cannot be opened: wrong row, column or key, or not sealed."""
-
-    def __init__(self):
-        super().__init__("A stored value cannot be decrypted.")
-
-
-# --- Sealing one text ---------------------------------------------------------------
-
-
-def seal(text: str, *, table: str, pk: object, column: str) -> str:
-    """Encrypt a text for one place: `v1:<key id>:<base64 of nonce and ciphertext>`."""
-    key_id = newest_key_id()
-    nonce = os.urandom(NONCE_BYTES)
-    place = _place(key_id, table, pk, column)
-    sealed = _key_ring()[key_id].encrypt(nonce, text.encode(), place)
-    return f"{FORMAT}:{key_id}:{base64.urlsafe_b64encode(nonce + sealed).decode()}"
-
-
-def unseal(token: str, *, table: str, pk: object, column: str) -> str:
-    """Open a sealed text in its own place; anywhere else raise DecryptionError."""
-    try:
-        written_format, key_id, encoded = token.split(":")
-        if written_format != FORMAT:
-            raise DecryptionError
-        raw = base64.b64decode(encoded, altchars=b"-_", validate=True)
-        place = _place(key_id, table, pk, column)
-        nonce, sealed = raw[:NONCE_BYTES], raw[NONCE_BYTES:]
-        return _key_ring()[key_id].decrypt(nonce, sealed, place).decode()
-    except (ValueError, KeyError, binascii.Error, InvalidTag):
-        raise DecryptionError from None
-
-
-def stale(token: str) -> bool:
-    """Say whether a token is sealed with another key than the newest."""
-    return token.split(":")[1] != newest_key_id()
-
-
-def newest_key_id() -> str:
-    """Name the key that seals from now on."""
-    return next(iter(_key_ring()))
-
-
-def blind_index(value: str, *, purpose: str) -> str:
-    """Give a keyed fingerprint, so that equal numbers are found without reading them."""
-    message = f"{purpose}\0{value}".encode()
-    return hmac.new(settings.BLIND_INDEX_KEY, message, hashlib.sha256).hexdigest()
-
-
-def _key_ring() -> dict[str, AESGCM]:
-    return _parsed_key_ring(settings.FIELD_ENCRYPTION_KEYS)
-
-
-@functools.lru_cache(maxsize=4)
-def _parsed_key_ring(spec: str) -> dict[str, AESGCM]:
-    """Read `id:base64key,…`, the newest key first."""
-    ring = {}
-    for part in spec.split(","):
-        key_id, _, encoded = part.strip().partition(":")
-        key = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-        ring[key_id] = AESGCM(key)
-    return ring
-
-
-def _place(key_id: str, table: str, pk: object, column: str) -> bytes:
-    return f"{FORMAT}|{key_id}|{table}|{pk}|{column}".encode()
 
 
 # --- The value as it lies in an instance ------------------------------------------

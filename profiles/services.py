@@ -17,11 +17,11 @@ from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
 
 from accounts.models import AuditAction, Location, PartnerAccount, User
+from accounts.sealing import blind_index
 from accounts.services import lock_companies, record_audit_event
 from accounts.text import clean_line, clean_text
 from profiles import countries, currencies, reasons
 from profiles.countries import CountrySchema
-from profiles.encryption import blind_index
 from profiles.models import (
     BankProfile,
     BankProfileVersion,

@@ -4,13 +4,13 @@ import factory
 from django.db import connection
 from django.utils import timezone
 
+from accounts.sealing import blind_index
 from accounts.tests.factories import (
     LocationFactory,
     PartnerAccountFactory,
     UserFactory,
 )
 from profiles import countries
-from profiles.encryption import blind_index
 from profiles.models import (
     BankProfile,
     BankProfileVersion,

@@ -20,18 +20,20 @@ from django.test.utils import register_lookup
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiles.encryption import (
-    Ciphertext,
+from accounts.sealing import (
     DecryptionError,
-    EncryptedJSONField,
-    EncryptedTextField,
     blind_index,
-    key_id_of,
     newest_key_id,
     seal,
-    sealed_check,
     stale,
     unseal,
+)
+from profiles.encryption import (
+    Ciphertext,
+    EncryptedJSONField,
+    EncryptedTextField,
+    key_id_of,
+    sealed_check,
 )
 
 NUMBER = "SE3550000000054910000003"
