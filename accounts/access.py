@@ -10,12 +10,13 @@ from functools import wraps
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Model, Q
+from django.db.models import Model
 from django.http import Http404, HttpRequest
 from django.shortcuts import redirect
 
-from accounts.models import PartnerAccount, RoleAssignment, User
-from accounts.roles import Permission, Role, roles_with
+from accounts.holders import follow, holds_anywhere
+from accounts.models import PartnerAccount, RoleAssignment
+from accounts.roles import Permission, Role
 
 _MARK = "access"
 
@@ -129,42 +130,6 @@ def operator_requires(permission: str, *, on: type[Model] | None = None) -> Call
     return decorate
 
 
-def people_with(
-    permission: Permission, *, company: PartnerAccount, row: Model | None = None
-) -> list[User]:
-    """Return the active people whose roles carry the permission, on a row if given."""
-    assignments = RoleAssignment.objects.live().filter(
-        partner_account=company, role__in=roles_with(permission)
-    )
-    scope = type(row)._default_manager.all().scope if row is not None else None
-    if scope is not None and scope.location:
-        location = _follow(row, scope.location)
-        assignments = assignments.filter(Q(location=None) | Q(location=location))
-    if scope is not None and scope.program:
-        program = _follow(row, scope.program)
-        assignments = assignments.filter(Q(program=None) | Q(program=program))
-    return list(
-        User.objects.filter(pk__in=assignments.values("user_id")).order_by(
-            "full_name", "pk"
-        )
-    )
-
-
-def appointers(company: PartnerAccount) -> list[User]:
-    """Return the Global and Account admins: who can appoint somebody (R7, R15)."""
-    return people_with(Permission.ROLE_ASSIGN, company=company)
-
-
-def holds_anywhere(user, permission: Permission, company) -> bool:
-    """Whether a live role of the person in the company carries the permission."""
-    return (
-        company is not None
-        and RoleAssignment.objects.live()
-        .filter(user=user, partner_account=company, role__in=roles_with(permission))
-        .exists()
-    )
-
-
 def is_global_admin(user) -> bool:
     """Whether the person is Global admin of some company: the shared admin door."""
     return (
@@ -202,18 +167,8 @@ def _reachable(request: HttpRequest, on: type[Model], permission: Permission, ke
 
 def _company_of(row: Model) -> PartnerAccount:
     return PartnerAccount.objects.get(
-        pk=_follow(row, type(row)._default_manager.all().scope.account)
+        pk=follow(row, type(row)._default_manager.all().scope.account)
     )
-
-
-def _follow(row: Model, path: str):
-    """Return the primary key at the end of a look-up path such as terms__program."""
-    if path == "pk":
-        return row.pk
-    *steps, last = path.split("__")
-    for step in steps:
-        row = getattr(row, step)
-    return getattr(row, f"{last}_id")
 
 
 def _mark(view: Callable, access: Access) -> Callable:

@@ -3,17 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from django.utils.translation import gettext as _
-
 from accounts.models import (
     Coverage,
     IncentiveProgram,
     Location,
-    PartnerAccount,
     RoleAssignment,
-    User,
+    scope_words,
 )
-from accounts.roles import GRANTABLE, Permission, Role, roles_that_grant, roles_with
+from accounts.roles import Permission
 
 
 @dataclass(frozen=True)
@@ -37,18 +34,6 @@ def shown_coverage(coverage: int) -> ShownCoverage:
     """Return a location's coverage as a chip shows it."""
     turn, icon = TURNS[Coverage(coverage)]
     return ShownCoverage(str(Coverage(coverage).label), turn, icon)
-
-
-def scope_words(location: Location | None, program: IncentiveProgram | None) -> str:
-    """Say where a role holds: "Göteborg, all programs"."""
-    if location is None:
-        return _("whole company")
-    if program is None:
-        return _("%(location)s, all programs") % {"location": location.name}
-    return _("%(location)s, only %(program)s") % {
-        "location": location.name,
-        "program": program.name,
-    }
 
 
 @dataclass
@@ -105,48 +90,6 @@ def reach_of(assignments: Iterable[RoleAssignment]) -> Reach:
         elif Permission.ENROLLMENT_VIEW in assignment.permissions:
             look.add(assignment)
     return Reach(enroll=enroll.words(), look=look.words(besides=enroll))
-
-
-def roles_given_by(user: User, company: PartnerAccount) -> frozenset[Role]:
-    """Return the roles a person may give and end in a company."""
-    held = (
-        RoleAssignment.objects.live()
-        .filter(user=user, partner_account=company)
-        .values_list("role", flat=True)
-    )
-    return frozenset[Role]().union(
-        *(GRANTABLE.get(Role(role), frozenset()) for role in held)
-    )
-
-
-def givers_of(role: Role, company: PartnerAccount) -> list[User]:
-    """Return the people of a company who may give and end a role."""
-    givers = (
-        RoleAssignment.objects.live()
-        .of_company(company)
-        .filter(role__in=roles_that_grant(role))
-    )
-    return list(
-        User.objects.filter(pk__in=givers.values("user_id")).order_by("full_name", "pk")
-    )
-
-
-def gaps_left_by(assignment: RoleAssignment) -> dict[Coverage, list[Location]]:
-    """Return the locations that ending a role would leave without enough people.
-
-    Only what gets worse is said: nobody at all, or nobody for some programs.
-    """
-    left: dict[Coverage, list[Location]] = {}
-    if assignment.role not in roles_with(Permission.ENROLLMENT_EDIT):
-        return left
-    locations = Location.objects.active().of_company(assignment.partner_account_id)
-    if assignment.location_id is not None:
-        locations = locations.filter(pk=assignment.location_id)
-    before = dict(locations.with_coverage().values_list("pk", "coverage"))
-    for location in locations.with_coverage(besides=assignment).order_by("name", "pk"):
-        if location.coverage < min(before[location.pk], Coverage.ONE_PERSON):
-            left.setdefault(Coverage(location.coverage), []).append(location)
-    return left
 
 
 def _by_name(place: tuple[Location, IncentiveProgram | None]) -> tuple[str, str, str]:

@@ -14,8 +14,12 @@ from accounts.models import (
     PartnerAccount,
     RoleAssignment,
     User,
+    scope_words,
 )
-from accounts.reach import ShownCoverage, scope_words, shown_coverage
+from accounts.reach import (
+    ShownCoverage,
+    shown_coverage,
+)
 from accounts.roles import Role
 
 # Names or places in one line; the rest is a number.

@@ -14,7 +14,10 @@ from django.conf import settings
 from django.urls import reverse
 
 from accounts import outbox
-from accounts.access import appointers, people_with
+from accounts.holders import (
+    appointers,
+    people_with,
+)
 from accounts.models import Location, OutgoingEmail, PartnerAccount, User
 from accounts.roles import Permission
 from enrollment.eligibility import Gap, gaps_of

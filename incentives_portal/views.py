@@ -12,10 +12,12 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import (
     NotAllowed,
+    public,
+)
+from accounts.holders import (
     appointers,
     holds_anywhere,
     people_with,
-    public,
 )
 from accounts.middleware import language_cookie
 from accounts.roles import Permission

@@ -6,8 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.admin_site import PartnerDoorMixin, ReadOnlyMixin
-from accounts.models import RoleAssignment
-from accounts.reach import scope_words
+from accounts.models import RoleAssignment, scope_words
 
 
 class RoleWordsMixin:

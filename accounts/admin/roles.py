@@ -23,14 +23,17 @@ from accounts.admin_site import (
     of_own_companies,
     people_of_own_companies,
 )
+from accounts.holders import (
+    gaps_left_by,
+)
 from accounts.models import (
     IncentiveProgram,
     Location,
     PartnerAccount,
     RoleAssignment,
     User,
+    scope_words,
 )
-from accounts.reach import gaps_left_by, scope_words
 from accounts.roles import Role
 from accounts.rows import gap_warnings
 

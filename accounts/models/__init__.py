@@ -1,6 +1,6 @@
 """People, companies, places, roles, the audit trail and outgoing mail."""
 
-from accounts.models.assignments import RoleAssignment
+from accounts.models.assignments import RoleAssignment, scope_words
 from accounts.models.audit import AuditAction, AuditChain, AuditEvent
 from accounts.models.companies import (
     Coverage,
@@ -25,4 +25,5 @@ __all__ = [
     "PartnerAccount",
     "RoleAssignment",
     "User",
+    "scope_words",
 ]

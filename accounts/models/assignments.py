@@ -4,6 +4,7 @@ from datetime import date
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.companies import IncentiveProgram, Location, PartnerAccount
@@ -15,6 +16,18 @@ from accounts.roles import (
     Role,
 )
 from accounts.scoping import LiveAssignmentsMixin, Scope, ScopedQuerySet
+
+
+def scope_words(location: Location | None, program: IncentiveProgram | None) -> str:
+    """Say where a role holds: "Göteborg, all programs"."""
+    if location is None:
+        return gettext("whole company")
+    if program is None:
+        return gettext("%(location)s, all programs") % {"location": location.name}
+    return gettext("%(location)s, only %(program)s") % {
+        "location": location.name,
+        "program": program.name,
+    }
 
 
 class RoleAssignmentQuerySet(LiveAssignmentsMixin, ScopedQuerySet):
@@ -128,6 +141,11 @@ class RoleAssignment(models.Model):
         return self.revoked_at is not None or (
             self.ends_on is not None and self.ends_on < on
         )
+
+    @property
+    def where(self) -> str:
+        """Where the role holds, in words."""
+        return scope_words(self.location, self.program)
 
     @property
     def permissions(self) -> frozenset[Permission]:

@@ -121,17 +121,17 @@ class LocationQuerySet(ScopedQuerySet):
         """Locations that can still earn."""
         return self.filter(closed_at=None)
 
-    def with_coverage(self, *, besides=None) -> Self:
-        """Annotate `coverage`, if given without counting one role assignment (R6).
+    def with_coverage(self, *, besides=(), name: str = "coverage") -> Self:
+        """Annotate coverage, if given without counting some role assignments (R6).
 
         A role limited to a program covers that program only, so it is not counted as
         somebody who can enroll the location.
         """
-        admins = self._covering_assignments().filter(
-            role__in=roles_with(Permission.ENROLLMENT_EDIT)
+        admins = (
+            self._covering_assignments()
+            .filter(role__in=roles_with(Permission.ENROLLMENT_EDIT))
+            .exclude(pk__in=[assignment.pk for assignment in besides])
         )
-        if besides is not None:
-            admins = admins.exclude(pk=besides.pk)
         people = (
             admins.filter(program=None)
             .order_by()
@@ -139,14 +139,17 @@ class LocationQuerySet(ScopedQuerySet):
             .annotate(people=Count("user", distinct=True))
             .values("people")
         )
-        return self.alias(people=Coalesce(Subquery(people), 0)).annotate(
-            coverage=Case(
-                When(people__gte=2, then=Coverage.COVERED),
-                When(people=1, then=Coverage.ONE_PERSON),
-                When(Exists(admins), then=Coverage.SOME_PROGRAMS),
-                default=Coverage.NOBODY,
-                output_field=IntegerField(),
-            )
+        counted = f"{name}_people"
+        return self.alias(**{counted: Coalesce(Subquery(people), 0)}).annotate(
+            **{
+                name: Case(
+                    When(**{f"{counted}__gte": 2}, then=Coverage.COVERED),
+                    When(**{counted: 1}, then=Coverage.ONE_PERSON),
+                    When(Exists(admins), then=Coverage.SOME_PROGRAMS),
+                    default=Coverage.NOBODY,
+                    output_field=IntegerField(),
+                )
+            }
         )
 
     def get_by_partner_id(self, partner_id: str) -> "Location":

@@ -11,12 +11,9 @@ from django.utils import timezone
 
 from accounts.access import (
     NotAllowed,
-    appointers,
-    holds_anywhere,
     is_global_admin,
     operator_requires,
     owned,
-    people_with,
     public,
     requires,
     signed_in,
@@ -242,40 +239,7 @@ class TestOperators:
         assert client.get("/probe/ops/").status_code == 302
 
 
-class TestWhoCan:
-    def test_people_who_can_are_named_by_name(self, nordvik, goteborg, cast):
-        RoleAssignmentFactory(
-            user=UserFactory(full_name="Aron Admin"), partner_account=nordvik
-        )
-
-        able = people_with(Permission.PROFILE_EDIT, company=nordvik, row=goteborg)
-
-        assert [person.full_name for person in able] == ["Aron Admin", "Ida Lund"]
-
-    def test_only_those_whose_roles_reach_the_place(self, nordvik, malmo, cast):
-        assert people_with(Permission.PROFILE_EDIT, company=nordvik, row=malmo) == []
-        assert people_with(Permission.PROFILE_EDIT, company=nordvik) == [cast.ida]
-
-    def test_somebody_with_two_roles_is_named_once(self, nordvik, ida):
-        RoleAssignmentFactory(user=ida, partner_account=nordvik)
-
-        assert people_with(Permission.PROFILE_EDIT, company=nordvik) == [ida]
-
-    def test_roles_that_ended_and_other_companies_name_nobody(self, nordvik, sam, ida):
-        ida.role_assignments.update(revoked_at=timezone.now())
-
-        assert people_with(Permission.PROFILE_EDIT, company=nordvik) == []
-
-    def test_appointers_are_global_and_account_admins(self, nordvik, cast):
-        # R7, R15
-        assert appointers(nordvik) == [cast.alice, cast.greta]
-
-    def test_a_right_is_held_somewhere_or_not(self, nordvik, cast):
-        assert holds_anywhere(cast.ida, Permission.PROFILE_EDIT, nordvik)
-        assert not holds_anywhere(cast.uma, Permission.PROFILE_EDIT, nordvik)
-        assert not holds_anywhere(cast.sam, Permission.PROFILE_EDIT, nordvik)
-        assert not holds_anywhere(cast.ida, Permission.PROFILE_EDIT, None)
-
+class TestRefusals:
     def test_a_global_admin_is_one_by_a_live_role(self, cast):
         assert is_global_admin(cast.greta)
         for name in ("alice", "ida", "lars", "oscar"):

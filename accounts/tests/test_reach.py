@@ -2,20 +2,15 @@
 
 import pytest
 
-from accounts.models import Coverage, RoleAssignment
+from accounts.models import Coverage, RoleAssignment, scope_words
 from accounts.reach import (
-    gaps_left_by,
-    givers_of,
     reach_of,
-    roles_given_by,
-    scope_words,
     shown_coverage,
 )
-from accounts.roles import INCENTIVE_ROLES, Role
+from accounts.roles import Role
 from accounts.rows import gap_row, places_named
 from accounts.tests.factories import (
     IncentiveProgramFactory,
-    LocationFactory,
     RoleAssignmentFactory,
 )
 
@@ -86,46 +81,6 @@ def test_company_roles_reach_no_enrollment():
     reach = reach_of([role(role=Role.GLOBAL_ADMIN), role(role=Role.ACCOUNT_ADMIN)])
 
     assert reach.enroll == reach.look == []
-
-
-def test_each_person_gives_what_the_own_roles_grant(cast, nordvik):
-    assert roles_given_by(cast.greta, nordvik) == set(Role)
-    assert roles_given_by(cast.alice, nordvik) == INCENTIVE_ROLES
-    for name in ("ida", "uma", "lars", "sam", "oscar"):
-        assert roles_given_by(getattr(cast, name), nordvik) == set()
-
-
-def test_givers_are_named_for_each_role(cast, nordvik):
-    assert givers_of(Role.GLOBAL_ADMIN, nordvik) == [cast.greta]
-    assert givers_of(Role.INCENTIVES_USER, nordvik) == [cast.alice, cast.greta]
-
-
-def test_only_what_gets_worse_is_a_gap(nordvik, goteborg, malmo, ida, program):
-    everywhere = RoleAssignmentFactory(partner_account=nordvik)
-    LocationFactory(name="Abroad")
-
-    # Göteborg keeps Ida; Malmö loses its only one.
-    assert gaps_left_by(everywhere) == {Coverage.NOBODY: [malmo]}
-
-    RoleAssignmentFactory(partner_account=nordvik, location=malmo, program=program)
-    assert gaps_left_by(everywhere) == {Coverage.SOME_PROGRAMS: [malmo]}
-
-
-def test_losing_what_was_not_counted_is_no_gap(nordvik, goteborg, program):
-    limited, other = (
-        RoleAssignmentFactory(
-            partner_account=nordvik, location=goteborg, program=program
-        )
-        for _number in range(2)
-    )
-
-    assert gaps_left_by(limited) == {}
-    other.delete()
-    assert gaps_left_by(limited) == {Coverage.NOBODY: [goteborg]}
-
-
-def test_a_role_that_cannot_enroll_leaves_no_gap(uma, goteborg):
-    assert gaps_left_by(uma.role_assignments.get()) == {}
 
 
 def test_many_places_are_counted_after_the_first_few():

@@ -13,16 +13,21 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import services
-from accounts.access import appointers, holds_anywhere, requires
+from accounts.access import (
+    requires,
+)
 from accounts.companies import PARAMETER
 from accounts.forms import AssignRoleForm, PeopleFilterForm
-from accounts.models import Coverage, Location, Membership, RoleAssignment
-from accounts.reach import (
+from accounts.holders import (
+    appointers,
     gaps_left_by,
     givers_of,
-    reach_of,
+    holds_anywhere,
     roles_given_by,
-    scope_words,
+)
+from accounts.models import Coverage, Location, Membership, RoleAssignment, scope_words
+from accounts.reach import (
+    reach_of,
 )
 from accounts.roles import Permission, Role, roles_with
 from accounts.rows import gap_row, gap_warnings, person_rows, places_named, role_row

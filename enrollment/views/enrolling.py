@@ -7,7 +7,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.access import people_with, requires
+from accounts.access import (
+    requires,
+)
+from accounts.holders import (
+    people_with,
+)
 from accounts.roles import Permission
 from enrollment import services
 from enrollment.eligibility import gaps_of, payout_of

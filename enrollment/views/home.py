@@ -8,7 +8,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from accounts.access import holds_anywhere, signed_in
+from accounts.access import (
+    signed_in,
+)
+from accounts.holders import (
+    holds_anywhere,
+)
 from accounts.models import Location
 from accounts.roles import Permission, Role
 from enrollment.eligibility import gaps_of, payout_of

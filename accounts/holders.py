@@ -1,0 +1,106 @@
+"""Who holds which right where, and where nobody would be left to hold it."""
+
+from django.db.models import Model, Q
+from django.db.models.functions import Least
+
+from accounts.models import Coverage, Location, PartnerAccount, RoleAssignment, User
+from accounts.roles import GRANTABLE, Permission, Role, roles_that_grant, roles_with
+
+
+def people_with(
+    permission: Permission, *, company: PartnerAccount, row: Model | None = None
+) -> list[User]:
+    """Return the active people whose roles carry the permission, on a row if given."""
+    assignments = RoleAssignment.objects.live().filter(
+        partner_account=company, role__in=roles_with(permission)
+    )
+    scope = type(row)._default_manager.all().scope if row is not None else None
+    if scope is not None and scope.location:
+        location = follow(row, scope.location)
+        assignments = assignments.filter(Q(location=None) | Q(location=location))
+    if scope is not None and scope.program:
+        program = follow(row, scope.program)
+        assignments = assignments.filter(Q(program=None) | Q(program=program))
+    return list(
+        User.objects.filter(pk__in=assignments.values("user_id")).order_by(
+            "full_name", "pk"
+        )
+    )
+
+
+def appointers(company: PartnerAccount) -> list[User]:
+    """Return the Global and Account admins: who can appoint somebody (R7, R15)."""
+    return people_with(Permission.ROLE_ASSIGN, company=company)
+
+
+def holds_anywhere(user, permission: Permission, company) -> bool:
+    """Whether a live role of the person in the company carries the permission."""
+    return (
+        company is not None
+        and RoleAssignment.objects.live()
+        .filter(user=user, partner_account=company, role__in=roles_with(permission))
+        .exists()
+    )
+
+
+def roles_given_by(user: User, company: PartnerAccount) -> frozenset[Role]:
+    """Return the roles a person may give and end in a company."""
+    held = (
+        RoleAssignment.objects.live()
+        .filter(user=user, partner_account=company)
+        .values_list("role", flat=True)
+    )
+    return frozenset[Role]().union(
+        *(GRANTABLE.get(Role(role), frozenset()) for role in held)
+    )
+
+
+def givers_of(role: Role, company: PartnerAccount) -> list[User]:
+    """Return the people of a company who may give and end a role."""
+    givers = (
+        RoleAssignment.objects.live()
+        .of_company(company)
+        .filter(role__in=roles_that_grant(role))
+    )
+    return list(
+        User.objects.filter(pk__in=givers.values("user_id")).order_by("full_name", "pk")
+    )
+
+
+def gaps_left_by(*assignments: RoleAssignment) -> dict[Coverage, list[Location]]:
+    """Return the locations that ending roles of a company would leave without people.
+
+    Only what gets worse is said: nobody at all, or nobody for some programs.
+    """
+    enrolling = [
+        assignment
+        for assignment in assignments
+        if assignment.role in roles_with(Permission.ENROLLMENT_EDIT)
+    ]
+    if not enrolling:
+        return {}
+    locations = (
+        Location.objects.active()
+        .of_company(enrolling[0].partner_account_id)
+        .with_coverage()
+        .with_coverage(besides=enrolling, name="left")
+        .filter(left__lt=Least("coverage", Coverage.ONE_PERSON))
+        .order_by("name", "pk")
+    )
+    if all(assignment.location_id for assignment in enrolling):
+        places = {assignment.location_id for assignment in enrolling}
+        locations = locations.filter(pk__in=places)
+    left: dict[Coverage, list[Location]] = {}
+    for location in locations:
+        left.setdefault(Coverage(location.left), []).append(location)
+    return left
+
+
+def follow(row: Model, path: str):
+    """Return the primary key at the end of a look-up path such as terms__program."""
+    if path == "pk":
+        return row.pk
+    *steps, last = path.split("__")
+    for step in steps:
+        row = getattr(row, step)
+    return getattr(row, f"{last}_id")

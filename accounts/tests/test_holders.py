@@ -1,0 +1,90 @@
+"""Who holds which right where, and which places would be left without anybody."""
+
+from django.utils import timezone
+
+from accounts.holders import (
+    appointers,
+    gaps_left_by,
+    givers_of,
+    holds_anywhere,
+    people_with,
+    roles_given_by,
+)
+from accounts.models import Coverage
+from accounts.roles import INCENTIVE_ROLES, Permission, Role
+from accounts.tests.factories import LocationFactory, RoleAssignmentFactory, UserFactory
+
+
+class TestWhoCan:
+    def test_people_who_can_are_named_by_name(self, nordvik, goteborg, cast):
+        RoleAssignmentFactory(
+            user=UserFactory(full_name="Aron Admin"), partner_account=nordvik
+        )
+
+        able = people_with(Permission.PROFILE_EDIT, company=nordvik, row=goteborg)
+
+        assert [person.full_name for person in able] == ["Aron Admin", "Ida Lund"]
+
+    def test_only_those_whose_roles_reach_the_place(self, nordvik, malmo, cast):
+        assert people_with(Permission.PROFILE_EDIT, company=nordvik, row=malmo) == []
+        assert people_with(Permission.PROFILE_EDIT, company=nordvik) == [cast.ida]
+
+    def test_somebody_with_two_roles_is_named_once(self, nordvik, ida):
+        RoleAssignmentFactory(user=ida, partner_account=nordvik)
+
+        assert people_with(Permission.PROFILE_EDIT, company=nordvik) == [ida]
+
+    def test_roles_that_ended_and_other_companies_name_nobody(self, nordvik, sam, ida):
+        ida.role_assignments.update(revoked_at=timezone.now())
+
+        assert people_with(Permission.PROFILE_EDIT, company=nordvik) == []
+
+    def test_appointers_are_global_and_account_admins(self, nordvik, cast):
+        # R7, R15
+        assert appointers(nordvik) == [cast.alice, cast.greta]
+
+    def test_a_right_is_held_somewhere_or_not(self, nordvik, cast):
+        assert holds_anywhere(cast.ida, Permission.PROFILE_EDIT, nordvik)
+        assert not holds_anywhere(cast.uma, Permission.PROFILE_EDIT, nordvik)
+        assert not holds_anywhere(cast.sam, Permission.PROFILE_EDIT, nordvik)
+        assert not holds_anywhere(cast.ida, Permission.PROFILE_EDIT, None)
+
+
+def test_each_person_gives_what_the_own_roles_grant(cast, nordvik):
+    assert roles_given_by(cast.greta, nordvik) == set(Role)
+    assert roles_given_by(cast.alice, nordvik) == INCENTIVE_ROLES
+    for name in ("ida", "uma", "lars", "sam", "oscar"):
+        assert roles_given_by(getattr(cast, name), nordvik) == set()
+
+
+def test_givers_are_named_for_each_role(cast, nordvik):
+    assert givers_of(Role.GLOBAL_ADMIN, nordvik) == [cast.greta]
+    assert givers_of(Role.INCENTIVES_USER, nordvik) == [cast.alice, cast.greta]
+
+
+def test_only_what_gets_worse_is_a_gap(nordvik, goteborg, malmo, ida, program):
+    everywhere = RoleAssignmentFactory(partner_account=nordvik)
+    LocationFactory(name="Abroad")
+
+    # Göteborg keeps Ida; Malmö loses its only one.
+    assert gaps_left_by(everywhere) == {Coverage.NOBODY: [malmo]}
+
+    RoleAssignmentFactory(partner_account=nordvik, location=malmo, program=program)
+    assert gaps_left_by(everywhere) == {Coverage.SOME_PROGRAMS: [malmo]}
+
+
+def test_losing_what_was_not_counted_is_no_gap(nordvik, goteborg, program):
+    limited, other = (
+        RoleAssignmentFactory(
+            partner_account=nordvik, location=goteborg, program=program
+        )
+        for _number in range(2)
+    )
+
+    assert gaps_left_by(limited) == {}
+    other.delete()
+    assert gaps_left_by(limited) == {Coverage.NOBODY: [goteborg]}
+
+
+def test_a_role_that_cannot_enroll_leaves_no_gap(uma, goteborg):
+    assert gaps_left_by(uma.role_assignments.get()) == {}
