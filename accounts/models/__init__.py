@@ -1,6 +1,6 @@
 """People, companies, places, roles, the audit trail and outgoing mail."""
 
-from accounts.models.assignments import RoleAssignment, scope_words
+from accounts.models.assignments import RoleAssignment, RoleSource, scope_words
 from accounts.models.audit import AuditAction, AuditChain, AuditEvent
 from accounts.models.companies import (
     Coverage,
@@ -24,6 +24,7 @@ __all__ = [
     "OutgoingEmail",
     "PartnerAccount",
     "RoleAssignment",
+    "RoleSource",
     "User",
     "scope_words",
 ]

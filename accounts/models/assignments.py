@@ -18,6 +18,14 @@ from accounts.roles import (
 from accounts.scoping import LiveAssignmentsMixin, Scope, ScopedQuerySet
 
 
+class RoleSource(models.TextChoices):
+    """Where a role came from; what a directory gave, only that directory takes back."""
+
+    MANUAL = "manual", _("Given here")
+    ENTRA = "entra", _("Microsoft Entra ID, at sign-in")
+    SCIM = "scim", _("Microsoft Entra ID, by provisioning")
+
+
 def scope_words(location: Location | None, program: IncentiveProgram | None) -> str:
     """Say where a role holds: "Göteborg, all programs"."""
     if location is None:
@@ -75,6 +83,9 @@ class RoleAssignment(models.Model):
     ends_on = models.DateField(
         _("last day"), null=True, blank=True, help_text=_("Empty: no end.")
     )
+    source = models.CharField(
+        _("source"), max_length=10, choices=RoleSource, default=RoleSource.MANUAL
+    )
     granted_at = models.DateTimeField(_("given at"), auto_now_add=True)
     granted_by = models.ForeignKey(
         User,
@@ -104,6 +115,10 @@ class RoleAssignment(models.Model):
             models.CheckConstraint(
                 condition=Q(role__in=Role.values),
                 name="%(app_label)s_%(class)s_role_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(source__in=RoleSource.values),
+                name="%(app_label)s_%(class)s_source_is_known",
             ),
             models.CheckConstraint(
                 condition=Q(program=None) | Q(location__isnull=False),

@@ -17,6 +17,7 @@ from accounts.models import (
     Membership,
     PartnerAccount,
     RoleAssignment,
+    RoleSource,
     User,
 )
 from accounts.roles import (
@@ -38,6 +39,7 @@ def assign_role(
     location: Location | None = None,
     program: IncentiveProgram | None = None,
     ends_on: date | None = None,
+    source: RoleSource = RoleSource.MANUAL,
     by: User | None,
 ) -> RoleAssignment:
     """Give a person a role in one scope (R3, R4); as assign_roles."""
@@ -48,6 +50,7 @@ def assign_role(
         locations=[location] if location else [],
         programs=[program] if program else [],
         ends_on=ends_on,
+        source=source,
         by=by,
     )
     return assignment
@@ -62,13 +65,15 @@ def assign_roles(
     locations: Iterable[Location] = (),
     programs: Iterable[IncentiveProgram] = (),
     ends_on: date | None = None,
+    source: RoleSource = RoleSource.MANUAL,
     by: User | None,
 ) -> list[RoleAssignment]:
     """Give a person a role at each location for each program, all of them or none.
 
     No locations means the whole company, no programs all of them. Giving what is held
-    already changes nothing and returns what is held; another last day replaces it.
-    `by` is None only when the program owner sets a company up. Raises ValidationError
+    already changes nothing and returns what is held; another last day replaces it, but
+    a directory (`source`) leaves alone what holds and did not come from it. `by` is
+    None only when the program owner sets a company up, or a directory gives. Raises ValidationError
     as check_roles does.
     """
     role = Role(role)
@@ -98,6 +103,7 @@ def assign_roles(
                 location=location,
                 program=program,
                 ends_on=ends_on,
+                source=source,
                 granted_by=by,
             ),
             held=held.get((location and location.pk, program and program.pk)),
@@ -172,7 +178,9 @@ def _give(
     assignment: RoleAssignment, *, held: RoleAssignment | None, by: User | None
 ) -> RoleAssignment:
     """Store one role, in the place of the one held in the same scope, if any."""
-    if held is not None and held.ends_on == assignment.ends_on:
+    if held is not None and (
+        held.ends_on == assignment.ends_on or _belongs_to_others(held, assignment)
+    ):
         return held
     if held is not None:
         _end_assignment(held, by=by)
@@ -185,6 +193,15 @@ def _give(
         after=_described(assignment),
     )
     return assignment
+
+
+def _belongs_to_others(held: RoleAssignment, wanted: RoleAssignment) -> bool:
+    """Whether a directory would replace a role that holds and is not its own."""
+    return (
+        wanted.source != RoleSource.MANUAL
+        and held.source != wanted.source
+        and not held.is_over(timezone.localdate())
+    )
 
 
 def _end_assignment(assignment: RoleAssignment, *, by: User | None) -> None:
@@ -207,6 +224,7 @@ def _described(assignment: RoleAssignment) -> dict[str, Any]:
         "location": assignment.location_id,
         "program": assignment.program_id,
         "ends_on": assignment.ends_on and assignment.ends_on.isoformat(),
+        "source": assignment.source,
     }
 
 

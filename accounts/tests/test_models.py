@@ -126,6 +126,9 @@ VIOLATIONS = {
     "accounts_roleassignment_role_is_known": lambda: change(
         RoleAssignmentFactory(), role="king"
     ),
+    "accounts_roleassignment_source_is_known": lambda: change(
+        RoleAssignmentFactory(), source="rumor"
+    ),
     "accounts_user_email_is_lower_case": lambda: UserFactory(
         email="Lars@partner.example"
     ),

@@ -17,6 +17,7 @@ from accounts.models import (
     OutgoingEmail,
     PartnerAccount,
     RoleAssignment,
+    RoleSource,
     User,
 )
 from accounts.roles import INCENTIVE_ROLES, Role
@@ -222,6 +223,7 @@ class TestAssigning:
             "location": goteborg.pk,
             "program": None,
             "ends_on": None,
+            "source": "manual",
         }
 
     def test_an_admin_may_give_the_role_to_themselves(self, alice, nordvik, goteborg):
@@ -437,6 +439,52 @@ class TestAssigning:
 
         assign_role(lars, role=Role.INCENTIVES_ADMIN, account=nordvik, by=greta)
 
+        assert live_roles(lars) == {(Role.INCENTIVES_ADMIN, None, None)}
+
+    @pytest.mark.parametrize("source", [RoleSource.ENTRA, RoleSource.SCIM])
+    def test_a_role_of_a_directory_is_marked_as_its_own(self, lars, nordvik, source):
+        given = assign_role(
+            lars, role=Role.INCENTIVES_USER, account=nordvik, source=source, by=None
+        )
+
+        given.refresh_from_db()
+        assert given.source == source
+        (event,) = events(AuditAction.ROLE_ASSIGNED)
+        assert event.after["source"] == source
+
+    def test_a_directory_leaves_alone_what_people_gave(self, ida, goteborg):
+        held = ida.role_assignments.get()
+        held.ends_on = timezone.localdate() + timedelta(days=9)
+        held.save()
+
+        given = assign_role(
+            ida,
+            role=Role.INCENTIVES_ADMIN,
+            account=goteborg.partner_account,
+            location=goteborg,
+            source=RoleSource.SCIM,
+            by=None,
+        )
+
+        assert (given, given.source) == (held, RoleSource.MANUAL)
+        assert events(AuditAction.ROLE_ASSIGNED) == []
+
+    def test_a_directory_gives_again_what_ran_out(self, lars, nordvik):
+        RoleAssignmentFactory(
+            user=lars,
+            partner_account=nordvik,
+            ends_on=timezone.localdate() - timedelta(days=1),
+        )
+
+        given = assign_role(
+            lars,
+            role=Role.INCENTIVES_ADMIN,
+            account=nordvik,
+            source=RoleSource.SCIM,
+            by=None,
+        )
+
+        assert given.source == RoleSource.SCIM
         assert live_roles(lars) == {(Role.INCENTIVES_ADMIN, None, None)}
 
     def test_an_unknown_role_is_refused(self, greta, lars, nordvik):
