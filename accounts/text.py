@@ -97,6 +97,11 @@ def normalize_email(value: str) -> str:
     return address
 
 
+def normalize_domain(domain: str) -> str:
+    """Return a domain as addresses carry it; raises ValidationError if it is none."""
+    return normalize_email(f"x@{domain}").partition("@")[2]
+
+
 class CleanCharField(forms.CharField):
     """A one-line form field that gives what clean_line gives."""
 

@@ -9,7 +9,7 @@ from accounts.admin.role_inlines import RolesAtLocationInline
 from accounts.admin.setting_up import SetUpMixin
 from accounts.admin_site import PartnerDoorMixin, PortalModelAdmin
 from accounts.models import IncentiveProgram, Location, PartnerAccount
-from accounts.text import normalize_email
+from accounts.text import normalize_domain
 
 
 class EmailDomainsForm(forms.ModelForm):
@@ -17,7 +17,7 @@ class EmailDomainsForm(forms.ModelForm):
 
     def clean_email_domains(self) -> list[str]:
         domains = self.cleaned_data["email_domains"] or []
-        return [normalize_email(f"x@{one}").partition("@")[2] for one in domains]
+        return [normalize_domain(domain) for domain in domains]
 
 
 @admin.register(PartnerAccount)

@@ -8,7 +8,6 @@ from accounts.services.companies import (
 )
 from accounts.services.mail import resend_email
 from accounts.services.people import (
-    add_operator,
     add_person,
     choose_language,
     share_demo_password,
@@ -20,8 +19,14 @@ from accounts.services.roles import (
     check_roles,
     revoke_role,
 )
+from accounts.services.setting_up import (
+    CompanySetUp,
+    add_operator,
+    set_up_company,
+)
 
 __all__ = [
+    "CompanySetUp",
     "add_location",
     "add_operator",
     "add_person",
@@ -35,5 +40,6 @@ __all__ = [
     "record_audit_event",
     "resend_email",
     "revoke_role",
+    "set_up_company",
     "share_demo_password",
 ]

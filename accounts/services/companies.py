@@ -11,6 +11,7 @@ from accounts.models import (
     User,
 )
 from accounts.services.audit import record_audit_event
+from accounts.text import normalize_domain
 
 
 def lock_companies(*keys: int) -> None:
@@ -40,7 +41,7 @@ def create_partner_account(
         name=name,
         legal_name=legal_name,
         country=country,
-        email_domains=[domain.lower() for domain in email_domains],
+        email_domains=[normalize_domain(domain) for domain in email_domains],
     )
     _refuse_taken_partner_id(partner_id)
     account.full_clean()

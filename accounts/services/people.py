@@ -1,10 +1,9 @@
-"""People of companies, and the operators."""
+"""People of companies."""
 
 from collections.abc import Iterable
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
-from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -66,41 +65,6 @@ def add_person(
             partner_account=account,
             after={"person": user.pk},
         )
-    return user
-
-
-@transaction.atomic
-def add_operator(
-    *,
-    email: str,
-    full_name: str,
-    groups: Iterable[str] = (),
-    is_superuser: bool = False,
-    language: str = "en",
-) -> User:
-    """Add a person of the program owner, in groups of operators.py.
-
-    Operators belong to no company. Like everybody else's, the password is set through
-    "Forgot your password?". Raises ValidationError when the address is taken.
-    """
-    user = User(
-        email=normalize_email(email),
-        full_name=full_name,
-        language=language,
-        is_staff=True,
-        is_superuser=is_superuser,
-    )
-    user.set_unusable_password()
-    user.full_clean(exclude=["password"])
-    user.save()
-    user.groups.set([Group.objects.get(name=name) for name in groups])
-    record_audit_event(
-        user,
-        action=AuditAction.PERSON_ADDED,
-        by=None,
-        partner_account=None,
-        after={"person": user.pk, "groups": sorted(groups)},
-    )
     return user
 
 

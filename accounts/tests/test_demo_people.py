@@ -7,29 +7,10 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts import outbox
-from accounts.models import AuditEvent, OutgoingEmail, User
-from accounts.services import add_operator, share_demo_password
+from accounts.models import OutgoingEmail, User
+from accounts.services import share_demo_password
 
 pytestmark = pytest.mark.django_db
-
-
-def test_an_operator_belongs_to_no_company_and_has_no_password():
-    operator = add_operator(
-        email=" Oscar@Owner.example", full_name="Oscar Sand", groups=["Validator"]
-    )
-
-    assert operator.email == "oscar@owner.example"
-    assert operator.is_staff
-    assert not operator.is_superuser
-    assert not operator.has_usable_password()
-    assert not operator.memberships.exists()
-    assert operator.has_perm("profiles.validate_profiles")
-    assert AuditEvent.objects.get().action == "person_added"
-
-
-def test_a_partners_address_cannot_be_an_operators(ida):
-    with pytest.raises(ValidationError, match="exists already"):
-        add_operator(email=ida.email, full_name="Ida Lund", groups=["Reader"])
 
 
 def test_invented_people_share_a_password_in_demo_mode(ida, sam, settings):

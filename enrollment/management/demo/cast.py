@@ -121,6 +121,7 @@ class Cast:
                 full_name=row["full_name"],
                 groups=[name for name in row["groups"].split("|") if name],
                 is_superuser=row["superuser"] == "yes",
+                is_told=False,
             )
 
     def add_people(self) -> None:

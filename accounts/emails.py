@@ -1,0 +1,40 @@
+"""What the portal writes about people's access: one function per event.
+
+Each queues the mail in the caller's transaction. No mail holds a password.
+"""
+
+from django.conf import settings
+from django.urls import reverse
+
+from accounts import outbox
+from accounts.models import PartnerAccount, User
+
+
+def operator_added(operator: User) -> None:
+    """Tell a new operator where to choose a password; told once per person."""
+    # The page never gets old: there one asks for a link that works for an hour.
+    path = reverse("account_reset_password")
+    outbox.queue(
+        "operator_added",
+        to=operator,
+        dedupe_key=f"operator_added:{operator.pk}",
+        context={"url": settings.PUBLIC_BASE_URL + path},
+    )
+
+
+def company_set_up(account: PartnerAccount, *, admin: User) -> None:
+    """Tell a company's first Global admin what to do there; told once per company."""
+    has_password = admin.has_usable_password()
+    path = reverse("account_reset_password")
+    if has_password:
+        path = f"{reverse('accounts:gaps')}?company={account.partner_id}"
+    outbox.queue(
+        "company_set_up",
+        to=admin,
+        dedupe_key=f"company_set_up:{account.pk}:{admin.pk}",
+        context={
+            "company": account,
+            "has_password": has_password,
+            "url": settings.PUBLIC_BASE_URL + path,
+        },
+    )
