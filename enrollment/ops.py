@@ -8,12 +8,14 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.access import operator_requires
+from accounts.posting import posted
 from enrollment import queues, services
 from enrollment.models import Enrollment, ProgramTerms
 from enrollment.review import VALIDATE, outcome_of, review_enrollment
@@ -22,6 +24,10 @@ from profiles.countries import country_name
 
 ROWS_PER_PAGE = 25
 SEND = "enrollment.send_invitations"
+
+
+def _page_of(enrollment) -> str:
+    return reverse("ops:enrollment", kwargs={"pk": enrollment.pk})
 
 
 class QueueFilter(forms.Form):
@@ -94,7 +100,7 @@ def invitations(request):
 
 
 @operator_requires(SEND, on=ProgramTerms)
-@require_POST
+@posted(instead=lambda terms: "ops:invitations")
 def send_invitations(request, terms):
     """Invite every eligible location of a program that is left."""
     try:
@@ -149,7 +155,7 @@ def enrollment(request, enrollment):
 
 
 @operator_requires(VALIDATE, on=Enrollment)
-@require_POST
+@posted(instead=_page_of)
 def confirm(request, enrollment):
     """Approve the bank or the tax part; who decided meanwhile is shown by the page."""
     form = ConfirmForm(request.POST)

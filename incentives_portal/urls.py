@@ -22,4 +22,7 @@ urlpatterns = [
 if settings.DEMO:
     urlpatterns.append(path("demo/mail/", include("accounts.demo_urls")))
 
+handler400 = "incentives_portal.views.bad_request"
 handler403 = "incentives_portal.views.forbidden"
+# Asked for by django-allauth, whose limits these are.
+handler429 = "incentives_portal.views.too_many"

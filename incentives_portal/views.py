@@ -1,14 +1,20 @@
 """Pages that belong to no app: language, health, and errors on the way in."""
 
+from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.db import connection
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import (
+    HttpResponse,
+    HttpResponseBadRequest,
+    HttpResponseRedirect,
+)
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import check_for_language
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from accounts.access import (
     NotAllowed,
@@ -20,6 +26,7 @@ from accounts.holders import (
     people_with,
 )
 from accounts.middleware import language_cookie
+from accounts.posting import posted
 from accounts.roles import Permission
 from accounts.services import choose_language
 
@@ -34,7 +41,7 @@ def healthz(request):
 
 
 @public("the language can be chosen before sign-in")
-@require_POST
+@posted(instead=lambda: "home")
 def set_language(request):
     """Remember the language: in the browser, and for mails if somebody is signed in."""
     language = request.POST.get("language", "")
@@ -49,9 +56,26 @@ def set_language(request):
     return response
 
 
+def bad_request(request, exception=None):
+    """Say so in both languages: the request may be too broken to tell whose it is."""
+    return HttpResponseBadRequest(render_to_string("400.html"))
+
+
 def csrf_failure(request, reason=""):
     """Say what happened in words: the form was too old or came from elsewhere."""
     return render(request, "403_csrf.html", status=403)
+
+
+def too_many(request):
+    """Say when one can try again: when the longest limit of this page is over."""
+    name = request.resolver_match.url_name if request.resolver_match else ""
+    rates = ratelimit.get_rates(
+        app="allauth.account", action=(name or "").removeprefix("account_")
+    )
+    seconds = int(max((rate.duration for rate in rates), default=60))
+    response = render(request, "429.html", {"is_long": seconds > 60}, status=429)
+    response["Retry-After"] = str(seconds)
+    return response
 
 
 def forbidden(request, exception=None):

@@ -9,9 +9,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.access import operator_requires
+from accounts.posting import posted
 from profiles import services
 from profiles.countries.taxes import TAX_FORMS
 from profiles.forms import ReasonForm, add_errors
@@ -26,6 +27,10 @@ MOST_REASONS = 3
 MOST_NAMED = 10
 
 
+def _page_of(version) -> str:
+    return reverse(f"ops:{version.part}_version", kwargs={"pk": version.pk})
+
+
 @operator_requires(VALIDATE, on=BankProfileVersion)
 @require_safe
 def bank_version(request, version):
@@ -34,14 +39,14 @@ def bank_version(request, version):
 
 
 @operator_requires(VALIDATE, on=BankProfileVersion)
-@require_POST
+@posted(instead=_page_of)
 def approve_bank(request, version):
     """Approve a bank version, or give the first of two approvals."""
     return _approve(request, version)
 
 
 @operator_requires(VALIDATE, on=BankProfileVersion)
-@require_POST
+@posted(instead=_page_of)
 def return_bank(request, version):
     """Return a bank version with reasons."""
     return _return(request, version)
@@ -55,14 +60,14 @@ def tax_version(request, version):
 
 
 @operator_requires(VALIDATE, on=TaxProfileVersion)
-@require_POST
+@posted(instead=_page_of)
 def approve_tax(request, version):
     """Approve a tax version."""
     return _approve(request, version)
 
 
 @operator_requires(VALIDATE, on=TaxProfileVersion)
-@require_POST
+@posted(instead=_page_of)
 def return_tax(request, version):
     """Return a tax version with reasons."""
     return _return(request, version)

@@ -19,14 +19,11 @@ from django.views.decorators.debug import (
     sensitive_post_parameters,
     sensitive_variables,
 )
-from django.views.decorators.http import (
-    require_http_methods,
-    require_POST,
-    require_safe,
-)
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import requires
 from accounts.models import Location
+from accounts.posting import posted
 from accounts.roles import Permission
 from profiles import countries, services
 from profiles.forms import (
@@ -377,7 +374,7 @@ def defaults(request):
 
 
 @requires(Permission.PROFILE_EDIT, on=DefaultBankProfile)
-@require_POST
+@posted(instead=lambda default: "profiles:defaults")
 def remove_default(request, default):
     """Take a location's default away; the location is offered again (R51)."""
     name = default.location.name

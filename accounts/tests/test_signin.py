@@ -223,6 +223,17 @@ def test_a_path_of_this_site_follows(client, ida):
     assert sign_in(client, next="/incentives/?page=2").url == "/incentives/?page=2"
 
 
+def test_signing_in_says_nothing_in_the_language_of_the_page_before(client, ida):
+    User.objects.filter(pk=ida.pk).update(language="sv")
+    data = {"login": ida.email, "password": PASSWORD}
+
+    page = client.post(LOGIN, data, follow=True).content.decode()
+
+    assert 'lang="sv"' in page
+    assert "Successfully" not in page
+    assert 'class="notice"' not in page
+
+
 def test_signing_out_ends_the_session(client, ida):
     sign_in(client)
     key = client.session.session_key

@@ -21,7 +21,12 @@ from accounts.tests.factories import (
 )
 from accounts.tests.threads import at_once, meet
 from enrollment import queues, services
-from enrollment.models import Enrollment, EnrollmentEvent, PayoutAssignment
+from enrollment.models import (
+    Enrollment,
+    EnrollmentEvent,
+    Invitation,
+    PayoutAssignment,
+)
 from enrollment.services import enrollments, invitations
 from enrollment.tests.factories import (
     AgreementFactory,
@@ -1467,9 +1472,13 @@ def test_an_enrollment_that_does_not_exist_is_not_found(client_of, oscar):
 
 
 def test_changes_come_by_post_only(client_of, oscar, mina, waiting, terms):
-    assert client_of(oscar).get(waiting.confirm_url).status_code == 405
-    invite = reverse("ops:invite", kwargs={"pk": terms.pk})
-    assert client_of(mina).get(invite).status_code == 405
+    looked = client_of(oscar).get(waiting.confirm_url)
+    assert looked.url == reverse("ops:enrollment", kwargs={"pk": waiting.enrollment.pk})
+    assert waiting.enrollment.payout_assignments.get().bank_version is None
+
+    looked = client_of(mina).get(reverse("ops:invite", kwargs={"pk": terms.pk}))
+    assert looked.url == reverse("ops:invitations")
+    assert not Invitation.objects.filter(enrollment__terms=terms).exists()
 
 
 def test_an_invited_enrollment_shows_no_panels(client_of, oscar, goteborg, terms):

@@ -223,10 +223,29 @@ def test_other_methods_do_nothing_for_those_who_may(name, world):
     for method in {"GET", "POST", "PUT", "DELETE", "PATCH"} - set(row.methods):
         response = world.clients[person].generic(method, _path(name, row, "own", world))
 
-        # Looking at a step of an enrollment leads to the enrollment.
-        is_led_on = method == "GET" and name.startswith("enrollment:")
-        expected = 302 if is_led_on else 405
+        # Who only looks at what can be done is led to what it is about.
+        expected = 302 if method == "GET" else 405
         assert response.status_code == expected, f"{method} {name}"
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name, row in TABLE.items() if "GET" not in row.methods)
+)
+def test_looking_at_what_can_be_done_leads_to_a_page(name, world):
+    # A language chosen under an error, or a sign-in after the session's end, asks for
+    # the address of the step itself.
+    row = TABLE[name]
+    client = world.clients[row.yes[0]]
+    path = _path(name, row, "own", world)
+
+    response = client.post(
+        reverse("set_language"), {"language": "sv", "next": path}, follow=True
+    )
+
+    assert response.status_code == 200
+    assert response.redirect_chain[0] == (path, 302)
+    assert response.redirect_chain[-1][0] != path
+    assert 'lang="sv"' in response.content.decode()
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,9 @@ def test_only_validators_get_there(cast, client_of, waiting, tax_waiting, name):
 
 @pytest.mark.parametrize("name", ["approve_bank", "return_bank"])
 def test_nothing_is_decided_by_opening_an_address(web, waiting, name):
-    assert web.get(address(name, waiting)).status_code == 405
+    page = reverse("ops:bank_version", kwargs={"pk": waiting.pk})
+
+    assert web.get(address(name, waiting)).url == page
 
     waiting.refresh_from_db()
     assert waiting.is_pending
