@@ -4,11 +4,12 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts import services
 from accounts.access import operator_requires
 from accounts.models import MailStatus, OutgoingEmail
+from accounts.posting import posted
 from accounts.sender import sender_problems
 
 PAGE_SIZE = 50
@@ -39,10 +40,10 @@ def mail(request):
 
 
 @operator_requires(RESEND, on=OutgoingEmail)
-@require_POST
+@posted(instead=lambda email: "ops:mail")
 def resend(request, email):
     """Put a mail that was given up back in line."""
-    was_given_up = email.is_undelivered
+    was_given_up = email.is_given_up
     services.resend_email(email, by=request.user)
     if was_given_up:
         text = _("The mail to %(address)s is on its way again.")

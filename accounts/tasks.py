@@ -1,10 +1,10 @@
-"""What the worker does with mail; a door, like a view."""
+"""What the worker does with mail and sessions; a door, like a view."""
 
 import time
 
 from celery import shared_task
 
-from accounts import outbox
+from accounts import outbox, services
 
 # After this many seconds no other batch is begun, so that a task stays short; what is
 # left is found by the next one.
@@ -19,3 +19,9 @@ def deliver_mail() -> None:
         delivery = outbox.deliver()
         if delivery.claimed == 0 or delivery.is_server_away:
             return
+
+
+@shared_task
+def clear_sessions() -> None:
+    """Delete the sessions whose time is over."""
+    services.clear_sessions()

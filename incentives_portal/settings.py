@@ -9,6 +9,7 @@ from incentives_portal import environment
 
 env = environment.env
 BASE_DIR = Path(__file__).resolve().parent.parent
+ONE_YEAR = 365 * 24 * 60 * 60
 
 # --- How it runs ------------------------------------------------------------
 DEBUG = environment.boolean("DEBUG")
@@ -62,6 +63,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "accounts.middleware.RequestIdMiddleware",
+    "accounts.middleware.PlainAddressMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -161,8 +163,9 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# What waited for a worker until its next turn is dropped: the next one does it all.
 CELERY_BEAT_SCHEDULE = {
-    # Finds what no wake-up told of; one that waited for a worker too long is dropped.
+    # Finds what no wake-up told of.
     "deliver-mail": {
         "task": "accounts.tasks.deliver_mail",
         "schedule": 30.0,
@@ -171,14 +174,22 @@ CELERY_BEAT_SCHEDULE = {
     "notify-new-incentive-admins": {
         "task": "enrollment.tasks.notify_waiting_admins",
         "schedule": 120.0,
+        "options": {"expires": 110},
     },
     "lapse-unanswered-invitations": {
         "task": "enrollment.tasks.lapse_invitations",
         "schedule": 900.0,
+        "options": {"expires": 840},
     },
     "note-expired-tax-profiles": {
         "task": "enrollment.tasks.note_expired_tax_profiles",
         "schedule": 900.0,
+        "options": {"expires": 840},
+    },
+    "clear-sessions": {
+        "task": "accounts.tasks.clear_sessions",
+        "schedule": 3600.0,
+        "options": {"expires": 3000},
     },
 }
 
@@ -305,9 +316,21 @@ LANGUAGE_COOKIE_SECURE = SECURE
 LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = SECURE
-SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE
-SECURE_HSTS_PRELOAD = SECURE
+# How long browsers ask for https alone; a promise for other hosts of the domain is made
+# by whoever owns them, so the checks that would want it made here are silent.
+SECURE_HSTS_SECONDS = environment.whole_number(
+    "HSTS_SECONDS", default=ONE_YEAR if SECURE else 0, least=0, most=2 * ONE_YEAR
+)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = environment.boolean("HSTS_INCLUDE_SUBDOMAINS")
+SECURE_HSTS_PRELOAD = environment.boolean("HSTS_PRELOAD")
+if SECURE_HSTS_PRELOAD and not (
+    SECURE_HSTS_INCLUDE_SUBDOMAINS and SECURE_HSTS_SECONDS >= ONE_YEAR
+):
+    environment.refuse(
+        "HSTS_PRELOAD needs HSTS_INCLUDE_SUBDOMAINS and HSTS_SECONDS of a year: "
+        "browsers' lists take no less."
+    )
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 if BEHIND_PROXY:

@@ -112,7 +112,8 @@ class OutgoingEmail(models.Model):
         return f"{self.name} {self.pk}"
 
     @property
-    def is_undelivered(self) -> bool:
+    def is_given_up(self) -> bool:
+        """Whether nobody tries any more; undelivered() also finds what is tried again."""
         return self.status == MailStatus.FAILED
 
     @property

@@ -19,6 +19,7 @@ from accounts.services.roles import (
     check_roles,
     revoke_role,
 )
+from accounts.services.sessions import clear_sessions
 from accounts.services.setting_up import (
     CompanySetUp,
     add_operator,
@@ -35,6 +36,7 @@ __all__ = [
     "check_revoking",
     "check_roles",
     "choose_language",
+    "clear_sessions",
     "create_partner_account",
     "lock_companies",
     "record_audit_event",

@@ -18,7 +18,7 @@ def resend_email(email: OutgoingEmail, *, by: User) -> OutgoingEmail:
     A mail that is on its way already stays as it is.
     """
     email = OutgoingEmail.objects.select_for_update(of=("self",)).get(pk=email.pk)
-    if not email.is_undelivered:
+    if not email.is_given_up:
         return email
     email = outbox.requeue(email)
     record_audit_event(

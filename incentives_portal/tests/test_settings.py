@@ -7,6 +7,8 @@ import sys
 import pytest
 from django.conf import settings
 
+from incentives_portal.celery import app as celery_app
+
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 OTHER_KEY = "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI="
 GOOD = {
@@ -21,16 +23,22 @@ SHOW = (
     "print(s.DEBUG, s.DEMO, s.PUBLIC_BASE_URL, s.SESSION_COOKIE_NAME,"
     " s.SESSION_COOKIE_SECURE, s.SECURE_SSL_REDIRECT)"
 )
+SHOW_HSTS = (
+    "from django.conf import settings as s;"
+    "print(s.SECURE_HSTS_SECONDS, s.SECURE_HSTS_INCLUDE_SUBDOMAINS,"
+    " s.SECURE_HSTS_PRELOAD)"
+)
+OTHER_HOSTS = {"HSTS_INCLUDE_SUBDOMAINS": "true"}
 
 
-def start(**variables) -> subprocess.CompletedProcess:
+def start(show: str = SHOW, **variables) -> subprocess.CompletedProcess:
     """Read the production settings in a process that has these variables alone."""
     environment = {
         "PATH": os.environ["PATH"],
         "DJANGO_SETTINGS_MODULE": "incentives_portal.settings",
     } | {name: value for name, value in variables.items() if value is not None}
     return subprocess.run(
-        [sys.executable, "-c", SHOW],
+        [sys.executable, "-c", show],
         cwd=settings.BASE_DIR,
         env=environment,
         capture_output=True,
@@ -82,6 +90,9 @@ def test_without_what_matters_it_refuses_and_names_the_variable(name):
         ("DEBUG", "true"),
         ("DEBUG", "maybe"),
         ("DEMO", "perhaps"),
+        ("HSTS_SECONDS", "a year"),
+        ("HSTS_INCLUDE_SUBDOMAINS", "perhaps"),
+        ("HSTS_PRELOAD", "true"),
     ],
 )
 def test_an_unusable_value_is_one_sentence(name, value):
@@ -91,3 +102,39 @@ def test_an_unusable_value_is_one_sentence(name, value):
     assert started.stderr.startswith("The portal cannot start: ")
     assert len(started.stderr.strip().splitlines()) == 1
     assert name in started.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "promised"),
+    [
+        ({}, "31536000 False False"),
+        ({"HSTS_SECONDS": "3600"}, "3600 False False"),
+        (OTHER_HOSTS, "31536000 True False"),
+        (OTHER_HOSTS | {"HSTS_PRELOAD": "true"}, "31536000 True True"),
+        ({"DEMO": "true", "PUBLIC_BASE_URL": "http://127.0.0.1"}, "0 False False"),
+    ],
+    ids=["a year for this host", "less", "other hosts", "browsers' lists", "the demo"],
+)
+def test_https_is_promised_for_other_hosts_only_when_asked_to(given, promised):
+    assert start(SHOW_HSTS, **GOOD | given).stdout.strip() == promised
+
+
+def test_the_browsers_lists_want_a_year():
+    started = start(
+        SHOW_HSTS, **GOOD | OTHER_HOSTS, HSTS_PRELOAD="true", HSTS_SECONDS="3600"
+    )
+
+    assert started.returncode == 1
+    assert "HSTS_PRELOAD needs" in started.stderr
+
+
+@pytest.mark.parametrize("name", sorted(settings.CELERY_BEAT_SCHEDULE))
+def test_what_the_clock_asks_for_is_dropped_before_it_is_asked_for_again(name):
+    entry = settings.CELERY_BEAT_SCHEDULE[name]
+
+    assert 0 < entry["options"]["expires"] <= entry["schedule"]
+    # deliver-mail is rung for besides: its last moment is the next one's first.
+    is_shorter = entry["options"]["expires"] < entry["schedule"]
+    assert is_shorter or name == "deliver-mail"
+    celery_app.loader.import_default_modules()
+    assert entry["task"] in celery_app.tasks
