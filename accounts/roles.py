@@ -39,6 +39,8 @@ class Permission(StrEnum):
     PROFILE_EDIT = auto()
     LOCATION_VIEW = auto()
     PERSON_VIEW = auto()
+    # To add people and to deactivate them (domain.md §1.3).
+    PERSON_EDIT = auto()
     # To give and end roles; which ones: GRANTABLE (R3-R5, R13; C1, C2).
     ROLE_ASSIGN = auto()
 
@@ -46,15 +48,17 @@ class Permission(StrEnum):
 _KNOWS = frozenset(
     {Permission.ENROLLMENT_KNOW, Permission.PROFILE_KNOW, Permission.LOCATION_VIEW}
 )
-_ASSIGNS = frozenset({Permission.PERSON_VIEW, Permission.ROLE_ASSIGN})
+_ASSIGNS = frozenset(
+    {Permission.PERSON_VIEW, Permission.PERSON_EDIT, Permission.ROLE_ASSIGN}
+)
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     # The seeds: they appoint, they do not enroll (R1, R2); no rows without an
     # incentives role (C4), no bank details (C3).
     Role.GLOBAL_ADMIN: _KNOWS | _ASSIGNS,
     Role.ACCOUNT_ADMIN: _KNOWS | _ASSIGNS,
-    # permissions-overview: sees people; gives no incentive role (C1).
-    Role.USER_ADMIN: frozenset({Permission.PERSON_VIEW}),
+    # create-user-accounts: adds people; gives no incentive role (C1).
+    Role.USER_ADMIN: frozenset({Permission.PERSON_VIEW, Permission.PERSON_EDIT}),
     # permissions-overview: sees roles, cannot assign them (C2, R13).
     Role.MPN_ADMIN: frozenset({Permission.PERSON_VIEW}),
     Role.INCENTIVES_ADMIN: _KNOWS

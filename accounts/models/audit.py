@@ -13,6 +13,8 @@ class AuditAction(models.TextChoices):
     """Something the audit trail remembers."""
 
     PERSON_ADDED = "person_added", _("Person added")
+    PERSON_CHANGED = "person_changed", _("Person changed")
+    PERSON_LEFT = "person_left", _("Person deactivated")
     ROLE_ASSIGNED = "role_assigned", _("Role given")
     ROLE_REVOKED = "role_revoked", _("Role ended")
     COMPANY_ADDED = "company_added", _("Company added")
@@ -28,6 +30,13 @@ class AuditAction(models.TextChoices):
     VALUES_IMPORTED = "values_imported", _("Measured values imported")
     PAYOUT_CONFIRMED = "payout_confirmed", _("Payout details confirmed")
     MAIL_RESENT = "mail_resent", _("Mail sent again")
+    TOKEN_CREATED = "token_created", _("Provisioning token created")
+    TOKEN_REVOKED = "token_revoked", _("Provisioning token revoked")
+    GROUP_ADDED = "group_added", _("Group added")
+    GROUP_CHANGED = "group_changed", _("Group changed")
+    GROUP_REMOVED = "group_removed", _("Group removed")
+    GROUP_MAPPED = "group_mapped", _("Group connected to a role")
+    GROUP_UNMAPPED = "group_unmapped", _("Group disconnected from a role")
 
 
 class AuditEventQuerySet(ScopedQuerySet):

@@ -1,5 +1,6 @@
 """People and the companies they belong to."""
 
+from collections.abc import Iterator
 from typing import Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -74,6 +75,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         default=False,
         help_text=_("Works for the program owner; belongs to no partner company."),
     )
+    # Counts up to sign the person out everywhere: sessions know the number they are of.
+    session_epoch = models.PositiveIntegerField(default=0, editable=False)
     date_joined = models.DateTimeField(_("added at"), auto_now_add=True)
 
     objects = UserManager()
@@ -98,6 +101,13 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.full_name or self.email
+
+    def get_session_auth_hash(self) -> str:
+        return f"{super().get_session_auth_hash()}.{self.session_epoch}"
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        for older in super().get_session_auth_fallback_hash():
+            yield f"{older}.{self.session_epoch}"
 
     def get_full_name(self) -> str:
         return self.full_name

@@ -6,6 +6,11 @@ from accounts.services.companies import (
     create_partner_account,
     lock_companies,
 )
+from accounts.services.leaving import (
+    check_deactivating,
+    deactivate_person,
+    end_sessions,
+)
 from accounts.services.mail import resend_email
 from accounts.services.people import (
     add_person,
@@ -33,11 +38,14 @@ __all__ = [
     "add_person",
     "assign_role",
     "assign_roles",
+    "check_deactivating",
     "check_revoking",
     "check_roles",
     "choose_language",
     "clear_sessions",
     "create_partner_account",
+    "deactivate_person",
+    "end_sessions",
     "lock_companies",
     "record_audit_event",
     "resend_email",

@@ -158,9 +158,8 @@ def revoke_role(assignment: RoleAssignment, *, by: User | None) -> RoleAssignmen
         pk=assignment.pk
     )
     check_revoking(assignment, by=by)
-    if assignment.revoked_at is None:
-        assignment.partner_account = account
-        _end_assignment(assignment, by=by)
+    assignment.partner_account = account
+    end_assignments([assignment], by=by)
     return assignment
 
 
@@ -202,6 +201,13 @@ def _belongs_to_others(held: RoleAssignment, wanted: RoleAssignment) -> bool:
         and held.source != wanted.source
         and not held.is_over(timezone.localdate())
     )
+
+
+def end_assignments(assignments: Iterable[RoleAssignment], *, by: User | None) -> None:
+    """End roles; for services that hold the company's lock and asked what may end."""
+    for assignment in assignments:
+        if assignment.revoked_at is None:
+            _end_assignment(assignment, by=by)
 
 
 def _end_assignment(assignment: RoleAssignment, *, by: User | None) -> None:
