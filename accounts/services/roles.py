@@ -10,6 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts import emails
+from accounts.holders import gaps_left_by
 from accounts.models import (
     AuditAction,
     IncentiveProgram,
@@ -94,7 +96,7 @@ def assign_roles(
             user=user, role=role, partner_account=account, revoked_at=None
         ).select_related("partner_account", "location", "program")
     }
-    return [
+    holding = [
         _give(
             RoleAssignment(
                 user=user,
@@ -111,6 +113,8 @@ def assign_roles(
         )
         for location, program in scopes
     ]
+    emails.roles_given(_new(holding, besides=held.values()), by=by)
+    return holding
 
 
 def check_roles(
@@ -129,20 +133,62 @@ def check_roles(
     company or a guest (R14), or the giver may not give this role (R5, R13).
     """
     role = Role(role)
-    scopes = list(product(list(locations) or [None], list(programs) or [None]))
-    _refuse_unless_granting(by, role=role, account=account)
-    for location, program in scopes:
-        _refuse_bad_scope(role, account=account, location=location, program=program)
+    scopes = check_scopes(
+        role,
+        account=account,
+        locations=locations,
+        programs=programs,
+        ends_on=ends_on,
+        by=by,
+    )
     _refuse_bad_holder(user, role=role, account=account)
-    if ends_on is not None and ends_on < timezone.localdate():
-        raise ValidationError(
-            {"ends_on": _("The last day is in the past. Choose today or later.")}
-        )
     if ends_on is not None and role == Role.GLOBAL_ADMIN:
         _refuse_losing_last_global_admin(
             account, without=RoleAssignment.objects.filter(user=user)
         )
     return scopes
+
+
+def check_scopes(
+    role: Role,
+    *,
+    account: PartnerAccount,
+    locations: Iterable[Location] = (),
+    programs: Iterable[IncentiveProgram] = (),
+    ends_on: date | None = None,
+    by: User | None,
+) -> list[tuple[Location | None, IncentiveProgram | None]]:
+    """Return the scopes a role would be given in, whoever is to hold it.
+
+    Raises ValidationError when the giver may not give it (R5, R13), a scope is not of
+    the company or the last day is past.
+    """
+    scopes = list(product(list(locations) or [None], list(programs) or [None]))
+    _refuse_unless_granting(by, role=role, account=account)
+    for location, program in scopes:
+        _refuse_bad_scope(role, account=account, location=location, program=program)
+    if ends_on is not None and ends_on < timezone.localdate():
+        raise ValidationError(
+            {"ends_on": _("The last day is in the past. Choose today or later.")}
+        )
+    return scopes
+
+
+def refuse_guest(email: str, *, role: Role, account: PartnerAccount) -> None:
+    """Raise ValidationError when an address is a guest's and the role not for guests.
+
+    R14: an address outside the company's e-mail domains holds no incentive role.
+    """
+    if role in INCENTIVE_ROLES and not account.welcomes(email):
+        raise ValidationError(
+            {
+                "user": _(
+                    "Guests cannot hold incentive roles. Add the person with an "
+                    "address of your company first."
+                )
+            },
+            code="guest",
+        )
 
 
 @transaction.atomic
@@ -204,10 +250,25 @@ def _belongs_to_others(held: RoleAssignment, wanted: RoleAssignment) -> bool:
 
 
 def end_assignments(assignments: Iterable[RoleAssignment], *, by: User | None) -> None:
-    """End roles; for services that hold the company's lock and asked what may end."""
-    for assignment in assignments:
-        if assignment.revoked_at is None:
-            _end_assignment(assignment, by=by)
+    """End one person's roles in one company, and tell whoever has to know.
+
+    For services that hold the company's lock and have asked what may be ended.
+    """
+    today = timezone.localdate()
+    ended = [one for one in assignments if one.revoked_at is None]
+    held = [one for one in ended if not one.is_over(today)]
+    left = gaps_left_by(*held)
+    for assignment in ended:
+        _end_assignment(assignment, by=by)
+    emails.roles_ended(held, by=by, left=left)
+
+
+def _new(
+    holding: Iterable[RoleAssignment], *, besides: Iterable[RoleAssignment]
+) -> list[RoleAssignment]:
+    """The roles given just now, without those that were held already."""
+    known = {assignment.pk for assignment in besides}
+    return [assignment for assignment in holding if assignment.pk not in known]
 
 
 def _end_assignment(assignment: RoleAssignment, *, by: User | None) -> None:
@@ -293,13 +354,4 @@ def _refuse_bad_holder(user: User, *, role: Role, account: PartnerAccount) -> No
     is_member = Membership.objects.current().filter(user=user, partner_account=account)
     if not is_member.exists():
         raise ValidationError({"user": _("Choose a person of your company.")})
-    if role in INCENTIVE_ROLES and not account.welcomes(user.email):
-        raise ValidationError(
-            {
-                "user": _(
-                    "Guests cannot hold incentive roles. Add the person with an "
-                    "address of your company first."
-                )
-            },
-            code="guest",
-        )
+    refuse_guest(user.email, role=role, account=account)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import (
@@ -31,6 +31,7 @@ from accounts.services import (
     create_partner_account,
     resend_email,
     revoke_role,
+    roles,
 )
 from accounts.tests.factories import (
     IncentiveProgramFactory,
@@ -39,6 +40,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.threads import at_once, meet
 
 
 def events(action: AuditAction) -> list[AuditEvent]:
@@ -640,32 +642,80 @@ class TestEnding:
 
         assert refusal.value.code == "last_global_admin"
 
-    @pytest.mark.django_db(transaction=True)
+
+@pytest.mark.django_db(transaction=True)
+class TestTwoAtOnce:
+    """T3: the second waits for the first, then reads again what is left."""
+
     def test_two_admins_who_end_each_other_leave_one(self, greta, second_global_admin):
-        # T3: the second waits for the first, then sees what is left.
-        outcome = []
+        outcomes = at_once(*self.each_other(greta, second_global_admin))
 
-        def end_greta():
-            try:
-                revoke_role(greta.role_assignments.get(), by=second_global_admin)
-            except ValidationError as refusal:
-                outcome.append(refusal.code)
-            else:
-                outcome.append("ended")
-            finally:
-                connection.close()
+        assert sorted(map(outcome_of, outcomes)) == ["ended", "not_granting"]
+        assert RoleAssignment.objects.live().filter(role=Role.GLOBAL_ADMIN).count() == 1
 
-        second = threading.Thread(target=end_greta)
+    def test_without_the_lock_nobody_would_be_left(
+        self, greta, second_global_admin, monkeypatch
+    ):
+        """The control of the test above."""
+        monkeypatch.setattr(roles, "lock_companies", lambda *keys: None)
+        meet(monkeypatch, roles, "end_assignments", threading.Barrier(2))
+
+        outcomes = at_once(*self.each_other(greta, second_global_admin))
+
+        assert list(map(outcome_of, outcomes)) == ["ended", "ended"]
+        assert not RoleAssignment.objects.live().filter(role=Role.GLOBAL_ADMIN)
+
+    def test_two_admins_who_leave_at_once_leave_one(self, greta, second_global_admin):
+        outcomes = at_once(
+            *(
+                lambda one=one: revoke_role(one.role_assignments.get(), by=one)
+                for one in (greta, second_global_admin)
+            )
+        )
+
+        assert sorted(map(outcome_of, outcomes)) == ["ended", "last_global_admin"]
+
+    def test_who_loses_the_role_while_giving_gives_nothing(
+        self, greta, alice, lars, nordvik, goteborg
+    ):
+        role = alice.role_assignments.get()
         with transaction.atomic():
-            revoke_role(second_global_admin.role_assignments.get(), by=greta)
-            second.start()
-            second.join(timeout=1)
-            assert second.is_alive()
-        second.join(timeout=30)
+            revoke_role(role, by=greta)
+            giving = threading.Thread(
+                target=lambda: outcomes.extend(
+                    at_once(
+                        lambda: assign_role(
+                            lars,
+                            role=Role.INCENTIVES_ADMIN,
+                            account=nordvik,
+                            location=goteborg,
+                            by=alice,
+                        )
+                    )
+                )
+            )
+            outcomes: list = []
+            giving.start()
+            giving.join(timeout=1)
+            assert giving.is_alive()
+        giving.join(timeout=30)
 
-        assert outcome == ["not_granting"]
-        left = RoleAssignment.objects.live().get(role=Role.GLOBAL_ADMIN)
-        assert left.user == greta
+        assert list(map(outcome_of, outcomes)) == ["not_granting"]
+        assert live_roles(lars) == set()
+
+    @staticmethod
+    def each_other(one, other):
+        return (
+            lambda: revoke_role(other.role_assignments.get(), by=one),
+            lambda: revoke_role(one.role_assignments.get(), by=other),
+        )
+
+
+def outcome_of(outcome) -> str:
+    if isinstance(outcome, ValidationError):
+        return outcome.code
+    assert isinstance(outcome, RoleAssignment), outcome
+    return "ended"
 
 
 class TestMailSentAgain:

@@ -435,10 +435,10 @@ def test_a_person_made_incentives_admin_later_gets_their_first_invitation(
     told = services.notify_waiting_admins()
 
     assert told == 1
-    assert [mail.name for mail in mails_to(lars)] == ["invitation"]
+    assert [mail.name for mail in mails_to(lars)] == ["role_given", "invitation"]
     # Bears repetition.
     assert services.notify_waiting_admins() == 0
-    assert len(mails_to(lars)) == 1
+    assert len(mails_to(lars)) == 2
 
 
 def test_a_second_admin_is_told_without_the_first_hearing_again(

@@ -1,7 +1,4 @@
-"""What the portal writes about people's access: one function per event.
-
-Each queues the mail in the caller's transaction. No mail holds a password.
-"""
+"""Mails to those who begin: operators, and a company's first Global admin."""
 
 from django.conf import settings
 from django.urls import reverse
