@@ -23,6 +23,7 @@ _READ = (
     "enrollment.view_fiscalyear",
     "enrollment.view_criterion",
     "enrollment.view_measuredvalue",
+    "enrollment.view_valueimport",
     "enrollment.view_agreement",
 )
 _MANAGE_PROGRAMS = (
@@ -36,6 +37,7 @@ _MANAGE_PROGRAMS = (
             ("enrollment", "earningtype"),
             ("enrollment", "criterion"),
             ("enrollment", "requirement"),
+            ("enrollment", "agreement"),
         )
         for verb in ("add", "change", "view")
     ),

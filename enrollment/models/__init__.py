@@ -12,6 +12,7 @@ from enrollment.models.requirements import (
     Criterion,
     MeasuredValue,
     Requirement,
+    ValueImport,
 )
 from enrollment.models.standing import PayoutStanding
 from enrollment.models.terms import (
@@ -37,4 +38,5 @@ __all__ = [
     "ProgramTerms",
     "Requirement",
     "RequirementCheck",
+    "ValueImport",
 ]

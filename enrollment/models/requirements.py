@@ -3,6 +3,7 @@
 from datetime import date
 from typing import Self
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import get_language
@@ -143,14 +144,42 @@ class MeasuredValue(models.Model):
         return f"value {self.pk}"
 
 
+class ValueImport(models.Model):
+    """One file of measured values that changed something: which, and how much of it."""
+
+    file_hash = models.CharField(_("hash of the file"), max_length=64)
+    accepted = models.PositiveIntegerField(_("lines accepted"))
+    changed = models.PositiveIntegerField(_("values new or changed"))
+    rejected = models.PositiveIntegerField(_("lines rejected"))
+    imported_at = models.DateTimeField(_("imported at"), auto_now_add=True)
+    imported_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="value_imports",
+        verbose_name=_("imported by"),
+    )
+
+    class Meta:
+        verbose_name = _("import of measured values")
+        verbose_name_plural = _("imports of measured values")
+        ordering = ("-imported_at", "-pk")
+
+    def __str__(self) -> str:
+        return f"import {self.pk}"
+
+
 class AgreementQuerySet(ScopedQuerySet):
     scope = Scope(account="partner_account")
     view_permission = Permission.ENROLLMENT_KNOW
 
     def active(self, on: date) -> Self:
-        """Signed, not past its last day, not terminated (domain.md §4)."""
+        """Signed, not past its last day, not terminated by then (domain.md §4)."""
         return self.filter(
-            Q(ends_on=None) | Q(ends_on__gte=on), starts_on__lte=on, terminated_on=None
+            Q(ends_on=None) | Q(ends_on__gte=on),
+            Q(terminated_on=None) | Q(terminated_on__gt=on),
+            starts_on__lte=on,
         )
 
 
@@ -165,7 +194,12 @@ class Agreement(models.Model):
     )
     starts_on = models.DateField(_("signed on"))
     ends_on = models.DateField(_("last day"), null=True, blank=True)
-    terminated_on = models.DateField(_("terminated on"), null=True, blank=True)
+    terminated_on = models.DateField(
+        _("terminated on"),
+        null=True,
+        blank=True,
+        help_text=_("From this day on it is not active. It cannot be taken back."),
+    )
 
     objects = AgreementQuerySet.as_manager()
 
@@ -177,6 +211,12 @@ class Agreement(models.Model):
             models.CheckConstraint(
                 condition=Q(ends_on=None) | Q(ends_on__gte=F("starts_on")),
                 name="%(app_label)s_%(class)s_ends_after_it_starts",
+                violation_error_message=_("The last day is before the first."),
+            ),
+            models.CheckConstraint(
+                condition=Q(terminated_on=None) | Q(terminated_on__gte=F("starts_on")),
+                name="%(app_label)s_%(class)s_terminated_after_it_starts",
+                violation_error_message=_("It cannot end before it was signed."),
             ),
             models.UniqueConstraint(
                 fields=["partner_account", "starts_on"],

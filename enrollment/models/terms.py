@@ -269,6 +269,14 @@ class ProgramTerms(models.Model):
     def __str__(self) -> str:
         return f"terms {self.pk}"
 
+    def clean(self) -> None:
+        """Refuse a last day that the fiscal year does not have."""
+        year = getattr(self, "fiscal_year", None)
+        if year and self.enroll_by and not year.contains(self.enroll_by):
+            raise ValidationError(
+                {"enroll_by": _("Choose a day of the fiscal year these terms are for.")}
+            )
+
     @property
     def agreement_text(self) -> str:
         """The agreement in the reader's language, else in English."""

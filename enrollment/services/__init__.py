@@ -1,5 +1,6 @@
 """Everything that changes enrollments, invitations and what programs ask; by noun."""
 
+from enrollment.services.agreements import end_agreement, record_agreement
 from enrollment.services.enrollments import (
     accept_enrollment,
     ask_for_details,
@@ -26,9 +27,11 @@ from enrollment.services.invitations import (
 from enrollment.services.measurements import (
     ImportReport,
     import_measured_values,
-    record_agreement,
 )
 from enrollment.services.programs import (
+    check_agreement_text,
+    check_earning_types,
+    check_requirements,
     define_criterion,
     define_fiscal_calendar,
     define_fiscal_year,
@@ -41,6 +44,9 @@ __all__ = [
     "InvitationRun",
     "accept_enrollment",
     "ask_for_details",
+    "check_agreement_text",
+    "check_earning_types",
+    "check_requirements",
     "choose_bank_profile",
     "choose_currency",
     "choose_tax_profile",
@@ -52,6 +58,7 @@ __all__ = [
     "define_program",
     "define_program_terms",
     "discontinue_program",
+    "end_agreement",
     "import_measured_values",
     "invite_locations",
     "lapse_invitations",

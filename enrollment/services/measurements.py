@@ -1,11 +1,15 @@
 """What is measured of locations, as files bring it; each line accepted or reported."""
 
 import csv
+import hashlib
 import io
 import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -16,7 +20,7 @@ from django.utils.translation import ngettext
 from accounts.models import AuditAction, Location, PartnerAccount, User
 from accounts.services import record_audit_event
 from accounts.text import clean_line
-from enrollment.models import Agreement, Criterion, MeasuredValue
+from enrollment.models import Criterion, MeasuredValue, ValueImport
 
 COLUMNS = ("partner_id", "criterion", "value", "measured_on", "source")
 MOST_BYTES = 200 * 1024 * 1024
@@ -54,54 +58,53 @@ def import_measured_values(content: bytes, *, by: User | None) -> ImportReport:
 
     Columns: partner_id, criterion, value, measured_on (YYYY-MM-DD), source. Lines
     that are wrong are reported with their number and reason and change nothing. Of
-    two values the one measured later counts, of the same day the one further down; a
-    value older than the one known is kept out. Raises ValidationError when the file
-    as a whole cannot be read.
+    two values the one measured later counts, whatever the order of the lines; lines
+    that contradict each other about one day are all reported. A value older than the
+    one known is kept out; one of the same day corrects it. Raises ValidationError
+    when the file as a whole cannot be read.
     """
-    report = ImportReport()
-    locations = dict(Location.objects.values_list("partner_id", "pk"))
-    accounts = set(PartnerAccount.objects.values_list("partner_id", flat=True))
-    criteria = {criterion.code: criterion for criterion in Criterion.objects.all()}
-    rows: dict[tuple[int, int], MeasuredValue] = {}
-    today = timezone.localdate()
+    errors: dict[int, str] = {}
+    values: dict[int, MeasuredValue] = {}
+    read = _reader()
     for number, line in _lines(content):
         try:
-            value = _measured_value(line, locations, accounts, criteria, today=today)
+            values[number] = read(line)
         except ValidationError as error:
-            report.errors.append(
-                _("Line %(line)d: %(reason)s")
-                % {"line": number, "reason": " ".join(error.messages)}
-            )
-            continue
-        report.accepted += 1
-        key = (value.location_id, value.criterion_id)
-        if key not in rows or rows[key].measured_on <= value.measured_on:
-            rows[key] = value
-    report.changed = _store(rows)
+            errors[number] = " ".join(error.messages)
+    for number, others in _contradictions(values).items():
+        del values[number]
+        errors[number] = _(
+            "the value differs from that of the same day on line %(lines)s."
+        ) % {"lines": ", ".join(map(str, others))}
+    report = ImportReport(
+        accepted=len(values),
+        changed=_store(_latest(values.values())),
+        errors=[
+            _("Line %(line)d: %(reason)s") % {"line": number, "reason": errors[number]}
+            for number in sorted(errors)
+        ],
+    )
     if report.changed:
-        record_audit_event(
-            Criterion.objects.order_by("pk").first(),
-            action=AuditAction.VALUES_IMPORTED,
-            by=by,
-            partner_account=None,
-            after={
-                "accepted": report.accepted,
-                "changed": report.changed,
-                "rejected": len(report.errors),
-            },
-        )
+        _remember(report, content, by=by)
     return report
 
 
-@transaction.atomic
-def record_agreement(
-    account: PartnerAccount, *, starts_on: date, ends_on: date | None = None
-) -> Agreement:
-    """Write down that a company signed the partner agreement (domain.md §4)."""
-    agreement, _is_new = Agreement.objects.update_or_create(
-        partner_account=account, starts_on=starts_on, defaults={"ends_on": ends_on}
+def _remember(report: ImportReport, content: bytes, *, by: User | None) -> None:
+    counts = {
+        "accepted": report.accepted,
+        "changed": report.changed,
+        "rejected": len(report.errors),
+    }
+    imported = ValueImport.objects.create(
+        file_hash=hashlib.sha256(content).hexdigest(), imported_by=by, **counts
     )
-    return agreement
+    record_audit_event(
+        imported,
+        action=AuditAction.VALUES_IMPORTED,
+        by=by,
+        partner_account=None,
+        after=counts | {"file_hash": imported.file_hash},
+    )
 
 
 def _lines(content: bytes):
@@ -139,12 +142,23 @@ def _named(header: list[str], line: list[str]) -> dict[str, str] | None:
     return None if len(line) > len(header) else dict(zip(header, line, strict=False))
 
 
+def _reader() -> Callable[[dict[str, str] | None], MeasuredValue]:
+    """Return what reads a line with what is known now of locations and criteria."""
+    return partial(
+        _measured_value,
+        locations=dict(Location.objects.values_list("partner_id", "pk")),
+        accounts=set(PartnerAccount.objects.values_list("partner_id", flat=True)),
+        criteria={criterion.code: criterion for criterion in Criterion.objects.all()},
+        today=timezone.localdate(),
+    )
+
+
 def _measured_value(
     line: dict[str, str] | None,
+    *,
     locations: dict[str, int],
     accounts: set[str],
     criteria: dict[str, Criterion],
-    *,
     today: date,
 ) -> MeasuredValue:
     if line is None:
@@ -203,22 +217,44 @@ def _source(text: str) -> str:
     return clean_line(text, max_length=80) if text.strip() else ""
 
 
+def _contradictions(values: dict[int, MeasuredValue]) -> dict[int, list[int]]:
+    """Return the lines that say different things of one day, each with the others.
+
+    Whichever counted, the same file in another order would bring another value.
+    """
+    said: dict[tuple, dict[int, tuple]] = defaultdict(dict)
+    for number, value in values.items():
+        key = (value.location_id, value.criterion_id, value.measured_on)
+        said[key][number] = (value.value, value.source)
+    return {
+        number: [other for other in lines if other != number]
+        for lines in said.values()
+        if len(set(lines.values())) > 1
+        for number in lines
+    }
+
+
+def _latest(values: Iterable[MeasuredValue]) -> dict[tuple[int, int], MeasuredValue]:
+    """Return the value measured last, by location and criterion."""
+    rows: dict[tuple[int, int], MeasuredValue] = {}
+    for value in values:
+        key = (value.location_id, value.criterion_id)
+        if key not in rows or rows[key].measured_on < value.measured_on:
+            rows[key] = value
+    return rows
+
+
 def _store(rows: dict[tuple[int, int], MeasuredValue]) -> int:
+    _lock_criteria({criterion for _location, criterion in rows})
     known = {
         (value.location_id, value.criterion_id): value
         for value in MeasuredValue.objects.filter(
             location__in={location for location, _criterion in rows}
         )
     }
-    changed = []
-    for key, value in rows.items():
-        old = known.get(key)
-        if old is None or (
-            old.measured_on <= value.measured_on
-            and (old.value, old.measured_on, old.source)
-            != (value.value, value.measured_on, value.source)
-        ):
-            changed.append(value)
+    changed = [
+        value for key, value in rows.items() if _is_news(value, known=known.get(key))
+    ]
     MeasuredValue.objects.bulk_create(
         changed,
         update_conflicts=True,
@@ -227,3 +263,20 @@ def _store(rows: dict[tuple[int, int], MeasuredValue]) -> int:
         batch_size=1000,
     )
     return len(changed)
+
+
+def _lock_criteria(keys: set[int]) -> None:
+    """Let two imports of one criterion wait for each other, before they compare.
+
+    Otherwise the older file could be stored after the newer one.
+    """
+    criteria = Criterion.objects.select_for_update(of=("self",), no_key=True)
+    list(criteria.filter(pk__in=keys).order_by("pk").values_list("pk", flat=True))
+
+
+def _is_news(value: MeasuredValue, *, known: MeasuredValue | None) -> bool:
+    return known is None or (
+        known.measured_on <= value.measured_on
+        and (known.value, known.measured_on, known.source)
+        != (value.value, value.measured_on, value.source)
+    )

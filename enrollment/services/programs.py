@@ -3,15 +3,19 @@
 Defining again what is there changes what differs, and nothing if nothing does.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
+from django.forms import model_to_dict
 from django.utils.translation import gettext as _
 
-from accounts.models import IncentiveProgram
+from accounts.models import AuditAction, IncentiveProgram, User
+from accounts.services import record_audit_event
 from enrollment.models import (
     Criterion,
     EarningType,
@@ -22,6 +26,8 @@ from enrollment.models import (
 )
 from enrollment.models.terms import EarningsStart
 from profiles.currencies import CURRENCIES
+
+TEXTS = ("agreement_text_en", "agreement_text_sv")
 
 
 @transaction.atomic
@@ -106,6 +112,7 @@ def define_program_terms(
     agreement_text_en: str,
     agreement_text_sv: str,
     guide_url: str = "",
+    by: User | None,
 ) -> ProgramTerms:
     """Define what a program asks and allows in one fiscal year.
 
@@ -115,13 +122,17 @@ def define_program_terms(
     a currency is not paid in, and when the text of an agreement that somebody accepted
     would change under the same version.
     """
+    shares, requirements = dict(earning_types), list(requirements)
     terms = _known_or_new(ProgramTerms, program=program, fiscal_year=fiscal_year)
     _refuse_unknown_currencies(currencies)
-    _refuse_rewording(
+    check_agreement_text(
         terms,
         version=agreement_version,
         texts=(agreement_text_en, agreement_text_sv),
     )
+    check_earning_types(terms, shares)
+    check_requirements(requirements, is_open_to_all=is_open_to_all)
+    before = _described(terms) if terms.pk else {}
     terms.is_open_to_all = is_open_to_all
     terms.is_listed = is_listed
     terms.needs_agreement = needs_agreement
@@ -140,9 +151,72 @@ def define_program_terms(
     terms.agreement_text_sv = agreement_text_sv
     terms.guide_url = guide_url
     _saved(terms)
-    _set_earning_types(terms, dict(earning_types))
-    _set_requirements(terms, list(requirements))
+    _set_earning_types(terms, shares)
+    _set_requirements(terms, requirements)
+    _record_change(terms, before=before, by=by)
     return terms
+
+
+def check_agreement_text(
+    terms: ProgramTerms, *, version: str, texts: tuple[str, str]
+) -> None:
+    """Raise when a version that somebody accepted would say something else.
+
+    Its text is not kept, so neither is an older version taken up again.
+    """
+    known = (
+        terms.agreement_version,
+        (terms.agreement_text_en, terms.agreement_text_sv),
+    )
+    if (
+        terms.pk
+        and known != (version, texts)
+        and terms.enrollments.filter(
+            agreement_version=version, accepted_at__isnull=False
+        ).exists()
+    ):
+        raise ValidationError(
+            {
+                "agreement_version": _(
+                    "Somebody has accepted this version of the agreement. Give the "
+                    "changed text a new version."
+                )
+            }
+        )
+
+
+def check_earning_types(terms: ProgramTerms, shares: Mapping[str, int]) -> None:
+    """Raise when the shares are not everything, or enrollments would be left unpaid.
+
+    Enrollments carry one payout for each earning type from the start: once somebody
+    was invited none is added, and none they are paid by is left out.
+    """
+    if sum(shares.values()) != 100:
+        raise _wrong_earning_types(
+            _("The shares of the earning types must be 100 % in all.")
+        )
+    if not terms.pk:
+        return
+    left_out = terms.earning_types.exclude(kind__in=shares)
+    if left_out.filter(payout_assignments__isnull=False).exists():
+        raise _wrong_earning_types(
+            _("Enrollments are paid by an earning type that is left out here.")
+        )
+    known = set(terms.earning_types.values_list("kind", flat=True))
+    if not known.issuperset(shares) and terms.enrollments.exists():
+        raise _wrong_earning_types(
+            _("Locations were invited already: no earning type can be added.")
+        )
+
+
+def check_requirements(
+    requirements: list[tuple[Criterion, Decimal]], *, is_open_to_all: bool
+) -> None:
+    """Raise when a program that is open to all would ask for criteria (R26)."""
+    if is_open_to_all and requirements:
+        raise ValidationError(
+            {"requirements": _("A program that is open to all has no criteria.")}
+        )
 
 
 def _known_or_new(model: type[models.Model], **key) -> models.Model:
@@ -157,24 +231,8 @@ def _saved(row: models.Model) -> models.Model:
     return row
 
 
-def _set_earning_types(terms: ProgramTerms, shares: dict[str, int]) -> None:
-    if sum(shares.values()) != 100:
-        raise ValidationError(
-            {
-                "earning_types": _(
-                    "The shares of the earning types must be 100 % in all."
-                )
-            }
-        )
+def _set_earning_types(terms: ProgramTerms, shares: Mapping[str, int]) -> None:
     superfluous = terms.earning_types.exclude(kind__in=shares)
-    if superfluous.filter(payout_assignments__isnull=False).exists():
-        raise ValidationError(
-            {
-                "earning_types": _(
-                    "Enrollments are paid by an earning type that is left out here."
-                )
-            }
-        )
     superfluous.delete()
     for kind, share in shares.items():
         earning_type = _known_or_new(EarningType, terms=terms, kind=kind)
@@ -185,10 +243,6 @@ def _set_earning_types(terms: ProgramTerms, shares: dict[str, int]) -> None:
 def _set_requirements(
     terms: ProgramTerms, requirements: list[tuple[Criterion, Decimal]]
 ) -> None:
-    if terms.is_open_to_all and requirements:
-        raise ValidationError(
-            {"requirements": _("A program that is open to all has no criteria.")}
-        )
     criteria = [criterion for criterion, _at_least in requirements]
     terms.requirements.exclude(criterion__in=criteria).delete()
     for position, (criterion, at_least) in enumerate(requirements):
@@ -209,23 +263,46 @@ def _refuse_unknown_currencies(codes: list[str]) -> None:
         )
 
 
-def _refuse_rewording(
-    terms: ProgramTerms, *, version: str, texts: tuple[str, str]
+def _wrong_earning_types(sentence: str) -> ValidationError:
+    return ValidationError({"earning_types": sentence})
+
+
+def _record_change(
+    terms: ProgramTerms, *, before: dict[str, Any], by: User | None
 ) -> None:
-    """What somebody accepted stays as it was: another text is another version."""
-    is_changed = (terms.agreement_text_en, terms.agreement_text_sv) != texts
-    if (
-        terms.pk
-        and is_changed
-        and terms.enrollments.filter(
-            agreement_version=version, accepted_at__isnull=False
-        ).exists()
-    ):
-        raise ValidationError(
-            {
-                "agreement_version": _(
-                    "Somebody has accepted this version of the agreement. Give the "
-                    "changed text a new version."
-                )
-            }
+    """Write down what differs, if anything does."""
+    after = _described(terms)
+    changed = [name for name in after if after[name] != before.get(name)]
+    if changed:
+        record_audit_event(
+            terms,
+            action=AuditAction.TERMS_DEFINED,
+            by=by,
+            partner_account=None,
+            before={name: before[name] for name in changed if name in before},
+            after={name: after[name] for name in changed},
         )
+
+
+def _described(terms: ProgramTerms) -> dict[str, Any]:
+    """Everything the terms say, as the audit trail keeps it; long texts by their hash."""
+    fields = model_to_dict(terms, exclude=("id", *TEXTS))
+    return {
+        **{
+            name: value.isoformat() if isinstance(value, date) else value
+            for name, value in fields.items()
+        },
+        **{
+            name: hashlib.sha256(getattr(terms, name).encode()).hexdigest()
+            for name in TEXTS
+        },
+        "earning_types": dict(
+            terms.earning_types.order_by("kind").values_list("kind", "share")
+        ),
+        "requirements": [
+            [code, f"{at_least:.2f}"]
+            for code, at_least in terms.requirements.order_by("position").values_list(
+                "criterion__code", "at_least"
+            )
+        ],
+    }

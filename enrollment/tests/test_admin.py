@@ -5,15 +5,22 @@ import datetime
 import pytest
 from django.urls import reverse
 
+from accounts.models import AuditEvent
 from accounts.tests.factories import UserFactory
-from enrollment.models import Criterion, FiscalCalendar, FiscalYear, ProgramTerms
+from enrollment.models import (
+    Criterion,
+    FiscalCalendar,
+    FiscalYear,
+    ProgramTerms,
+    ValueImport,
+)
 from enrollment.tests.factories import (
-    AgreementFactory,
     CriterionFactory,
     EnrollmentFactory,
     FiscalYearFactory,
     MeasuredValueFactory,
     ProgramTermsFactory,
+    RequirementFactory,
 )
 
 ADD_TERMS = reverse("admin:enrollment_programterms_add")
@@ -21,6 +28,15 @@ NO_LINES = {
     f"{name}-{key}": "0"
     for name in ("earning_types", "requirements")
     for key in ("TOTAL_FORMS", "INITIAL_FORMS", "MIN_NUM_FORMS", "MAX_NUM_FORMS")
+}
+
+
+# A second line of earning types.
+CO_OP = {
+    "earning_types-TOTAL_FORMS": "2",
+    "earning_types-MAX_NUM_FORMS": "9",
+    "earning_types-1-kind": "co_op",
+    "earning_types-1-share": "100",
 }
 
 
@@ -164,15 +180,82 @@ def test_a_way_of_paying_in_use_is_not_taken_away(client_of, mina):
     assert terms.earning_types.count() == 1
 
 
-def test_a_way_of_paying_is_taken_away_before_anybody_is_invited(client_of, mina):
+def test_a_way_of_paying_is_replaced_before_anybody_is_invited(client_of, mina):
     terms = ProgramTermsFactory()
 
     client_of(mina).post(
         change_url(terms),
-        terms_typed() | lines_of(terms, **{"earning_types-0-DELETE": "on"}),
+        terms_typed() | lines_of(terms, **{"earning_types-0-DELETE": "on"}) | CO_OP,
     )
 
-    assert terms.earning_types.count() == 0
+    assert terms.earning_types.get().kind == "co_op"
+
+
+def test_shares_that_are_not_everything_are_refused_and_stay_typed(client_of, mina):
+    terms = ProgramTermsFactory()
+
+    answer = client_of(mina).post(
+        change_url(terms),
+        terms_typed(agreement_text_en="A long new text.")
+        | lines_of(terms, **{"earning_types-0-share": "60"}),
+    )
+
+    page = answer.content.decode()
+    assert "The shares of the earning types must be 100 % in all." in page
+    assert "A long new text." in page
+    assert terms.earning_types.get().share == 100
+
+
+def test_an_accepted_agreement_is_not_reworded(client_of, mina):
+    terms = EnrollmentFactory(accepted=True).terms
+
+    answer = client_of(mina).post(
+        change_url(terms), terms_typed(agreement_text_en="Other.") | lines_of(terms)
+    )
+
+    assert "Give the changed text a new version." in answer.content.decode()
+    terms.refresh_from_db()
+    assert terms.agreement_text_en == "The rules of the program."
+
+
+def test_a_program_that_is_open_to_all_asks_for_nothing(client_of, mina):
+    # R26
+    terms = ProgramTermsFactory()
+    line = RequirementFactory(terms=terms)
+
+    answer = client_of(mina).post(
+        change_url(terms),
+        terms_typed(is_open_to_all="on")
+        | lines_of(terms)
+        | {
+            "requirements-TOTAL_FORMS": "1",
+            "requirements-INITIAL_FORMS": "1",
+            "requirements-0-id": line.pk,
+            "requirements-0-terms": terms.pk,
+            "requirements-0-criterion": line.criterion.pk,
+            "requirements-0-at_least": "25000",
+            "requirements-0-position": "0",
+        },
+    )
+
+    assert "open to all has no criteria" in answer.content.decode()
+    assert not ProgramTerms.objects.get().is_open_to_all
+
+
+def test_the_audit_trail_remembers_what_changed_in_the_terms(client_of, mina):
+    terms = ProgramTermsFactory()
+
+    client_of(mina).post(
+        change_url(terms), terms_typed(agreement_version="2") | lines_of(terms)
+    )
+
+    event = AuditEvent.objects.get(action="terms_defined")
+    assert (event.actor, event.object_id) == (mina, str(terms.pk))
+    assert event.before["agreement_version"] == "1"
+    assert event.after["agreement_version"] == "2"
+    assert event.after["enroll_within_days"] == 30
+    assert "currencies" not in event.after
+    assert "The rules" not in str(event.after)
 
 
 def test_no_way_of_paying_is_added_once_somebody_was_invited(client_of, mina):
@@ -184,13 +267,7 @@ def test_no_way_of_paying_is_added_once_somebody_was_invited(client_of, mina):
         terms_typed()
         | lines_of(
             terms,
-            **{
-                "earning_types-TOTAL_FORMS": "2",
-                "earning_types-MAX_NUM_FORMS": "9",
-                "earning_types-1-terms": terms.pk,
-                "earning_types-1-kind": "co_op",
-                "earning_types-1-share": "40",
-            },
+            **CO_OP,
         ),
     )
 
@@ -250,12 +327,14 @@ def test_nobody_else_writes_terms(client_of, cast, name, program, year):
     assert not ProgramTerms.objects.exists()
 
 
-def test_enrollments_values_and_agreements_are_only_looked_at(client_of, mina, nordvik):
+def test_enrollments_and_values_are_only_looked_at(client_of, mina):
     root = UserFactory(is_staff=True, is_superuser=True)
     records = [
         EnrollmentFactory(),
         MeasuredValueFactory(),
-        AgreementFactory(partner_account=nordvik),
+        ValueImport.objects.create(
+            file_hash="0" * 64, accepted=1, changed=1, rejected=0
+        ),
     ]
 
     for person in (mina, root):

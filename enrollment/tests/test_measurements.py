@@ -1,6 +1,7 @@
 """What is measured of locations, as files bring it: each line accepted or reported."""
 
 import datetime
+import threading
 from decimal import Decimal
 
 import pytest
@@ -8,8 +9,9 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts.models import AuditEvent
+from accounts.tests.threads import at_once
 from enrollment import services
-from enrollment.models import Agreement, MeasuredValue
+from enrollment.models import MeasuredValue, ValueImport
 from enrollment.services import measurements
 from enrollment.tests.factories import CriterionFactory, MeasuredValueFactory
 
@@ -88,11 +90,8 @@ def test_a_correction_of_the_same_day_counts(goteborg, revenue):
     assert value_of(goteborg, revenue) == 2
 
 
-@pytest.mark.parametrize(
-    ("days", "value"),
-    [(("01", "01"), 2), (("01", "02"), 2), (("02", "01"), 1)],
-)
-def test_of_two_lines_the_later_measured_counts_else_the_last(
+@pytest.mark.parametrize(("days", "value"), [(("01", "02"), 2), (("02", "01"), 1)])
+def test_of_two_lines_the_later_measured_counts_in_whatever_order(
     goteborg, revenue, days, value
 ):
     first, second = days
@@ -102,6 +101,38 @@ def test_of_two_lines_the_later_measured_counts_else_the_last(
     )
 
     assert value_of(goteborg, revenue) == value
+
+
+def test_lines_that_contradict_each_other_are_all_refused(goteborg, malmo, revenue):
+    report = imported(
+        "6120102,revenue,1,2024-11-01,",
+        "6120103,revenue,7,2024-11-01,",
+        "6120102,revenue,2,2024-11-01,",
+        "6120102,revenue,much,2024-11-01,",
+    )
+
+    assert report.errors == [
+        "Line 2: the value differs from that of the same day on line 4.",
+        "Line 4: the value differs from that of the same day on line 2.",
+        "Line 5: the value must be a number like 21340.50.",
+    ]
+    assert MeasuredValue.objects.get().location == malmo
+    assert (report.accepted, report.changed) == (1, 1)
+
+
+def test_a_line_that_is_there_twice_is_no_contradiction(goteborg, revenue):
+    report = imported(*["6120102,revenue,1,2024-11-01,report"] * 2)
+
+    assert (report.accepted, report.changed, report.errors) == (2, 1, [])
+
+
+def test_a_file_in_another_order_brings_nothing_new(goteborg, malmo, revenue):
+    # Fault 42 of security.md
+    lines = ["6120102,revenue,1,2024-11-01,a", "6120102,revenue,2,2024-11-02,b"]
+    lines += ["6120103,revenue,3,2024-11-01,a", "6120103,revenue,3,2024-11-01,a"]
+    imported(*lines)
+
+    assert imported(*reversed(lines)).changed == 0
 
 
 def test_the_same_file_again_changes_nothing(goteborg, revenue, mina):
@@ -118,7 +149,18 @@ def test_the_audit_trail_remembers_who_imported_how_much(goteborg, revenue, mina
 
     event = AuditEvent.objects.get(action="values_imported")
     assert event.actor == mina
-    assert event.after == {"accepted": 1, "changed": 1, "rejected": 1}
+    kept = ValueImport.objects.get()
+    assert event.after == {
+        "accepted": 1,
+        "changed": 1,
+        "rejected": 1,
+        "file_hash": kept.file_hash,
+    }
+    assert (event.object_type, event.object_id) == (
+        "enrollment.valueimport",
+        str(kept.pk),
+    )
+    assert (kept.imported_by, kept.changed) == (mina, 1)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +374,7 @@ def test_the_number_of_queries_does_not_follow_the_lines(
 ):
     imported("6120102,revenue,1,2024-11-01,")
 
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         imported(
             "6120102,revenue,2,2024-11-02,",
             "6120103,revenue,2,2024-11-02,",
@@ -341,16 +383,46 @@ def test_the_number_of_queries_does_not_follow_the_lines(
         )
 
 
-# --- Agreements -------------------------------------------------------------------------
+# --- Two files at once ------------------------------------------------------------------
 
 
-def test_signing_the_agreement_again_on_the_same_day_is_one_agreement(nordvik):
-    day = datetime.date(2026, 7, 1)
-    services.record_agreement(nordvik, starts_on=day)
+@pytest.fixture
+def newer_meanwhile(goteborg, revenue, monkeypatch):
+    """Import an older file that has compared when a newer one comes and is stored."""
+    compared, stored = threading.Event(), threading.Event()
+    real = measurements._is_news
 
-    services.record_agreement(
-        nordvik, starts_on=day, ends_on=datetime.date(2027, 6, 30)
-    )
+    def compare(value, *, known):
+        answer = real(value, known=known)
+        if value.value == 1:
+            compared.set()
+            stored.wait(timeout=2)
+        return answer
 
-    agreement = Agreement.objects.get()
-    assert agreement.ends_on == datetime.date(2027, 6, 30)
+    monkeypatch.setattr(measurements, "_is_news", compare)
+
+    def newer():
+        compared.wait(timeout=10)
+        imported("6120102,revenue,2,2024-11-02,")
+        stored.set()
+
+    def at_that_moment():
+        at_once(lambda: imported("6120102,revenue,1,2024-11-01,"), newer)
+        return value_of(goteborg, revenue)
+
+    return at_that_moment
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_older_file_does_not_replace_a_newer_one_read_at_that_moment(
+    newer_meanwhile,
+):
+    assert newer_meanwhile() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_the_lock_the_older_file_would_win(newer_meanwhile, monkeypatch):
+    """The control of the test above."""
+    monkeypatch.setattr(measurements, "_lock_criteria", lambda keys: None)
+
+    assert newer_meanwhile() == 1

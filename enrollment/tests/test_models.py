@@ -119,6 +119,11 @@ VIOLATIONS = {
     "agreement_ends_after_it_starts": lambda w: AgreementFactory(
         partner_account=PartnerAccountFactory(), ends_on=datetime.date(2019, 12, 31)
     ),
+    "agreement_terminated_after_it_starts": lambda w: AgreementFactory(
+        partner_account=w.location.partner_account,
+        starts_on=datetime.date(2021, 1, 2),
+        terminated_on=datetime.date(2021, 1, 1),
+    ),
     "agreement_once_per_day": lambda w: AgreementFactory(
         partner_account=w.location.partner_account
     ),

@@ -5,7 +5,7 @@ import datetime
 import pytest
 from django.core.exceptions import ValidationError
 
-from accounts.models import IncentiveProgram
+from accounts.models import AuditEvent, IncentiveProgram
 from enrollment.models import Criterion, FiscalYear, ProgramTerms, Requirement
 from enrollment.services import (
     define_criterion,
@@ -28,6 +28,7 @@ TERMS = {
     "required_tax_details": [],
     "agreement_text_en": "The rules.",
     "agreement_text_sv": "Reglerna.",
+    "by": None,
 }
 
 
@@ -186,6 +187,44 @@ def test_an_accepted_agreement_is_not_reworded(program, year, terms):
 
     define_program_terms(program, fiscal_year=year, agreement_version="2", **reworded)
     assert ProgramTerms.objects.get().agreement_text_en == "Other rules."
+
+
+def test_an_accepted_version_is_not_taken_up_again_with_another_text(
+    program, year, terms
+):
+    EnrollmentFactory(terms=terms, accepted=True)
+    reworded = TERMS | {"agreement_text_en": "Other rules."}
+    define_program_terms(program, fiscal_year=year, agreement_version="2", **reworded)
+
+    with pytest.raises(ValidationError, match="a new version"):
+        define_program_terms(
+            program, fiscal_year=year, agreement_version="1", **reworded
+        )
+
+
+def test_no_earning_type_is_added_once_somebody_was_invited(program, year):
+    terms = define_program_terms(
+        program, fiscal_year=year, **TERMS | {"earning_types": [("rebate", 100)]}
+    )
+    EnrollmentFactory(terms=terms)
+
+    with pytest.raises(ValidationError, match="no earning type can be added"):
+        define_program_terms(program, fiscal_year=year, **TERMS)
+
+
+def test_the_last_day_to_enroll_is_in_the_fiscal_year(program, year):
+    with pytest.raises(ValidationError, match="Choose a day of the fiscal year"):
+        define_program_terms(
+            program, fiscal_year=year, enroll_by=datetime.date(2027, 7, 1), **TERMS
+        )
+
+
+def test_defining_again_what_is_there_leaves_no_trace(program, year, terms):
+    define_program_terms(program, fiscal_year=year, **TERMS)
+
+    event = AuditEvent.objects.get(action="terms_defined")
+    assert event.before == {}
+    assert event.after["earning_types"] == {"co_op": 40, "rebate": 60}
 
 
 def test_an_agreement_nobody_accepted_can_be_reworded(program, year, terms):

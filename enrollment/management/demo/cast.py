@@ -84,6 +84,7 @@ class Cast:
             enroll_within_days=facts.get("enroll_within_days"),
             agreement_text_en=facts["agreement_text_en"],
             agreement_text_sv=facts["agreement_text_sv"],
+            by=None,
         )
 
     def add_companies(self) -> None:
@@ -100,6 +101,7 @@ class Cast:
                 company,
                 starts_on=self.clock.day(row["agreement_from"]),
                 ends_on=self.clock.day(row["agreement_until"]),
+                by=None,
             )
             self.companies[company.partner_id] = company
         for row in rows("locations"):

@@ -1,22 +1,20 @@
-"""Records of programs' years and what they ask, and of enrollments to look at."""
+"""Records of programs' years and what they ask; terms are saved by their service."""
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin import TabularInline
 from django.core.exceptions import ValidationError
+from django.forms.models import BaseInlineFormSet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin_site import PortalModelAdmin, ReadOnlyMixin
+from accounts.admin_site import AuditedMixin, PortalModelAdmin
+from enrollment import services
 from enrollment.models import (
-    Agreement,
     Criterion,
     EarningType,
-    Enrollment,
-    EnrollmentEvent,
     FiscalCalendar,
     FiscalYear,
-    MeasuredValue,
     ProgramTerms,
     Requirement,
 )
@@ -79,13 +77,65 @@ class ProgramTermsForm(forms.ModelForm):
 
     def clean(self):
         answers = super().clean()
-        year = answers.get("fiscal_year") or getattr(self.instance, "fiscal_year", None)
-        enroll_by = answers.get("enroll_by")
-        if year and enroll_by and not year.starts_on <= enroll_by <= year.ends_on:
-            self.add_error(
-                "enroll_by", _("Choose a day of the fiscal year these terms are for.")
+        try:
+            services.check_agreement_text(
+                self.instance,
+                version=answers.get("agreement_version", ""),
+                texts=(
+                    answers.get("agreement_text_en", ""),
+                    answers.get("agreement_text_sv", ""),
+                ),
             )
+        except ValidationError as refusal:
+            self.add_error(None, refusal)
         return answers
+
+
+class LinesFormSet(BaseInlineFormSet):
+    """Lines of a program's terms; what the service would refuse stands above them."""
+
+    @property
+    def lines(self) -> list[dict]:
+        """What is left of the lines after those taken away."""
+        return [
+            form.cleaned_data
+            for form in self.forms
+            if form.cleaned_data and not form.cleaned_data.get("DELETE")
+        ]
+
+    def check_lines(self) -> None:
+        """Raise what the service would."""
+        raise NotImplementedError
+
+    def clean(self):
+        super().clean()
+        if any(self.errors):
+            return
+        try:
+            self.check_lines()
+        except ValidationError as refusal:
+            raise ValidationError(refusal.messages) from None
+
+
+class EarningTypeFormSet(LinesFormSet):
+    def check_lines(self) -> None:
+        services.check_earning_types(self.instance, self.shares)
+
+    @property
+    def shares(self) -> dict[str, int]:
+        return {line["kind"]: line["share"] for line in self.lines}
+
+
+class RequirementFormSet(LinesFormSet):
+    def check_lines(self) -> None:
+        services.check_requirements(
+            self.asked, is_open_to_all=self.instance.is_open_to_all
+        )
+
+    @property
+    def asked(self) -> list[tuple]:
+        lines = sorted(self.lines, key=lambda line: line["position"])
+        return [(line["criterion"], line["at_least"]) for line in lines]
 
 
 class OfTermsInline(TabularInline):
@@ -101,6 +151,7 @@ class EarningTypeInline(OfTermsInline):
     """How the program pays; no way of paying is added once somebody was invited."""
 
     model = EarningType
+    formset = EarningTypeFormSet
     fields = ("kind", "share")
 
     def has_add_permission(self, request, obj=None) -> bool:
@@ -110,6 +161,7 @@ class EarningTypeInline(OfTermsInline):
 
 class RequirementInline(OfTermsInline):
     model = Requirement
+    formset = RequirementFormSet
     fields = ("position", "criterion", "at_least")
 
 
@@ -130,7 +182,9 @@ class FiscalYearAdmin(PortalModelAdmin):
 
 
 @admin.register(ProgramTerms)
-class ProgramTermsAdmin(PortalModelAdmin):
+class ProgramTermsAdmin(AuditedMixin, PortalModelAdmin):
+    """Saved whole by services.define_program_terms, which keeps its rules."""
+
     form = ProgramTermsForm
     list_display = ("program", "fiscal_year", "is_open_to_all", "is_listed")
     list_filter = ("fiscal_year", "is_open_to_all", "is_listed")
@@ -182,6 +236,28 @@ class ProgramTermsAdmin(PortalModelAdmin):
     def get_readonly_fields(self, request, obj=None):
         return ("program", "fiscal_year") if obj is not None else ()
 
+    def save_model(self, request, obj, form, change) -> None:
+        """Wait for the lines: the terms and they are saved in one step."""
+
+    def save_related(self, request, form, formsets, change) -> None:
+        whose = {
+            "program": form.instance.program,
+            "fiscal_year": form.instance.fiscal_year,
+        }
+        earning_types, requirements = formsets
+        defined = services.define_program_terms(
+            **form.cleaned_data | whose,
+            earning_types=earning_types.shares.items(),
+            requirements=requirements.asked,
+            by=request.user,
+        )
+        # What follows speaks of the form's own: the page shown next and its message.
+        form.instance.__dict__.update(defined.__dict__)
+
+    def construct_change_message(self, request, form, formsets, add=False) -> str:
+        """Leave it to the audit trail."""
+        return ""
+
 
 @admin.register(Criterion)
 class CriterionAdmin(PortalModelAdmin):
@@ -198,81 +274,3 @@ class CriterionAdmin(PortalModelAdmin):
         "how_to_fix_en",
         "how_to_fix_sv",
     )
-
-
-class EventInline(ReadOnlyMixin, TabularInline):
-    """The steps of an enrollment's history, to look at."""
-
-    model = EnrollmentEvent
-    extra = 0
-    can_delete = False
-    fields = ("at", "code", "from_status", "to_status", "by", "note")
-    ordering = ("-at", "-pk")
-
-    def has_view_permission(self, request, obj=None) -> bool:
-        return request.user.has_perm("enrollment.view_enrollment")
-
-    def get_queryset(self, request):
-        return super().get_queryset(request).select_related("by")
-
-
-@admin.register(Enrollment)
-class EnrollmentAdmin(ReadOnlyMixin, PortalModelAdmin):
-    """Enrollments move by what people do on their pages, never here."""
-
-    list_display = ("reference", "location", "program", "year", "status", "invited_at")
-    list_filter = ("status", ("terms__fiscal_year", admin.RelatedOnlyFieldListFilter))
-    list_select_related = ("location", "terms__program", "terms__fiscal_year")
-    search_fields = (
-        "location__name",
-        "location__partner_id",
-        "location__partner_account__name",
-        "terms__program__code",
-    )
-    ordering = ("-invited_at", "pk")
-    inlines = (EventInline,)
-    fields = (
-        "reference",
-        "location",
-        "program",
-        "year",
-        "status",
-        "status_since",
-        "invited_at",
-        "enroll_by",
-        "accepted_at",
-        "accepted_by",
-        "agreement_version",
-        "submitted_at",
-        "submitted_by",
-        "enrolled_at",
-        "earns_from",
-        "end_reason",
-    )
-    readonly_fields = ("reference", "program", "year")
-
-    @admin.display(description=gettext_lazy("program"))
-    def program(self, enrollment):
-        return enrollment.terms.program
-
-    @admin.display(description=gettext_lazy("fiscal year"))
-    def year(self, enrollment):
-        return enrollment.terms.fiscal_year
-
-
-@admin.register(MeasuredValue)
-class MeasuredValueAdmin(ReadOnlyMixin, PortalModelAdmin):
-    list_display = ("location", "criterion", "value", "measured_on", "source")
-    list_filter = ("criterion",)
-    list_select_related = ("location", "criterion")
-    search_fields = ("location__name", "location__partner_id")
-    ordering = ("-measured_on", "pk")
-
-
-@admin.register(Agreement)
-class AgreementAdmin(ReadOnlyMixin, PortalModelAdmin):
-    list_display = ("partner_account", "starts_on", "ends_on", "terminated_on")
-    list_filter = (("terminated_on", admin.EmptyFieldListFilter),)
-    list_select_related = ("partner_account",)
-    search_fields = ("partner_account__name", "partner_account__partner_id")
-    ordering = ("-starts_on", "pk")
