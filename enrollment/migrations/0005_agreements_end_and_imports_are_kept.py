@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0005_audit_agreements_and_terms"),
+        ("accounts", "0003_audit_discontinued_programs"),
         ("enrollment", "0004_word_of_lapsed_invitations"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

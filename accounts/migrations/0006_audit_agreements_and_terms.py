@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0004_role_assignments_know_their_source"),
+        ("accounts", "0005_people_leave_companies"),
     ]
 
     operations = [
@@ -19,6 +19,8 @@ class Migration(migrations.Migration):
             field=models.CharField(
                 choices=[
                     ("person_added", "Person added"),
+                    ("person_changed", "Person changed"),
+                    ("person_left", "Person deactivated"),
                     ("role_assigned", "Role given"),
                     ("role_revoked", "Role ended"),
                     ("company_added", "Company added"),
@@ -38,6 +40,13 @@ class Migration(migrations.Migration):
                     ("values_imported", "Measured values imported"),
                     ("payout_confirmed", "Payout details confirmed"),
                     ("mail_resent", "Mail sent again"),
+                    ("token_created", "Provisioning token created"),
+                    ("token_revoked", "Provisioning token revoked"),
+                    ("group_added", "Group added"),
+                    ("group_changed", "Group changed"),
+                    ("group_removed", "Group removed"),
+                    ("group_mapped", "Group connected to a role"),
+                    ("group_unmapped", "Group disconnected from a role"),
                 ],
                 max_length=30,
                 verbose_name="action",
@@ -51,6 +60,8 @@ class Migration(migrations.Migration):
                         "action__in",
                         [
                             "person_added",
+                            "person_changed",
+                            "person_left",
                             "role_assigned",
                             "role_revoked",
                             "company_added",
@@ -70,6 +81,13 @@ class Migration(migrations.Migration):
                             "values_imported",
                             "payout_confirmed",
                             "mail_resent",
+                            "token_created",
+                            "token_revoked",
+                            "group_added",
+                            "group_changed",
+                            "group_removed",
+                            "group_mapped",
+                            "group_unmapped",
                         ],
                     )
                 ),
