@@ -195,7 +195,7 @@ def approve_version(
     The first approval of a change of an account in force only seconds it: another
     operator approves it (domain.md §10.7). Approving what is approved changes nothing.
     Raises ValidationError when somebody decided meanwhile, the partner archived the
-    profile, or `by` submitted it (rule 78).
+    profile, or `by` submitted it (rule 78) or is no operator.
     """
     profile, version = _locked_version(version)
     _refuse_own(version, by=by)
@@ -242,7 +242,8 @@ def return_version(
 
     Also an approved version can be returned: it is then out of force for everybody
     who uses it. Raises ValidationError without a reason, with a reason that does not
-    belong to a field, when somebody decided meanwhile, or when `by` submitted it.
+    belong to a field, when somebody decided meanwhile, or when `by` submitted it
+    or is no operator.
     """
     profile, version = _locked_version(version)
     _refuse_own(version, by=by)
@@ -608,9 +609,17 @@ def _refuse_default_set(locations: list[Location]) -> None:
 
 
 def _refuse_own(version: ProfileVersion, *, by: User) -> None:
+    """The second pair of eyes is the program owner's, never a role of the company.
+
+    Admins may give roles to themselves (R4): such a role seconds nothing.
+    """
     if by.pk == version.submitted_by_id:
         raise ValidationError(
             _("You submitted this. Somebody else has to decide it."), code="four_eyes"
+        )
+    if not by.is_staff:
+        raise ValidationError(
+            _("Only the program owner's operators decide this."), code="not_operator"
         )
 
 

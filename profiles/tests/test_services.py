@@ -9,6 +9,8 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from accounts.models import AuditEvent
+from accounts.roles import Role
+from accounts.services import assign_role
 from accounts.tests.factories import LocationFactory, PartnerAccountFactory, UserFactory
 from accounts.tests.threads import at_once, meet
 from profiles import services
@@ -493,6 +495,37 @@ class TestApproving:
 
 
 # --- Returning ---------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+class TestTheSecondPairOfEyes:
+    """Rule 78: it is the program owner's; a role one gives oneself seconds nothing."""
+
+    @pytest.mark.parametrize("name", ["greta", "alice"])
+    @pytest.mark.parametrize("is_change", [False, True])
+    def test_an_admin_with_a_role_given_to_oneself_decides_nothing(
+        self, cast, nordvik, name, is_change
+    ):
+        admin = getattr(cast, name)
+        assign_role(admin, role=Role.INCENTIVES_ADMIN, account=nordvik, by=admin)
+        profile = bank_of(nordvik, cast.ida)
+        if is_change:
+            approve_version(profile.versions.get(), by=cast.oscar)
+            details = {**BANK_DETAILS, "iban": OTHER_IBAN}
+            revise_bank_profile(profile, country="SE", details=details, by=cast.ida)
+        version = profile.versions.get(status="pending")
+
+        for decide in (
+            lambda: approve_version(version, by=admin),
+            lambda: return_version(version, returned=REASON, by=admin),
+        ):
+            with pytest.raises(ValidationError) as refused:
+                decide()
+            assert refused.value.code == "not_operator"
+
+        version.refresh_from_db()
+        assert version.is_pending
+        assert version.seconded_by is None
 
 
 @pytest.mark.django_db
