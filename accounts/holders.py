@@ -4,7 +4,7 @@ from django.db.models import Model, Q
 from django.db.models.functions import Least
 
 from accounts.models import Coverage, Location, PartnerAccount, RoleAssignment, User
-from accounts.roles import GRANTABLE, Permission, Role, roles_that_grant, roles_with
+from accounts.roles import GRANTS, Permission, Role, roles_that_grant, roles_with
 
 
 def people_with(
@@ -50,9 +50,7 @@ def roles_given_by(user: User, company: PartnerAccount) -> frozenset[Role]:
         .filter(user=user, partner_account=company)
         .values_list("role", flat=True)
     )
-    return frozenset[Role]().union(
-        *(GRANTABLE.get(Role(role), frozenset()) for role in held)
-    )
+    return frozenset[Role]().union(*(GRANTS[Role(role)].gives for role in held))
 
 
 def givers_of(role: Role, company: PartnerAccount) -> list[User]:

@@ -1,10 +1,13 @@
-"""Who may do what: roles, permissions and the table between them. Pure data.
+"""Who may do what and give what: two tables, each line with its source. Pure data.
 
-Sources: the two seed documents and domain.md §1.3 with its decisions C1-C5. A role
-counts inside its scope only (whole company, a location, a program at a location);
-accounts/scoping.py asks that question.
+CAPABILITIES is the matrix of domain.md §1.3 with its decisions C1-C5; GRANTS says who
+gives and ends which role. A role counts inside its scope only (whole company, a
+location, a program at a location) and until its last day; accounts/scoping.py asks
+that question. Earnings, claims, disputes and support tickets have no pages here, so
+they have no line.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum, auto
 
 from django.db import models
@@ -27,77 +30,126 @@ class Permission(StrEnum):
 
     # To know that the row exists: decides between "no such page" and "not yours".
     ENROLLMENT_KNOW = auto()
-    # To see enrollments and their requirements.
+    # To see programs and enrollments.
     ENROLLMENT_VIEW = auto()
-    # To see Action required and Validating instead of the veil "Enrolling" (R42).
+    # To see Action required and Validating instead of the veil "Enrolling".
     ENROLLMENT_SEE_PROGRESS = auto()
-    # To accept, decline, choose profiles, submit, recall (R1, R2, R11).
+    # To accept, decline, choose profiles, submit, recall.
     ENROLLMENT_EDIT = auto()
+    # To see each requirement of a program as met or not met at a location.
+    REQUIREMENT_VIEW = auto()
     PROFILE_KNOW = auto()
-    # To see bank and tax details, masked (C3, C5, R12).
+    # To see bank and tax details, masked.
     PROFILE_VIEW = auto()
     PROFILE_EDIT = auto()
     LOCATION_VIEW = auto()
+    # To see people and the roles they hold.
     PERSON_VIEW = auto()
-    # To add people and to deactivate them (domain.md §1.3).
+    # To add people and to deactivate them.
     PERSON_EDIT = auto()
-    # To give and end roles; which ones: GRANTABLE (R3-R5, R13; C1, C2).
+    # To give and end roles; which ones: GRANTS.
     ROLE_ASSIGN = auto()
 
 
-_KNOWS = frozenset(
-    {Permission.ENROLLMENT_KNOW, Permission.PROFILE_KNOW, Permission.LOCATION_VIEW}
-)
-_ASSIGNS = frozenset(
-    {Permission.PERSON_VIEW, Permission.PERSON_EDIT, Permission.ROLE_ASSIGN}
-)
+@dataclass(frozen=True)
+class Capability:
+    """The roles that carry a permission, and the document that says so."""
 
-ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    # The seeds: they appoint, they do not enroll (R1, R2); no rows without an
-    # incentives role (C4), no bank details (C3).
-    Role.GLOBAL_ADMIN: _KNOWS | _ASSIGNS,
-    Role.ACCOUNT_ADMIN: _KNOWS | _ASSIGNS,
-    # create-user-accounts: adds people; gives no incentive role (C1).
-    Role.USER_ADMIN: frozenset({Permission.PERSON_VIEW, Permission.PERSON_EDIT}),
-    # permissions-overview: sees roles, cannot assign them (C2, R13).
-    Role.MPN_ADMIN: frozenset({Permission.PERSON_VIEW}),
-    Role.INCENTIVES_ADMIN: _KNOWS
-    | {
-        Permission.ENROLLMENT_VIEW,
-        Permission.ENROLLMENT_SEE_PROGRESS,
-        Permission.ENROLLMENT_EDIT,
-        Permission.PROFILE_VIEW,
-        Permission.PROFILE_EDIT,
-    },
-    # Sees rows, edits nothing (R11), no bank or tax details (C5, R12).
-    Role.INCENTIVES_USER: frozenset(
-        {
-            Permission.ENROLLMENT_KNOW,
-            Permission.ENROLLMENT_VIEW,
-            Permission.LOCATION_VIEW,
-        }
+    roles: frozenset[Role]
+    source: str
+
+
+def _for(*roles: Role, source: str) -> Capability:
+    return Capability(frozenset(roles), source)
+
+
+_GLOBAL, _ACCOUNT = Role.GLOBAL_ADMIN, Role.ACCOUNT_ADMIN
+_USERS, _MPN = Role.USER_ADMIN, Role.MPN_ADMIN
+_ADMIN, _READER = Role.INCENTIVES_ADMIN, Role.INCENTIVES_USER
+
+CAPABILITIES: dict[Permission, Capability] = {
+    # Admins learn that an enrollment is there, and whom to ask, never its content.
+    Permission.ENROLLMENT_KNOW: _for(
+        _GLOBAL, _ACCOUNT, _ADMIN, _READER, source="incentives-faq; design (C4, R7)"
+    ),
+    Permission.ENROLLMENT_VIEW: _for(
+        _ADMIN, _READER, source="permissions-overview; incentives-faq (C4, R11, R15)"
+    ),
+    Permission.ENROLLMENT_SEE_PROGRESS: _for(
+        _ADMIN, source="understand-incentive-payouts (R42)"
+    ),
+    Permission.ENROLLMENT_EDIT: _for(
+        _ADMIN, source="both seeds: only the Incentive administrator (R1, R2, R11)"
+    ),
+    Permission.REQUIREMENT_VIEW: _for(
+        _GLOBAL, _ADMIN, source="incentives-determined-your-program-eligibility (R60)"
+    ),
+    Permission.PROFILE_KNOW: _for(
+        _GLOBAL, _ACCOUNT, _ADMIN, source="incentives-faq; design (C3, C5)"
+    ),
+    Permission.PROFILE_VIEW: _for(
+        _ADMIN, source="permissions-overview; incentives-faq (C3, C5, R12)"
+    ),
+    Permission.PROFILE_EDIT: _for(
+        _ADMIN, source="incentives-create-and-manage-your-payout-and-tax-profiles (C3)"
+    ),
+    Permission.LOCATION_VIEW: _for(
+        _GLOBAL, _ACCOUNT, _ADMIN, _READER, source="manage-locations"
+    ),
+    Permission.PERSON_VIEW: _for(
+        _GLOBAL, _ACCOUNT, _USERS, _MPN, source="permissions-overview (C2)"
+    ),
+    Permission.PERSON_EDIT: _for(
+        _GLOBAL,
+        _ACCOUNT,
+        _USERS,
+        source="create-user-accounts-and-set-permissions (C1)",
+    ),
+    Permission.ROLE_ASSIGN: _for(
+        _GLOBAL, _ACCOUNT, source="both seeds; incentives-faq (R3-R5, R13; C1, C2)"
     ),
 }
 
-INCENTIVE_ROLES = frozenset({Role.INCENTIVES_ADMIN, Role.INCENTIVES_USER})
-
-# Who may give and end which role. Nobody gives a role above the own one.
-GRANTABLE: dict[Role, frozenset[Role]] = {
-    Role.GLOBAL_ADMIN: frozenset(Role),
-    Role.ACCOUNT_ADMIN: INCENTIVE_ROLES,
-}
+# Roles for incentives; guests hold none of them (permissions-overview, R14).
+INCENTIVE_ROLES = frozenset({_ADMIN, _READER})
 
 # Roles that hold for the whole company and cannot be narrowed to a location.
 COMPANY_WIDE_ROLES = frozenset(Role) - INCENTIVE_ROLES
 
 
+@dataclass(frozen=True)
+class Grant:
+    """The roles somebody gives and ends, to others and to themselves (R4)."""
+
+    gives: frozenset[Role]
+    source: str
+
+
+# Nobody gives a role above the own one (security.md T3).
+GRANTS: dict[Role, Grant] = {
+    _GLOBAL: Grant(frozenset(Role), "both seeds; permissions-overview"),
+    _ACCOUNT: Grant(INCENTIVE_ROLES, "both seeds; incentives-faq"),
+    _USERS: Grant(frozenset(), "both seeds against create-user-accounts (C1)"),
+    _MPN: Grant(frozenset(), "permissions-overview (C2, R13)"),
+    _ADMIN: Grant(frozenset(), "both seeds (R5)"),
+    _READER: Grant(frozenset(), "both seeds (R5)"),
+}
+
+
 def roles_with(permission: Permission) -> frozenset[Role]:
     """Return the roles that carry a permission."""
+    return CAPABILITIES[permission].roles
+
+
+def permissions_of(role: Role) -> frozenset[Permission]:
+    """Return the permissions a role carries inside its scope."""
     return frozenset(
-        role for role, granted in ROLE_PERMISSIONS.items() if permission in granted
+        permission
+        for permission, capability in CAPABILITIES.items()
+        if role in capability.roles
     )
 
 
 def roles_that_grant(role: Role) -> frozenset[Role]:
     """Return the roles whose holders may give or end `role`."""
-    return frozenset(giver for giver, given in GRANTABLE.items() if role in given)
+    return frozenset(giver for giver, grant in GRANTS.items() if role in grant.gives)

@@ -1,12 +1,14 @@
 """From a table to the rows a person may see: one EXISTS over live role assignments."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Self
 
 from django.apps import apps
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now, TruncDate
+from django.utils import timezone
 
 from accounts.roles import Permission, Role, roles_with
 
@@ -24,13 +26,26 @@ class Scope:
     program: str | None = None
 
 
+def today() -> date:
+    """The day it is for the portal, which last days of roles are told by.
+
+    The portal's zone, not the reader's: a role ends for everybody at the same moment.
+    """
+    return timezone.localdate(timezone=timezone.get_default_timezone())
+
+
+def _portals_day() -> TruncDate:
+    """The same day, asked of the database's clock."""
+    return TruncDate(Now(), tzinfo=timezone.get_default_timezone())
+
+
 class LiveAssignmentsMixin:
     """The question "which roles hold now?", for whoever queries role assignments."""
 
     def live(self) -> Self:
         """Assignments not revoked, not past their last day, of the company's people."""
         return self.filter(
-            Q(ends_on=None) | Q(ends_on__gte=TruncDate(Now())),
+            Q(ends_on=None) | Q(ends_on__gte=_portals_day()),
             revoked_at=None,
             user__is_active=True,
             user__memberships__partner_account=F("partner_account"),

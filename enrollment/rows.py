@@ -44,6 +44,7 @@ def enrollment_rows(enrollments: QuerySet[Enrollment], *, user) -> list[Row]:
             Permission.ENROLLMENT_SEE_PROGRESS, user=user, name="sees_progress"
         )
         .with_covered(Permission.ENROLLMENT_EDIT, user=user, name="may_edit")
+        .with_covered(Permission.REQUIREMENT_VIEW, user=user, name="sees_requirements")
     )
     now = timezone.now()
     payouts = payout_of(_editable(enrollments), on=timezone.localdate(now))
@@ -61,6 +62,7 @@ def enrollment_rows(enrollments: QuerySet[Enrollment], *, user) -> list[Row]:
                     enrollment,
                     sees_progress=enrollment.sees_progress,
                     may_edit=enrollment.may_edit,
+                    sees_requirements=enrollment.sees_requirements,
                     gaps=gaps,
                     at=now,
                 ),
@@ -86,6 +88,7 @@ def overview_rows(places: Iterable[ProgramAtLocation], *, on: date) -> list[Row]
                 row_id=place.pk,
                 terms=place.terms,
                 may_edit=place.may_edit,
+                sees_requirements=place.sees_requirements,
                 met=tally[CheckState.MET],
                 total=tally.total(),
                 on=on,
@@ -98,6 +101,7 @@ def overview_rows(places: Iterable[ProgramAtLocation], *, on: date) -> list[Row]
                 place.enrollment,
                 sees_progress=place.sees_progress,
                 may_edit=place.may_edit,
+                sees_requirements=place.sees_requirements,
                 gaps=gaps,
                 at=now,
             )
@@ -125,6 +129,7 @@ def overview_places(user, *, company, on: date) -> QuerySet[ProgramAtLocation]:
             Permission.ENROLLMENT_SEE_PROGRESS, user=user, name="sees_progress"
         )
         .with_covered(Permission.ENROLLMENT_EDIT, user=user, name="may_edit")
+        .with_covered(Permission.REQUIREMENT_VIEW, user=user, name="sees_requirements")
         .select_related(
             "location__partner_account",
             "program",

@@ -54,6 +54,7 @@ def standing(
     enrollment: Enrollment,
     *,
     sees_progress: bool,
+    sees_requirements: bool,
     may_edit: bool,
     gaps: Iterable[Gap],
     at: datetime,
@@ -65,7 +66,9 @@ def standing(
         status=shown,
         turn=Turn.YOU if may_edit and _is_begun(enrollment) else shown.turn,
         line=line,
-        action=_action(enrollment, shown, may_edit=may_edit),
+        action=_action(
+            enrollment, shown, may_edit=may_edit, sees_requirements=sees_requirements
+        ),
     )
 
 
@@ -75,6 +78,7 @@ def standing_without_enrollment(
     row_id: str,
     terms: ProgramTerms,
     may_edit: bool,
+    sees_requirements: bool,
     met: int,
     total: int,
     on: date,
@@ -91,14 +95,16 @@ def standing_without_enrollment(
             action = Action(_("Your Incentives admin can enroll"))
     elif status == "eligible":
         line = _("With the program owner · the invitation has not been sent yet")
-        action = _requirements(row_id)
+        action = _requirements(row_id, is_seen=sees_requirements)
     else:
         line = _("%(met)d of %(total)d requirements met") % {"met": met, "total": total}
-        action = _requirements(row_id)
+        action = _requirements(row_id, is_seen=sees_requirements)
     return Standing(status=shown, turn=shown.turn, line=line, action=action)
 
 
-def _requirements(row_id: str) -> Action:
+def _requirements(row_id: str, *, is_seen: bool) -> Action:
+    if not is_seen:
+        return Action(_("Your Incentives admin sees the requirements"))
     return Action(
         _("See requirements"), reverse("enrollment:why", kwargs={"pk": row_id})
     )
@@ -110,7 +116,11 @@ def _is_begun(enrollment: Enrollment) -> bool:
 
 
 def _action(
-    enrollment: Enrollment, shown: ShownStatus, *, may_edit: bool
+    enrollment: Enrollment,
+    shown: ShownStatus,
+    *,
+    may_edit: bool,
+    sees_requirements: bool,
 ) -> Action | None:
     url = enrollment.get_absolute_url()
     if may_edit and _is_begun(enrollment):
@@ -125,7 +135,8 @@ def _action(
     if may_edit and shown.code == "declined":
         return Action(_("Change your mind"), url)
     if shown.code == "ineligible":
-        return _requirements(f"{enrollment.terms_id}-{enrollment.location_id}")
+        row_id = f"{enrollment.terms_id}-{enrollment.location_id}"
+        return _requirements(row_id, is_seen=sees_requirements)
     return Action(_("View"), url)
 
 

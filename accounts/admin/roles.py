@@ -6,7 +6,6 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.http import HttpResponseRedirect
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -36,6 +35,7 @@ from accounts.models import (
 )
 from accounts.roles import Role
 from accounts.rows import gap_warnings
+from accounts.scoping import today
 
 
 class HoldsNowFilter(admin.SimpleListFilter):
@@ -141,7 +141,7 @@ class RoleAssignmentAdmin(
 
     @admin.display(description=gettext_lazy("end"))
     def end_role(self, assignment):
-        if assignment.is_over(timezone.localdate()):
+        if assignment.is_over(today()):
             return ""
         url = reverse("admin:accounts_roleassignment_delete", args=[assignment.pk])
         return format_html('<a href="{}">{}</a>', url, _("End role"))
@@ -283,7 +283,7 @@ class RoleAssignmentAdmin(
             "role": Role(assignment.role).label,
             "place": scope_words(assignment.location, assignment.program),
         }
-        if not assignment.is_over(timezone.localdate()):
+        if not assignment.is_over(today()):
             return _("%(person)s has the role %(role)s: %(place)s.") % words
         return _("%(person)s no longer has the role %(role)s: %(place)s.") % words
 

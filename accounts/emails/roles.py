@@ -5,7 +5,6 @@ from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
-from django.utils import timezone
 
 from accounts import outbox
 from accounts.holders import appointers
@@ -19,6 +18,7 @@ from accounts.models import (
     User,
 )
 from accounts.roles import INCENTIVE_ROLES, Role
+from accounts.scoping import today
 
 
 def roles_given(
@@ -121,7 +121,7 @@ def _role_ended(
         to=holder,
         dedupe_key=f"role_ended:{first.pk}:{holder.pk}",
         context=_about(roles)
-        | {"by": _named(by), "day": timezone.localdate(), "url": _absolute(path)},
+        | {"by": _named(by), "day": today(), "url": _absolute(path)},
         about_url=path,
     )
 

@@ -11,9 +11,9 @@ from accounts.models.companies import IncentiveProgram, Location, PartnerAccount
 from accounts.models.people import User
 from accounts.roles import (
     COMPANY_WIDE_ROLES,
-    ROLE_PERMISSIONS,
     Permission,
     Role,
+    permissions_of,
 )
 from accounts.scoping import LiveAssignmentsMixin, Scope, ScopedQuerySet
 
@@ -165,4 +165,4 @@ class RoleAssignment(models.Model):
     @property
     def permissions(self) -> frozenset[Permission]:
         """What this assignment lets its holder do inside its scope."""
-        return ROLE_PERMISSIONS[Role(self.role)]
+        return permissions_of(Role(self.role))

@@ -28,6 +28,7 @@ from accounts.roles import (
     Role,
     roles_that_grant,
 )
+from accounts.scoping import today
 from accounts.services.audit import record_audit_event
 from accounts.services.companies import lock_companies
 
@@ -167,7 +168,7 @@ def check_scopes(
     _refuse_unless_granting(by, role=role, account=account)
     for location, program in scopes:
         _refuse_bad_scope(role, account=account, location=location, program=program)
-    if ends_on is not None and ends_on < timezone.localdate():
+    if ends_on is not None and ends_on < today():
         raise ValidationError(
             {"ends_on": _("The last day is in the past. Choose today or later.")}
         )
@@ -245,7 +246,7 @@ def _belongs_to_others(held: RoleAssignment, wanted: RoleAssignment) -> bool:
     return (
         wanted.source != RoleSource.MANUAL
         and held.source != wanted.source
-        and not held.is_over(timezone.localdate())
+        and not held.is_over(today())
     )
 
 
@@ -254,9 +255,9 @@ def end_assignments(assignments: Iterable[RoleAssignment], *, by: User | None) -
 
     For services that hold the company's lock and have asked what may be ended.
     """
-    today = timezone.localdate()
+    day = today()
     ended = [one for one in assignments if one.revoked_at is None]
-    held = [one for one in ended if not one.is_over(today)]
+    held = [one for one in ended if not one.is_over(day)]
     left = gaps_left_by(*held)
     for assignment in ended:
         _end_assignment(assignment, by=by)

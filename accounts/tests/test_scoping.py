@@ -15,17 +15,8 @@ from accounts.models import (
     PartnerAccount,
     RoleAssignment,
 )
-from accounts.roles import (
-    COMPANY_WIDE_ROLES,
-    GRANTABLE,
-    INCENTIVE_ROLES,
-    ROLE_PERMISSIONS,
-    Permission,
-    Role,
-    roles_that_grant,
-    roles_with,
-)
-from accounts.scoping import Scope, ScopedQuerySet
+from accounts.roles import Permission, Role
+from accounts.scoping import Scope, ScopedQuerySet, today
 from accounts.tests.factories import (
     IncentiveProgramFactory,
     LocationFactory,
@@ -257,49 +248,32 @@ def test_seeing_costs_one_query(everywhere, ida, django_assert_num_queries):
         list(everywhere.visible_to(ida))
 
 
-class TestTable:
-    """The page of data that says which role may what (domain.md §1.3)."""
+class TestTheLastDay:
+    """A role holds through its last day, in the portal's zone."""
 
-    def test_every_role_has_a_row(self):
-        assert set(ROLE_PERMISSIONS) == set(Role)
+    @pytest.mark.parametrize(("days", "holds"), [(-1, False), (0, True), (1, True)])
+    def test_a_role_holds_through_its_last_day(self, lars, nordvik, days, holds):
+        role = RoleAssignmentFactory(
+            user=lars, partner_account=nordvik, ends_on=today() + timedelta(days=days)
+        )
 
-    def test_every_right_is_somebodys(self):
-        for permission in Permission:
-            assert roles_with(permission), permission
+        assert RoleAssignment.objects.live().filter(pk=role.pk).exists() == holds
+        assert role.is_over(today()) == (not holds)
 
-    def test_only_the_incentives_admin_acts(self):
-        for permission in (
-            Permission.ENROLLMENT_EDIT,
-            Permission.ENROLLMENT_SEE_PROGRESS,
-            Permission.PROFILE_EDIT,
-            Permission.PROFILE_VIEW,
-        ):
-            assert roles_with(permission) == {Role.INCENTIVES_ADMIN}
+    # One of these two is never on the portal's day.
+    @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+    def test_the_readers_zone_moves_no_last_day(self, lars, nordvik, zone):
+        last = RoleAssignmentFactory(
+            user=lars, partner_account=nordvik, ends_on=today()
+        )
+        over = RoleAssignmentFactory(
+            partner_account=nordvik, ends_on=today() - timedelta(days=1)
+        )
+        day = today()
 
-    def test_an_incentives_user_learns_nothing_of_profiles(self):
-        # R12, C5
-        granted = ROLE_PERMISSIONS[Role.INCENTIVES_USER]
+        with timezone.override(zone):
+            assert today() == day
+            live = set(RoleAssignment.objects.live())
 
-        assert not {one for one in granted if one.name.startswith("PROFILE")}
-
-    def test_who_may_see_or_edit_may_know(self):
-        for granted in ROLE_PERMISSIONS.values():
-            for kind in ("ENROLLMENT", "PROFILE"):
-                of_kind = {one.name for one in granted if one.name.startswith(kind)}
-                assert not of_kind or f"{kind}_KNOW" in of_kind
-
-    def test_only_global_and_account_admins_give_roles(self):
-        # R5, R13, C1, C2
-        assert roles_with(Permission.ROLE_ASSIGN) == set(GRANTABLE)
-        assert set(GRANTABLE) == {Role.GLOBAL_ADMIN, Role.ACCOUNT_ADMIN}
-
-    def test_nobody_gives_a_role_above_the_own_one(self):
-        # T3
-        assert GRANTABLE[Role.GLOBAL_ADMIN] == set(Role)
-        assert GRANTABLE[Role.ACCOUNT_ADMIN] == INCENTIVE_ROLES
-        assert roles_that_grant(Role.GLOBAL_ADMIN) == {Role.GLOBAL_ADMIN}
-        assert roles_that_grant(Role.INCENTIVES_USER) == set(GRANTABLE)
-
-    def test_a_role_is_company_wide_or_incentive(self):
-        assert set(Role) == COMPANY_WIDE_ROLES | INCENTIVE_ROLES
-        assert not COMPANY_WIDE_ROLES & INCENTIVE_ROLES
+        assert last in live
+        assert over not in live

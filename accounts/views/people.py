@@ -8,7 +8,6 @@ from django.core.paginator import Paginator
 from django.db.models import Exists, F, OuterRef, Q
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -31,6 +30,7 @@ from accounts.reach import (
 )
 from accounts.roles import Permission, Role, roles_with
 from accounts.rows import gap_row, gap_warnings, person_rows, places_named, role_row
+from accounts.scoping import today
 
 PAGE_SIZE = 25
 
@@ -297,7 +297,7 @@ def _revoke_page(request, assignment, *, refusal=None, status=200):
             refusal = error
     company = assignment.partner_account
     role = Role(assignment.role)
-    is_over = assignment.is_over(timezone.localdate())
+    is_over = assignment.is_over(today())
     context = {
         "assignment": assignment,
         "row": role_row(assignment, given=roles_given_by(request.user, company)),

@@ -36,7 +36,7 @@ class RequirementCheckQuerySet(ScopedQuerySet):
         location="location",
         program="terms__program",
     )
-    view_permission = Permission.ENROLLMENT_VIEW
+    view_permission = Permission.REQUIREMENT_VIEW
 
     def as_of(self, day: date) -> Self:
         """Annotate `state` as it is on a day.

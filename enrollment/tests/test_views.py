@@ -384,6 +384,31 @@ def test_a_not_eligible_row_leads_to_what_is_met_and_unmet(
     assert other.criterion.name_en in why
 
 
+@pytest.mark.parametrize(
+    ("name", "status"), [("greta", 200), ("alice", 403), ("uma", 403), ("sam", 404)]
+)
+def test_requirements_are_for_global_and_incentives_admins(
+    client_of, cast, goteborg, name, status
+):
+    # domain.md §1.3
+    requirement = RequirementFactory(at_least=25_000)
+    place = ProgramAtLocation.objects.get(location=goteborg, terms=requirement.terms)
+
+    response = client_of(getattr(cast, name)).get(url("why", place))
+
+    assert response.status_code == status
+
+
+def test_an_incentives_user_is_told_who_sees_the_requirements(client_of, uma, goteborg):
+    requirement = RequirementFactory(at_least=25_000)
+    place = ProgramAtLocation.objects.get(location=goteborg, terms=requirement.terms)
+
+    response = client_of(uma).get(url("overview"))
+
+    assert "Your Incentives admin sees the requirements" in text(response)
+    assert url("why", place) not in response.content.decode()
+
+
 def test_every_row_that_needs_something_says_what_and_leads_there(
     ida_client, accepted, ida
 ):

@@ -83,7 +83,7 @@ def old_overview(request):
     return redirect("enrollment:overview")
 
 
-@requires(Permission.ENROLLMENT_VIEW, on=ProgramAtLocation)
+@requires(Permission.REQUIREMENT_VIEW, on=ProgramAtLocation)
 @require_safe
 def why(request, place):
     """List each requirement as met, not met or not known, with its numbers (R60)."""
@@ -100,6 +100,11 @@ def why(request, place):
         {
             "place": place,
             "checks": checks,
+            "sees_enrollments": ProgramAtLocation.objects.where_user_may(
+                request.user, Permission.ENROLLMENT_VIEW
+            )
+            .filter(pk=place.pk)
+            .exists(),
             "met": sum(check.state == CheckState.MET for check in checks),
             "first_unmet": next(
                 (check for check in checks if check.state != CheckState.MET), None

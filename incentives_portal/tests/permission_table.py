@@ -51,7 +51,7 @@ TABLE: dict[str, Row] = {
     "enrollment:notification": Row(("ida",), on="mail", is_company_wide=True),
     # Incentives.
     "enrollment:overview": _list("ida", "uma", "sam"),
-    "enrollment:why": Row(("ida", "uma"), ADMINS, on="place"),
+    "enrollment:why": Row(("ida", "greta"), ("uma", "alice"), on="place"),
     "enrollment:start": _post("open_place", "ida", **EDITING),
     "enrollment:get_started": Row(("ida",), on="invitation"),
     "enrollment:open_invitation": _post("invitation", "ida", no=()),
