@@ -92,14 +92,19 @@ def _eligible(terms: int | OuterRef, *, on: date) -> QuerySet[Location]:
 
 def why_not_inviting(terms: ProgramTerms, *, on: date) -> str:
     """Say why nobody is invited to a program's year on a day; "" if they are (R26)."""
-    program, year = terms.program.name, terms.fiscal_year
-    if terms.program.discontinued_at is not None:
-        return gettext("%(program)s is discontinued.") % {"program": program}
-    if terms.is_open_to_all:
+    if terms.is_open_to_all and terms.program.discontinued_at is None:
         return gettext(
             "%(program)s is open to all: partners find it in their Overview, nobody "
             "is invited."
-        ) % {"program": program}
+        ) % {"program": terms.program.name}
+    return why_not_enrolling(terms, on=on)
+
+
+def why_not_enrolling(terms: ProgramTerms, *, on: date) -> str:
+    """Say why nobody can begin to enroll in a program's year on a day; "" if they can."""
+    program, year = terms.program.name, terms.fiscal_year
+    if terms.program.discontinued_at is not None:
+        return gettext("%(program)s is discontinued.") % {"program": program}
     if on < year.starts_on:
         return gettext(
             "Fiscal year %(year)s of %(program)s has not begun. It begins on %(day)s."

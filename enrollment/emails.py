@@ -7,6 +7,7 @@ language and the frame are the outbox's. No mail holds a bank or tax number.
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -59,10 +60,12 @@ def invitation_sent(
         for enrollment in enrollments
     ]
     path = reverse("enrollment:get_started", kwargs={"pk": invitations[0].pk})
+    # Somebody invited anew is told anew.
+    event = f"{invitations[0].pk}:{enrollments[0].invited_at.isoformat()}"
     return outbox.prepare(
         "invitation",
         to=user,
-        dedupe_key=f"invitation:{invitations[0].pk}",
+        dedupe_key=f"invitation:{event}",
         context={
             "invitation_subject": settings.INVITATION_SUBJECT,
             "company_names": [company.name for company in companies],
@@ -79,11 +82,15 @@ def invitation_sent(
 
 
 def nobody_can_enroll(
-    account: PartnerAccount, *, locations: list[Location], terms: ProgramTerms
+    account: PartnerAccount,
+    *,
+    locations: list[Location],
+    terms: ProgramTerms,
+    at: datetime,
 ) -> None:
     """Tell the Global and Account admins that an invitation reaches nobody (rule 74)."""
     path = f"{reverse('accounts:gaps')}?company={account.partner_id}"
-    keys = ",".join(str(location.pk) for location in locations)
+    keys = ",".join(str(location.pk) for location in locations) + at.isoformat()
     event = hashlib.sha256(keys.encode()).hexdigest()[:32]
     for admin in appointers(account):
         outbox.queue(

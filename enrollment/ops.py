@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import operator_requires
 from accounts.posting import posted
+from accounts.templatetags.portal import full_day
 from enrollment import queues, services
 from enrollment.models import Enrollment, ProgramTerms
 from enrollment.review import VALIDATE, outcome_of, review_enrollment
@@ -92,8 +93,11 @@ def today(request):
 @require_safe
 def invitations(request):
     """Show how far the invitations to each running program have come."""
+    now = timezone.now()
+    lapsed = Paginator(queues.lapsed_invitations(now), ROWS_PER_PAGE)
     context = {
-        "programs": queues.program_invitations(timezone.now()),
+        "programs": queues.program_invitations(now),
+        "lapsed": lapsed.get_page(request.GET.get("page")),
         "may_send": request.user.has_perm(SEND),
     }
     return render(request, "ops/invitations.html", context)
@@ -110,6 +114,27 @@ def send_invitations(request, terms):
     else:
         level = messages.SUCCESS if run.invited or run.mails else messages.INFO
         messages.add_message(request, level, f"{terms.program.name}: {run.sentence}")
+    return redirect("ops:invitations")
+
+
+@operator_requires(SEND, on=Enrollment)
+@posted(instead=lambda enrollment: "ops:invitations")
+def invite_anew(request, enrollment):
+    """Invite a location again that did not answer in time."""
+    try:
+        invited = services.invite_anew(enrollment, by=request.user)
+    except ValidationError as error:
+        messages.warning(request, " ".join(error.messages))
+    else:
+        messages.success(
+            request,
+            _("%(location)s is invited to %(program)s, until %(day)s.")
+            % {
+                "location": invited.location.name,
+                "program": invited.terms.program.name,
+                "day": full_day(invited.enroll_by),
+            },
+        )
     return redirect("ops:invitations")
 
 

@@ -31,6 +31,7 @@ from enrollment.eligibility import (
     is_part_validated,
     payout_of,
     waits_for_part,
+    why_not_enrolling,
     why_not_inviting,
 )
 from enrollment.models import Enrollment, PayoutAssignment, ProgramTerms
@@ -112,6 +113,21 @@ def program_invitations(at: datetime) -> list[ProgramInvitations]:
         )
         for terms in running
     ]
+
+
+def lapsed_invitations(at: datetime) -> QuerySet[Enrollment]:
+    """Return the invitations nobody answered that can be sent anew, the latest first."""
+    open_terms = [
+        terms
+        for terms in _running_terms(at)
+        if not why_not_enrolling(terms, on=_day(terms, at))
+    ]
+    return (
+        Enrollment.objects.lapsed()
+        .filter(terms__in=open_terms, location__closed_at=None)
+        .for_pages()
+        .order_by("-status_since", "pk")
+    )
 
 
 def _running_terms(at: datetime) -> list[ProgramTerms]:

@@ -11,6 +11,7 @@ urlpatterns = [
     path("", enrollment_ops.today, name="today"),
     path("invitations/", enrollment_ops.invitations, name="invitations"),
     path("invitations/<int:pk>/send/", enrollment_ops.send_invitations, name="invite"),
+    path("invitations/<uuid:pk>/anew/", enrollment_ops.invite_anew, name="invite_anew"),
     path("validation/", enrollment_ops.validation, name="validation"),
     path(
         "validation/enrollments/<uuid:pk>/",

@@ -65,6 +65,12 @@ class EnrollmentQuerySet(ScopedQuerySet):
         """Invitations whose last day has passed (domain.md §10.4)."""
         return self.invited().filter(enroll_by__lt=on)
 
+    def lapsed(self) -> Self:
+        """Expired because nobody answered: they can be invited anew."""
+        return self.filter(
+            status=EnrollmentStatus.EXPIRED, end_reason=EndReason.NOT_ANSWERED
+        )
+
     def of_calendar(self, calendar) -> Self:
         """Of programs that count their days in a calendar."""
         return self.filter(terms__fiscal_year__calendar=calendar)
@@ -259,6 +265,14 @@ class Enrollment(models.Model):
     @property
     def is_action_required(self) -> bool:
         return self.status == EnrollmentStatus.ACTION_REQUIRED
+
+    @property
+    def is_lapsed(self) -> bool:
+        """Expired because nobody answered: it can be invited anew."""
+        return (
+            self.status == EnrollmentStatus.EXPIRED
+            and self.end_reason == EndReason.NOT_ANSWERED
+        )
 
     @property
     def due_at(self) -> datetime:
@@ -475,6 +489,7 @@ class EnrollmentEvent(models.Model):
 
         INVITED = "invited", _("Invited")
         STARTED = "started", _("Enrollment started")
+        INVITED_ANEW = "invited_anew", _("Invited anew")
         ACCEPTED = "accepted", _("Invitation accepted")
         DECLINED = "declined", _("Invitation declined")
         RECONSIDERED = "reconsidered", _("Decline taken back")

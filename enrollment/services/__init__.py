@@ -20,6 +20,7 @@ from enrollment.services.enrollments import (
 )
 from enrollment.services.invitations import (
     InvitationRun,
+    invite_anew,
     invite_locations,
     notify_waiting_admins,
     open_invitation,
@@ -60,6 +61,7 @@ __all__ = [
     "discontinue_program",
     "end_agreement",
     "import_measured_values",
+    "invite_anew",
     "invite_locations",
     "lapse_invitations",
     "note_expired_tax_profiles",

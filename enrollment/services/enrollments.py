@@ -118,7 +118,7 @@ def accept_enrollment(
     The status stays Invited until Continue or Submit; accepting twice changes
     nothing. Raises ValidationError when it cannot be accepted any more.
     """
-    enrollment = _locked(enrollment)
+    enrollment = read_alone(enrollment)
     if enrollment.is_accepted:
         return enrollment
     at = at or timezone.now()
@@ -147,7 +147,7 @@ def decline_enrollment(
     at: datetime | None = None,
 ) -> Enrollment:
     """Say no, with an optional reason; it can be taken back until the last day."""
-    enrollment = _locked(enrollment)
+    enrollment = read_alone(enrollment)
     if enrollment.is_declined:
         return enrollment
     _refuse_closed(enrollment, at=at)
@@ -174,7 +174,7 @@ def decline_enrollment(
 @transaction.atomic
 def reconsider_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
     """Take a decline back; the invitation is open again until its last day."""
-    enrollment = _locked(enrollment)
+    enrollment = read_alone(enrollment)
     if enrollment.is_invited:
         return enrollment
     if not enrollment.is_declined:
@@ -201,7 +201,7 @@ def choose_bank_profile(
     does not take is cleared, so that it is asked for. Raises ValidationError when the
     profile is archived or another company's.
     """
-    enrollment = _locked(enrollment)
+    enrollment = read_alone(enrollment)
     _refuse_unchangeable(enrollment, at=at)
     bank_profile.refresh_from_db()
     if bank_profile.partner_account_id != enrollment.location.partner_account_id:
@@ -235,7 +235,7 @@ def choose_tax_profile(
     at: datetime | None = None,
 ) -> Enrollment:
     """Use one of the location's tax profiles for this enrollment (R31)."""
-    enrollment = _locked(enrollment)
+    enrollment = read_alone(enrollment)
     _refuse_unchangeable(enrollment, at=at)
     tax_profile.refresh_from_db()
     if tax_profile.location_id != enrollment.location_id:
@@ -265,7 +265,7 @@ def choose_currency(
     Raises ValidationError when the program or the bank does not accept it; nothing
     is stored then.
     """
-    enrollment = _locked(enrollment)
+    enrollment = read_alone(enrollment)
     _refuse_unchangeable(enrollment, at=at)
     enrollment.payout_assignments.update(currency=currency)
     rows = _payout_of(enrollment, at=at)
@@ -291,7 +291,7 @@ def ask_for_details(
 
     With nothing missing, or when it is Action required already, nothing changes.
     """
-    enrollment = _locked(enrollment)
+    enrollment = read_alone(enrollment)
     _refuse_unchangeable(enrollment, at=at)
     rows = _payout_of(enrollment, at=at)
     if enrollment.is_invited and gaps_of(rows):
@@ -315,7 +315,7 @@ def submit_enrollment(
     submitted already changes nothing. Raises ValidationError naming everything that
     is missing, or when it is closed or too late.
     """
-    enrollment = _locked(enrollment)
+    enrollment = read_alone(enrollment)
     if enrollment.is_validating:
         return enrollment
     at = at or timezone.now()
@@ -346,7 +346,7 @@ def submit_enrollment(
 @transaction.atomic
 def recall_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
     """Take a submission back to change it; everything chosen is kept."""
-    enrollment = _locked(enrollment)
+    enrollment = read_alone(enrollment)
     if enrollment.is_action_required and enrollment.submitted_at is None:
         return enrollment
     if not enrollment.is_validating or enrollment.enrolled_at is not None:
@@ -383,7 +383,7 @@ def confirm_payout(
     partner sent others since, the enrollment is not with the program owner, or `by`
     submitted it.
     """
-    enrollment = _locked(enrollment)
+    enrollment = read_alone(enrollment)
     if by.pk == enrollment.submitted_by_id:
         raise ValidationError(
             _("You submitted this. Somebody else has to decide it."), code="four_eyes"
@@ -422,7 +422,7 @@ def confirm_payout(
                 partner_account=enrollment.location.partner_account,
                 after={"part": part, "version": str(version.pk)},
             )
-    _reassess(_locked(enrollment), by=by, at=at)
+    _reassess(read_alone(enrollment), by=by, at=at)
     return Enrollment.objects.for_pages().get(pk=enrollment.pk)
 
 
@@ -492,6 +492,42 @@ def lapse_invitations(*, at: datetime) -> int:
             )
             lapsed += 1
     return lapsed
+
+
+def reopen_invitation(enrollment: Enrollment, *, by: User, at: datetime) -> Enrollment:
+    """Move a lapsed invitation back to Invited, with a last day counted from now.
+
+    Whoever accepted it before accepts the agreement as it is now. The part of
+    invitations.invite_anew() that changes the enrollment.
+    """
+    enrollment.invited_at = at
+    enrollment.enroll_by = enrollment.terms.last_day_for(_day_at(enrollment, at))
+    enrollment.end_reason = ""
+    enrollment.accepted_at = None
+    enrollment.accepted_by = None
+    enrollment.agreement_version = ""
+    _move(
+        enrollment,
+        EnrollmentStatus.INVITED,
+        code=Code.INVITED_ANEW,
+        by=by,
+        at=at,
+        also=[
+            "invited_at",
+            "enroll_by",
+            "end_reason",
+            "accepted_at",
+            "accepted_by",
+            "agreement_version",
+        ],
+    )
+    return enrollment
+
+
+def read_alone(enrollment: Enrollment) -> Enrollment:
+    """Read the enrollment again, alone: the company first, then the row."""
+    lock_companies(enrollment.location.partner_account_id)
+    return _with_frame().get(pk=enrollment.pk)
 
 
 @transaction.atomic
@@ -665,12 +701,6 @@ def _payout_of(
 
 def _day_at(enrollment: Enrollment, at: datetime | None) -> date:
     return enrollment.terms.fiscal_year.calendar.day_at(at or timezone.now())
-
-
-def _locked(enrollment: Enrollment) -> Enrollment:
-    """Read the enrollment again, alone: the company first, then the row."""
-    lock_companies(enrollment.location.partner_account_id)
-    return _with_frame().get(pk=enrollment.pk)
 
 
 def _locked_all(enrollments: EnrollmentQuerySet) -> list[Enrollment]:

@@ -103,6 +103,53 @@ def test_invite_refuses_a_year_without_terms(terms):
     assert str(refusal.value) == "CSP-DB has no terms for the fiscal year of 2031."
 
 
+# --- invite --anew -------------------------------------------------------------------
+
+
+@pytest.fixture
+def lapsed(goteborg, terms):
+    return EnrollmentFactory(
+        location=goteborg, terms=terms, status="expired", end_reason="not_answered"
+    )
+
+
+def test_invite_anew_says_until_when(lapsed, ida, year, capsys):
+    call_command("invite", "csp-db", "--location", "6120102", "--anew")
+
+    assert printed(capsys) == f"Göteborg is invited to CSP-DB, until 30 June {year}."
+    assert Enrollment.objects.get().is_invited
+    assert OutgoingEmail.objects.addressed_to(ida).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        (["--anew"], "Give --location and --anew together, or neither."),
+        (["--location=6120102"], "Give --location and --anew together, or neither."),
+        (
+            ["--location=6120103", "--anew"],
+            "Malmö has no enrollment in CSP-DB to invite anew.",
+        ),
+        (["--location=1234567", "--anew"], "No location has the PartnerID 1234567."),
+        (["--location=5012001", "--anew"], "5012001 is a global PartnerID"),
+    ],
+)
+def test_invite_anew_refuses_with_one_sentence(lapsed, malmo, options, refusal):
+    with pytest.raises(CommandError, match=refusal):
+        call_command("invite", "CSP-DB", *options)
+
+    lapsed.refresh_from_db()
+    assert not lapsed.is_invited
+
+
+def test_invite_anew_refuses_what_did_not_lapse(invited, capsys):
+    invited.status = "declined"
+    invited.save()
+
+    with pytest.raises(CommandError, match="not answered in time"):
+        call_command("invite", "CSP-DB", "--location=6120102", "--anew")
+
+
 # --- import_eligibility ----------------------------------------------------------------
 
 

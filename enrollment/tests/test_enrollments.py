@@ -788,7 +788,7 @@ def test_without_the_lock_two_clicks_at_once_would_submit_more_than_once(
     def unlocked(enrollment):
         return Enrollment.objects.for_pages().get(pk=enrollment.pk)
 
-    monkeypatch.setattr(enrollment_services, "_locked", unlocked)
+    monkeypatch.setattr(enrollment_services, "read_alone", unlocked)
     meeting = threading.Barrier(4)
     original = enrollment_services.payout_of
 

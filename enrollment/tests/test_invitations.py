@@ -766,3 +766,171 @@ def test_a_run_that_waits_too_long_says_that_somebody_else_is_inviting(goteborg,
         "Somebody else is inviting to Cloud Solution Provider – Direct Bill. Look "
         "again in a minute."
     )
+
+
+# --- Invited anew ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def november(time_machine):
+    """Well into the fiscal year."""
+    time_machine.move_to(datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC))
+
+
+@pytest.fixture
+def lapsed(november, goteborg, terms, ida):
+    """Göteborg was invited, Ida opened the message, nobody answered in time."""
+    terms.enroll_within_days = 30
+    terms.save()
+    long_ago = timezone.now() - datetime.timedelta(days=45)
+    services.invite_locations(terms, by=None, at=long_ago)
+    services.open_invitation(Invitation.objects.get())
+    assert services.lapse_invitations(at=timezone.now()) == 1
+    OutgoingEmail.objects.update(created_at=long_ago)
+    return Enrollment.objects.get()
+
+
+def test_a_lapsed_invitation_is_sent_anew(lapsed, terms, ida, mina):
+    # domain.md §10.4
+    services.invite_anew(lapsed, by=mina)
+
+    enrollment = Enrollment.objects.get()
+    event = enrollment.events.order_by("at", "pk").last()
+    assert enrollment.is_invited
+    assert enrollment.end_reason == ""
+    assert enrollment.enroll_by == min(
+        terms.today() + datetime.timedelta(days=30), terms.fiscal_year.ends_on
+    )
+    assert (event.code, event.from_status, event.by) == (
+        "invited_anew",
+        "expired",
+        mina,
+    )
+    assert AuditEvent.objects.get(action="invited_anew").actor == mina
+
+
+def test_whoever_was_told_before_is_told_anew(lapsed, ida, mina):
+    first = Invitation.objects.get()
+
+    services.invite_anew(lapsed, by=mina)
+
+    again = Invitation.objects.get()
+    assert len(mails_to(ida)) == 2
+    assert again.pk == first.pk
+    assert again.opened_at is None
+    assert again.email == mails_to(ida)[-1] != first.email
+
+
+def test_somebody_appointed_meanwhile_is_told_too(lapsed, nordvik, goteborg, ida, mina):
+    other = RoleAssignmentFactory(
+        role=Role.INCENTIVES_ADMIN, partner_account=nordvik, location=goteborg
+    ).user
+
+    services.invite_anew(lapsed, by=mina)
+
+    assert len(mails_to(other)) == 1
+    assert Invitation.objects.count() == 2
+
+
+def test_inviting_anew_twice_invites_once(lapsed, ida, mina):
+    services.invite_anew(lapsed, by=mina)
+
+    services.invite_anew(lapsed, by=mina)
+
+    assert len(mails_to(ida)) == 2
+    assert lapsed.events.filter(code="invited_anew").count() == 1
+
+
+def test_where_nobody_can_enroll_the_appointers_are_told(lapsed, ida, greta, mina):
+    ida.role_assignments.update(revoked_at=timezone.now())
+
+    services.invite_anew(lapsed, by=mina)
+
+    assert [mail.name for mail in mails_to(greta)] == ["nobody_can_enroll"]
+    assert len(mails_to(ida)) == 1
+
+
+def test_the_agreement_is_accepted_anew(lapsed, ida, mina):
+    Enrollment.objects.update(
+        accepted_at=timezone.now(), accepted_by=ida, agreement_version="1"
+    )
+
+    services.invite_anew(lapsed, by=mina)
+
+    enrollment = Enrollment.objects.get()
+    assert not enrollment.is_accepted
+    assert enrollment.agreement_version == ""
+
+
+def test_an_open_program_is_open_anew_without_a_mail(lapsed, terms, ida, mina):
+    # R26
+    ProgramTerms.objects.update(is_open_to_all=True)
+
+    services.invite_anew(lapsed, by=mina)
+
+    assert Enrollment.objects.get().is_invited
+    assert len(mails_to(ida)) == 1
+
+
+def refused_anew(enrollment, by, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        services.invite_anew(enrollment, by=by)
+    enrollment.refresh_from_db()
+    assert not enrollment.is_invited
+    assert not AuditEvent.objects.filter(action="invited_anew").exists()
+
+
+def test_nobody_is_invited_anew_after_the_terms_last_day(lapsed, terms, mina):
+    terms.enroll_by = terms.today() - datetime.timedelta(days=1)
+    terms.save()
+
+    refused_anew(lapsed, mina, "The last day to enroll in .* was")
+
+    # The program manager moves the day.
+    terms.enroll_by = terms.today()
+    terms.save()
+    assert services.invite_anew(lapsed, by=mina).enroll_by == terms.today()
+
+
+def test_nobody_is_invited_anew_when_the_year_is_over(lapsed, terms, mina):
+    after = datetime.datetime.combine(
+        terms.fiscal_year.ends_on + datetime.timedelta(days=2),
+        datetime.time(),
+        tzinfo=datetime.UTC,
+    )
+
+    with pytest.raises(ValidationError, match="ended on 30 June"):
+        services.invite_anew(lapsed, by=mina, at=after)
+
+
+def test_nobody_is_invited_anew_to_a_discontinued_program(lapsed, program, mina):
+    services.discontinue_program(program, by=None)
+
+    refused_anew(lapsed, mina, "is discontinued")
+
+
+def test_a_location_that_is_not_eligible_is_not_invited_anew(lapsed, terms, mina):
+    # R28
+    RequirementFactory(terms=terms)
+
+    refused_anew(lapsed, mina, "Göteborg is closed or does not meet what")
+
+
+def test_a_closed_location_is_not_invited_anew(lapsed, goteborg, mina):
+    goteborg.closed_at = timezone.now()
+    goteborg.save()
+
+    refused_anew(lapsed, mina, "Göteborg is closed or does not meet what")
+
+
+@pytest.mark.parametrize("trait", ["submitted", "complete"])
+def test_only_a_lapsed_invitation_is_sent_anew(goteborg, terms, mina, trait):
+    enrollment = EnrollmentFactory(location=goteborg, terms=terms, **{trait: True})
+
+    refused_anew(enrollment, mina, "Only an invitation that was not answered in time")
+
+
+def test_a_declined_invitation_is_the_partners_to_take_up(goteborg, terms, mina):
+    enrollment = EnrollmentFactory(location=goteborg, terms=terms, status="declined")
+
+    refused_anew(enrollment, mina, "This enrollment is Declined")

@@ -438,19 +438,86 @@ def test_an_operator_who_runs_into_another_s_run_is_told(
 def test_the_invitations_page_asks_a_constant_number_of_queries(
     client_of, mina, terms, django_assert_max_num_queries, django_assert_num_queries
 ):
+    EnrollmentFactory(terms=terms, status="expired", end_reason="not_answered")
     client = client_of(mina)
     url = reverse("ops:invitations")
     client.get(url)
-    with django_assert_max_num_queries(12) as few:
+    with django_assert_max_num_queries(15) as few:
         client.get(url)
 
     for _ in range(5):
         more = ProgramTermsFactory()
         RequirementFactory(terms=more)
         EnrollmentFactory(terms=more)
+        EnrollmentFactory(terms=more, status="expired", end_reason="not_answered")
 
     with django_assert_num_queries(len(few)):
         client.get(url)
+
+
+@pytest.fixture
+def lapsed(goteborg, terms):
+    """Nobody answered Göteborg's invitation in time."""
+    return EnrollmentFactory(
+        location=goteborg, terms=terms, status="expired", end_reason="not_answered"
+    )
+
+
+def test_a_lapsed_invitation_is_listed_and_sent_anew(client_of, mina, lapsed, ida):
+    # domain.md §10.4
+    client = client_of(mina)
+    page = words(client.get(reverse("ops:invitations")))
+    assert "Nordvik IT AB · Göteborg" in page
+    assert f"Invite anew : Göteborg, {PROGRAM}" in page
+
+    response = client.post(
+        reverse("ops:invite_anew", kwargs={"pk": lapsed.pk}), follow=True
+    )
+
+    assert response.redirect_chain == [(reverse("ops:invitations"), 302)]
+    assert f"Göteborg is invited to {PROGRAM}, until 30 June" in words(response)
+    assert "Not answered in time" not in words(response)
+    assert OutgoingEmail.objects.addressed_to(ida).count() == 1
+
+
+def test_pressing_invite_anew_twice_invites_once(client_of, mina, lapsed, ida):
+    url = reverse("ops:invite_anew", kwargs={"pk": lapsed.pk})
+
+    for _press in range(2):
+        client_of(mina).post(url)
+
+    assert OutgoingEmail.objects.addressed_to(ida).count() == 1
+
+
+def test_why_it_is_not_sent_anew_is_said(client_of, mina, lapsed):
+    RequirementFactory(terms=lapsed.terms)
+
+    response = client_of(mina).post(
+        reverse("ops:invite_anew", kwargs={"pk": lapsed.pk}), follow=True
+    )
+
+    assert "Göteborg is closed or does not meet what" in words(response)
+
+
+def test_what_cannot_be_sent_anew_is_not_listed(client_of, mina, lapsed, malmo):
+    EnrollmentFactory(location=malmo, terms=lapsed.terms, status="declined")
+    lapsed.terms.enroll_by = lapsed.terms.today() - datetime.timedelta(days=1)
+    lapsed.terms.save()
+
+    page = words(client_of(mina).get(reverse("ops:invitations")))
+
+    assert "Not answered in time" not in page
+    assert "Malmö" not in page
+
+
+def test_who_may_not_send_sees_who_can_invite_anew(client_of, oscar, lapsed):
+    client = client_of(oscar)
+
+    page = words(client.get(reverse("ops:invitations")))
+    url = reverse("ops:invite_anew", kwargs={"pk": lapsed.pk})
+
+    assert "A program manager can invite it anew." in page
+    assert client.post(url).status_code == 403
 
 
 # --- The validation queue --------------------------------------------------------------------

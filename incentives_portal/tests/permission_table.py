@@ -97,6 +97,7 @@ TABLE: dict[str, Row] = {
     "ops:today": _ops("oscar", "mina", "reader"),
     "ops:invitations": _ops("oscar", "mina", "reader"),
     "ops:invite": _ops("mina", methods=("POST",), on="terms"),
+    "ops:invite_anew": _ops("mina", methods=("POST",), on="enrollment"),
     "ops:validation": _ops("oscar", "mina", "reader"),
     "ops:enrollment": _ops("oscar", "mina", "reader", on="enrollment"),
     "ops:confirm": _ops("oscar", methods=("POST",), on="enrollment"),

@@ -6,9 +6,9 @@ from django.utils.formats import date_format
 from django.utils.timezone import localdate
 from django.utils.translation import gettext as _
 
-from accounts.models import IncentiveProgram
+from accounts.models import IncentiveProgram, Location
 from enrollment import services
-from enrollment.models import ProgramTerms
+from enrollment.models import Enrollment, ProgramTerms
 
 
 class Command(BaseCommand):
@@ -22,7 +22,23 @@ class Command(BaseCommand):
             help="the fiscal year, by the year it ends in; the running one if left out",
         )
 
-    def handle(self, *args, program, year, **options):
+        parser.add_argument(
+            "--location",
+            metavar="PARTNERID",
+            help="with --anew: the location whose invitation was not answered in time",
+        )
+        parser.add_argument(
+            "--anew",
+            action="store_true",
+            help="invite one location again whose invitation has expired",
+        )
+
+    def handle(self, *args, program, year, location, anew, **options):
+        if anew != bool(location):
+            raise CommandError(_("Give --location and --anew together, or neither."))
+        if anew:
+            self._invite_anew(self._terms(program.upper(), year), location)
+            return
         for terms in self._terms(program.upper(), year):
             try:
                 run = services.invite_locations(terms, by=None)
@@ -36,6 +52,32 @@ class Command(BaseCommand):
                     "outcome": run.sentence,
                 }
             )
+
+    def _invite_anew(self, terms: list[ProgramTerms], partner_id: str) -> None:
+        try:
+            location = Location.objects.get_by_partner_id(partner_id)
+            enrollment = Enrollment.objects.filter(
+                terms__in=terms, location=location
+            ).first()
+            if enrollment is None:
+                raise ValidationError(
+                    _("%(location)s has no enrollment in %(program)s to invite anew."),
+                    params={
+                        "location": location.name,
+                        "program": terms[0].program.code,
+                    },
+                )
+            enrollment = services.invite_anew(enrollment, by=None)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        self.stdout.write(
+            _("%(location)s is invited to %(program)s, until %(day)s.")
+            % {
+                "location": location.name,
+                "program": terms[0].program.code,
+                "day": date_format(enrollment.enroll_by, "j F Y"),
+            }
+        )
 
     def _terms(self, code: str, year: int | None) -> list[ProgramTerms]:
         if not IncentiveProgram.objects.filter(code=code).exists():
