@@ -4,7 +4,13 @@ Each chooses its readers and queues the mail in the caller's transaction; the re
 language and the frame are the outbox's. No mail holds a password.
 """
 
-from accounts.emails.roles import roles_ended, roles_given
+from accounts.emails.roles import readers_of_grant, roles_ended, roles_given
 from accounts.emails.setting_up import company_set_up, operator_added
 
-__all__ = ["company_set_up", "operator_added", "roles_ended", "roles_given"]
+__all__ = [
+    "company_set_up",
+    "operator_added",
+    "readers_of_grant",
+    "roles_ended",
+    "roles_given",
+]

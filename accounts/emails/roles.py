@@ -42,6 +42,18 @@ def roles_given(
     return outbox.queue_many(mails)
 
 
+def readers_of_grant(
+    holders: Iterable[User], *, company: PartnerAccount, by: User | None
+) -> list[User]:
+    """Return whom roles_given would tell of a role for these people, by name."""
+    if by is None:
+        return []
+    readers = {holder for holder in holders if holder != by}
+    if by in set(holders):
+        readers |= {admin for admin in appointers(company) if admin != by}
+    return sorted(readers, key=lambda reader: (reader.full_name, reader.pk))
+
+
 def roles_ended(
     ended: Iterable[RoleAssignment],
     *,

@@ -121,17 +121,25 @@ class LocationQuerySet(ScopedQuerySet):
         """Locations that can still earn."""
         return self.filter(closed_at=None)
 
-    def with_coverage(self, *, besides=(), name: str = "coverage") -> Self:
-        """Annotate coverage, if given without counting some role assignments (R6).
+    def with_coverage(
+        self, *, besides=(), joining=(), is_partly=False, name: str = "coverage"
+    ) -> Self:
+        """Annotate coverage: how many people can enroll each location (R6).
 
         A role limited to a program covers that program only, so it is not counted as
-        somebody who can enroll the location.
+        somebody who can enroll the location. `besides` are assignments not to count;
+        `joining` are people to count as if they were Incentives admins of every row,
+        for some programs only if `is_partly`.
         """
         admins = (
             self._covering_assignments()
             .filter(role__in=roles_with(Permission.ENROLLMENT_EDIT))
             .exclude(pk__in=[assignment.pk for assignment in besides])
         )
+        counted_anyway = 0 if is_partly else len(joining)
+        somebody = Q(Exists(admins)) if not joining else Q(pk__isnull=False)
+        if not is_partly:
+            admins = admins.exclude(user__in=joining)
         people = (
             admins.filter(program=None)
             .order_by()
@@ -140,12 +148,14 @@ class LocationQuerySet(ScopedQuerySet):
             .values("people")
         )
         counted = f"{name}_people"
-        return self.alias(**{counted: Coalesce(Subquery(people), 0)}).annotate(
+        return self.alias(
+            **{counted: Coalesce(Subquery(people), 0) + counted_anyway}
+        ).annotate(
             **{
                 name: Case(
                     When(**{f"{counted}__gte": 2}, then=Coverage.COVERED),
                     When(**{counted: 1}, then=Coverage.ONE_PERSON),
-                    When(Exists(admins), then=Coverage.SOME_PROGRAMS),
+                    When(somebody, then=Coverage.SOME_PROGRAMS),
                     default=Coverage.NOBODY,
                     output_field=IntegerField(),
                 )

@@ -6,6 +6,14 @@ from accounts.services.companies import (
     create_partner_account,
     lock_companies,
 )
+from accounts.services.granting import (
+    PlanChanged,
+    RolePlan,
+    assign_role,
+    assign_roles,
+    give_roles,
+    plan_roles,
+)
 from accounts.services.leaving import (
     check_deactivating,
     deactivate_person,
@@ -18,8 +26,6 @@ from accounts.services.people import (
     share_demo_password,
 )
 from accounts.services.roles import (
-    assign_role,
-    assign_roles,
     check_revoking,
     check_roles,
     revoke_role,
@@ -33,6 +39,8 @@ from accounts.services.setting_up import (
 
 __all__ = [
     "CompanySetUp",
+    "PlanChanged",
+    "RolePlan",
     "add_location",
     "add_operator",
     "add_person",
@@ -46,7 +54,9 @@ __all__ = [
     "create_partner_account",
     "deactivate_person",
     "end_sessions",
+    "give_roles",
     "lock_companies",
+    "plan_roles",
     "record_audit_event",
     "resend_email",
     "revoke_role",

@@ -33,91 +33,6 @@ from accounts.services.audit import record_audit_event
 from accounts.services.companies import lock_companies
 
 
-@transaction.atomic
-def assign_role(
-    user: User,
-    *,
-    role: Role | str,
-    account: PartnerAccount,
-    location: Location | None = None,
-    program: IncentiveProgram | None = None,
-    ends_on: date | None = None,
-    source: RoleSource = RoleSource.MANUAL,
-    by: User | None,
-) -> RoleAssignment:
-    """Give a person a role in one scope (R3, R4); as assign_roles."""
-    (assignment,) = assign_roles(
-        user,
-        role=role,
-        account=account,
-        locations=[location] if location else [],
-        programs=[program] if program else [],
-        ends_on=ends_on,
-        source=source,
-        by=by,
-    )
-    return assignment
-
-
-@transaction.atomic
-def assign_roles(
-    user: User,
-    *,
-    role: Role | str,
-    account: PartnerAccount,
-    locations: Iterable[Location] = (),
-    programs: Iterable[IncentiveProgram] = (),
-    ends_on: date | None = None,
-    source: RoleSource = RoleSource.MANUAL,
-    by: User | None,
-) -> list[RoleAssignment]:
-    """Give a person a role at each location for each program, all of them or none.
-
-    No locations means the whole company, no programs all of them. Giving what is held
-    already changes nothing and returns what is held; another last day replaces it, but
-    a directory (`source`) leaves alone what holds and did not come from it. `by` is
-    None only when the program owner sets a company up, or a directory gives. Raises ValidationError
-    as check_roles does.
-    """
-    role = Role(role)
-    # The company's row is the lock that keeps two admins' changes in order.
-    lock_companies(account.pk)
-    scopes = check_roles(
-        user,
-        role=role,
-        account=account,
-        locations=locations,
-        programs=programs,
-        ends_on=ends_on,
-        by=by,
-    )
-    held = {
-        (assignment.location_id, assignment.program_id): assignment
-        for assignment in RoleAssignment.objects.filter(
-            user=user, role=role, partner_account=account, revoked_at=None
-        ).select_related("partner_account", "location", "program")
-    }
-    holding = [
-        _give(
-            RoleAssignment(
-                user=user,
-                role=role,
-                partner_account=account,
-                location=location,
-                program=program,
-                ends_on=ends_on,
-                source=source,
-                granted_by=by,
-            ),
-            held=held.get((location and location.pk, program and program.pk)),
-            by=by,
-        )
-        for location, program in scopes
-    ]
-    emails.roles_given(_new(holding, besides=held.values()), by=by)
-    return holding
-
-
 def check_roles(
     user: User,
     *,
@@ -142,11 +57,7 @@ def check_roles(
         ends_on=ends_on,
         by=by,
     )
-    _refuse_bad_holder(user, role=role, account=account)
-    if ends_on is not None and role == Role.GLOBAL_ADMIN:
-        _refuse_losing_last_global_admin(
-            account, without=RoleAssignment.objects.filter(user=user)
-        )
+    check_holders([user], role=role, account=account, ends_on=ends_on)
     return scopes
 
 
@@ -173,6 +84,41 @@ def check_scopes(
             {"ends_on": _("The last day is in the past. Choose today or later.")}
         )
     return scopes
+
+
+def check_holders(
+    people: Iterable[User],
+    *,
+    role: Role,
+    account: PartnerAccount,
+    ends_on: date | None = None,
+) -> None:
+    """Ask whether people may hold a role; one question for any number of them.
+
+    Raises ValidationError that names who is not of the company or a guest (R14), and
+    when a last day would leave the company without a Global admin (rule 75).
+    """
+    people = list(people)
+    members = set(
+        Membership.objects.current()
+        .filter(partner_account=account, user__in=people)
+        .values_list("user_id", flat=True)
+    )
+    refusals = []
+    for person in people:
+        try:
+            _refuse_bad_holder(
+                person, role=role, account=account, is_member=person.pk in members
+            )
+        except ValidationError as error:
+            (refusal,) = error.error_dict["user"]
+            refusals.append(refusal if len(people) == 1 else _about(person, refusal))
+    if refusals:
+        raise ValidationError({"user": refusals})
+    if ends_on is not None and role == Role.GLOBAL_ADMIN:
+        _refuse_losing_last_global_admin(
+            account, without=RoleAssignment.objects.filter(user__in=people)
+        )
 
 
 def refuse_guest(email: str, *, role: Role, account: PartnerAccount) -> None:
@@ -220,7 +166,7 @@ def check_revoking(assignment: RoleAssignment, *, by: User | None) -> None:
         )
 
 
-def _give(
+def give(
     assignment: RoleAssignment, *, held: RoleAssignment | None, by: User | None
 ) -> RoleAssignment:
     """Store one role, in the place of the one held in the same scope, if any."""
@@ -262,14 +208,6 @@ def end_assignments(assignments: Iterable[RoleAssignment], *, by: User | None) -
     for assignment in ended:
         _end_assignment(assignment, by=by)
     emails.roles_ended(held, by=by, left=left)
-
-
-def _new(
-    holding: Iterable[RoleAssignment], *, besides: Iterable[RoleAssignment]
-) -> list[RoleAssignment]:
-    """The roles given just now, without those that were held already."""
-    known = {assignment.pk for assignment in besides}
-    return [assignment for assignment in holding if assignment.pk not in known]
 
 
 def _end_assignment(assignment: RoleAssignment, *, by: User | None) -> None:
@@ -351,8 +289,21 @@ def _refuse_bad_scope(
         raise ValidationError({"location": _("This location is closed.")})
 
 
-def _refuse_bad_holder(user: User, *, role: Role, account: PartnerAccount) -> None:
-    is_member = Membership.objects.current().filter(user=user, partner_account=account)
-    if not is_member.exists():
+def _refuse_bad_holder(
+    user: User, *, role: Role, account: PartnerAccount, is_member: bool
+) -> None:
+    if not is_member:
         raise ValidationError({"user": _("Choose a person of your company.")})
     refuse_guest(user.email, role=role, account=account)
+
+
+def _about(person: User, refusal: ValidationError) -> ValidationError:
+    return ValidationError(
+        _("%(person)s (%(email)s): %(sentence)s"),
+        code=refusal.code,
+        params={
+            "person": person.full_name,
+            "email": person.email,
+            "sentence": " ".join(refusal.messages),
+        },
+    )

@@ -24,8 +24,8 @@ from accounts.services.companies import (
     create_partner_account,
     lock_companies,
 )
+from accounts.services.granting import assign_role
 from accounts.services.people import add_person
-from accounts.services.roles import assign_role
 from accounts.text import clean_line, normalize_email
 
 
