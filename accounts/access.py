@@ -1,24 +1,41 @@
 """From an address to the object a person may act on: one decorator per view.
 
 A view never sees a primary key. Out of reach answers as missing does (404, R16);
-within reach but not allowed is 403, with a page that names who could help.
+within reach but not allowed is 403, with a page that names who could help. Whoever may
+do more than look needs a second factor (T7), and some things a fresh proof (T1).
 """
 
+import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from urllib.parse import urlencode, urlsplit
 
+from allauth.account.adapter import get_adapter
+from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
+from django.conf import settings
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model
-from django.http import Http404, HttpRequest
-from django.shortcuts import redirect
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, resolve_url
+from django.urls import resolve, reverse
+from django.utils.datastructures import MultiValueDict
+from django.utils.functional import SimpleLazyObject
+from django.utils.http import url_has_allowed_host_and_scheme
 
+from accounts import proof
+from accounts.companies import current_company
 from accounts.holders import follow, holds_anywhere
 from accounts.models import PartnerAccount, RoleAssignment
-from accounts.roles import Permission, Role
+from accounts.roles import GUARDED, Permission, Role
+from accounts.sealing import DecryptionError, seal, unseal
 
 _MARK = "access"
+# Where a session keeps what was sent on and refused, until it is shown again.
+_REFUSED = "typed_and_refused"
 
 
 @dataclass(frozen=True)
@@ -54,21 +71,22 @@ def requires(permission: Permission, *, on: type[Model] | None = None) -> Callab
             _refuse_operators(request)
             if on is None:
                 _require_somewhere(request, permission)
-                return view(request, **key)
-            return view(request, _reachable(request, on, permission, key))
+                return wall(request, permission) or view(request, **key)
+            row = _reachable(request, on, permission, key)
+            return wall(request, permission) or view(request, row)
 
         return _mark(guarded, Access("requires", str(permission)))
 
     return decorate
 
 
-def signed_in(reason: str) -> Callable:
+def signed_in(reason: str, *, also_operators: bool = False) -> Callable:
     """Let every signed-in partner person use a view; say why that is safe."""
 
     def decorate(view: Callable) -> Callable:
         @wraps(view)
         def guarded(request: HttpRequest, **key):
-            if request.user.is_staff:
+            if request.user.is_staff and not also_operators:
                 return redirect("ops:today")
             return view(request, **key)
 
@@ -118,16 +136,152 @@ def operator_requires(permission: str, *, on: type[Model] | None = None) -> Call
             if not request.user.has_perm(permission):
                 raise PermissionDenied
             if on is None:
-                return view(request, **key)
+                return wall(request) or view(request, **key)
             try:
                 row = on.objects.get(**key)
             except (on.DoesNotExist, ValidationError, ValueError) as error:
                 raise Http404 from error
-            return view(request, row)
+            return wall(request) or view(request, row)
 
         return _mark(guarded, Access("operator", permission))
 
     return decorate
+
+
+# --- More than a password ---------------------------------------------------------------
+
+
+def wall(
+    request: HttpRequest, permission: Permission | None = None
+) -> HttpResponse | None:
+    """Lead whoever needs a second factor and has not shown one to where it is asked for.
+
+    Who needs one is said by their roles' permissions (GUARDED), not by the address: the
+    wall stands before every page that asks for a permission, and before operators'
+    pages and records. Where the policy only advises (the demo), the page says so.
+    """
+    if proof.is_proved(request):
+        return None
+    if not settings.SECOND_FACTOR_REQUIRED:
+        request.is_second_factor_advised = permission is None or permission in GUARDED
+        return None
+    if not proof.needs_second_factor(request.user):
+        return None
+    return _redirect_with_next("own:second_factor", _way_back(request))
+
+
+def recently_authenticated(view: Callable) -> Callable:
+    """Ask who it is when the last proof is older than ten minutes (T1, P3).
+
+    What was typed waits, sealed, until the proof was given: then it is sent on. Stands
+    below the decorator that says who may use the view.
+    """
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *rows, **key):
+        if not proof.is_fresh(request):
+            return _ask_again(request)
+        typed = request.session.pop(_REFUSED, None)
+        if typed and request.method == "GET":
+            # What was sent on was refused: show it again, with what is to be mended.
+            asked = _unsealed(request, typed)
+            if asked and asked["url"] == request.get_full_path():
+                _as_typed(request, asked)
+        return view(request, *rows, **key)
+
+    return guarded
+
+
+def send_on(request: HttpRequest, waiting: dict) -> HttpResponse:
+    """Send what waited while its sender proved who they are.
+
+    allauth calls this when the proof was given, for the page that it was asked for.
+    """
+    asked = _unsealed(request, waiting["sealed"])
+    target = request.POST.get(REDIRECT_FIELD_NAME, "")
+    if not is_own_path(target):
+        target = reverse("home")
+    if asked is None or asked["back"] != target:
+        return redirect(target)
+    _as_typed(request, asked)
+    view, keys = request.resolver_match.func, request.resolver_match.kwargs
+    response = view(request, **keys)
+    if 300 <= response.status_code < 400:
+        return response
+    request.session[_REFUSED] = waiting["sealed"]
+    return redirect(asked["url"])
+
+
+def confirmation_methods(user) -> list[str]:
+    """Return the pages where the person can prove who they are, the best first."""
+    return [one["url"] for one in get_adapter().get_reauthentication_methods(user)]
+
+
+def is_own_path(target: str) -> bool:
+    """Whether an address is a path of this site."""
+    return target.startswith("/") and url_has_allowed_host_and_scheme(
+        target, allowed_hosts=None
+    )
+
+
+def _ask_again(request: HttpRequest) -> HttpResponse:
+    target = _way_back(request)
+    request.session.pop(STATE_SESSION_KEY, None)
+    if request.method == "POST" and not request.FILES:
+        asked = {
+            "at": time.time(),
+            "back": target,
+            "url": request.get_full_path(),
+            "typed": request.POST.urlencode(),
+        }
+        sealed = seal(json.dumps(asked), **_place(request))
+        request.session[STATE_SESSION_KEY] = {
+            "callback": f"{__name__}.send_on",
+            "state": {"sealed": sealed},
+        }
+    methods = confirmation_methods(request.user)
+    return _redirect_with_next(methods[0] if methods else "own:sign_in_again", target)
+
+
+def _as_typed(request: HttpRequest, asked: dict) -> None:
+    """Turn a request into the one that waited."""
+    path, _, query = asked["url"].partition("?")
+    request.method = "POST"
+    request.path = request.path_info = path
+    request.META = request.META | {"PATH_INFO": path, "QUERY_STRING": query}
+    request.GET = QueryDict(query)
+    request.POST = QueryDict(asked["typed"])
+    request._files = MultiValueDict()
+    request.resolver_match = resolve(path)
+    request.company = SimpleLazyObject(lambda: current_company(request))
+
+
+def _unsealed(request: HttpRequest, sealed: str) -> dict | None:
+    """Return what waited, unless it waited too long or belongs to somebody else."""
+    try:
+        asked = json.loads(unseal(sealed, **_place(request)))
+    except DecryptionError:
+        return None
+    is_young = time.time() - asked["at"] < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
+    return asked if is_young else None
+
+
+def _place(request: HttpRequest) -> dict[str, object]:
+    return {"table": "session", "pk": request.user.pk, "column": "typed"}
+
+
+def _way_back(request: HttpRequest) -> str:
+    """The page to come back to: this one, or the one whose button was pressed."""
+    if request.method in ("GET", "HEAD"):
+        return request.get_full_path()
+    came_from = urlsplit(request.headers.get("Referer", ""))
+    path = came_from._replace(scheme="", netloc="", fragment="").geturl()
+    is_ours = came_from.netloc == request.get_host() and is_own_path(path)
+    return path if is_ours else reverse("home")
+
+
+def _redirect_with_next(page: str, target: str) -> HttpResponse:
+    return redirect(f"{resolve_url(page)}?{urlencode({REDIRECT_FIELD_NAME: target})}")
 
 
 def is_global_admin(user) -> bool:

@@ -1,4 +1,7 @@
-"""django-allauth in this house: no open sign-up, mail through the outbox, fair limits."""
+"""django-allauth in this house: no open sign-up, mail through the outbox, fair limits.
+
+Second factors are sealed with the keys of the bank and tax numbers.
+"""
 
 import uuid
 
@@ -9,27 +12,37 @@ from allauth.account.forms import ResetPasswordForm
 from allauth.account.utils import user_pk_to_url_str
 from allauth.core import context as current
 from allauth.core.internal import ratelimit
+from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import authenticate
-from django.urls import reverse
+from django.http import HttpResponse
+from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
-from accounts import outbox
+from accounts import outbox, proof, services
+from accounts.devices import device_words
+from accounts.emails import site_address
 from accounts.models import User
+from accounts.sealing import seal, unseal
 
 ALLAUTH = "allauth.account"
-# What allauth tells people after a change; each of them is the same news.
-PASSWORD_NEWS = (
-    "account/email/password_changed",
-    "account/email/password_reset",
-    "account/email/password_set",
+# What allauth would tell people after a change: the services have told it already.
+TOLD_BY_SERVICES = frozenset(
+    {
+        "account/email/password_changed",
+        "account/email/password_reset",
+        "account/email/password_set",
+        "mfa/email/recovery_codes_generated",
+        "mfa/email/totp_activated",
+        "mfa/email/totp_deactivated",
+        "mfa/email/webauthn_added",
+        "mfa/email/webauthn_removed",
+    }
 )
-
-
-def site_address(name: str, **parts: str) -> str:
-    """Return a whole address of this site, whatever name the request came to (T9)."""
-    return settings.PUBLIC_BASE_URL + reverse(name, kwargs=parts or None)
 
 
 def reset_link(user: User) -> dict[str, object]:
@@ -98,9 +111,34 @@ class AccountAdapter(DefaultAccountAdapter):
         )
         return confirmed == user
 
+    def respond_user_inactive(self, request, user) -> HttpResponse:
+        """Answer somebody inactive as a stranger, whatever they signed in with."""
+        messages.error(request, self.error_messages["email_password_mismatch"])
+        return redirect("account_login")
+
+    def is_reauthentication_required(self, *, app: str, **options) -> bool:
+        """Signing in counts as a proof too, for as long as any other does."""
+        return not proof.is_fresh(self.request)
+
+    def get_reauthentication_methods(self, user) -> list[dict]:
+        """Whoever has a second factor proves themselves with it (T1), else anew."""
+        methods = super().get_reauthentication_methods(user)
+        described = {
+            "reauthenticate": _("Use your password"),
+            "mfa_reauthenticate": _("Use a code"),
+            "mfa_reauthenticate:webauthn": _("Use a passkey"),
+        }
+        methods = [one | {"description": described[one["id"]]} for one in methods]
+        strong = [one for one in methods if one["id"] != "reauthenticate"]
+        # A passkey is asked for first: it cannot be told to somebody else.
+        return strong[::-1] or methods
+
     def set_password(self, user, password) -> None:
         """Store a new password; who could choose one begins anew from this place."""
-        super().set_password(user, password)
+        acting = current.request.user
+        services.set_password(
+            user, password, by=acting if acting.is_authenticated else None
+        )
         key = self._keys(current.request, user.email)["login_failed_here"]
         ratelimit.clear(
             current.request, app=ALLAUTH, action="login_failed_here", key=key
@@ -132,19 +170,61 @@ class AccountAdapter(DefaultAccountAdapter):
     def send_notification_mail(
         self, template_prefix, user, context=None, email=None
     ) -> None:
-        if template_prefix not in PASSWORD_NEWS:
-            return self.send_mail(template_prefix, user.email, context)
-        outbox.queue(
-            "password_changed",
-            to=user,
-            dedupe_key=f"password_changed:{user.pk}:{uuid.uuid4()}",
-            context={"url": site_address("account_reset_password")},
-        )
-        return None
+        if template_prefix not in TOLD_BY_SERVICES:
+            self.send_mail(template_prefix, user.email, context)
 
     def send_mail(self, template_prefix, email, context) -> None:
         """Refuse what is no mail of ours: nothing leaves past the outbox."""
         raise NotImplementedError(f"There is no mail {template_prefix}.")
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):
+    """Second factors: sealed for their owner, named, and kept where they are needed."""
+
+    error_messages = DefaultMFAAdapter.error_messages | {
+        "cannot_delete_authenticator": _lazy(
+            "This is your last second factor, and the program owner asks everybody "
+            "who reaches bank or tax data, roles or approvals for one. Add another "
+            "one first."
+        ),
+        "incorrect_code": _lazy(
+            "That did not match. Codes change every 30 seconds and work once: wait "
+            "for the next one, or try again."
+        ),
+    }
+
+    def encrypt(self, text: str) -> str:
+        return seal(text, **self._place())
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """Open a secret; in anybody else's row it stays shut (T15)."""
+        return unseal(encrypted_text, **self._place())
+
+    def _place(self) -> dict[str, object]:
+        """The row that a secret belongs to, which has no key yet when it is sealed."""
+        request = current.request
+        owner = request.user
+        if not owner.is_authenticated:
+            owner = request._login_stage.login.user
+        return {"table": "mfa_authenticator", "pk": owner.pk, "column": "data"}
+
+    def can_delete_authenticator(self, authenticator) -> bool:
+        """The last one stays where the policy asks for one (experience.md P3)."""
+        if not settings.SECOND_FACTOR_REQUIRED:
+            return True
+        factors = proof.second_factors_of(authenticator.user)
+        return factors != [authenticator] or not proof.needs_second_factor(
+            authenticator.user
+        )
+
+    def generate_authenticator_name(self, user, type) -> str:
+        return device_words(current.request.headers.get("User-Agent", ""))
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        return {"id": proof.passkey_host(current.request), "name": settings.PORTAL_NAME}
+
+    def _get_site_name(self) -> str:
+        return settings.PORTAL_NAME
 
 
 class QuietResetForm(ResetPasswordForm):

@@ -23,7 +23,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.access import is_global_admin
+from accounts.access import is_global_admin, wall
 from accounts.models import AuditEvent, Membership, User
 from accounts.roles import Role
 from accounts.scoping import ScopedQuerySet
@@ -98,14 +98,19 @@ class PortalAdminSite(AdminSite):
         )
 
     def admin_view(self, view, cacheable=False):
-        """Tell nobody else who is signed in that there is an admin site."""
+        """Tell nobody else who is signed in that there is an admin site.
+
+        Those who know stand before the same wall as everywhere (T7, ASVS 6.3.4).
+        """
         inner = super().admin_view(view, cacheable)
 
         @wraps(inner)
         def guarded(request, *args, **kwargs):
-            if request.user.is_authenticated and not self.has_permission(request):
+            if not request.user.is_authenticated:
+                return inner(request, *args, **kwargs)
+            if not self.has_permission(request):
                 raise Http404
-            return inner(request, *args, **kwargs)
+            return wall(request) or inner(request, *args, **kwargs)
 
         return guarded
 

@@ -10,7 +10,7 @@ class AccountsConfig(AppConfig):
     verbose_name = _("People and companies")
 
     def ready(self):
-        from accounts import checks  # noqa: F401
+        from accounts import checks, receivers  # noqa: F401
         from accounts.operators import ensure_operator_groups
 
         post_migrate.connect(

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from accounts import proof
 from accounts.models import Language
 
 
@@ -31,6 +32,8 @@ def portal(request) -> dict:
         "support_address": settings.SUPPORT_ADDRESS,
         "is_demo": settings.DEMO,
         "demo_mail_url": reverse("demo:mailbox") if settings.DEMO else "",
+        "is_second_factor_advised": getattr(request, "is_second_factor_advised", False),
+        "passkeys_possible": bool(proof.passkey_host(request)),
         "person": user if is_signed_in else None,
         "is_operator": is_operator,
         "languages": [

@@ -7,6 +7,7 @@ that question. Earnings, claims, disputes and support tickets have no pages here
 they have no line.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum, auto
 
@@ -110,6 +111,19 @@ CAPABILITIES: dict[Permission, Capability] = {
     ),
 }
 
+# What a stolen password alone must not reach: bank and tax data, people and their
+# roles, and what is paid where (security.md T1, T7). Whoever holds one of these has a
+# second factor.
+GUARDED = frozenset(
+    {
+        Permission.ENROLLMENT_EDIT,
+        Permission.PROFILE_VIEW,
+        Permission.PROFILE_EDIT,
+        Permission.PERSON_EDIT,
+        Permission.ROLE_ASSIGN,
+    }
+)
+
 # Roles for incentives; guests hold none of them (permissions-overview, R14).
 INCENTIVE_ROLES = frozenset({_ADMIN, _READER})
 
@@ -148,6 +162,11 @@ def permissions_of(role: Role) -> frozenset[Permission]:
         for permission, capability in CAPABILITIES.items()
         if role in capability.roles
     )
+
+
+def roles_with_any(permissions: Iterable[Permission]) -> frozenset[Role]:
+    """Return the roles that carry at least one of the permissions."""
+    return frozenset[Role]().union(*map(roles_with, permissions))
 
 
 def roles_that_grant(role: Role) -> frozenset[Role]:

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
+from allauth.mfa import app_settings as mfa_settings
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.devices import device_words
 from accounts.models import (
     Coverage,
     Location,
@@ -65,6 +69,45 @@ class GapRow:
     more: int
     sentence: str
     is_mine: bool
+
+
+@dataclass(frozen=True)
+class FactorRow:
+    """A passkey or the app, as its owner sees it."""
+
+    pk: int
+    name: str
+    is_app: bool
+    added_at: datetime
+    used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class CodesRow:
+    """How many recovery codes are left."""
+
+    left: int
+    total: int
+
+
+@dataclass(frozen=True)
+class HeldRow:
+    """A role of one's own: in which company, what, where, from whom, until when."""
+
+    company: str
+    role: RoleRow
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    """A place where somebody is signed in."""
+
+    pk: int
+    device: str
+    place: str
+    began_at: datetime
+    seen_at: datetime
+    is_here: bool
 
 
 def role_row(assignment: RoleAssignment, *, given: frozenset[Role]) -> RoleRow:
@@ -172,3 +215,67 @@ def places_named(places: list[str], *, separator: str = ", ") -> str:
     return ngettext(
         "%(places)s and %(count)d more", "%(places)s and %(count)d more", rest
     ) % {"places": line, "count": rest}
+
+
+# --- One's own account ----------------------------------------------------------------
+
+
+def factor_rows(factors: Iterable[Authenticator]) -> list[FactorRow]:
+    """Show passkeys and the app."""
+    rows = []
+    for factor in factors:
+        is_app = factor.type == Authenticator.Type.TOTP
+        rows.append(
+            FactorRow(
+                pk=factor.pk,
+                name=_("Authenticator app") if is_app else factor.data["name"],
+                is_app=is_app,
+                added_at=factor.created_at,
+                used_at=factor.last_used_at,
+            )
+        )
+    return rows
+
+
+def recovery_codes_row(user: User) -> CodesRow | None:
+    """Count the recovery codes a person has left; None when there never were any."""
+    codes = Authenticator.objects.filter(
+        user=user, type=Authenticator.Type.RECOVERY_CODES
+    ).first()
+    if codes is None:
+        return None
+    used = codes.data["used_mask"].bit_count()
+    total = mfa_settings.RECOVERY_CODE_COUNT
+    return CodesRow(left=total - used, total=total)
+
+
+def held_rows(user: User) -> list[HeldRow]:
+    """Show the roles a person holds now, in every company."""
+    held = (
+        RoleAssignment.objects.live()
+        .filter(user=user)
+        .select_related("partner_account", "location", "program", "granted_by")
+        .order_by("partner_account__name", "role", "location__name", "pk")
+    )
+    return [
+        HeldRow(one.partner_account.name, role_row(one, given=frozenset()))
+        for one in held
+    ]
+
+
+def session_rows(
+    sessions: Iterable[UserSession], *, current_key: str
+) -> list[SessionRow]:
+    """Show where somebody is signed in: here first, then the last seen."""
+    rows = [
+        SessionRow(
+            pk=session.pk,
+            device=device_words(session.user_agent),
+            place=session.ip,
+            began_at=session.created_at,
+            seen_at=session.last_seen_at,
+            is_here=session.session_key == current_key,
+        )
+        for session in sessions
+    ]
+    return sorted(rows, key=lambda row: (row.is_here, row.seen_at), reverse=True)

@@ -56,6 +56,8 @@ INSTALLED_APPS = [
     "incentives_portal.apps.PortalAdminConfig",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "csp",
 ]
 MIDDLEWARE = [
@@ -269,7 +271,10 @@ ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_PREVENT_ENUMERATION = "strict"
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_LOGOUT_ON_GET = False
-ACCOUNT_FORMS = {"reset_password": "accounts.adapters.QuietResetForm"}
+ACCOUNT_FORMS = {
+    "login": "accounts.signin_forms.SignInForm",
+    "reset_password": "accounts.adapters.QuietResetForm",
+}
 ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = (
     "django.contrib.auth.tokens.PasswordResetTokenGenerator"
 )
@@ -283,8 +288,28 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed": "10/m/ip",
     "login_failed_here": "5/5m/key",
     "login_failed_anywhere": "60/10m/key",
+    # Codes after the right password, wherever they come from.
+    "second_factor_failed": "20/10m/key",
     # As long as the links of these mails work: who is refused has five that do.
     "reset_password": "20/m/ip,5/h/key",
+}
+# Who reaches bank or tax data, roles or approvals needs a second factor (T7). The demo
+# only says so, for its people share one password.
+SECOND_FACTOR_REQUIRED = not DEMO
+# How long a proof of who somebody is counts as fresh, the sign-in itself included.
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 10 * 60
+MFA_ADAPTER = "accounts.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+# Clocks differ: the code before and the one after count too, each of them once.
+MFA_TOTP_TOLERANCE = 1
+MFA_RATE_LIMITS = {"webauthn_login": "60/m/ip"}
+MFA_FORMS = {
+    "authenticate": "accounts.signin_forms.CodeForm",
+    "reauthenticate": "accounts.signin_forms.ConfirmCodeForm",
+    "activate_totp": "accounts.signin_forms.AddAppForm",
+    "add_webauthn": "accounts.signin_forms.AddPasskeyForm",
+    "edit_webauthn": "accounts.signin_forms.RenamePasskeyForm",
 }
 BEHIND_PROXY = environment.boolean("BEHIND_PROXY")
 ALLAUTH_TRUSTED_PROXY_COUNT = environment.whole_number(
@@ -380,5 +405,6 @@ LOGGING = {
     "loggers": {
         "django.server": {"level": "WARNING"},
         "celery": {"level": "WARNING"},
+        "fido2": {"level": "WARNING"},
     },
 }

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_safe
 
-from accounts.access import operator_requires
+from accounts.access import operator_requires, recently_authenticated
 from accounts.posting import posted
 from profiles import services
 from profiles.countries.taxes import TAX_FORMS
@@ -39,6 +39,7 @@ def bank_version(request, version):
 
 
 @operator_requires(VALIDATE, on=BankProfileVersion)
+@recently_authenticated
 @posted(instead=_page_of)
 def approve_bank(request, version):
     """Approve a bank version, or give the first of two approvals."""
@@ -60,6 +61,7 @@ def tax_version(request, version):
 
 
 @operator_requires(VALIDATE, on=TaxProfileVersion)
+@recently_authenticated
 @posted(instead=_page_of)
 def approve_tax(request, version):
     """Approve a tax version."""

@@ -21,7 +21,7 @@ from django.views.decorators.debug import (
 )
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.access import requires
+from accounts.access import recently_authenticated, requires
 from accounts.models import Location
 from accounts.posting import posted
 from accounts.roles import Permission
@@ -115,6 +115,7 @@ def _tabs(current):
 
 
 @requires(Permission.PROFILE_EDIT)
+@recently_authenticated
 @require_http_methods(["GET", "HEAD", "POST"])
 @sensitive_post_parameters()
 @sensitive_variables()
@@ -158,6 +159,7 @@ def bank(request, profile):
 
 
 @requires(Permission.PROFILE_EDIT, on=BankProfile)
+@recently_authenticated
 @require_http_methods(["GET", "HEAD", "POST"])
 @sensitive_post_parameters()
 @sensitive_variables()
@@ -195,6 +197,7 @@ def change_bank(request, profile):
 
 
 @requires(Permission.PROFILE_EDIT, on=BankProfile)
+@recently_authenticated
 @require_http_methods(["GET", "HEAD", "POST"])
 def archive_bank(request, profile):
     """Put a bank profile away, after asking."""
@@ -335,6 +338,7 @@ def archive_tax(request, profile):
 
 
 @requires(Permission.PROFILE_EDIT)
+@recently_authenticated
 @require_http_methods(["GET", "HEAD", "POST"])
 def defaults(request):
     """Show which locations have a default, and set one for those without (R50-R52)."""
@@ -374,6 +378,7 @@ def defaults(request):
 
 
 @requires(Permission.PROFILE_EDIT, on=DefaultBankProfile)
+@recently_authenticated
 @posted(instead=lambda default: "profiles:defaults")
 def remove_default(request, default):
     """Take a location's default away; the location is offered again (R51)."""

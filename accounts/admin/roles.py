@@ -6,11 +6,13 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.http import HttpResponseRedirect
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import services
+from accounts.access import recently_authenticated
 from accounts.admin.role_inlines import RoleWordsMixin
 from accounts.admin_site import (
     AuditedMixin,
@@ -235,6 +237,11 @@ class RoleAssignmentAdmin(
             by=request.user,
         )
         obj.__dict__.update(given.__dict__)
+
+    @method_decorator(recently_authenticated)
+    def add_view(self, request, form_url="", extra_context=None):
+        """Giving the role that gives all others asks for a fresh proof (T1)."""
+        return super().add_view(request, form_url, extra_context)
 
     def change_view(self, request, object_id, form_url="", extra_context=None):
         assignment = self.get_object(request, unquote(object_id))

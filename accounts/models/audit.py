@@ -41,6 +41,12 @@ class AuditAction(models.TextChoices):
     GROUP_REMOVED = "group_removed", _("Group removed")
     GROUP_MAPPED = "group_mapped", _("Group connected to a role")
     GROUP_UNMAPPED = "group_unmapped", _("Group disconnected from a role")
+    PASSWORD_CHANGED = "password_changed", _("Password changed")
+    SECOND_FACTOR_ADDED = "second_factor_added", _("Second factor added")
+    SECOND_FACTOR_REMOVED = "second_factor_removed", _("Second factor removed")
+    RECOVERY_CODES_MADE = "recovery_codes_made", _("Recovery codes made")
+    RECOVERY_CODE_USED = "recovery_code_used", _("Recovery code used")
+    SESSIONS_ENDED = "sessions_ended", _("Sessions ended")
 
 
 class AuditEventQuerySet(ScopedQuerySet):

@@ -36,6 +36,14 @@ from accounts.services.setting_up import (
     add_operator,
     set_up_company,
 )
+from accounts.services.signin import (
+    note_new_place,
+    note_recovery_code_used,
+    note_second_factor,
+    set_password,
+    sign_out_elsewhere,
+    sign_out_everywhere,
+)
 
 __all__ = [
     "CompanySetUp",
@@ -56,10 +64,16 @@ __all__ = [
     "end_sessions",
     "give_roles",
     "lock_companies",
+    "note_new_place",
+    "note_recovery_code_used",
+    "note_second_factor",
     "plan_roles",
     "record_audit_event",
     "resend_email",
     "revoke_role",
+    "set_password",
     "set_up_company",
     "share_demo_password",
+    "sign_out_elsewhere",
+    "sign_out_everywhere",
 ]

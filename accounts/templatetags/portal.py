@@ -1,6 +1,7 @@
 """What templates need that takes logic: icons, dates, numbers, form controls."""
 
 import datetime
+import json
 import re
 from urllib.parse import parse_qsl, urlsplit
 
@@ -104,6 +105,12 @@ def control(field, hint: str = "") -> str:
     if not field.use_fieldset:
         attrs["aria-describedby"] = described_by(field, hint) or False
     return field.as_widget(attrs=attrs)
+
+
+@register.filter
+def as_json(value) -> str:
+    """A value for a script to read from a data attribute; escaped like any text."""
+    return json.dumps(value)
 
 
 @register.filter

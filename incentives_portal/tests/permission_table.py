@@ -49,6 +49,12 @@ TABLE: dict[str, Row] = {
     "enrollment:old_overview": Row(PARTNERS),
     "enrollment:notifications": Row(PARTNERS),
     "enrollment:notification": Row(("ida",), on="mail", is_company_wide=True),
+    # Operators have an account of their own too.
+    "own:account": Row(EVERYBODY),
+    "own:second_factor": Row(EVERYBODY),
+    "own:sign_in_again": Row(EVERYBODY),
+    "own:end_session": Row(EVERYBODY, methods=("POST",)),
+    "own:end_sessions": Row(EVERYBODY, methods=("POST",)),
     # Incentives.
     "enrollment:overview": _list("ida", "uma", "sam"),
     "enrollment:why": Row(("ida", "greta"), ("uma", "alice"), on="place"),
@@ -115,4 +121,4 @@ TABLE: dict[str, Row] = {
 PUBLIC = {"healthz", "set_language"}
 PUBLIC_PREFIXES = ("demo:",)
 # Libraries' own addresses, tested beside the code that sets them up.
-LIBRARIES = ("account_", "admin:")
+LIBRARIES = ("account_", "mfa_", "admin:")

@@ -20,6 +20,7 @@ ROOT = settings.BASE_DIR
 # Views of libraries, which declare nothing of ours.
 FOREIGN_VIEWS = {
     "account_": "django-allauth: signing in and one's own account",
+    "mfa_": "django-allauth: second factors of one's own",
     "admin:": "Django's admin: accounts/admin_site.py decides, test_admin.py looks",
 }
 
@@ -101,7 +102,7 @@ def test_every_tenant_table_is_scoped(model):
 )
 def test_no_template_is_unused(path):
     name = path.as_posix()
-    if name.startswith(("allauth/", "account/", "admin/")):
+    if name.startswith(("allauth/", "account/", "mfa/", "admin/")):
         return  # found by the names their libraries give them
     if re.fullmatch(r"[45]\d\d(_csrf)?\.html", name):
         return  # found by Django by their names

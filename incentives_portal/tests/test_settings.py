@@ -138,3 +138,12 @@ def test_what_the_clock_asks_for_is_dropped_before_it_is_asked_for_again(name):
     assert is_shorter or name == "deliver-mail"
     celery_app.loader.import_default_modules()
     assert entry["task"] in celery_app.tasks
+
+
+@pytest.mark.parametrize(("demo", "is_required"), [("true", False), ("false", True)])
+def test_a_second_factor_is_asked_for_wherever_it_is_no_demo(demo, is_required):
+    show = "from django.conf import settings as s; print(s.SECOND_FACTOR_REQUIRED)"
+
+    started = start(show=show, **GOOD, DEMO=demo)
+
+    assert started.stdout.strip() == str(is_required), started.stderr

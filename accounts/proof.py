@@ -1,0 +1,72 @@
+"""What a session has proved: with what somebody signed in, and how long ago.
+
+A session counts what it saw itself: a second factor that was added elsewhere says
+nothing about the session of somebody who only knows the password.
+"""
+
+import time
+from urllib.parse import urlsplit
+
+from allauth.account.authentication import get_authentication_records
+from allauth.mfa.models import Authenticator
+from django.conf import settings
+
+from accounts.models import RoleAssignment
+from accounts.roles import GUARDED, roles_with_any
+
+# What somebody signs in with besides the password; recovery codes stand in for these.
+SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+# How a session was proved with more than a password: here, or by the company's own
+# sign-in, which asks for its own second factor.
+STRONG = frozenset({"mfa", "socialaccount"})
+_SIGNED_IN_AT = "signed_in_at"
+# Which recovery codes this session made: it alone is shown them.
+CODES_MADE = "recovery_codes_made"
+
+
+def second_factors_of(user) -> list[Authenticator]:
+    """Return the person's passkeys and app, the oldest first."""
+    return list(
+        Authenticator.objects.filter(user=user, type__in=SECOND_FACTORS).order_by("pk")
+    )
+
+
+def needs_second_factor(user) -> bool:
+    """Whether the person is an operator, or a role of theirs reaches what is guarded."""
+    return (
+        user.is_staff
+        or RoleAssignment.objects.live()
+        .filter(user=user, role__in=roles_with_any(GUARDED))
+        .exists()
+    )
+
+
+def is_proved(request) -> bool:
+    """Whether this very session has seen a second factor."""
+    records = get_authentication_records(request, request.user)
+    return any(record["method"] in STRONG for record in records)
+
+
+def is_fresh(request) -> bool:
+    """Whether somebody proved who they are within the last ten minutes."""
+    records = get_authentication_records(request, request.user)
+    moments = [record["at"] for record in records]
+    moments.append(request.session.get(_SIGNED_IN_AT, 0))
+    return time.time() - max(moments) < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
+
+
+def stamp_sign_in(request) -> None:
+    """Remember when this session began; the moment counts as a proof."""
+    request.session[_SIGNED_IN_AT] = time.time()
+
+
+def passkey_host(request) -> str:
+    """Return the name that passkeys are bound to, or "" where there is none.
+
+    It is the portal's own name, never what the request says; in the demo it may be
+    localhost, for browsers take no passkeys at a bare number such as 127.0.0.1.
+    """
+    host = urlsplit(settings.PUBLIC_BASE_URL).hostname or ""
+    if settings.DEMO and request.get_host().partition(":")[0] == "localhost":
+        return "localhost"
+    return "" if host.replace(".", "").isdigit() or ":" in host else host

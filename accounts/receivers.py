@@ -1,0 +1,72 @@
+"""What signing in sets off: notes in the trail, mails to the person, a new session key.
+
+A factor is noted when its row is written, in the same transaction, whichever page or
+command wrote it; allauth's own signals come after the commit, which may never run.
+"""
+
+from allauth.account.internal.flows.login import record_authentication
+from allauth.account.signals import authentication_step_completed
+from allauth.core import context as current
+from allauth.mfa.models import Authenticator
+from allauth.mfa.signals import authenticator_used
+from allauth.usersessions.models import UserSession
+from django.contrib.auth.signals import user_logged_in
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
+
+from accounts import proof, services
+from accounts.models import User
+
+
+def _acting() -> User | None:
+    """Who is signed in to the request that is being answered, if anybody."""
+    request = current.request
+    user = getattr(request, "user", None)
+    return user if user is not None and user.is_authenticated else None
+
+
+@receiver(post_save, sender=Authenticator, dispatch_uid="accounts.factor_added")
+def note_added_factor(sender, instance, created, **_signal) -> None:
+    """Note a new factor; the session in which it was added has proved it."""
+    if not created:
+        return
+    acting = _acting()
+    services.note_second_factor(instance, is_added=True, by=acting)
+    if acting != instance.user:
+        return
+    if instance.type == Authenticator.Type.RECOVERY_CODES:
+        current.request.session[proof.CODES_MADE] = instance.pk
+    else:
+        record_authentication(
+            current.request, acting, "mfa", id=instance.pk, type=instance.type
+        )
+
+
+@receiver(post_delete, sender=Authenticator, dispatch_uid="accounts.factor_removed")
+def note_removed_factor(sender, instance, **_signal) -> None:
+    services.note_second_factor(instance, is_added=False, by=_acting())
+
+
+@receiver(authenticator_used, dispatch_uid="accounts.factor_used")
+def note_used_factor(sender, user, authenticator, **_signal) -> None:
+    """A recovery code that is used up is news; the others are everyday."""
+    if authenticator.type == Authenticator.Type.RECOVERY_CODES:
+        services.note_recovery_code_used(user)
+
+
+@receiver(user_logged_in, dispatch_uid="accounts.signed_in")
+def stamp_sign_in(sender, request, **_signal) -> None:
+    """Every way in counts as a proof of its moment."""
+    proof.stamp_sign_in(request)
+
+
+@receiver(authentication_step_completed, dispatch_uid="accounts.confirmed")
+def change_session_key(sender, request, user, reauthenticated=False, **_signal) -> None:
+    """Whoever proves more gets another session key; the old one opens nothing (T8)."""
+    if not reauthenticated or not request.user.is_authenticated:
+        return
+    before = request.session.session_key
+    request.session.cycle_key()
+    UserSession.objects.filter(session_key=before).update(
+        session_key=request.session.session_key
+    )

@@ -1,0 +1,114 @@
+"""What belongs to signing in: passwords, second factors, sessions, new places."""
+
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import emails
+from accounts.devices import device_words
+from accounts.models import AuditAction, PartnerAccount, User
+from accounts.services.audit import record_audit_event
+from accounts.services.leaving import end_sessions
+
+PASSKEY = Authenticator.Type.WEBAUTHN
+RECOVERY_CODES = Authenticator.Type.RECOVERY_CODES
+NEWS = {
+    (Authenticator.Type.TOTP, True): "app_added",
+    (Authenticator.Type.TOTP, False): "app_removed",
+    (PASSKEY, True): "passkey_added",
+    (PASSKEY, False): "passkey_removed",
+    (RECOVERY_CODES, True): "codes_made",
+}
+
+
+@transaction.atomic
+def set_password(user: User, password: str, *, by: User | None) -> User:
+    """Store a password that was checked; the person is told, and so is the trail.
+
+    `by` is None when a mailed link was followed: nobody is signed in then.
+    """
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    _record(user, AuditAction.PASSWORD_CHANGED, by=by)
+    emails.password_changed(user)
+    return user
+
+
+@transaction.atomic
+def note_second_factor(
+    authenticator: Authenticator, *, is_added: bool, by: User | None
+) -> None:
+    """Write down that a second factor came or went, and tell the person.
+
+    Recovery codes that go are replaced by others or were the last thing left: that is
+    told already.
+    """
+    news = NEWS.get((authenticator.type, is_added))
+    if news is None:
+        return
+    user = authenticator.user
+    name = authenticator.data["name"] if authenticator.type == PASSKEY else ""
+    if authenticator.type == RECOVERY_CODES:
+        action = AuditAction.RECOVERY_CODES_MADE
+    elif is_added:
+        action = AuditAction.SECOND_FACTOR_ADDED
+    else:
+        action = AuditAction.SECOND_FACTOR_REMOVED
+    _record(user, action, by=by, after={"kind": authenticator.type})
+    emails.second_factor_changed(user, news=news, name=name)
+
+
+@transaction.atomic
+def note_recovery_code_used(user: User) -> None:
+    """Write down that a recovery code was used up, and tell the person."""
+    _record(user, AuditAction.RECOVERY_CODE_USED, by=user)
+    emails.second_factor_changed(user, news="code_used")
+
+
+@transaction.atomic
+def note_new_place(user: User, *, user_agent: str, place: str) -> None:
+    """Tell a person of a sign-in from a browser that is new to them."""
+    emails.signed_in_from_new_place(
+        user, device=device_words(user_agent), place=place, at=timezone.now()
+    )
+
+
+@transaction.atomic
+def sign_out_elsewhere(session: UserSession, *, by: User) -> None:
+    """Sign a person out in one place."""
+    Session.objects.filter(pk=session.session_key).delete()
+    session.delete()
+    _record(session.user, AuditAction.SESSIONS_ENDED, by=by, after={"sessions": 1})
+
+
+@transaction.atomic
+def sign_out_everywhere(user: User, *, by: User) -> None:
+    """Sign a person out in every place, those included that nobody has listed."""
+    sessions = UserSession.objects.filter(user=user)
+    count = sessions.count()
+    sessions.delete()
+    end_sessions(user)
+    _record(user, AuditAction.SESSIONS_ENDED, by=by, after={"sessions": count})
+
+
+def _record(
+    user: User,
+    action: AuditAction,
+    *,
+    by: User | None,
+    after: dict[str, Any] | None = None,
+) -> None:
+    """Write the event where it is looked for: with each company of the person."""
+    companies = PartnerAccount.objects.with_member(user).order_by("pk")
+    for company in list(companies) or [None]:
+        record_audit_event(
+            user,
+            action=action,
+            by=by,
+            partner_account=company,
+            after={"person": user.pk} | (after or {}),
+        )

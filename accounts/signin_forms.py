@@ -1,0 +1,162 @@
+"""What is typed or signed for a second factor: codes, passkeys and their names."""
+
+import hashlib
+
+from allauth.account.adapter import get_adapter
+from allauth.account.forms import LoginForm
+from allauth.core import context as current
+from allauth.core.internal import ratelimit
+from allauth.mfa.adapter import get_adapter as get_factor_adapter
+from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.forms import ActivateTOTPForm
+from allauth.mfa.totp.internal import auth as totp
+from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
+from django import forms
+from django.core.cache import cache
+from django.utils.translation import gettext_lazy as _
+
+from accounts.sealing import DecryptionError, seal, unseal
+from accounts.text import CleanCharField
+
+# Longer than any code is valid, with the clock's tolerance.
+CODE_LIFE = 5 * 60
+NAME_LENGTH = 60
+
+
+class SignInForm(LoginForm):
+    """Address and password; the address field also offers the browser's passkeys."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.fields["login"].widget.attrs["autocomplete"] = "username webauthn"
+
+
+class _CodeMixin:
+    """A code of the app or a recovery code; each opens one door once (ASVS 6.5.1)."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        field = self.fields["code"]
+        field.label = _("Code")
+        field.help_text = _(
+            "The six digits that your authenticator app shows now, or a recovery code."
+        )
+        field.error_messages["required"] = _("Enter a code.")
+        field.widget = forms.TextInput(
+            attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}
+        )
+
+    def clean_code(self) -> str:
+        usage = ratelimit.consume(
+            current.request,
+            app="allauth.account",
+            action="second_factor_failed",
+            key=str(self.user.pk),
+        )
+        if not usage:
+            raise get_adapter().validation_error("too_many_login_attempts")
+        code = super().clean_code()
+        usage.rollback()
+        if self.authenticator.type == Authenticator.Type.TOTP:
+            digits = "".join(filter(str.isalnum, code))
+            digest = hashlib.sha256(f"{self.user.pk}:{digits}".encode()).hexdigest()
+            if not cache.add(f"second-factor:{digest}", "used", CODE_LIFE):
+                raise get_factor_adapter().validation_error("incorrect_code")
+        return code
+
+
+class CodeForm(_CodeMixin, AuthenticateForm):
+    """The second step of signing in."""
+
+
+class ConfirmCodeForm(_CodeMixin, ReauthenticateForm):
+    """A code instead of the password, before something that matters."""
+
+
+class AddAppForm(ActivateTOTPForm):
+    """The first code of a new app; its secret waits sealed until the code is right."""
+
+    code = forms.CharField(
+        label=_("Code from the app"),
+        help_text=_("The six digits that the app shows now."),
+        error_messages={"required": _("Enter the code that the app shows.")},
+        widget=forms.TextInput(
+            attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}
+        ),
+    )
+
+    def __init__(self, *args, user, **options):
+        forms.Form.__init__(self, *args, **options)
+        self.user = user
+        self.secret = self._waiting_secret() or self._new_secret()
+
+    @property
+    def grouped_secret(self) -> str:
+        """The secret in fours, for those who type it."""
+        return " ".join(self.secret[at : at + 4] for at in range(0, 32, 4))
+
+    def _waiting_secret(self) -> str:
+        """The secret of the page that was answered; a new page shows a new one."""
+        token = current.request.session.get(totp.SECRET_SESSION_KEY, "")
+        if not self.is_bound or not token:
+            return ""
+        try:
+            return unseal(token, **self._place())
+        except DecryptionError:
+            return ""
+
+    def _new_secret(self) -> str:
+        secret = totp.generate_totp_secret()
+        # allauth forgets what lies under this key when the app has been added.
+        current.request.session[totp.SECRET_SESSION_KEY] = seal(secret, **self._place())
+        return secret
+
+    def _place(self) -> dict[str, object]:
+        return {"table": "session", "pk": self.user.pk, "column": "second factor"}
+
+
+class AddPasskeyForm(AddWebAuthnForm):
+    """A passkey always proves who holds it, so that it can be used alone."""
+
+    passwordless = None
+    name = CleanCharField(
+        label=_("Name"),
+        required=False,
+        max_length=NAME_LENGTH,
+        help_text=_("So that you know it again, for example the device's name."),
+    )
+
+    def clean(self) -> dict:
+        self.cleaned_data["passwordless"] = True
+        return super().clean()
+
+
+class RenamePasskeyForm(EditWebAuthnForm):
+    """Another name for a passkey."""
+
+    name = CleanCharField(label=_("Name"), max_length=NAME_LENGTH)
+
+
+class RemoveFactorForm(forms.Form):
+    """Nothing is typed; what keeps a factor from being removed is said at once."""
+
+    def __init__(self, *args, authenticator, **options):
+        super().__init__(*args, **options)
+        self.authenticator = authenticator
+
+    def clean(self):
+        adapter = get_factor_adapter()
+        if not adapter.can_delete_authenticator(self.authenticator):
+            raise adapter.validation_error("cannot_delete_authenticator")
+        return super().clean()
+
+
+class EndSessionForm(forms.Form):
+    """Which of one's sessions to end; nobody else's can be named."""
+
+    session = forms.ModelChoiceField(queryset=None)
+
+    def __init__(self, *args, sessions, **options):
+        super().__init__(*args, **options)
+        self.fields["session"].queryset = sessions

@@ -1,0 +1,85 @@
+"""Second factors: allauth's pages where they fit, our own where it knows another rule."""
+
+import json
+from datetime import timedelta
+
+from allauth.mfa.models import Authenticator
+from allauth.mfa.webauthn.internal import auth as webauthn
+from allauth.mfa.webauthn.views import AddWebAuthnView, RemoveWebAuthnView
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse_lazy
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from accounts import proof
+from accounts.access import signed_in
+from accounts.rows import recovery_codes_row
+from accounts.signin_forms import RemoveFactorForm
+
+OWN = "shows nothing but the person's own recovery codes"
+# Codes are shown to the session that made them, for as long as saving them may take.
+SHOWN_FOR = timedelta(minutes=10)
+
+
+class AddPasskeyView(AddWebAuthnView):
+    """Adds a passkey that can be used without a password."""
+
+    def get_context_data(self, **context):
+        context = super(AddWebAuthnView, self).get_context_data(**context)
+        if proof.passkey_host(self.request):
+            options = webauthn.begin_registration(self.request.user, True)
+            context["options"] = json.dumps(options)
+        return context | {"is_possible": bool(proof.passkey_host(self.request))}
+
+
+class RemovePasskeyView(RemoveWebAuthnView):
+    """Removes a passkey, unless the policy asks for this last one."""
+
+    form_class = RemoveFactorForm
+    success_url = reverse_lazy("own:account")
+
+    def get_form_kwargs(self):
+        # What keeps it from being removed is said before anybody tries.
+        return {"data": {}, "authenticator": self.object}
+
+
+@signed_in(OWN, also_operators=True)
+@require_safe
+def recovery_codes(request):
+    """Show the codes once, to who made them; later only how many are left."""
+    authenticator = _codes(request)
+    context = {
+        "codes": recovery_codes_row(request.user),
+        "shown": _shown(request, authenticator),
+    }
+    return render(request, "mfa/recovery_codes/index.html", context)
+
+
+@signed_in(OWN, also_operators=True)
+@require_safe
+def download_recovery_codes(request):
+    """Send the codes as a file while they are shown."""
+    shown = _shown(request, _codes(request))
+    if not shown:
+        raise Http404
+    text = render(
+        request, "mfa/recovery_codes/download.txt", {"shown": shown}
+    ).content.decode()
+    return HttpResponse(
+        text,
+        content_type="text/plain; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="recovery-codes.txt"'},
+    )
+
+
+def _codes(request) -> Authenticator:
+    return get_object_or_404(
+        Authenticator, user=request.user, type=Authenticator.Type.RECOVERY_CODES
+    )
+
+
+def _shown(request, codes: Authenticator) -> list[str]:
+    is_own = request.session.get(proof.CODES_MADE) == codes.pk
+    is_new = timezone.now() - codes.created_at < SHOWN_FOR
+    return codes.wrap().get_unused_codes() if is_own and is_new else []
