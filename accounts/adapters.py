@@ -21,7 +21,7 @@ from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 
 from accounts import outbox, proof, services
 from accounts.devices import device_words
@@ -182,12 +182,12 @@ class SecondFactorAdapter(DefaultMFAAdapter):
     """Second factors: sealed for their owner, named, and kept where they are needed."""
 
     error_messages = DefaultMFAAdapter.error_messages | {
-        "cannot_delete_authenticator": _lazy(
+        "cannot_delete_authenticator": gettext_lazy(
             "This is your last second factor, and the program owner asks everybody "
             "who reaches bank or tax data, roles or approvals for one. Add another "
             "one first."
         ),
-        "incorrect_code": _lazy(
+        "incorrect_code": gettext_lazy(
             "That did not match. Codes change every 30 seconds and work once: wait "
             "for the next one, or try again."
         ),
