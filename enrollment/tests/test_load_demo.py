@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.contrib.auth.password_validation import validate_password
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -13,6 +14,7 @@ from accounts.models import (
     PartnerAccount,
     User,
 )
+from enrollment.management.commands.load_demo import PASSWORD
 from enrollment.management.demo.clock import Clock
 from enrollment.models import Enrollment, EnrollmentEvent, FiscalYear
 from enrollment.tests.demo_states import STATES, states
@@ -115,3 +117,7 @@ def test_an_offset_that_cannot_be_read_is_refused():
 
     with pytest.raises(ValueError, match="not an offset"):
         clock.moment("yesterday")
+
+
+def test_the_demos_password_is_one_that_people_could_choose():
+    validate_password(PASSWORD)
