@@ -6,10 +6,11 @@ from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts import proof, services
 from accounts.access import confirmation_methods, is_own_path, signed_in
+from accounts.posting import posted
 from accounts.rows import factor_rows, held_rows, recovery_codes_row, session_rows
 from accounts.signin_forms import EndSessionForm
 
@@ -72,7 +73,7 @@ def sign_in_again(request):
 
 
 @signed_in(OWN, also_operators=True)
-@require_POST
+@posted(instead=lambda: "own:account")
 def end_session(request):
     """Sign out one other place."""
     sessions = UserSession.objects.filter(user=request.user)
@@ -85,7 +86,7 @@ def end_session(request):
 
 
 @signed_in(OWN, also_operators=True)
-@require_POST
+@posted(instead=lambda: "own:account")
 def end_sessions(request):
     """Sign out everywhere, here too."""
     services.sign_out_everywhere(request.user, by=request.user)
