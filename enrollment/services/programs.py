@@ -162,15 +162,16 @@ def check_agreement_text(
 ) -> None:
     """Raise when a version that somebody accepted would say something else.
 
-    Its text is not kept, so neither is an older version taken up again.
+    Its text is not kept, so neither is an older version taken up again. Where lines
+    break is not what it says.
     """
-    known = (
-        terms.agreement_version,
-        (terms.agreement_text_en, terms.agreement_text_sv),
+    known = (terms.agreement_text_en, terms.agreement_text_sv)
+    is_changed = version != terms.agreement_version or any(
+        old.split() != new.split() for old, new in zip(known, texts, strict=True)
     )
     if (
         terms.pk
-        and known != (version, texts)
+        and is_changed
         and terms.enrollments.filter(
             agreement_version=version, accepted_at__isnull=False
         ).exists()

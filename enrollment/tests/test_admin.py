@@ -218,6 +218,25 @@ def test_an_accepted_agreement_is_not_reworded(client_of, mina):
     assert terms.agreement_text_en == "The rules of the program."
 
 
+def test_terms_with_an_accepted_agreement_are_saved_as_they_stand(client_of, mina):
+    # Lines that a browser breaks in its own way are no other words.
+    terms = EnrollmentFactory(accepted=True).terms
+    ProgramTerms.objects.update(agreement_text_en="The rules.\nOne more.\n")
+
+    answer = client_of(mina).post(
+        change_url(terms),
+        terms_typed(
+            agreement_text_en="The rules.\r\nOne more.",
+            agreement_text_sv=terms.agreement_text_sv,
+            countries="se",
+        )
+        | lines_of(terms),
+    )
+
+    assert answer.status_code == 302
+    assert ProgramTerms.objects.get().countries == ["SE"]
+
+
 def test_a_program_that_is_open_to_all_asks_for_nothing(client_of, mina):
     # R26
     terms = ProgramTermsFactory()
