@@ -4,9 +4,10 @@ Is a location eligible? What is missing before an enrollment can be submitted? B
 are annotations of a QuerySet, so that one row and a million are the same question.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from django.db.models import (
     BooleanField,
@@ -181,8 +182,7 @@ _STANDING = (
     "used_currency",
     "newest_bank_version",
     "bank_status",
-    "bank_currency",
-    "bank_only_local",
+    "accepted_currencies",
     "newest_tax_version",
     "tax_status",
     "bank_gap",
@@ -241,6 +241,33 @@ def payout_of(
     )
     for assignment in with_gaps(assignments, on=on):
         rows[assignment.enrollment_id].append(assignment)
+    return rows
+
+
+def accepted_currencies(assignments: Iterable[PayoutAssignment]) -> list[str]:
+    """Return what the program and every bank used by an enrollment accept, in order.
+
+    What one payment accepts is said by PayoutStanding. A payment without a bank yet
+    leaves the choice to the others.
+    """
+    assignments = list(assignments)
+    rows = [row for row in assignments if row.used_bank] or assignments
+    first = rows[0].accepted_currencies if rows else []
+    return [
+        code for code in first if all(code in row.accepted_currencies for row in rows)
+    ]
+
+
+def payout_at(
+    enrollments: Iterable[Enrollment], *, at: datetime
+) -> dict[object, list[PayoutAssignment]]:
+    """payout_of() on the day it is at a moment in each program's own calendar (R66)."""
+    by_day: dict[date, list[Enrollment]] = defaultdict(list)
+    for enrollment in enrollments:
+        by_day[enrollment.terms.fiscal_year.calendar.day_at(at)].append(enrollment)
+    rows: dict[object, list[PayoutAssignment]] = {}
+    for day, some in by_day.items():
+        rows |= payout_of(some, on=day)
     return rows
 
 

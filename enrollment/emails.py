@@ -279,7 +279,7 @@ def _incentive_admins(enrollment: Enrollment) -> Iterable[User]:
 def _earning(terms: ProgramTerms) -> dict[str, Any]:
     """Name the month that is earned if everything is done in it (R45)."""
     return {
-        "earns_from": max(terms.today().replace(day=1), terms.fiscal_year.starts_on),
+        "earns_from": terms.first_earning_day(terms.today()),
         "earns_on_submitting": terms.earnings_start == EarningsStart.SUBMITTED,
     }
 

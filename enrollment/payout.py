@@ -2,16 +2,22 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import date
 from uuid import UUID
 
 from django.conf import settings
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.roles import Permission
-from enrollment.eligibility import GAPS, Gap, gaps_of, payout_of
+from enrollment.eligibility import (
+    GAPS,
+    Gap,
+    accepted_currencies,
+    gaps_of,
+    payout_of,
+)
 from enrollment.forms import (
     ChooseBankProfileForm,
     ChooseCurrencyForm,
@@ -25,7 +31,6 @@ from profiles.countries import (
     missing_fields,
     tax_schema,
 )
-from profiles.currencies import CURRENCIES
 from profiles.models import BankProfile, DefaultBankProfile, Profile, TaxProfile
 from profiles.reasons import ExplainedReason, explained
 from profiles.states import ProfileStatus
@@ -88,14 +93,14 @@ def payout_page(
     currency_form: ChooseCurrencyForm | None = None,
 ) -> dict:
     """Return what the enroll pages show of bank, tax and currency."""
-    today = timezone.localdate()
+    today = enrollment.terms.today()
     assignments = payout_of([enrollment], on=today)[enrollment.pk]
     default = DefaultBankProfile.objects.filter(location=enrollment.location).first()
     refused = enrollment.terms.bank_countries_refused
     banks = _cards(
-        BankProfile, {row.used_bank for row in assignments}, default, refused
+        BankProfile, {row.used_bank for row in assignments}, today, default, refused
     )
-    taxes = _cards(TaxProfile, {row.used_tax for row in assignments})
+    taxes = _cards(TaxProfile, {row.used_tax for row in assignments}, today)
     lines = [
         PayoutLine(
             assignment=row,
@@ -109,12 +114,12 @@ def payout_page(
         for row in assignments
     ]
     gaps = gaps_of(assignments)
-    accepted = accepted_currencies(enrollment, assignments)
+    accepted = accepted_currencies(assignments)
     bank_form = form or ChooseBankProfileForm(
         enrollment=enrollment, initial=_first_choice(lines)
     )
     choices = [
-        _card(profile, default, refused)
+        _card(profile, today, default, refused)
         for profile in bank_form.fields["bank_profile"].queryset
     ]
     codes = {gap.code for gap in gaps}
@@ -173,21 +178,6 @@ def _panels(lines: list[PayoutLine]) -> list[PayoutPanel]:
         used = (line.assignment.used_bank, line.assignment.used_tax, line.currency)
         panels.setdefault(used, []).append(line)
     return [PayoutPanel(lines) for lines in panels.values()]
-
-
-def accepted_currencies(
-    enrollment: Enrollment, assignments: list[PayoutAssignment]
-) -> list[str]:
-    """Return what both the program and the banks used accept, in the terms' order."""
-    accepted = list(enrollment.terms.currencies)
-    for row in assignments:
-        local = row.bank_currency
-        if local and enrollment.terms.pays_local_currency and local not in accepted:
-            accepted.insert(0, local)
-    for row in assignments:
-        if row.bank_only_local:
-            accepted = [code for code in accepted if code == row.bank_currency]
-    return [code for code in accepted if code in CURRENCIES]
 
 
 def missing_words(
@@ -304,26 +294,28 @@ def _first_choice(lines: list[PayoutLine]) -> dict[str, UUID]:
 def _cards(
     model: type[Profile],
     keys: set,
+    on: date,
     default: DefaultBankProfile | None = None,
     refused: Collection[str] = (),
 ) -> dict[UUID, ProfileCard]:
     profiles = model.objects.filter(pk__in=keys - {None}).with_versions()
     return {
-        profile.pk: _card(profile, default, refused)
+        profile.pk: _card(profile, on, default, refused)
         for profile in profiles.order_by("pk")
     }
 
 
 def _card(
-    profile: Profile, default: DefaultBankProfile | None, refused: Collection[str]
+    profile: Profile,
+    on: date,
+    default: DefaultBankProfile | None,
+    refused: Collection[str],
 ) -> ProfileCard:
     """Tell of one profile; `refused` are countries the program cannot pay to."""
     version = profile.current_version
     turn, icon = _CHIPS[ProfileStatus(version.status)]
     label = version.get_status_display()
-    if getattr(version, "expires_on", None) and version.is_expired(
-        timezone.localdate()
-    ):
+    if getattr(version, "expires_on", None) and version.is_expired(on):
         turn, icon, label = Turn.STOP, "ended", _("Expired")
     is_usable = version.country not in refused
     if not is_usable:

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from django.db.models import CharField, Count, Exists, F, Min, OuterRef, QuerySet, Value
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -29,7 +28,7 @@ from accounts.roles import Role
 from enrollment.eligibility import (
     count_locations_to_invite,
     is_part_validated,
-    payout_of,
+    payout_at,
     waits_for_part,
     why_not_enrolling,
     why_not_inviting,
@@ -368,7 +367,7 @@ def _kind(name: str) -> Value:
 
 def _enrollment_rows(keys: list[UUID], *, at: datetime) -> dict[UUID, Waiting]:
     enrollments = Enrollment.objects.for_pages().in_bulk(keys)
-    payouts = payout_of(enrollments.values(), on=timezone.localdate(at))
+    payouts = payout_at(enrollments.values(), at=at)
     seconded = seconded_versions(row for rows in payouts.values() for row in rows)
     return {
         key: Waiting(

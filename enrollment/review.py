@@ -1,17 +1,16 @@
 """One enrollment as an operator decides it: what was sent, what changed, who may."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.templatetags.portal import moment
-from enrollment.eligibility import is_part_validated, payout_of
+from enrollment.eligibility import is_part_validated, payout_at, payout_of
 from enrollment.models import (
     Enrollment,
     EnrollmentEvent,
@@ -130,9 +129,10 @@ def review_enrollment(
     events = list(enrollment.events.select_related("by").order_by("-at", "-pk"))
     parts = []
     if enrollment.submitted_at is not None:
-        rows = payout_of([enrollment], on=timezone.localdate(at))[enrollment.pk]
+        today = enrollment.terms.fiscal_year.calendar.day_at(at)
+        rows = payout_of([enrollment], on=today)[enrollment.pk]
         for part in PARTS:
-            versions = _reviewed_versions(rows, part, by=by, at=at)
+            versions = _reviewed_versions(rows, part, by=by, on=today)
             parts.append(_reviewed_part(enrollment, rows, part, versions, events, by))
     return EnrollmentReview(
         enrollment=enrollment,
@@ -154,7 +154,7 @@ def outcome_of(enrollment: Enrollment, *, part: str, by: User, at: datetime) -> 
         return _("%(location)s is enrolled in %(program)s.") % names
     if enrollment.is_action_required:
         return _("%(location)s needs the partner again: Action required.") % names
-    rows = payout_of([enrollment], on=timezone.localdate(at))[enrollment.pk]
+    rows = payout_at([enrollment], at=at)[enrollment.pk]
     if not all(is_part_validated(row, part) for row in rows):
         return _(
             "Your approval is the first of two. Another operator has to approve the "
@@ -292,7 +292,7 @@ def _decision_of_two(
 
 
 def _reviewed_versions(
-    rows: list[PayoutAssignment], part: str, *, by: User, at: datetime
+    rows: list[PayoutAssignment], part: str, *, by: User, on: date
 ) -> list[ReviewedVersion]:
     """The versions that the earning types are paid through, in the types' order."""
     uses: dict[UUID, list[PayoutAssignment]] = {}
@@ -313,7 +313,7 @@ def _reviewed_versions(
             uses[key],
             in_force=in_force.get(loaded[key].profile_id),
             sees_details=sees_details,
-            at=at,
+            on=on,
         )
         for key in uses
     ]
@@ -339,7 +339,7 @@ def _reviewed_version(
     *,
     in_force: ProfileVersion | None,
     sees_details: bool,
-    at: datetime,
+    on: date,
 ) -> ReviewedVersion:
     changes = compared(version, in_force) if sees_details and in_force else []
     return ReviewedVersion(
@@ -352,7 +352,7 @@ def _reviewed_version(
         changes=[_shortened(row) for row in changes if row.is_changed],
         checks=(
             [
-                *checks(version, in_force, on=timezone.localdate(at)),
+                *checks(version, in_force, on=on),
                 *_program_checks(version, uses),
             ]
             if sees_details

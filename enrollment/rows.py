@@ -6,16 +6,17 @@ Constant numbers of queries, whatever the number of rows.
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import IncentiveProgram, Location
 from accounts.roles import Permission
-from enrollment.eligibility import Gap, gaps_of, payout_of
+from enrollment.eligibility import Gap, gaps_of, payout_at
 from enrollment.models import (
     Enrollment,
+    FiscalCalendar,
     ProgramAtLocation,
     ProgramTerms,
     RequirementCheck,
@@ -47,7 +48,7 @@ def enrollment_rows(enrollments: QuerySet[Enrollment], *, user) -> list[Row]:
         .with_covered(Permission.REQUIREMENT_VIEW, user=user, name="sees_requirements")
     )
     now = timezone.now()
-    payouts = payout_of(_editable(enrollments), on=timezone.localdate(now))
+    payouts = payout_at(_editable(enrollments), at=now)
     rows = []
     for enrollment in enrollments:
         gaps = gaps_of(payouts.get(enrollment.pk, ()))
@@ -71,13 +72,17 @@ def enrollment_rows(enrollments: QuerySet[Enrollment], *, user) -> list[Row]:
     return rows
 
 
-def overview_rows(places: Iterable[ProgramAtLocation], *, on: date) -> list[Row]:
+def overview_rows(places: Iterable[ProgramAtLocation], *, at: datetime) -> list[Row]:
     """Return the Overview's rows; `places` are annotated by overview_places()."""
     places = list(places)
-    now = timezone.now()
-    counts = requirement_counts(places, on=on)
+    for place in places:
+        if place.enrollment is not None:
+            # The same objects, so that nothing is asked again.
+            place.enrollment.location = place.location
+            place.enrollment.terms = place.terms
+    counts = requirement_counts(places, at=at)
     enrollments = [place.enrollment for place in places if place.enrollment]
-    payouts = payout_of(_editable(enrollments), on=on)
+    payouts = payout_at(_editable(enrollments), at=at)
     rows = []
     for place in places:
         gaps = gaps_of(payouts.get(place.enrollment_id, ()))
@@ -91,19 +96,16 @@ def overview_rows(places: Iterable[ProgramAtLocation], *, on: date) -> list[Row]
                 sees_requirements=place.sees_requirements,
                 met=tally[CheckState.MET],
                 total=tally.total(),
-                on=on,
+                on=place.terms.fiscal_year.calendar.day_at(at),
             )
         else:
-            # The same objects, so that nothing is asked again.
-            place.enrollment.location = place.location
-            place.enrollment.terms = place.terms
             seen = standing(
                 place.enrollment,
                 sees_progress=place.sees_progress,
                 may_edit=place.may_edit,
                 sees_requirements=place.sees_requirements,
                 gaps=gaps,
-                at=now,
+                at=at,
             )
         rows.append(
             Row(
@@ -118,13 +120,14 @@ def overview_rows(places: Iterable[ProgramAtLocation], *, on: date) -> list[Row]
     return rows
 
 
-def overview_places(user, *, company, on: date) -> QuerySet[ProgramAtLocation]:
+def overview_places(user, *, company, at: datetime) -> QuerySet[ProgramAtLocation]:
     """Return every program at every location in the person's scope (R10, R27)."""
+    days = FiscalCalendar.objects.by_day(at)
     return (
         ProgramAtLocation.objects.where_user_may(user, Permission.ENROLLMENT_VIEW)
         .of_company(company)
-        .current(on)
-        .with_status(on)
+        .current(days)
+        .with_status(days)
         .with_covered(
             Permission.ENROLLMENT_SEE_PROGRESS, user=user, name="sees_progress"
         )
@@ -141,22 +144,26 @@ def overview_places(user, *, company, on: date) -> QuerySet[ProgramAtLocation]:
 
 
 def requirement_counts(
-    places: Iterable[ProgramAtLocation], *, on: date
+    places: Iterable[ProgramAtLocation], *, at: datetime
 ) -> dict[tuple[int, int], Counter]:
     """Count met, unmet and unknown requirements by terms and location."""
-    places = [place for place in places if place.enrollment_id is None]
+    by_day: dict[date, list[ProgramAtLocation]] = defaultdict(list)
+    for place in places:
+        if place.enrollment_id is None:
+            by_day[place.terms.fiscal_year.calendar.day_at(at)].append(place)
     counts: dict[tuple[int, int], Counter] = defaultdict(Counter)
-    checks = (
-        RequirementCheck.objects.filter(
-            location__in={place.location_id for place in places},
-            terms__in={place.terms_id for place in places},
+    for day, some in by_day.items():
+        checks = (
+            RequirementCheck.objects.filter(
+                location__in={place.location_id for place in some},
+                terms__in={place.terms_id for place in some},
+            )
+            .as_of(day)
+            .order_by()
+            .values_list("terms_id", "location_id", "state")
         )
-        .as_of(on)
-        .order_by()
-        .values_list("terms_id", "location_id", "state")
-    )
-    for terms_id, location_id, state in checks:
-        counts[terms_id, location_id][state] += 1
+        for terms_id, location_id, state in checks:
+            counts[terms_id, location_id][state] += 1
     return counts
 
 

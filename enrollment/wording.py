@@ -45,11 +45,6 @@ def day(value: date | datetime) -> str:
     return date_format(value, "j N" if get_language() == "sv" else "j M")
 
 
-def earnings_start(terms: ProgramTerms, on: date) -> date:
-    """The first day that earns if everything is complete on a day (R45)."""
-    return max(on.replace(day=1), terms.fiscal_year.starts_on)
-
-
 def standing(
     enrollment: Enrollment,
     *,
@@ -146,7 +141,7 @@ def _invited(enrollment, gaps, may_edit, at) -> str:
         return _("With your Incentives admin · enroll by %(day)s") % {"day": by}
     if enrollment.is_accepted:
         return _begun(enrollment, gaps, by)
-    start = earnings_start(enrollment.terms, enrollment.terms.today())
+    start = enrollment.terms.first_earning_day(enrollment.terms.today())
     return _("Your turn · enroll by %(day)s · earn from %(start)s") % {
         "day": by,
         "start": day(start),

@@ -99,10 +99,3 @@ def default_currencies(country: str) -> tuple[str, ...]:
     if takes_only_local(country):
         return (local,)
     return (local, *(code for code in WIDELY_TAKEN if code != local))
-
-
-def accepts(country: str, currency: str) -> bool:
-    """Say whether a country's banks take a currency at all."""
-    return currency in CURRENCIES and (
-        currency == local_currency(country) or not takes_only_local(country)
-    )

@@ -5,6 +5,7 @@ location?" are asked; pages, invitations and later the year end read them, for o
 row and for a million alike. Nothing writes them.
 """
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Self
 
@@ -18,7 +19,7 @@ from accounts.roles import Permission
 from accounts.scoping import Scope, ScopedQuerySet
 from enrollment.models.enrollments import Enrollment
 from enrollment.models.requirements import Agreement, Criterion, Requirement
-from enrollment.models.terms import FiscalYear, ProgramTerms
+from enrollment.models.terms import FiscalYear, ProgramTerms, on_its_day
 from enrollment.states import STATUS_ORDER
 
 
@@ -103,35 +104,46 @@ class RequirementCheck(models.Model):
         return self.pk
 
 
+CALENDAR = "fiscal_year__calendar"
+
+
+def _is_current(day: date) -> Q:
+    this_year = ProgramTerms.objects.current(day).filter(program=OuterRef("program"))
+    return Q(fiscal_year__starts_on__lte=day, fiscal_year__ends_on__gte=day) | Q(
+        ~Exists(this_year),
+        enrollment__isnull=False,
+        fiscal_year__ends_on__lt=day,
+        fiscal_year__ends_on__gte=day - timedelta(days=366),
+    )
+
+
 class ProgramAtLocationQuerySet(ScopedQuerySet):
     scope = Scope(
         account="location__partner_account", location="location", program="program"
     )
     view_permission = Permission.ENROLLMENT_KNOW
 
-    def current(self, on: date) -> Self:
-        """Rows of this fiscal year, and what ended with a program's last year."""
-        this_year = ProgramTerms.objects.current(on).filter(program=OuterRef("program"))
-        return self.filter(
-            Q(fiscal_year__starts_on__lte=on, fiscal_year__ends_on__gte=on)
-            | Q(
-                ~Exists(this_year),
-                enrollment__isnull=False,
-                fiscal_year__ends_on__lt=on,
-                fiscal_year__ends_on__gte=on - timedelta(days=366),
-            )
-        )
+    def current(self, days: Mapping[date, list[int]]) -> Self:
+        """Rows of this fiscal year, and what ended with a program's last year.
 
-    def with_status(self, on: date) -> Self:
+        `days` come from FiscalCalendar.objects.by_day(), here and below: each program
+        counts its days in its own calendar (R66).
+        """
+        return self.filter(on_its_day(days, CALENDAR, _is_current))
+
+    def with_status(self, days: Mapping[date, list[int]]) -> Self:
         """Annotate `status`: the enrollment's, or open, eligible, not eligible."""
-        failing = RequirementCheck.objects.filter(
+        checks = RequirementCheck.objects.filter(
             location=OuterRef("location"), terms=OuterRef("terms")
-        ).failing(on)
+        )
+        is_ineligible = on_its_day(
+            days, CALENDAR, lambda day: Q(Exists(checks.failing(day)))
+        )
         status = Coalesce(
             "enrollment__status",
             Case(
                 When(terms__is_open_to_all=True, then=Value("open")),
-                When(Exists(failing), then=Value("ineligible")),
+                When(is_ineligible, then=Value("ineligible")),
                 default=Value("eligible"),
                 output_field=models.CharField(),
             ),

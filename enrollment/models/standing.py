@@ -25,7 +25,8 @@ class PayoutStanding(models.Model):
     """What one payout assignment uses: chosen, or else the location's default.
 
     `bank_gap`, `currency_gap` and `lasting_tax_gap` are codes of eligibility.GAPS, or
-    "": one per part, the one to mend first.
+    "": one per part, the one to mend first. `accepted_currencies` are what both the
+    program and the bank accept: this is the one place that says so.
     """
 
     assignment = models.OneToOneField(
@@ -49,6 +50,7 @@ class PayoutStanding(models.Model):
     bank_gap = models.CharField(max_length=20)
     currency_gap = models.CharField(max_length=20)
     lasting_tax_gap = models.CharField(max_length=20)
+    accepted_currencies = ArrayField(models.CharField(max_length=3))
 
     objects = PayoutStandingQuerySet.as_manager()
 

@@ -1,5 +1,7 @@
 """Fiscal years, and what a program asks and allows in one of them."""
 
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -33,6 +35,18 @@ def known_time_zone(name: str) -> None:
         ) from error
 
 
+class FiscalCalendarQuerySet(models.QuerySet):
+    def by_day(self, at: datetime) -> dict[date, list[int]]:
+        """Group the calendars' keys by the day it is there at a moment (R66).
+
+        It is one day everywhere most of the time, and never more than three.
+        """
+        days: dict[date, list[int]] = defaultdict(list)
+        for calendar in self.order_by("pk"):
+            days[calendar.day_at(at)].append(calendar.pk)
+        return dict(days)
+
+
 class FiscalCalendar(models.Model):
     """A rhythm of years that programs share, and the zone its days are counted in."""
 
@@ -41,6 +55,8 @@ class FiscalCalendar(models.Model):
     time_zone = models.CharField(
         _("time zone"), max_length=64, default="UTC", validators=[known_time_zone]
     )
+
+    objects = FiscalCalendarQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("fiscal calendar")
@@ -53,6 +69,20 @@ class FiscalCalendar(models.Model):
     def day_at(self, moment: datetime) -> date:
         """The calendar day of a moment, in the calendar's own zone (R66)."""
         return moment.astimezone(ZoneInfo(self.time_zone)).date()
+
+
+def on_its_day(
+    days: Mapping[date, list[int]], calendar: str, holds: Callable[[date], Q]
+) -> Q:
+    """Return the condition that something holds on the day it is in a row's calendar.
+
+    `days` come from FiscalCalendar.objects.by_day(); `calendar` is the row's path to
+    its calendar.
+    """
+    condition = Q(pk__in=[])
+    for day, keys in days.items():
+        condition |= Q(**{f"{calendar}__in": keys}) & holds(day)
+    return condition
 
 
 class FiscalYearQuerySet(models.QuerySet):
@@ -293,17 +323,21 @@ class ProgramTerms(models.Model):
         return min(days)
 
     def earns_from(self, *, submitted_at: datetime, validated_at: datetime) -> date:
-        """The first day that earns: of the month of the deciding moment (R45).
-
-        Whoever enrolls before the fiscal year begins earns from its first day.
-        """
+        """The first day that earns, by the moment that decides (R45)."""
         moment = (
             submitted_at
             if self.earnings_start == EarningsStart.SUBMITTED
             else validated_at
         )
-        month = self.fiscal_year.calendar.day_at(moment).replace(day=1)
-        return max(month, self.fiscal_year.starts_on)
+        return self.first_earning_day(self.fiscal_year.calendar.day_at(moment))
+
+    def first_earning_day(self, on: date) -> date:
+        """The first day that earns if everything is complete on a day (R45).
+
+        It is the first of that month; whoever enrolls before the fiscal year begins
+        earns from its first day.
+        """
+        return max(on.replace(day=1), self.fiscal_year.starts_on)
 
     def today(self) -> date:
         """Today in the zone of the program's calendar."""

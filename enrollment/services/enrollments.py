@@ -752,13 +752,8 @@ def _choose_only_currency(enrollment: Enrollment, *, at: datetime | None) -> Non
     for row in _payout_of(enrollment, at=at):
         if not row.currency_gap:
             continue
-        accepted = set(enrollment.terms.currencies)
-        if enrollment.terms.pays_local_currency:
-            accepted.add(row.bank_currency)
-        if row.bank_only_local:
-            accepted &= {row.bank_currency}
-        if len(accepted) == 1:
-            row.currency = accepted.pop()
+        if len(row.accepted_currencies) == 1:
+            (row.currency,) = row.accepted_currencies
             row.save(update_fields=["currency"])
 
 

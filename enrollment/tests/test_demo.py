@@ -25,6 +25,7 @@ from enrollment.management.commands.load_demo import PASSWORD
 from enrollment.models import (
     Enrollment,
     EnrollmentEvent,
+    FiscalCalendar,
     ProgramAtLocation,
     RequirementCheck,
 )
@@ -93,9 +94,9 @@ def check_of(location, program):
         for check in RequirementCheck.objects.filter(
             location__name=location,
             terms__program__code=program,
-            terms__in=ProgramAtLocation.objects.current(timezone.localdate()).values(
-                "terms"
-            ),
+            terms__in=ProgramAtLocation.objects.current(
+                FiscalCalendar.objects.by_day(timezone.now())
+            ).values("terms"),
         )
         .as_of(timezone.localdate())
         .select_related("criterion")
@@ -185,8 +186,8 @@ def test_amsterdams_tax_form_expires_with_the_year(demo):
 
 
 def test_nordic_growth_booster_is_open_to_every_place_in_sweden(demo):
-    today = timezone.localdate()
-    rows = ProgramAtLocation.objects.current(today).with_status(today)
+    days = FiscalCalendar.objects.by_day(timezone.now())
+    rows = ProgramAtLocation.objects.current(days).with_status(days)
 
     assert set(
         rows.filter(program__code="NORD-Q2").values_list("location__name", "status")

@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts.tests.factories import LocationFactory, PartnerAccountFactory
 from enrollment.eligibility import (
     GAPS,
+    accepted_currencies,
     count_locations_to_invite,
     eligible_locations,
     gaps_of,
@@ -20,6 +21,7 @@ from enrollment.eligibility import (
 )
 from enrollment.models import (
     Enrollment,
+    FiscalCalendar,
     PayoutAssignment,
     ProgramAtLocation,
     RequirementCheck,
@@ -27,6 +29,7 @@ from enrollment.models import (
 from enrollment.tests.factories import (
     AgreementFactory,
     CriterionFactory,
+    EarningTypeFactory,
     EnrollmentFactory,
     MeasuredValueFactory,
     ProgramTermsFactory,
@@ -368,9 +371,10 @@ def test_where_a_program_is_not_offered_only_enrollments_are_rows(
     assert rows_at(malmo) == []
 
 
-def shown_status(terms, location, on=TODAY) -> str:
+def shown_status(terms, location) -> str:
+    days = FiscalCalendar.objects.by_day(timezone.now())
     return (
-        ProgramAtLocation.objects.with_status(on)
+        ProgramAtLocation.objects.with_status(days)
         .get(terms=terms, location=location)
         .status
     )
@@ -830,3 +834,79 @@ def test_paid_by_credit_note_there_is_no_bank_to_validate(submitted):
 
     assert is_part_validated(row, "bank")
     assert not Enrollment.objects.filter(waits_for_part("bank")).exists()
+
+
+# --- Which currencies are accepted -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "bank", "accepted"),
+    [
+        ({"currencies": ["EUR", "USD"]}, {}, ["SEK", "EUR", "USD"]),
+        ({"currencies": ["EUR", "SEK"]}, {}, ["EUR", "SEK"]),
+        (
+            {"currencies": ["EUR", "USD"], "pays_local_currency": False},
+            {},
+            ["EUR", "USD"],
+        ),
+        ({"currencies": ["EUR", "SEK"]}, {"takes_only_local": True}, ["SEK"]),
+        (
+            {"currencies": ["EUR"], "pays_local_currency": False},
+            {"takes_only_local": True},
+            [],
+        ),
+    ],
+)
+def test_what_both_the_program_and_the_bank_accept_is_accepted(
+    payout, goteborg, asked, bank, accepted
+):
+    ask(payout, **asked)
+    choose(
+        payout,
+        bank_profile=BankProfileFactory(
+            partner_account=goteborg.partner_account,
+            version__local_currency="SEK",
+            **{f"version__{name}": value for name, value in bank.items()},
+        ),
+    )
+
+    rows = payout_of([payout.enrollment], on=TODAY)[payout.enrollment.pk]
+
+    assert accepted_currencies(rows) == accepted
+
+
+def test_two_banks_accept_what_both_accept(goteborg, terms):
+    terms.earning_types.all().delete()
+    EarningTypeFactory(terms=terms, kind="rebate", share=60)
+    EarningTypeFactory(terms=terms, kind="co_op", share=40)
+    enrollment = EnrollmentFactory(location=goteborg, terms=terms)
+    for row, currency in zip(
+        enrollment.payout_assignments.all(), ["SEK", "NOK"], strict=True
+    ):
+        row.bank_profile = BankProfileFactory(
+            partner_account=goteborg.partner_account, version__local_currency=currency
+        )
+        row.save()
+
+    rows = payout_of([enrollment], on=TODAY)[enrollment.pk]
+
+    assert accepted_currencies(rows) == ["EUR", "USD"]
+    assert accepted_currencies(rows[:1])[0] in ("SEK", "NOK")
+
+
+def test_a_payment_without_a_bank_leaves_the_choice_to_the_others(goteborg, terms):
+    terms.earning_types.all().delete()
+    EarningTypeFactory(terms=terms, kind="rebate", share=60)
+    EarningTypeFactory(terms=terms, kind="co_op", share=40)
+    enrollment = EnrollmentFactory(location=goteborg, terms=terms)
+    none_yet = payout_of([enrollment], on=TODAY)[enrollment.pk]
+    row = enrollment.payout_assignments.order_by("pk")[0]
+    row.bank_profile = BankProfileFactory(
+        partner_account=goteborg.partner_account, version__local_currency="SEK"
+    )
+    row.save()
+
+    rows = payout_of([enrollment], on=TODAY)[enrollment.pk]
+
+    assert accepted_currencies(none_yet) == ["EUR", "USD"]
+    assert accepted_currencies(rows) == ["SEK", "EUR", "USD"]

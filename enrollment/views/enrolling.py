@@ -15,7 +15,7 @@ from accounts.holders import (
 )
 from accounts.roles import Permission
 from enrollment import services
-from enrollment.eligibility import gaps_of, payout_of
+from enrollment.eligibility import accepted_currencies, gaps_of, payout_at
 from enrollment.forms import (
     ChooseBankProfileForm,
     ChooseCurrencyForm,
@@ -23,11 +23,10 @@ from enrollment.forms import (
     DeclineForm,
 )
 from enrollment.models import Enrollment
-from enrollment.payout import accepted_currencies, payout_page
+from enrollment.payout import payout_page
 from enrollment.rows import enrollment_rows
 from enrollment.states import EnrollmentStatus
 from enrollment.views.posting import posted
-from enrollment.wording import earnings_start
 
 # Nothing can be done here any more; who could enroll is no question.
 CLOSED = frozenset({EnrollmentStatus.EXPIRED, EnrollmentStatus.DISCONTINUED})
@@ -133,7 +132,7 @@ def choose_tax(request, enrollment):
 @posted
 def choose_currency(request, enrollment):
     """Choose the currency this enrollment is paid in."""
-    accepted = accepted_currencies(enrollment, _assignments(enrollment))
+    accepted = accepted_currencies(_assignments(enrollment))
     form = ChooseCurrencyForm(request.POST, accepted=accepted)
     if form.is_valid() and _attempt(
         form, services.choose_currency, enrollment, by=request.user
@@ -152,7 +151,7 @@ def profiles(request, enrollment):
 
 
 def _assignments(enrollment):
-    return payout_of([enrollment], on=timezone.localdate())[enrollment.pk]
+    return payout_at([enrollment], at=timezone.now())[enrollment.pk]
 
 
 def _profiles_page(request, enrollment, **forms):
@@ -177,7 +176,7 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
         "row": row,
         "may_edit": row.enrollment.may_edit,
         "sees_progress": row.enrollment.sees_progress,
-        "earns_from": earnings_start(row.terms, row.terms.today()),
+        "earns_from": row.terms.first_earning_day(row.terms.today()),
         "errors": errors,
         "has_errors": bool(errors) or decline_form is not None,
         "decline_form": decline_form or DeclineForm(),

@@ -16,14 +16,15 @@ from accounts.holders import (
 )
 from accounts.models import Location
 from accounts.roles import Permission, Role
-from enrollment.eligibility import gaps_of, payout_of
-from enrollment.models import Enrollment, Invitation
+from enrollment.eligibility import gaps_of, payout_at
+from enrollment.models import Enrollment, FiscalCalendar, Invitation
+from enrollment.models.terms import on_its_day
 from enrollment.rows import enrollment_rows
 from enrollment.states import EnrollmentStatus
-from enrollment.wording import earnings_start
 from profiles.models import TaxProfileVersion
 
 AHEAD = timedelta(days=90)
+CALENDAR = "terms__fiscal_year__calendar"
 
 
 @signed_in("everybody's own page; each part asks through the scoped QuerySets")
@@ -31,7 +32,7 @@ AHEAD = timedelta(days=90)
 def home(request):
     """Show invitations, then what is the person's turn, then dates and gaps."""
     user, company = request.user, request.company or None
-    today = timezone.localdate()
+    now = timezone.now()
     mine = Enrollment.objects.where_user_may(
         user, Permission.ENROLLMENT_EDIT
     ).of_company(company)
@@ -50,10 +51,10 @@ def home(request):
         request,
         "enrollment/home.html",
         {
-            "messages_to_open": _invitations(user, company, today),
+            "messages_to_open": _invitations(user, company, now),
             "your_turn": turn,
             "with_owner": waiting,
-            "dates": _coming_dates(mine, user, company, today),
+            "dates": _coming_dates(mine, user, company, now),
             "enrolled_count": mine.filter(status=EnrollmentStatus.ENROLLED).count(),
             "uncovered": _uncovered(user, company),
             "has_incentive_role": holds_anywhere(
@@ -63,7 +64,7 @@ def home(request):
     )
 
 
-def _invitations(user, company, today):
+def _invitations(user, company, now):
     """The messages the person has not selected yet, each with what is missing.
 
     An invitation that was accepted is somebody's turn, no longer a message.
@@ -83,7 +84,7 @@ def _invitations(user, company, today):
         )
         .order_by("enrollment__enroll_by", "enrollment__location__name", "pk")
     )
-    payouts = payout_of([one.enrollment for one in invitations], on=today)
+    payouts = payout_at([one.enrollment for one in invitations], at=now)
     return [
         {
             "invitation": invitation,
@@ -91,7 +92,9 @@ def _invitations(user, company, today):
             "location": invitation.enrollment.location,
             "program": invitation.enrollment.terms.program,
             "year": invitation.enrollment.terms.fiscal_year,
-            "earns_from": earnings_start(invitation.enrollment.terms, today),
+            "earns_from": invitation.enrollment.terms.first_earning_day(
+                invitation.enrollment.terms.today()
+            ),
             "readiness": readiness(gaps_of(payouts[invitation.enrollment_id])),
             "gaps": gaps_of(payouts[invitation.enrollment_id]),
         }
@@ -110,7 +113,10 @@ def readiness(gaps):
     ]
 
 
-def _coming_dates(mine, user, company, today):
+def _coming_dates(mine, user, company, now):
+    """What ends soon; what belongs to a program, in its own calendar (R66)."""
+    days = FiscalCalendar.objects.by_day(now)
+    today = timezone.localdate(now)
     dates = [
         (
             enrollment.enroll_by,
@@ -121,9 +127,11 @@ def _coming_dates(mine, user, company, today):
             },
         )
         for enrollment in mine.filter(
+            on_its_day(
+                days, CALENDAR, lambda day: Q(enroll_by__range=(day, day + AHEAD))
+            ),
             status__in=[EnrollmentStatus.INVITED, EnrollmentStatus.ACTION_REQUIRED],
             submitted_at=None,
-            enroll_by__range=(today, today + AHEAD),
         )
         .for_pages()
         .order_by("enroll_by", "pk")[:10]
@@ -145,8 +153,12 @@ def _coming_dates(mine, user, company, today):
     ]
     years = (
         mine.filter(
+            on_its_day(
+                days,
+                CALENDAR,
+                lambda day: Q(terms__fiscal_year__ends_on__range=(day, day + AHEAD)),
+            ),
             status=EnrollmentStatus.ENROLLED,
-            terms__fiscal_year__ends_on__range=(today, today + AHEAD),
         )
         .order_by("terms__fiscal_year__ends_on", "terms__program__name")
         .values_list(

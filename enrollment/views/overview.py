@@ -35,9 +35,9 @@ SORTS = {
 @require_safe
 def overview(request):
     """List programs by program or by location; filters and order are in the address."""
-    today = timezone.localdate()
+    now = timezone.now()
     by_location = request.GET.get("view") == "location"
-    places = overview_places(request.user, company=request.company, on=today)
+    places = overview_places(request.user, company=request.company, at=now)
     # The rows' countries, and whether their progress is seen, in one question.
     kinds = set(
         places.order_by().values_list("location__country", "sees_progress").distinct()
@@ -58,7 +58,7 @@ def overview(request):
     ).get_page(request.GET.get("page"))
     query = request.GET.copy()
     query.pop("page", None)
-    rows = overview_rows(page, on=today)
+    rows = overview_rows(page, at=now)
     return render(
         request,
         "enrollment/overview.html",
@@ -87,10 +87,9 @@ def old_overview(request):
 @require_safe
 def why(request, place):
     """List each requirement as met, not met or not known, with its numbers (R60)."""
-    today = timezone.localdate()
     checks = list(
         RequirementCheck.objects.filter(location=place.location, terms=place.terms)
-        .as_of(today)
+        .as_of(place.terms.today())
         .select_related("criterion")
         .order_by("position", "pk")
     )

@@ -288,14 +288,10 @@ def test_every_bank_country_has_a_currency_we_know():
     for code, row in BANK_COUNTRIES.items():
         assert row.currency in currencies.CURRENCIES
         assert currencies.local_currency(code) == row.currency
-        assert currencies.accepts(code, row.currency)
 
 
-def test_american_banks_take_dollars_only_and_others_any_currency():
+def test_american_banks_take_dollars_only_and_others_are_offered_the_usual():
     assert currencies.takes_only_local("US")
     assert currencies.default_currencies("US") == ("USD",)
-    assert not currencies.accepts("US", "EUR")
     assert currencies.default_currencies("SE") == ("SEK", "EUR", "USD")
     assert currencies.default_currencies("DE") == ("EUR", "USD")
-    assert currencies.accepts("SE", "JPY")
-    assert not currencies.accepts("SE", "XXX")

@@ -1,0 +1,150 @@
+"""A program counts its days in its own calendar's zone, on every page (R66).
+
+Half past eleven in the evening in UTC is tomorrow in Stockholm.
+"""
+
+import datetime
+
+import pytest
+from django.urls import reverse
+
+from accounts.models import OutgoingEmail
+from accounts.tests.factories import IncentiveProgramFactory
+from enrollment import services
+from enrollment.models import FiscalCalendar, FiscalYear
+from enrollment.tests.factories import (
+    CriterionFactory,
+    EnrollmentFactory,
+    FiscalYearFactory,
+    InvitationFactory,
+    MeasuredValueFactory,
+    ProgramTermsFactory,
+    RequirementFactory,
+)
+from profiles.tests.factories import TaxProfileFactory
+
+DAY = datetime.timedelta(days=1)
+TODAY = datetime.date(2026, 11, 30)
+HALF_PAST_ELEVEN = datetime.time(23, 30, tzinfo=datetime.UTC)
+
+
+def late(day: datetime.date) -> datetime.datetime:
+    return datetime.datetime.combine(day, HALF_PAST_ELEVEN)
+
+
+@pytest.fixture(params=["UTC", "Europe/Stockholm"])
+def zone(request, time_machine) -> str:
+    """It is late on the last of November in UTC; the programs' days are this zone's."""
+    time_machine.move_to(late(TODAY), tick=False)
+    return request.param
+
+
+@pytest.fixture
+def is_tomorrow(zone, terms) -> bool:
+    FiscalCalendar.objects.update(time_zone=zone)
+    return zone != "UTC"
+
+
+@pytest.fixture
+def page_of(client_of, ida):
+    def read(name, **key) -> str:
+        answer = client_of(ida).get(reverse(f"enrollment:{name}", kwargs=key or None))
+        return " ".join(answer.content.decode().split())
+
+    return read
+
+
+@pytest.fixture
+def home(client_of, ida):
+    return lambda: client_of(ida).get(reverse("home"))
+
+
+def test_calendars_are_grouped_by_the_day_it_is_there(is_tomorrow):
+    calendar = FiscalCalendar.objects.get()
+
+    days = FiscalCalendar.objects.by_day(late(TODAY))
+
+    assert days == {TODAY + DAY if is_tomorrow else TODAY: [calendar.pk]}
+
+
+def test_the_last_day_is_over_at_midnight_in_the_calendar(
+    is_tomorrow, goteborg, terms, ida, home
+):
+    enrollment = EnrollmentFactory(location=goteborg, terms=terms, enroll_by=TODAY)
+    dates = [day for day, _what in home().context["dates"]]
+    lapsed = services.lapse_invitations(at=late(TODAY))
+
+    assert (TODAY in dates) is not is_tomorrow
+    enrollment.refresh_from_db()
+    assert enrollment.is_invited is not is_tomorrow
+    assert lapsed == is_tomorrow
+
+
+def test_a_month_that_has_begun_there_is_the_one_that_earns(
+    is_tomorrow, goteborg, terms, ida, home, page_of
+):
+    enrollment = EnrollmentFactory(location=goteborg, terms=terms)
+    InvitationFactory(enrollment=enrollment, user=ida)
+    month = datetime.date(2026, 12 if is_tomorrow else 11, 1)
+
+    (message,) = home().context["messages_to_open"]
+
+    assert message["earns_from"] == month
+    assert f"you earn from 1 {month:%B}" in page_of("detail", pk=enrollment.pk)
+    assert f"earn from 1 {month:%b}" in page_of("overview")
+
+
+def test_the_invitation_names_the_same_month(is_tomorrow, goteborg, terms, ida):
+    services.invite_locations(terms, by=None)
+
+    month = "December" if is_tomorrow else "November"
+    assert f"1 {month} 2026" in OutgoingEmail.objects.get().body_text
+
+
+def test_a_tax_profile_expires_at_midnight_in_the_calendar(
+    is_tomorrow, accepted, default_bank, goteborg, home, page_of
+):
+    TaxProfileFactory(location=goteborg, version__expires_on=TODAY)
+    said = "The tax profile has expired"
+
+    pages = [
+        page_of("detail", pk=accepted.pk),
+        page_of("overview"),
+        home().content.decode(),
+    ]
+
+    assert [said in page for page in pages] == [is_tomorrow] * 3
+
+
+def test_a_value_is_too_old_at_midnight_in_the_calendar(
+    is_tomorrow, goteborg, terms, page_of
+):
+    criterion = CriterionFactory(max_age_days=1)
+    RequirementFactory(terms=terms, criterion=criterion, at_least=1)
+    MeasuredValueFactory(
+        location=goteborg, criterion=criterion, value=1, measured_on=TODAY - DAY
+    )
+    key = f"{terms.pk}-{goteborg.pk}"
+
+    assert ("Not known" in page_of("why", pk=key)) is is_tomorrow
+    assert ("1 of 2 requirements met" in page_of("overview")) is is_tomorrow
+
+
+def test_a_year_begins_at_midnight_in_the_calendar(
+    time_machine, zone, goteborg, ida, nordvik, page_of
+):
+    time_machine.move_to(late(datetime.date(2027, 6, 30)), tick=False)
+    old, new = (
+        ProgramTermsFactory(
+            program=IncentiveProgramFactory(name=f"Program of {number}"),
+            fiscal_year=FiscalYearFactory(number=number),
+        )
+        for number in (2027, 2028)
+    )
+    FiscalCalendar.objects.update(time_zone=zone)
+    assert FiscalYear.objects.count() == 2
+
+    page = page_of("overview")
+
+    assert (old.program.name in page) is (zone == "UTC")
+    assert (new.program.name in page) is (zone != "UTC")
