@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 from accounts import outbox, proof, services
 from accounts.devices import device_words
 from accounts.emails import site_address
-from accounts.models import User
+from accounts.models import OutgoingEmail, User
 from accounts.sealing import seal, unseal
 
 ALLAUTH = "allauth.account"
@@ -44,8 +44,14 @@ TOLD_BY_SERVICES = frozenset(
 )
 
 
-def reset_link(user: User) -> dict[str, object]:
-    """Make what only the mail itself holds: the address that sets a new password."""
+def reset_link(email: OutgoingEmail) -> dict[str, object]:
+    """Make what only the mail itself holds: the address that sets a new password.
+
+    Raises ValueError for a mail to nobody.
+    """
+    user = email.to_user
+    if user is None:
+        raise ValueError("nobody has this password")
     return {
         "is_kept": False,
         "url": site_address(

@@ -1,10 +1,15 @@
 """What is typed on the People pages: filters, and whom to give which role where."""
 
 from django import forms
+from django.contrib.auth.password_validation import (
+    password_validators_help_text_html,
+)
+from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import IncentiveProgram, Location, User
+from accounts.models import IncentiveProgram, Language, Location, User
 from accounts.roles import Role
+from accounts.text import CleanCharField, EmailField
 
 # The roles the People pages give; the others are given in the admin (domain.md §10.6).
 GIVEN_HERE = {
@@ -62,24 +67,17 @@ class PeopleFilterForm(forms.Form):
         self.fields["location"].queryset = Location.objects.of_company(company)
 
 
-class AssignRoleForm(forms.Form):
-    """Whom to give which role, where and until when.
+class RoleForm(forms.Form):
+    """Which role, where and until when.
 
     The width of the role is chosen in words, never by leaving something unticked:
     nobody gives the whole company by forgetting a tick.
     """
 
     EVERYWHERE, SOME, ALL = "company", "some", "all"
+    # The field that takes what a service says about whoever is to hold the role.
+    holder = ""
 
-    person = PersonChoiceField(
-        label=_("Person"),
-        queryset=User.objects.none(),
-        empty_label=_("Choose a person"),
-        error_messages={
-            "required": _("Choose a person."),
-            "invalid_choice": _("Choose a person of your company."),
-        },
-    )
     role = forms.ChoiceField(
         label=_("Role"),
         widget=forms.RadioSelect,
@@ -138,8 +136,6 @@ class AssignRoleForm(forms.Form):
 
     def __init__(self, *args, company, **options):
         super().__init__(*args, **options)
-        self.fields["person"].company = company
-        self.fields["person"].queryset = User.objects.members_of(company)
         locations = Location.objects.active().of_company(company)
         self.fields["location"].queryset = locations
         self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)
@@ -204,8 +200,93 @@ class AssignRoleForm(forms.Form):
 
     def add_refusal(self, error) -> None:
         """Put what a service refused at the field it is about."""
-        names = {"user": "person"}
+        names = {"user": self.holder}
         by_field = error.error_dict if hasattr(error, "error_dict") else {None: error}
         for name, errors in by_field.items():
             name = names.get(name, name)
+            self.add_error(name if name in self.fields else None, errors)
+
+
+class AssignRoleForm(RoleForm):
+    """Whom of the company to give which role, where and until when."""
+
+    holder = "person"
+    field_order = ("person",)
+
+    person = PersonChoiceField(
+        label=_("Person"),
+        queryset=User.objects.none(),
+        empty_label=_("Choose a person"),
+        error_messages={
+            "required": _("Choose a person."),
+            "invalid_choice": _("Choose a person of your company."),
+        },
+    )
+
+    def __init__(self, *args, company, **options):
+        super().__init__(*args, company=company, **options)
+        self.fields["person"].company = company
+        self.fields["person"].queryset = User.objects.members_of(company)
+
+
+class InviteForm(RoleForm):
+    """Whom to invite by e-mail, to which role, where and until when."""
+
+    holder = "email"
+    field_order = ("full_name", "email", "language")
+
+    full_name = CleanCharField(
+        label=_("Full name"),
+        max_length=120,
+        error_messages={"required": _("Enter the person's name.")},
+    )
+    email = EmailField(
+        label=_("E-mail address"),
+        help_text=_(
+            "The invitation works for this address only. Incentive roles need an "
+            "address of your company."
+        ),
+        error_messages={"required": _("Enter the person's e-mail address.")},
+    )
+    language = forms.ChoiceField(
+        label=_("Language of the mail"),
+        choices=Language.choices,
+        error_messages={"required": _("Choose the language of the mail.")},
+    )
+
+    @property
+    def answers(self) -> dict:
+        """The answers as the services ask for them."""
+        person = ("full_name", "email", "language")
+        return super().answers | {name: self.cleaned_data[name] for name in person}
+
+
+class JoinForm(forms.Form):
+    """What somebody new answers to accept an invitation."""
+
+    email = EmailField(
+        label=_("E-mail address"),
+        help_text=_("The one that the invitation was sent to."),
+        widget=forms.EmailInput(attrs={"autocomplete": "username"}),
+        error_messages={"required": _("Enter your e-mail address.")},
+    )
+    full_name = CleanCharField(
+        label=_("Full name"),
+        max_length=120,
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+        error_messages={"required": _("Enter your name.")},
+    )
+    password = forms.CharField(
+        label=_("New password"),
+        strip=False,
+        max_length=200,
+        help_text=lazy(password_validators_help_text_html, str)(),
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        error_messages={"required": _("Choose a password.")},
+    )
+
+    def add_refusal(self, error) -> None:
+        """Put what a service refused at the field it is about."""
+        by_field = error.error_dict if hasattr(error, "error_dict") else {None: error}
+        for name, errors in by_field.items():
             self.add_error(name if name in self.fields else None, errors)

@@ -53,6 +53,15 @@ def roles_given_by(user: User, company: PartnerAccount) -> frozenset[Role]:
     return frozenset[Role]().union(*(GRANTS[Role(role)].gives for role in held))
 
 
+def roles_given_in(company: PartnerAccount) -> dict[int, frozenset[Role]]:
+    """Return what each admin of a company may give and end, by the person's key."""
+    given: dict[int, frozenset[Role]] = {}
+    held = RoleAssignment.objects.live().of_company(company).filter(role__in=GRANTS)
+    for person, role in held.order_by("pk").values_list("user_id", "role"):
+        given[person] = given.get(person, frozenset()) | GRANTS[Role(role)].gives
+    return given
+
+
 def givers_of(role: Role, company: PartnerAccount) -> list[User]:
     """Return the people of a company who may give and end a role."""
     givers = (

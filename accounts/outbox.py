@@ -78,15 +78,19 @@ def queue(
     dedupe_key: str,
     context: dict[str, Any],
     about_url: str = "",
+    secret_of: uuid.UUID | None = None,
 ) -> OutgoingEmail | None:
     """Store one mail in the reader's language; a worker sends it after the commit.
 
     `dedupe_key` names the event and the reader: the same event is told once, and the
-    second call returns None. `about_url` is the path on this site the mail is about.
+    second call returns None. `about_url` is the path on this site the mail is about,
+    `secret_of` the row whose secret the mail holds when it leaves. The reader need not
+    be stored: somebody invited is nobody here yet.
     """
     email = prepare(
         name, to=to, dedupe_key=dedupe_key, context=context, about_url=about_url
     )
+    email.secret_of = secret_of
     return next(iter(queue_many([email])), None)
 
 
@@ -118,7 +122,7 @@ def prepare(
     return OutgoingEmail(
         dedupe_key=_key(dedupe_key),
         name=name,
-        to_user=to,
+        to_user=to if to.pk else None,
         to_address=to.email,
         language=to.language,
         subject=subject,
@@ -262,15 +266,17 @@ def as_message(email: OutgoingEmail, connection=None) -> EmailMultiAlternatives:
 def _with_secret(email: OutgoingEmail) -> OutgoingEmail:
     """Render a mail with what only it may hold; the row keeps none (security.md §6.6).
 
-    The secret belongs to the person, so it goes only to the address that is theirs now.
+    A secret of a person goes only to the address that is theirs now. Whoever makes it
+    raises ValueError when nobody may have it any more.
     """
     reader = email.to_user
-    if reader is None or not reader.is_active or reader.email != email.to_address:
+    if reader and not (reader.is_active and reader.email == email.to_address):
         raise ValueError("the address is nobody's who may sign in")
-    make_secret = import_string(settings.MAIL_SECRETS[email.name])
-    whole = prepare(
-        email.name, to=reader, dedupe_key=email.dedupe_key, context=make_secret(reader)
-    )
+    context = import_string(settings.MAIL_SECRETS[email.name])(email)
+    if reader is None:
+        name = context.get("full_name", "")
+        reader = User(email=email.to_address, language=email.language, full_name=name)
+    whole = prepare(email.name, to=reader, dedupe_key=email.dedupe_key, context=context)
     whole.pk = email.pk
     return whole
 

@@ -1,8 +1,9 @@
-"""What the worker does with mail and sessions; a door, like a view."""
+"""What the worker and the clock do with mail, sessions and access; a door."""
 
 import time
 
 from celery import shared_task
+from django.utils import timezone
 
 from accounts import outbox, services
 
@@ -25,3 +26,9 @@ def deliver_mail() -> None:
 def clear_sessions() -> None:
     """Delete the sessions whose time is over."""
     services.clear_sessions()
+
+
+@shared_task
+def close_what_is_over() -> None:
+    """Close the invitations of colleagues whose time is over."""
+    services.expire_invitations(at=timezone.now())

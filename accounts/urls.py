@@ -10,5 +10,18 @@ urlpatterns = [
     path("gaps/", views.gaps, name="gaps"),
     path("assign/", views.assign, name="assign"),
     path("assign/preview/", views.preview, name="preview"),
+    path("invite/", views.invite, name="invite"),
+    path("invite/preview/", views.preview_invitation, name="preview_invitation"),
+    path("invitations/", views.invitations, name="invitations"),
+    path(
+        "invitations/<uuid:pk>/resend/",
+        views.resend_invitation,
+        name="resend_invitation",
+    ),
+    path(
+        "invitations/<uuid:pk>/revoke/",
+        views.revoke_invitation,
+        name="revoke_invitation",
+    ),
     path("roles/<int:pk>/revoke/", views.revoke, name="revoke"),
 ]

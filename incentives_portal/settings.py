@@ -178,6 +178,10 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 120.0,
         "options": {"expires": 110},
     },
+    "close-what-is-over": {
+        "task": "accounts.tasks.close_what_is_over",
+        "schedule": 900.0,
+    },
     "lapse-unanswered-invitations": {
         "task": "enrollment.tasks.lapse_invitations",
         "schedule": 900.0,
@@ -281,7 +285,10 @@ ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = (
 # The mail says so.
 PASSWORD_RESET_TIMEOUT = 60 * 60
 # Mails with a secret: what is stored holds none, it is made when the mail leaves.
-MAIL_SECRETS = {"password_reset": "accounts.adapters.reset_link"}
+MAIL_SECRETS = {
+    "password_reset": "accounts.adapters.reset_link",
+    "colleague_invitation": "accounts.emails.invitation_link",
+}
 ACCOUNT_RATE_LIMITS = {
     "login": "30/m/ip",
     # Failures only: from one place; at one address from one place; at one address.
@@ -292,6 +299,8 @@ ACCOUNT_RATE_LIMITS = {
     "second_factor_failed": "20/10m/key",
     # As long as the links of these mails work: who is refused has five that do.
     "reset_password": "20/m/ip,5/h/key",
+    # Wrong answers to one invitation, and from one place to any.
+    "join_failed": "20/10m/ip,10/h/key",
 }
 # Who reaches bank or tax data, roles or approvals needs a second factor (T7). The demo
 # only says so, for its people share one password.

@@ -14,6 +14,7 @@ urlpatterns = [
     path("accounts/", include("accounts.signin_urls")),
     path("account/", include("accounts.own_urls")),
     path("people/", include("accounts.urls")),
+    path("i/", include("accounts.joining_urls")),
     path("profiles/", include("profiles.urls")),
     path("", include("enrollment.urls")),
     path("ops/", include("incentives_portal.ops_urls")),

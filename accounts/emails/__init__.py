@@ -1,9 +1,18 @@
 """What the portal writes about people and their access: one function per event.
 
 Each chooses its readers and queues the mail in the caller's transaction; the reader's
-language and the frame are the outbox's. No mail holds a password.
+language and the frame are the outbox's. No mail holds a password; a one-time link is
+made when its mail leaves.
 """
 
+from accounts.emails.colleagues import (
+    colleague_invited,
+    colleague_joined,
+    invitation_link,
+    invitation_mails,
+    invitations_mailed_to,
+    undeliverable,
+)
 from accounts.emails.roles import readers_of_grant, roles_ended, roles_given
 from accounts.emails.setting_up import company_set_up, operator_added
 from accounts.emails.signing_in import (
@@ -16,7 +25,12 @@ from accounts.emails.signing_in import (
 
 __all__ = [
     "address_changed",
+    "colleague_invited",
+    "colleague_joined",
     "company_set_up",
+    "invitation_link",
+    "invitation_mails",
+    "invitations_mailed_to",
     "operator_added",
     "password_changed",
     "readers_of_grant",
@@ -25,4 +39,5 @@ __all__ = [
     "second_factor_changed",
     "signed_in_from_new_place",
     "site_address",
+    "undeliverable",
 ]

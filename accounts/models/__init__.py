@@ -2,6 +2,11 @@
 
 from accounts.models.assignments import RoleAssignment, RoleSource, scope_words
 from accounts.models.audit import AuditAction, AuditChain, AuditEvent
+from accounts.models.colleagues import (
+    ColleagueInvitation,
+    InvitationState,
+    OfferedPlace,
+)
 from accounts.models.companies import (
     Coverage,
     IncentiveProgram,
@@ -15,12 +20,15 @@ __all__ = [
     "AuditAction",
     "AuditChain",
     "AuditEvent",
+    "ColleagueInvitation",
     "Coverage",
     "IncentiveProgram",
+    "InvitationState",
     "Language",
     "Location",
     "MailStatus",
     "Membership",
+    "OfferedPlace",
     "OutgoingEmail",
     "PartnerAccount",
     "RoleAssignment",

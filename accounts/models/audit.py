@@ -47,6 +47,19 @@ class AuditAction(models.TextChoices):
     RECOVERY_CODES_MADE = "recovery_codes_made", _("Recovery codes made")
     RECOVERY_CODE_USED = "recovery_code_used", _("Recovery code used")
     SESSIONS_ENDED = "sessions_ended", _("Sessions ended")
+    COLLEAGUE_INVITED = "colleague_invited", _("Colleague invited")
+    INVITATION_RESENT = "invitation_resent", _("Invitation of a colleague sent again")
+    INVITATION_REVOKED = "invitation_revoked", _("Invitation of a colleague withdrawn")
+    INVITATION_ACCEPTED = "invitation_accepted", _("Invitation of a colleague accepted")
+    INVITATION_EXPIRED = "invitation_expired", _("Invitation of a colleague expired")
+    ACCESS_REQUESTED = "access_requested", _("Access asked for")
+    ACCESS_GRANTED = "access_granted", _("Access given on request")
+    ACCESS_DECLINED = "access_declined", _("Request for access declined")
+    ACCESS_LAPSED = "access_lapsed", _("Request for access lapsed")
+    RECOVERY_REQUESTED = "recovery_requested", _("Recovery asked for")
+    RECOVERY_DECLINED = "recovery_declined", _("Recovery declined")
+    RECOVERY_LAPSED = "recovery_lapsed", _("Request for recovery lapsed")
+    ADMIN_RECOVERED = "admin_recovered", _("Global admin appointed by recovery")
 
 
 class AuditEventQuerySet(ScopedQuerySet):

@@ -66,6 +66,8 @@ class OutgoingEmail(models.Model):
     body_text = models.TextField(_("text"))
     body_html = models.TextField(_("HTML"))
     about_url = models.CharField(max_length=300, blank=True)
+    # The row whose link the mail carries when it leaves, if it carries one.
+    secret_of = models.UUIDField(null=True, blank=True, editable=False)
     status = models.CharField(
         _("status"), max_length=10, choices=MailStatus, default=MailStatus.QUEUED
     )
@@ -105,6 +107,10 @@ class OutgoingEmail(models.Model):
                 name="accounts_mail_due",
             ),
             models.Index(fields=["to_user", "-created_at"], name="accounts_mail_to"),
+            models.Index(
+                fields=["to_address", "name", "created_at"],
+                name="accounts_mail_address",
+            ),
         ]
         permissions = [("resend_outgoingemail", "Can send mail again")]
 

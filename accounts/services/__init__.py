@@ -1,6 +1,18 @@
 """Everything that changes people, companies, places and roles; the only writer here."""
 
 from accounts.services.audit import record_audit_event
+from accounts.services.colleagues import (
+    INVITATION_LIFETIME,
+    accept_invitation,
+    check_acceptance,
+    check_colleague,
+    check_open,
+    expire_invitations,
+    invite_colleague,
+    join_by_invitation,
+    resend_invitation,
+    revoke_invitation,
+)
 from accounts.services.companies import (
     add_location,
     create_partner_account,
@@ -20,22 +32,10 @@ from accounts.services.leaving import (
     end_sessions,
 )
 from accounts.services.mail import resend_email
-from accounts.services.people import (
-    add_person,
-    choose_language,
-    share_demo_password,
-)
-from accounts.services.roles import (
-    check_revoking,
-    check_roles,
-    revoke_role,
-)
+from accounts.services.people import add_person, choose_language, share_demo_password
+from accounts.services.roles import check_revoking, check_roles, revoke_role
 from accounts.services.sessions import clear_sessions
-from accounts.services.setting_up import (
-    CompanySetUp,
-    add_operator,
-    set_up_company,
-)
+from accounts.services.setting_up import CompanySetUp, add_operator, set_up_company
 from accounts.services.signin import (
     note_new_place,
     note_recovery_code_used,
@@ -46,15 +46,20 @@ from accounts.services.signin import (
 )
 
 __all__ = [
+    "INVITATION_LIFETIME",
     "CompanySetUp",
     "PlanChanged",
     "RolePlan",
+    "accept_invitation",
     "add_location",
     "add_operator",
     "add_person",
     "assign_role",
     "assign_roles",
+    "check_acceptance",
+    "check_colleague",
     "check_deactivating",
+    "check_open",
     "check_revoking",
     "check_roles",
     "choose_language",
@@ -62,7 +67,10 @@ __all__ = [
     "create_partner_account",
     "deactivate_person",
     "end_sessions",
+    "expire_invitations",
     "give_roles",
+    "invite_colleague",
+    "join_by_invitation",
     "lock_companies",
     "note_new_place",
     "note_recovery_code_used",
@@ -70,6 +78,8 @@ __all__ = [
     "plan_roles",
     "record_audit_event",
     "resend_email",
+    "resend_invitation",
+    "revoke_invitation",
     "revoke_role",
     "set_password",
     "set_up_company",

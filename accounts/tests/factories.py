@@ -1,11 +1,18 @@
 """Companies, places, people and roles for tests: valid by default, minimal."""
 
-import factory
+import uuid
+from datetime import timedelta
 
+import factory
+from django.utils import timezone
+
+from accounts.link_tokens import fingerprint_of, token_for
 from accounts.models import (
+    ColleagueInvitation,
     IncentiveProgram,
     Location,
     Membership,
+    OfferedPlace,
     PartnerAccount,
     RoleAssignment,
     User,
@@ -85,3 +92,33 @@ class RoleAssignmentFactory(factory.django.DjangoModelFactory):
             partner_account=assignment.partner_account,
             ended_at=None,
         )
+
+
+class ColleagueInvitationFactory(factory.django.DjangoModelFactory):
+    """An open invitation for the whole company, by a Global admin of it."""
+
+    class Meta:
+        model = ColleagueInvitation
+        skip_postgeneration_save = True
+
+    partner_account = factory.SubFactory(PartnerAccountFactory)
+    email = factory.Sequence(lambda n: f"colleague{n}@partner.example")
+    full_name = factory.Sequence(lambda n: f"Colleague Number{n}")
+    role = Role.INCENTIVES_ADMIN
+    created_by = factory.LazyAttribute(
+        lambda row: (
+            RoleAssignmentFactory(
+                role=Role.GLOBAL_ADMIN, partner_account=row.partner_account
+            ).user
+        )
+    )
+    expires_at = factory.LazyFunction(lambda: timezone.now() + timedelta(days=7))
+    token_sha256 = factory.LazyAttribute(lambda row: fingerprint_of(token_for(row.id)))
+    id = factory.LazyFunction(uuid.uuid4)
+
+    @factory.post_generation
+    def places(invitation, create, extracted, **kwargs):
+        for location, program in extracted or [(None, None)]:
+            OfferedPlace.objects.create(
+                invitation=invitation, location=location, program=program
+            )

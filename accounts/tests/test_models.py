@@ -13,6 +13,7 @@ from accounts.models import (
     AuditChain,
     AuditEvent,
     Coverage,
+    InvitationState,
     Location,
     MailStatus,
     Membership,
@@ -23,6 +24,7 @@ from accounts.models import (
 )
 from accounts.roles import COMPANY_WIDE_ROLES, Permission, Role
 from accounts.tests.factories import (
+    ColleagueInvitationFactory,
     IncentiveProgramFactory,
     LocationFactory,
     MembershipFactory,
@@ -86,18 +88,53 @@ def member_twice():
     MembershipFactory(user=member.user, partner_account=member.partner_account)
 
 
+def invited_twice():
+    first = ColleagueInvitationFactory()
+    ColleagueInvitationFactory(partner_account=first.partner_account, email=first.email)
+
+
 # Each constraint of accounts, and one way of breaking it.
 VIOLATIONS = {
     "accounts_auditevent_action_is_known": lambda: AuditEvent.objects.create(
         chain="x", action="forgotten"
     ),
     "accounts_auditevent_one_chain": event_at_a_taken_place,
+    "accounts_colleagueinvitation_accepted_in_time_by_somebody": lambda: (
+        ColleagueInvitationFactory(
+            state=InvitationState.ACCEPTED, closed_at=timezone.now()
+        )
+    ),
+    "accounts_colleagueinvitation_closed_has_its_moment": lambda: (
+        ColleagueInvitationFactory(state=InvitationState.REVOKED)
+    ),
+    "accounts_colleagueinvitation_email_is_lower_case": lambda: (
+        ColleagueInvitationFactory(email="Lars@partner.example")
+    ),
+    "accounts_colleagueinvitation_keeps_a_fingerprint": lambda: (
+        ColleagueInvitationFactory(token_sha256="a token")
+    ),
+    "accounts_colleagueinvitation_language_is_known": lambda: (
+        ColleagueInvitationFactory(language="xx")
+    ),
+    "accounts_colleagueinvitation_one_open_per_address": invited_twice,
+    "accounts_colleagueinvitation_role_is_known": lambda: ColleagueInvitationFactory(
+        role="king"
+    ),
+    "accounts_colleagueinvitation_state_is_known": lambda: ColleagueInvitationFactory(
+        state="lost", closed_at=timezone.now()
+    ),
     "accounts_incentiveprogram_code_is_plain": lambda: IncentiveProgramFactory(
         code="csp db"
     ),
     "accounts_location_country_is_two_letters": lambda: LocationFactory(country="s1"),
     "accounts_location_partner_id_is_digits": lambda: LocationFactory(partner_id="61A"),
     "accounts_membership_once_per_company": member_twice,
+    "accounts_offeredplace_once_per_place": lambda: ColleagueInvitationFactory(
+        places=[(None, None)] * 2
+    ),
+    "accounts_offeredplace_program_needs_location": lambda: ColleagueInvitationFactory(
+        places=[(None, IncentiveProgramFactory())]
+    ),
     "accounts_outgoingemail_sent_has_its_moment": lambda: email(status=MailStatus.SENT),
     "accounts_outgoingemail_status_is_known": lambda: email(status="lost"),
     "accounts_outgoingemail_subject_is_one_line": lambda: email(
@@ -170,6 +207,27 @@ class TestGuarantees:
     def test_a_mail_contradicting_itself_is_refused(self, fields):
         with pytest.raises(IntegrityError), transaction.atomic():
             email(**fields)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"state": InvitationState.OPEN, "closed_at": timezone.now()},
+            {"state": InvitationState.OPEN, "closed_by": "somebody"},
+            {"state": InvitationState.ACCEPTED, "closed_by": "somebody"},
+            {
+                "state": InvitationState.ACCEPTED,
+                "closed_by": "somebody",
+                "closed_at": timezone.now() + timedelta(days=8),
+            },
+        ],
+        ids=["closed and open", "open with an end", "at no moment", "too late"],
+    )
+    def test_an_invitation_contradicting_itself_is_refused(self, fields):
+        if "closed_by" in fields:
+            fields = fields | {"closed_by": UserFactory()}
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            ColleagueInvitationFactory(**fields)
 
     @pytest.mark.parametrize("role", sorted(COMPANY_WIDE_ROLES))
     def test_no_company_role_has_a_location(self, goteborg, role):
@@ -397,6 +455,8 @@ class TestRoles:
             AuditEvent.objects.create(chain="x", action=AuditAction.COMPANY_ADDED),
             AuditChain.objects.get(),
             email(),
+            (invitation := ColleagueInvitationFactory()),
+            invitation.places.get(),
         ]
 
         with django_assert_num_queries(0):

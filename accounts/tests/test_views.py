@@ -255,7 +255,7 @@ class TestPeople:
         client = client_of(greta)
         client.get(PEOPLE)
 
-        with django_assert_num_queries(11):
+        with django_assert_num_queries(12):
             client.get(PEOPLE)
 
     @pytest.mark.parametrize("name", ["greta", "alice"])
@@ -418,6 +418,7 @@ class TestGaps:
         assert [(tab["label"], tab["count"]) for tab in response.context["tabs"]] == [
             ("People", None),
             ("Gaps", 2),
+            ("Invitations", 0),
         ]
 
     @pytest.mark.parametrize("number", [1, 24])
@@ -432,7 +433,7 @@ class TestGaps:
         client = client_of(greta)
         client.get(GAPS)
 
-        with django_assert_num_queries(9):
+        with django_assert_num_queries(10):
             client.get(GAPS)
 
     @pytest.mark.parametrize("name", ["ida", "uma", "lars", "ursula", "morgan", "sam"])

@@ -18,19 +18,19 @@ from accounts.access import (
 from accounts.companies import PARAMETER
 from accounts.forms import AssignRoleForm, PeopleFilterForm
 from accounts.holders import (
-    appointers,
     gaps_left_by,
     givers_of,
     holds_anywhere,
     roles_given_by,
 )
-from accounts.models import Coverage, Location, Membership, RoleAssignment, scope_words
+from accounts.models import Membership, RoleAssignment, scope_words
 from accounts.reach import (
     reach_of,
 )
 from accounts.roles import Permission, Role, roles_with
 from accounts.rows import gap_row, gap_warnings, person_rows, places_named, role_row
 from accounts.scoping import today
+from accounts.views.around import around, locations_to_cover, typed
 
 PAGE_SIZE = 25
 
@@ -60,14 +60,16 @@ def people(request):
             given=roles_given_by(request.user, request.company),
         ),
     }
-    return render(request, "accounts/people.html", context | _around(request, "people"))
+    return render(request, "accounts/people.html", context | around(request, "people"))
 
 
 @requires(Permission.ROLE_ASSIGN)
 @require_safe
 def gaps(request):
     """List every location with who can enroll it, worst first (R6)."""
-    page = _page(request, _locations(request).order_by("coverage", "name", "pk"))
+    page = _page(
+        request, locations_to_cover(request).order_by("coverage", "name", "pk")
+    )
     admins = list(
         RoleAssignment.objects.live()
         .of_company(request.company)
@@ -83,7 +85,7 @@ def gaps(request):
         "query": _query_without_page(request),
         "rows": [gap_row(location, admins, reader=request.user) for location in page],
     }
-    return render(request, "accounts/gaps.html", context | _around(request, "gaps"))
+    return render(request, "accounts/gaps.html", context | around(request, "gaps"))
 
 
 @requires(Permission.ROLE_ASSIGN)
@@ -135,7 +137,7 @@ def preview(request):
         "places": [scope_words(*scope) for scope in scopes],
         "held": [role_row(one, given=frozenset()) for one in held],
         "reach": reach_of([*held, *wanted]),
-        "change_url": f"{reverse('accounts:assign')}?{_typed(request)}",
+        "change_url": f"{reverse('accounts:assign')}?{typed(request)}",
     }
     return render(request, "accounts/preview.html", context)
 
@@ -178,15 +180,6 @@ def _people_url(company) -> str:
     return f"{reverse('accounts:people')}?{urlencode({PARAMETER: company.partner_id})}"
 
 
-def _locations(request):
-    return (
-        Location.objects.where_user_may(request.user, Permission.ROLE_ASSIGN)
-        .of_company(request.company)
-        .active()
-        .with_coverage()
-    )
-
-
 def _live_roles(request, people):
     """The roles people hold in the company now, widest first."""
     return (
@@ -221,31 +214,6 @@ def _chosen(members, filters):
     return members.filter(Exists(roles)) if role or location else members
 
 
-def _around(request, current: str) -> dict:
-    """The tabs, and who can give roles where the reader cannot."""
-    may_assign = holds_anywhere(request.user, Permission.ROLE_ASSIGN, request.company)
-    if not may_assign:
-        return {"may_assign": False, "appointers": appointers(request.company)}
-    gap_count = _locations(request).filter(coverage__lt=Coverage.COVERED).count()
-    tabs = (
-        ("people", _("People"), None),
-        ("gaps", _("Gaps"), gap_count),
-    )
-    return {
-        "may_assign": True,
-        "gap_count": gap_count,
-        "tabs": [
-            {
-                "label": label,
-                "url": reverse(f"accounts:{name}"),
-                "is_current": name == current,
-                "count": count,
-            }
-            for name, label, count in tabs
-        ],
-    }
-
-
 def _prefilled(request) -> dict:
     """The answers an address carries, from a gap, a person, or an earlier preview."""
     asked = request.GET
@@ -259,13 +227,6 @@ def _prefilled(request) -> dict:
     if initial["location"]:
         initial.setdefault("width", AssignRoleForm.SOME)
     return initial
-
-
-def _typed(request) -> str:
-    """What was typed, for the way back to the form."""
-    typed = request.POST.copy()
-    typed.pop("csrfmiddlewaretoken", None)
-    return typed.urlencode()
 
 
 def _asked(request, form, service):

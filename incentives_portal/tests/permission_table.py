@@ -99,6 +99,17 @@ TABLE: dict[str, Row] = {
     "accounts:revoke": Row(
         ADMINS, methods=("GET", "POST"), on="role", is_company_wide=True
     ),
+    "accounts:invite": _list(*ADMINS, methods=("GET", "POST")),
+    "accounts:preview_invitation": _list(*ADMINS, methods=("GET", "POST")),
+    "accounts:invitations": _list(*ADMINS),
+    "accounts:resend_invitation": _post(
+        "colleague", *ADMINS, no=(), is_company_wide=True
+    ),
+    "accounts:revoke_invitation": _post(
+        "colleague", *ADMINS, no=(), is_company_wide=True
+    ),
+    # The link of a colleague's invitation: who it is for is the service's question.
+    "joining:accept": Row(PARTNERS, methods=("POST",)),
     # Operators.
     "ops:today": _ops("oscar", "mina", "reader"),
     "ops:invitations": _ops("oscar", "mina", "reader"),
@@ -118,7 +129,13 @@ TABLE: dict[str, Row] = {
 }
 
 # Anybody may use these; test_house.py reads why from the views themselves.
-PUBLIC = {"healthz", "set_language"}
+PUBLIC = {
+    "healthz",
+    "set_language",
+    "joining:link",
+    "joining:invitation",
+    "joining:join",
+}
 PUBLIC_PREFIXES = ("demo:",)
 # Libraries' own addresses, tested beside the code that sets them up.
 LIBRARIES = ("account_", "mfa_", "admin:")

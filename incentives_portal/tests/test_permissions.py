@@ -16,6 +16,7 @@ from accounts import outbox
 from accounts.models import Location, RoleAssignment
 from accounts.roles import Role
 from accounts.tests.factories import (
+    ColleagueInvitationFactory,
     LocationFactory,
     RoleAssignmentFactory,
     UserFactory,
@@ -93,6 +94,7 @@ def _objects(location, terms, open_terms, *, addressee):
         role=RoleAssignmentFactory(
             user=UserFactory(), partner_account=account, location=location
         ),
+        colleague=ColleagueInvitationFactory(partner_account=account),
         terms=terms,
         mail=mail,
     )

@@ -1,0 +1,59 @@
+"""What the pages about people share: their tabs, and the way back to a form."""
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.holders import appointers, holds_anywhere
+from accounts.models import ColleagueInvitation, Coverage, Location
+from accounts.roles import Permission
+
+
+def around(request, current: str) -> dict:
+    """The tabs with what waits behind them; who can give roles where one cannot."""
+    may_assign = holds_anywhere(request.user, Permission.ROLE_ASSIGN, request.company)
+    if not may_assign:
+        return {"may_assign": False, "appointers": appointers(request.company)}
+    gap_count = (
+        locations_to_cover(request).filter(coverage__lt=Coverage.COVERED).count()
+    )
+    open_invitations = (
+        ColleagueInvitation.objects.where_user_may(request.user, Permission.ROLE_ASSIGN)
+        .of_company(request.company)
+        .open_at(timezone.now())
+    )
+    tabs = (
+        ("people", _("People"), None),
+        ("gaps", _("Gaps"), gap_count),
+        ("invitations", _("Invitations"), open_invitations.count()),
+    )
+    return {
+        "may_assign": True,
+        "gap_count": gap_count,
+        "tabs": [
+            {
+                "label": label,
+                "url": reverse(f"accounts:{name}"),
+                "is_current": name == current,
+                "count": count,
+            }
+            for name, label, count in tabs
+        ],
+    }
+
+
+def locations_to_cover(request):
+    """The company's locations with how many people can enroll each."""
+    return (
+        Location.objects.where_user_may(request.user, Permission.ROLE_ASSIGN)
+        .of_company(request.company)
+        .active()
+        .with_coverage()
+    )
+
+
+def typed(request) -> str:
+    """What was typed, for the way back to the form."""
+    answers = request.POST.copy()
+    answers.pop("csrfmiddlewaretoken", None)
+    return answers.urlencode()
