@@ -47,6 +47,14 @@ class Access:
     reason: str = ""
 
 
+class OperatorNotAllowed(PermissionDenied):
+    """The operator is in no group with the permission; the page names who is."""
+
+    def __init__(self, permission: str):
+        super().__init__(permission)
+        self.permission = permission
+
+
 class NotAllowed(PermissionDenied):
     """The person may know of this, not do it; carries what the 403 page says."""
 
@@ -134,7 +142,7 @@ def operator_requires(permission: str, *, on: type[Model] | None = None) -> Call
             if not request.user.is_staff:
                 raise Http404
             if not request.user.has_perm(permission):
-                raise PermissionDenied
+                raise OperatorNotAllowed(permission)
             if on is None:
                 return wall(request) or view(request, **key)
             try:

@@ -3,7 +3,14 @@
 from django.db.models import Model, Q
 from django.db.models.functions import Least
 
-from accounts.models import Coverage, Location, PartnerAccount, RoleAssignment, User
+from accounts.models import (
+    Coverage,
+    IncentiveProgram,
+    Location,
+    PartnerAccount,
+    RoleAssignment,
+    User,
+)
 from accounts.roles import GRANTS, Permission, Role, roles_that_grant, roles_with
 
 
@@ -111,3 +118,14 @@ def follow(row: Model, path: str):
     for step in steps:
         row = getattr(row, step)
     return getattr(row, f"{last}_id")
+
+
+def place_of(row: Model) -> tuple[Location | None, IncentiveProgram | None]:
+    """Return the location and the program a row is about, as far as it is of any."""
+    scope = type(row)._default_manager.all().scope
+    location = program = None
+    if scope.location:
+        location = Location.objects.filter(pk=follow(row, scope.location)).first()
+    if scope.program:
+        program = IncentiveProgram.objects.filter(pk=follow(row, scope.program)).first()
+    return location, program

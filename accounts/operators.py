@@ -52,6 +52,11 @@ OPERATOR_GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 
+def groups_with(permission: str) -> list[str]:
+    """Return the groups whose operators hold a Django permission."""
+    return [name for name, held in OPERATOR_GROUPS.items() if permission in held]
+
+
 def ensure_operator_groups(**_signal) -> None:
     """Make the groups carry exactly the permissions above, as far as they exist."""
     known = {

@@ -16,18 +16,10 @@ from django.utils.translation import check_for_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from accounts.access import (
-    NotAllowed,
-    public,
-)
-from accounts.holders import (
-    appointers,
-    holds_anywhere,
-    people_with,
-)
+from accounts.access import NotAllowed, OperatorNotAllowed, public
 from accounts.middleware import language_cookie
 from accounts.posting import posted
-from accounts.roles import Permission
+from accounts.refusals import Refusal, operator_refusal, refusal_for
 from accounts.services import choose_language
 
 
@@ -79,43 +71,17 @@ def too_many(request):
 
 
 def forbidden(request, exception=None):
-    """Say which right is missing and who has it or can give it (R7, R15)."""
-    context = {"exception": None, "people": [], "sentence": ""}
-    if isinstance(exception, NotAllowed) and exception.company is not None:
-        context |= _who_helps(request, exception)
-    elif isinstance(exception, NotAllowed):
-        context["exception"] = _("You belong to no company here.")
-    return render(request, "403.html", context, status=403)
-
-
-def _who_helps(request, exception: NotAllowed) -> dict:
-    company, row = exception.company, exception.row
-    able = people_with(exception.permission, company=company, row=row)
-    if row is None or not able:
-        return {
-            "exception": _missing_right(exception) % {"company": company.name},
-            "sentence": _("These people can give somebody the role:"),
-            "people": [one for one in appointers(company) if one != request.user],
-            "can_appoint": holds_anywhere(
-                request.user, Permission.ROLE_ASSIGN, company
-            ),
-        }
-    return {
-        "exception": _("You can see this but not do it: your roles do not include it."),
-        "sentence": _("These people can:"),
-        "people": able,
-        "can_appoint": holds_anywhere(request.user, Permission.ROLE_ASSIGN, company),
-    }
-
-
-def _missing_right(exception: NotAllowed) -> str:
-    """Name the role that is missing; on a row, say that nobody holds it."""
-    if exception.row is not None:
-        return _(
-            "Only an Incentives admin can do this, and %(company)s has none here yet."
+    """Say which role is missing where, who has it and who can give it (R7, R15)."""
+    refusal = None
+    if isinstance(exception, OperatorNotAllowed):
+        refusal = operator_refusal(exception.permission)
+    elif isinstance(exception, NotAllowed) and exception.company is not None:
+        refusal = refusal_for(
+            request.user,
+            exception.permission,
+            company=exception.company,
+            row=exception.row,
         )
-    if exception.permission in (Permission.PERSON_VIEW, Permission.ROLE_ASSIGN):
-        return _("This is for Global admins and Account admins of %(company)s.")
-    if exception.permission == Permission.ENROLLMENT_VIEW:
-        return _("You have no incentives role in %(company)s yet.")
-    return _("This is for Incentives admins of %(company)s.")
+    elif isinstance(exception, NotAllowed):
+        refusal = Refusal(_("You belong to no company here."), lists=[])
+    return render(request, "403.html", {"refusal": refusal}, status=403)

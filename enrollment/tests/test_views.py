@@ -1002,7 +1002,7 @@ def test_those_who_appoint_are_told_that_they_may_appoint_themselves(
     # R4
     response = client_of(greta).get(ready.get_absolute_url())
 
-    assert "yourself included" in text(response)
+    assert "You can give this role, to yourself too." in text(response)
 
 
 def test_where_nobody_can_enroll_the_admins_who_appoint_are_named(
@@ -1205,3 +1205,38 @@ def test_a_foreign_company_in_the_address_is_not_entered(ida_client, sam, invite
     response = ida_client.get(url("overview") + f"?company={foreign.partner_id}")
 
     assert response.context["request"].company.pk == invited.location.partner_account_id
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (0, ""),
+        (1, "1 more location of your company is looked after by others."),
+        (3, "3 more locations of your company are looked after by others."),
+    ],
+)
+def test_the_overview_says_how_many_locations_others_look_after(
+    ida_client, nordvik, goteborg, terms, number, sentence
+):
+    for _number in range(number):
+        LocationFactory(partner_account=nordvik)
+    LocationFactory(partner_account=nordvik, closed_at=timezone.now())
+    LocationFactory()
+
+    page = text(ida_client.get(url("overview")))
+
+    assert sentence in page
+    assert ("looked after by others" in page) == bool(number)
+
+
+def test_a_role_for_one_program_looks_after_its_location(
+    client_of, nordvik, goteborg, malmo, terms, lars
+):
+    RoleAssignmentFactory(
+        user=lars, partner_account=nordvik, location=malmo, program=terms.program
+    )
+
+    page = text(client_of(lars).get(url("overview")))
+
+    assert "1 more location of your company" in page
+    assert "Göteborg" not in page

@@ -11,7 +11,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import requires, signed_in
-from accounts.roles import Permission
+from accounts.models import Location
+from accounts.roles import Permission, roles_with
 from enrollment import services
 from enrollment.forms import OverviewFilter
 from enrollment.models import ProgramAtLocation, RequirementCheck
@@ -72,6 +73,7 @@ def overview(request):
             "sort": sort or default,
             "name_sort": "program" if by_location else "name",
             "query": query.urlencode(),
+            "hidden_count": _hidden_locations(request),
         },
     )
 
@@ -124,6 +126,13 @@ def start(request, place):
         messages.error(request, " ".join(error.messages))
         return redirect("enrollment:overview")
     return redirect(enrollment)
+
+
+def _hidden_locations(request) -> int:
+    """The company's locations at which the person sees no program at all."""
+    active = Location.objects.active().of_company(request.company)
+    seen = active.where_roles(roles_with(Permission.ENROLLMENT_VIEW), user=request.user)
+    return active.exclude(pk__in=seen.values("pk")).count()
 
 
 def _filtered(places, form: OverviewFilter):

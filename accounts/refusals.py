@@ -1,0 +1,162 @@
+"""What a page says that says no: which role is missing where, who has it, who gives it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.db.models import Model, Q
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from accounts.holders import people_with, place_of, roles_given_by
+from accounts.models import (
+    IncentiveProgram,
+    Location,
+    PartnerAccount,
+    RoleAssignment,
+    User,
+)
+from accounts.operators import groups_with
+from accounts.roles import (
+    COMPANY_WIDE_ROLES,
+    Permission,
+    Role,
+    roles_that_grant,
+    roles_with,
+)
+
+# People in one list; the rest is a number.
+MOST_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Named:
+    """Some people in a sentence's list, and how many more there are."""
+
+    sentence: str
+    people: list[User]
+    more: int = 0
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A refusal in words: what is missing, and the people to turn to."""
+
+    sentence: str
+    lists: list[Named]
+    # Where the reader can give the missing role, to somebody or to themselves.
+    assign_url: str = ""
+
+
+def refusal_for(
+    reader: User, permission: Permission, *, company: PartnerAccount, row: Model | None
+) -> Refusal:
+    """Say which role is missing for which location, who has it and who can give it.
+
+    Without a row only the admins who give the role are named (R15); on a row that the
+    reader knows of, who has it too (R7).
+    """
+    wanted = sorted(roles_with(permission), key=list(Role).index)
+    location, program = place_of(row) if row is not None else (None, None)
+    lists = []
+    holders = people_with(permission, company=company, row=row) if row else []
+    if holders:
+        lists.append(_named(_("These people have it:"), holders))
+    elif row is not None:
+        lists.append(Named(_("Nobody has it there yet."), []))
+    givers = [one for one in _givers(wanted, company) if one != reader]
+    if givers:
+        lists.append(_named(_("These people can give it:"), givers))
+    elif not roles_given_by(reader, company).intersection(wanted):
+        lists.append(
+            Named(
+                _("Nobody in your company can give it. The program owner helps you."),
+                [],
+            )
+        )
+    return Refusal(
+        sentence=_missing(wanted, company=company, location=location, program=program),
+        lists=lists,
+        assign_url=_assign_url(reader, wanted, company=company, location=location),
+    )
+
+
+def operator_refusal(permission: str) -> Refusal:
+    """Say which group of operators may do this, and who is in it."""
+    groups = groups_with(permission)
+    people = User.objects.filter(
+        Q(groups__name__in=groups), is_staff=True, is_active=True
+    ).distinct()
+    return Refusal(
+        sentence=_("This is for operators in the group %(groups)s.")
+        % {"groups": _either(groups)}
+        if groups
+        else _("This is for the portal's superusers."),
+        lists=[_named(_("These people are in it:"), people.order_by("full_name", "pk"))]
+        if groups
+        else [],
+    )
+
+
+def _missing(
+    roles: list[Role],
+    *,
+    company: PartnerAccount,
+    location: Location | None,
+    program: IncentiveProgram | None,
+) -> str:
+    words = {"role": _either([str(role.label) for role in roles])}
+    if location is None:
+        return _("You need the role %(role)s in %(company)s.") % (
+            words | {"company": company.name}
+        )
+    if program is None:
+        return _("You need the role %(role)s for %(location)s.") % (
+            words | {"location": location.name}
+        )
+    return _("You need the role %(role)s for %(location)s, %(program)s.") % (
+        words | {"location": location.name, "program": program.name}
+    )
+
+
+def _givers(roles: Iterable[Role], company: PartnerAccount) -> list[User]:
+    """The people who give any of the roles."""
+    granting = frozenset[Role]().union(*(roles_that_grant(role) for role in roles))
+    givers = RoleAssignment.objects.live().filter(
+        partner_account=company, role__in=granting
+    )
+    return list(
+        User.objects.filter(pk__in=givers.values("user_id")).order_by("full_name", "pk")
+    )
+
+
+def _assign_url(
+    reader: User,
+    roles: list[Role],
+    *,
+    company: PartnerAccount,
+    location: Location | None,
+) -> str:
+    """Where the reader gives the missing role, filled in as far as it is known."""
+    given = [role for role in roles if role in roles_given_by(reader, company)]
+    if not given:
+        return ""
+    answers = {"company": company.partner_id, "role": given[0], "person": reader.pk}
+    if location is not None and given[0] not in COMPANY_WIDE_ROLES:
+        answers["location"] = location.pk
+    return f"{reverse('accounts:assign')}?{urlencode(answers)}"
+
+
+def _named(sentence: str, people: Iterable[User]) -> Named:
+    people = list(people)
+    return Named(sentence, people[:MOST_NAMED], more=len(people[MOST_NAMED:]))
+
+
+def _either(names: list[str]) -> str:
+    """Names of which one is enough: "A, B or C"."""
+    if len(names) < 2:
+        return "".join(names)
+    return _("%(names)s or %(last)s") % {
+        "names": ", ".join(names[:-1]),
+        "last": names[-1],
+    }

@@ -1,0 +1,163 @@
+"""Every refusal names the missing role, its place, who has it and who can give it."""
+
+import html
+import re
+
+import pytest
+from django.urls import reverse
+
+from accounts.holders import place_of
+from accounts.refusals import MOST_NAMED, operator_refusal, refusal_for
+from accounts.roles import Permission, Role
+from accounts.tests.factories import RoleAssignmentFactory, UserFactory
+from enrollment.models import ProgramAtLocation
+from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
+from profiles.tests.factories import BankProfileFactory
+
+
+def named(refusal) -> dict[str, list[str]]:
+    return {
+        one.sentence: [person.full_name for person in one.people]
+        for one in refusal.lists
+    }
+
+
+def words(response) -> str:
+    text = re.sub(r"<[^>]+>", " ", response.content.decode())
+    return " ".join(html.unescape(text).split())
+
+
+@pytest.fixture
+def enrollment(goteborg, program):
+    return EnrollmentFactory(
+        location=goteborg, terms=ProgramTermsFactory(program=program)
+    )
+
+
+def test_a_row_at_a_location_names_both_and_who_has_the_role_there(
+    cast, nordvik, enrollment
+):
+    refusal = refusal_for(
+        cast.uma, Permission.ENROLLMENT_EDIT, company=nordvik, row=enrollment
+    )
+
+    assert refusal.sentence == (
+        "You need the role Incentives admin for Göteborg, "
+        "Cloud Solution Provider – Direct Bill."
+    )
+    assert named(refusal) == {
+        "These people have it:": ["Ida Lund"],
+        "These people can give it:": ["Alice Berg", "Greta Voss"],
+    }
+    assert refusal.assign_url == ""
+
+
+def test_where_nobody_has_the_role_it_says_so(cast, nordvik, malmo):
+    # R7
+    refusal = refusal_for(
+        cast.uma, Permission.ENROLLMENT_EDIT, company=nordvik, row=malmo
+    )
+
+    assert refusal.sentence == "You need the role Incentives admin for Malmö."
+    assert named(refusal) == {
+        "Nobody has it there yet.": [],
+        "These people can give it:": ["Alice Berg", "Greta Voss"],
+    }
+
+
+def test_an_admin_is_led_to_give_it_to_themselves(cast, nordvik, goteborg):
+    # R4
+    refusal = refusal_for(
+        cast.alice, Permission.ENROLLMENT_EDIT, company=nordvik, row=goteborg
+    )
+
+    assert "Alice Berg" not in named(refusal)["These people can give it:"]
+    assert refusal.assign_url == (
+        f"{reverse('accounts:assign')}?company=5012001&role=incentives_admin"
+        f"&person={cast.alice.pk}&location={goteborg.pk}"
+    )
+
+
+def test_what_belongs_to_the_company_names_the_company(cast, nordvik):
+    refusal = refusal_for(
+        cast.greta,
+        Permission.PROFILE_VIEW,
+        company=nordvik,
+        row=BankProfileFactory(partner_account=nordvik),
+    )
+
+    assert refusal.sentence == "You need the role Incentives admin in Nordvik IT AB."
+
+
+def test_without_a_row_only_those_who_give_the_role_are_named(cast, nordvik):
+    # R15: no names of colleagues who work there.
+    refusal = refusal_for(
+        cast.lars, Permission.ENROLLMENT_VIEW, company=nordvik, row=None
+    )
+
+    assert refusal.sentence == (
+        "You need the role Incentives admin or Incentives user in Nordvik IT AB."
+    )
+    assert named(refusal) == {"These people can give it:": ["Alice Berg", "Greta Voss"]}
+
+
+def test_only_global_admins_are_named_for_a_role_only_they_give(cast, nordvik):
+    morgan = RoleAssignmentFactory(role=Role.MPN_ADMIN, partner_account=nordvik).user
+
+    refusal = refusal_for(morgan, Permission.ROLE_ASSIGN, company=nordvik, row=None)
+
+    assert refusal.sentence.startswith("You need the role Global admin or Account")
+    assert named(refusal) == {"These people can give it:": ["Greta Voss"]}
+
+
+def test_where_nobody_can_give_it_the_program_owner_helps(sam):
+    company = sam.memberships.get().partner_account
+
+    refusal = refusal_for(sam, Permission.PERSON_VIEW, company=company, row=None)
+
+    assert list(named(refusal)) == [
+        "Nobody in your company can give it. The program owner helps you."
+    ]
+
+
+def test_a_long_list_is_cut_and_counted(cast, nordvik, goteborg):
+    for number in range(MOST_NAMED + 3):
+        RoleAssignmentFactory(
+            user=UserFactory(full_name=f"Admin {number:02}"), partner_account=nordvik
+        )
+
+    refusal = refusal_for(
+        cast.uma, Permission.ENROLLMENT_EDIT, company=nordvik, row=goteborg
+    )
+
+    holders = refusal.lists[0]
+    assert len(holders.people) == MOST_NAMED
+    assert holders.more == 4
+
+
+def test_rows_are_about_the_places_of_their_scope(nordvik, goteborg, enrollment):
+    place = ProgramAtLocation.objects.get(enrollment=enrollment)
+    program = enrollment.terms.program
+
+    assert place_of(goteborg) == (goteborg, None)
+    assert place_of(enrollment) == (goteborg, program)
+    assert place_of(place) == (goteborg, program)
+    assert place_of(nordvik) == (None, None)
+
+
+def test_operators_learn_the_group_and_who_is_in_it(client_of, oscar, lucia, mina):
+    refusal = operator_refusal("profiles.validate_profiles")
+
+    assert refusal.sentence == "This is for operators in the group Validator."
+    assert named(refusal) == {"These people are in it:": ["Lucia Ferrer", "Oscar Sand"]}
+
+
+def test_the_page_says_it_with_addresses(client_of, cast, enrollment):
+    response = client_of(cast.alice).get(enrollment.get_absolute_url())
+
+    page = words(response)
+    assert response.status_code == 403
+    assert "You need the role Incentives admin or Incentives user for Göteborg" in page
+    assert "These people have it: Ida Lund ida@partner.example" in page
+    assert "These people can give it: Greta Voss greta@partner.example" in page
+    assert "You can give this role, to yourself too." in page
