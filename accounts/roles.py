@@ -50,6 +50,8 @@ class Permission(StrEnum):
     PERSON_EDIT = auto()
     # To give and end roles; which ones: GRANTS.
     ROLE_ASSIGN = auto()
+    # To let the company's directory add people and give roles: keys and mappings.
+    PROVISIONING_EDIT = auto()
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,9 @@ CAPABILITIES: dict[Permission, Capability] = {
     ),
     Permission.ROLE_ASSIGN: _for(
         _GLOBAL, _ACCOUNT, source="both seeds; incentives-faq (R3-R5, R13; C1, C2)"
+    ),
+    Permission.PROVISIONING_EDIT: _for(
+        _GLOBAL, source="design: it can give every role, so as who can (R5)"
     ),
 }
 

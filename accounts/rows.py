@@ -17,6 +17,7 @@ from accounts.models import (
     Membership,
     PartnerAccount,
     RoleAssignment,
+    RoleSource,
     User,
     scope_words,
 )
@@ -112,16 +113,20 @@ class SessionRow:
 
 def role_row(assignment: RoleAssignment, *, given: frozenset[Role]) -> RoleRow:
     """Show one role; `given` are the roles the reader may give and end."""
-    giver = assignment.granted_by
     return RoleRow(
         assignment=assignment,
         role=str(Role(assignment.role).label),
         where=scope_words(assignment.location, assignment.program),
-        given_by=(
-            giver.full_name if giver and not giver.is_staff else _("the program owner")
-        ),
+        given_by=_giver_name(assignment),
         can_end=Role(assignment.role) in given,
     )
+
+
+def _giver_name(assignment: RoleAssignment) -> str:
+    if assignment.source != RoleSource.MANUAL:
+        return _("Microsoft Entra ID")
+    giver = assignment.granted_by
+    return giver.full_name if giver and not giver.is_staff else _("the program owner")
 
 
 def person_rows(

@@ -18,6 +18,7 @@ urlpatterns = [
     path("profiles/", include("profiles.urls")),
     path("", include("enrollment.urls")),
     path("ops/", include("incentives_portal.ops_urls")),
+    path("scim/v2/", include("accounts.scim.urls")),
     path("admin/", admin.site.urls),
 ]
 

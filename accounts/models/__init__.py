@@ -15,6 +15,13 @@ from accounts.models.companies import (
 )
 from accounts.models.mail import MailStatus, OutgoingEmail
 from accounts.models.people import Language, Membership, User
+from accounts.models.provisioning import (
+    DirectoryGroup,
+    DirectoryGroupMember,
+    DirectoryPerson,
+    GroupMapping,
+    ProvisioningToken,
+)
 
 __all__ = [
     "AuditAction",
@@ -22,6 +29,10 @@ __all__ = [
     "AuditEvent",
     "ColleagueInvitation",
     "Coverage",
+    "DirectoryGroup",
+    "DirectoryGroupMember",
+    "DirectoryPerson",
+    "GroupMapping",
     "IncentiveProgram",
     "InvitationState",
     "Language",
@@ -31,6 +42,7 @@ __all__ = [
     "OfferedPlace",
     "OutgoingEmail",
     "PartnerAccount",
+    "ProvisioningToken",
     "RoleAssignment",
     "RoleSource",
     "User",

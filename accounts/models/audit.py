@@ -94,6 +94,10 @@ class AuditEvent(models.Model):
         related_name="audit_events",
         verbose_name=_("by"),
     )
+    # Who acted where no person did: a company's directory, by the name of its token.
+    actor_name = models.CharField(
+        _("by"), max_length=160, blank=True, db_default="", editable=False
+    )
     action = models.CharField(_("action"), max_length=30, choices=AuditAction)
     object_type = models.CharField(_("kind"), max_length=60)
     object_id = models.CharField(_("object"), max_length=64)

@@ -1,6 +1,6 @@
 """Everything that changes people, companies, places and roles; the only writer here."""
 
-from accounts.services.audit import record_audit_event
+from accounts.services.audit import acting_as, record_audit_event
 from accounts.services.colleagues import (
     INVITATION_LIFETIME,
     accept_invitation,
@@ -18,6 +18,17 @@ from accounts.services.companies import (
     create_partner_account,
     lock_companies,
 )
+from accounts.services.directory import (
+    PersonEntry,
+    add_directory_group,
+    add_directory_person,
+    change_directory_group,
+    change_directory_person,
+    refusal_code,
+    remove_directory_group,
+    remove_directory_person,
+    sync_roles,
+)
 from accounts.services.granting import (
     PlanChanged,
     RolePlan,
@@ -32,8 +43,23 @@ from accounts.services.leaving import (
     end_sessions,
 )
 from accounts.services.mail import resend_email
-from accounts.services.people import add_person, choose_language, share_demo_password
-from accounts.services.roles import check_revoking, check_roles, revoke_role
+from accounts.services.people import (
+    add_person,
+    choose_language,
+    share_demo_password,
+)
+from accounts.services.provisioning import (
+    create_provisioning_token,
+    map_group,
+    revoke_provisioning_token,
+    unmap_group,
+    use_provisioning_token,
+)
+from accounts.services.roles import (
+    check_revoking,
+    check_roles,
+    revoke_role,
+)
 from accounts.services.sessions import clear_sessions
 from accounts.services.setting_up import CompanySetUp, add_operator, set_up_company
 from accounts.services.signin import (
@@ -48,14 +74,20 @@ from accounts.services.signin import (
 __all__ = [
     "INVITATION_LIFETIME",
     "CompanySetUp",
+    "PersonEntry",
     "PlanChanged",
     "RolePlan",
     "accept_invitation",
+    "acting_as",
+    "add_directory_group",
+    "add_directory_person",
     "add_location",
     "add_operator",
     "add_person",
     "assign_role",
     "assign_roles",
+    "change_directory_group",
+    "change_directory_person",
     "check_acceptance",
     "check_colleague",
     "check_deactivating",
@@ -65,6 +97,7 @@ __all__ = [
     "choose_language",
     "clear_sessions",
     "create_partner_account",
+    "create_provisioning_token",
     "deactivate_person",
     "end_sessions",
     "expire_invitations",
@@ -72,18 +105,26 @@ __all__ = [
     "invite_colleague",
     "join_by_invitation",
     "lock_companies",
+    "map_group",
     "note_new_place",
     "note_recovery_code_used",
     "note_second_factor",
     "plan_roles",
     "record_audit_event",
+    "refusal_code",
+    "remove_directory_group",
+    "remove_directory_person",
     "resend_email",
     "resend_invitation",
     "revoke_invitation",
+    "revoke_provisioning_token",
     "revoke_role",
     "set_password",
     "set_up_company",
     "share_demo_password",
     "sign_out_elsewhere",
     "sign_out_everywhere",
+    "sync_roles",
+    "unmap_group",
+    "use_provisioning_token",
 ]

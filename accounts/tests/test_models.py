@@ -13,12 +13,17 @@ from accounts.models import (
     AuditChain,
     AuditEvent,
     Coverage,
+    DirectoryGroup,
+    DirectoryGroupMember,
+    DirectoryPerson,
+    GroupMapping,
     InvitationState,
     Location,
     MailStatus,
     Membership,
     OutgoingEmail,
     PartnerAccount,
+    ProvisioningToken,
     RoleAssignment,
     User,
 )
@@ -91,6 +96,45 @@ def member_twice():
 def invited_twice():
     first = ColleagueInvitationFactory()
     ColleagueInvitationFactory(partner_account=first.partner_account, email=first.email)
+
+
+def twice(model, **values):
+    """Make two rows of one company that differ only as said."""
+    company = PartnerAccountFactory()
+    for number in range(2):
+        model.objects.create(
+            partner_account=company,
+            **{name: pair[number] for name, pair in values.items()},
+        )
+
+
+def group_member_twice():
+    group = DirectoryGroup.objects.create(
+        partner_account=PartnerAccountFactory(), display_name="Sales"
+    )
+    user = UserFactory()
+    for _time in range(2):
+        DirectoryGroupMember.objects.create(group=group, user=user)
+
+
+def mapping(**fields):
+    defaults = {"group_name": "Sales", "role": Role.INCENTIVES_ADMIN}
+    if "partner_account" not in fields:
+        defaults["partner_account"] = PartnerAccountFactory()
+    return GroupMapping.objects.create(**(defaults | fields))
+
+
+def token(**fields):
+    return ProvisioningToken.objects.create(
+        **(
+            {
+                "partner_account": PartnerAccountFactory(),
+                "name": "Entra ID",
+                "token_sha256": "0" * 64,
+            }
+            | fields
+        )
+    )
 
 
 # Each constraint of accounts, and one way of breaking it.
@@ -172,6 +216,52 @@ VIOLATIONS = {
     "accounts_user_language_is_known": lambda: UserFactory(language="xx"),
     # Of the migration.
     "accounts_roleassignment_location_of_company": role_outside_the_company,
+}
+VIOLATIONS |= {
+    "accounts_directorygroup_display_name_once": lambda: twice(
+        DirectoryGroup, display_name=("Sales", "SALES")
+    ),
+    "accounts_directorygroup_external_id_once": lambda: twice(
+        DirectoryGroup, display_name=("One", "Two"), external_id=("x", "x")
+    ),
+    "accounts_directorygroupmember_once": group_member_twice,
+    "accounts_directoryperson_once_per_company": lambda: twice(
+        DirectoryPerson, user=(user := UserFactory(), user), user_name=("a", "b")
+    ),
+    "accounts_directoryperson_user_name_once": lambda: twice(
+        DirectoryPerson,
+        user=(UserFactory(), UserFactory()),
+        user_name=("ida@partner.example", "IDA@partner.example"),
+    ),
+    "accounts_directoryperson_external_id_once": lambda: twice(
+        DirectoryPerson,
+        user=(UserFactory(), UserFactory()),
+        user_name=("a", "b"),
+        external_id=("x", "x"),
+    ),
+    "accounts_groupmapping_role_is_known": lambda: mapping(role="king"),
+    "accounts_groupmapping_program_needs_location": lambda: mapping(
+        program=IncentiveProgramFactory()
+    ),
+    "accounts_groupmapping_company_roles_are_company_wide": lambda: mapping(
+        role=Role.ACCOUNT_ADMIN,
+        location=(place := LocationFactory()),
+        partner_account=place.partner_account,
+    ),
+    "accounts_groupmapping_once": lambda: twice(
+        GroupMapping, group_name=("Sales", "sales"), role=(Role.USER_ADMIN,) * 2
+    ),
+    "accounts_provisioningtoken_name_once": lambda: twice(
+        ProvisioningToken, name=("Entra", "ENTRA"), token_sha256=("0" * 64, "1" * 64)
+    ),
+    "accounts_provisioningtoken_holds_a_hash": lambda: token(token_sha256="scim_abc"),
+    "accounts_provisioningtoken_revoked_by_needs_revoked_at": lambda: token(
+        revoked_by=UserFactory()
+    ),
+    # Of the migration.
+    "accounts_groupmapping_location_of_company": lambda: mapping(
+        location=LocationFactory()
+    ),
 }
 # A primary key and another column: only the target of composite keys.
 NEVER_BROKEN = {"accounts_location_with_its_company"}

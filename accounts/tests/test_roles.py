@@ -38,6 +38,7 @@ DESIGN = {
     Permission.ENROLLMENT_KNOW: {GLOBAL, ACCOUNT, ADMIN, READER},
     Permission.PROFILE_KNOW: {GLOBAL, ACCOUNT, ADMIN},
     Permission.LOCATION_VIEW: {GLOBAL, ACCOUNT, ADMIN, READER},
+    Permission.PROVISIONING_EDIT: {GLOBAL},
 }
 # Who gives and ends which role.
 GIVES = {

@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models import AuditAction, AuditChain, AuditEvent
-from accounts.services import record_audit_event
+from accounts.services import acting_as, record_audit_event
 from accounts.tests.factories import PartnerAccountFactory
 
 pytestmark = pytest.mark.django_db
@@ -143,6 +143,7 @@ class TestVerifying:
             "actor_id = NULL, action = 'role_revoked'",
             "at = at + interval '1 microsecond'",
             "object_id = '0'",
+            "actor_name = 'SCIM: somebody else'",
             "partner_account_id = NULL",
             "hash = repeat('0', 64)",
         ],
@@ -155,6 +156,17 @@ class TestVerifying:
         assert f"company:{nordvik.pk} is broken at event 2 (id {events[1].pk})" in (
             fault()
         )
+
+    def test_the_name_of_a_machine_is_chained_too(self, nordvik):
+        with acting_as("SCIM: Entra ID (1)"):
+            first, second = write(nordvik, 2)
+        (third,) = write(nordvik)
+
+        names = [one.actor_name for one in (first, second, third)]
+        assert names == ["SCIM: Entra ID (1)"] * 2 + [""]
+        assert "Intact" in verify()
+        tamper("UPDATE accounts_auditevent SET actor_name = '' WHERE id = %s", first.pk)
+        assert "broken at event 1" in fault()
 
     def test_a_changed_event_with_a_new_hash_breaks_the_next(self, nordvik):
         events = write(nordvik, 3)

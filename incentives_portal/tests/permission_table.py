@@ -137,5 +137,24 @@ PUBLIC = {
     "joining:join",
 }
 PUBLIC_PREFIXES = ("demo:",)
+# A company's directory gets in with its token, whoever is signed in where it runs; what
+# may be done, and whether the address names a row of one company. Tested in
+# test_token_permissions.py.
+TOKEN_PREFIX = "scim:"
+TOKEN: dict[str, tuple[tuple[str, ...], str]] = {
+    "scim:config": (("GET",), ""),
+    "scim:schemas": (("GET",), ""),
+    "scim:schema": (("GET",), ""),
+    "scim:resource_types": (("GET",), ""),
+    "scim:resource_type": (("GET",), ""),
+    "scim:search": (("POST",), ""),
+    "scim:search_users": (("POST",), ""),
+    "scim:search_groups": (("POST",), ""),
+    "scim:users": (("GET", "POST"), ""),
+    "scim:user": (("GET", "PUT", "PATCH", "DELETE"), "person"),
+    "scim:groups": (("GET", "POST"), ""),
+    "scim:group": (("GET", "PUT", "PATCH", "DELETE"), "group"),
+    "scim:elsewhere": (("GET", "POST", "PUT", "PATCH", "DELETE"), ""),
+}
 # Libraries' own addresses, tested beside the code that sets them up.
 LIBRARIES = ("account_", "mfa_", "admin:")

@@ -14,6 +14,12 @@ from accounts.scoping import ScopedQuerySet
 from incentives_portal.tests.addresses import every_address
 from profiles.encryption import EncryptedTextField
 
+# Forbidden things that one file does, and why that is safe there.
+ALLOWED = {
+    (r"csrf_exempt", "accounts/scim/views.py"): (
+        "a bearer token with every request, and no cookie is looked at (RFC 7644 §2)"
+    ),
+}
 OUR_APPS = ("accounts", "profiles", "enrollment")
 ROOT = settings.BASE_DIR
 
@@ -157,7 +163,29 @@ def test_a_forbidden_thing_is_nowhere(pattern, why):
     for path in our_files(".py"):
         if "tests" in path.parts or "migrations" in path.parts:
             continue
+        if (pattern, path.relative_to(ROOT).as_posix()) in ALLOWED:
+            continue
         assert not re.search(pattern, path.read_text()), f"{path}: {why}"
+
+
+@pytest.mark.parametrize(("pattern", "path"), sorted(ALLOWED))
+def test_every_allowance_is_needed(pattern, path):
+    assert re.search(pattern, (ROOT / path).read_text())
+
+
+def test_only_views_behind_a_token_do_without_the_forms_token():
+    open_ones = {
+        address.name
+        for address in every_address()
+        if getattr(address.view, "csrf_exempt", False)
+        and not address.name.startswith("admin:")
+    }
+
+    assert open_ones == {
+        address.name
+        for address in every_address()
+        if getattr(getattr(address.view, "access", None), "kind", "") == "token"
+    }
 
 
 def encrypted_fields():

@@ -37,6 +37,7 @@ from incentives_portal.tests.permission_table import (
     PUBLIC,
     PUBLIC_PREFIXES,
     TABLE,
+    TOKEN_PREFIX,
 )
 from profiles.tests.factories import (
     BankProfileFactory,
@@ -47,7 +48,7 @@ from profiles.tests.factories import (
 ADDRESSES = {
     address.name: address
     for address in every_address()
-    if not address.name.startswith((*LIBRARIES, *PUBLIC_PREFIXES))
+    if not address.name.startswith((*LIBRARIES, *PUBLIC_PREFIXES, TOKEN_PREFIX))
     and address.name not in PUBLIC
 }
 DONE = {200, 302, 422}

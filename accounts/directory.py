@@ -1,0 +1,101 @@
+"""Whom a company's directory sees: its people, once each, and who is in which group."""
+
+from dataclasses import dataclass
+
+from django.db.models import (
+    CharField,
+    Exists,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
+from django.db.models.functions import Coalesce
+
+from accounts.models import (
+    DirectoryGroup,
+    DirectoryGroupMember,
+    DirectoryPerson,
+    GroupMapping,
+    Membership,
+    PartnerAccount,
+)
+from accounts.roles import INCENTIVE_ROLES, Role
+
+
+@dataclass(frozen=True)
+class RoleByGroup:
+    """A role in one scope that somebody holds for being in a group."""
+
+    user_id: int
+    role: Role
+    location_id: int | None
+    program_id: int | None
+
+
+def directory_people(account: PartnerAccount) -> QuerySet[Membership]:
+    """Return one membership a person: the first one in the company, whose key stays.
+
+    Everybody who belongs or belonged to the company is there, added by whomever, except
+    for those the directory removed. `is_here` tells who belongs to it now; `user_name`
+    and `external_id` are what the directory calls them, else their address.
+    """
+    same_person = Membership.objects.of_company(account).filter(user=OuterRef("user"))
+    entries = DirectoryPerson.objects.of_company(account).filter(user=OuterRef("user"))
+    return (
+        Membership.objects.of_company(account)
+        .annotate(
+            is_here=Exists(same_person.filter(ended_at=None)),
+            user_name=Coalesce(
+                Subquery(entries.values("user_name")),
+                F("user__email"),
+                output_field=CharField(),
+            ),
+            external_id=Coalesce(Subquery(entries.values("external_id")), Value("")),
+        )
+        .filter(
+            Q(is_here=True) | ~Exists(entries.filter(removed_at__isnull=False)),
+            ~Exists(same_person.filter(pk__lt=OuterRef("pk"))),
+        )
+        .select_related("user")
+        .order_by("pk")
+    )
+
+
+def roles_by_group(account: PartnerAccount) -> set[RoleByGroup]:
+    """Return the roles that the groups give to those who belong to the company now."""
+    mappings = list(GroupMapping.objects.of_company(account))
+    if not mappings:
+        return set()
+    meant = {
+        group.pk: [mapping for mapping in mappings if mapping.names(group)]
+        for group in DirectoryGroup.objects.of_company(account).current()
+    }
+    members = DirectoryGroupMember.objects.filter(
+        group__in=[key for key, found in meant.items() if found],
+        user__in=Membership.objects.current().of_company(account).values("user"),
+    )
+    return {
+        RoleByGroup(user, Role(one.role), one.location_id, one.program_id)
+        for group, user in members.values_list("group_id", "user_id")
+        for one in meant[group]
+    }
+
+
+def guests_without_their_role(account: PartnerAccount) -> list[Membership]:
+    """Return the people in groups with an incentive role that guests cannot hold (R14)."""
+    wanting = {
+        wanted.user_id
+        for wanted in roles_by_group(account)
+        if wanted.role in INCENTIVE_ROLES
+    }
+    members = Membership.objects.current().of_company(account).filter(user__in=wanting)
+    return [
+        member
+        for member in members.select_related("user").order_by(
+            "user__full_name", "user_id"
+        )
+        if not account.welcomes(member.user.email)
+    ]

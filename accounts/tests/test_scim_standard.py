@@ -1,0 +1,48 @@
+"""What scim2-tester says: it asks a running server all that the standard promises."""
+
+import pytest
+import requests
+from scim2_client import BaseSyncSCIMClient
+from scim2_tester import Status, check_server
+
+from accounts.services import create_provisioning_token
+
+FINE = {Status.SUCCESS, Status.COMPLIANT, Status.ACCEPTABLE, Status.SKIPPED}
+
+
+class OverTheNetwork(BaseSyncSCIMClient):
+    """The library's client on the HTTP library that is here."""
+
+    def __init__(self, base_url: str, token: str):
+        super().__init__()
+        self.base_url = base_url
+        self.session = requests.Session()
+        self.session.headers["Authorization"] = f"Bearer {token}"
+
+    def _stays_under_base_url(self, endpoint: str) -> bool:
+        return endpoint.startswith(("/", self.base_url))
+
+    def _parse_json(self, response):
+        return response.json()
+
+    def request(self, method: str, url: str, **options):
+        whole = url if url.startswith("http") else f"{self.base_url}{url}"
+        return self.session.request(method, whole, timeout=30, **options)
+
+
+@pytest.fixture
+def results(transactional_db, live_server, settings, nordvik, greta):
+    settings.PUBLIC_BASE_URL = live_server.url
+    _token, secret = create_provisioning_token(nordvik, name="Tester", by=greta)
+    with OverTheNetwork(f"{live_server.url}/scim/v2", secret).session as session:
+        client = OverTheNetwork(f"{live_server.url}/scim/v2", secret)
+        client.session = session
+        session.headers["Authorization"] = f"Bearer {secret}"
+        yield check_server(client)
+
+
+def test_the_server_keeps_the_standard(results):
+    faults = [one for one in results if one.status not in FINE]
+
+    assert faults == []
+    assert len(results) > 40

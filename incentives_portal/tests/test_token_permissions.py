@@ -1,0 +1,164 @@
+"""The matrix of a company's directory: every address it may ask, with every key.
+
+A key is no token, somebody's session, another company's token, one that ended, and the
+company's own; a row is the company's own, another company's, or not there.
+"""
+
+import json
+import types
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import DirectoryGroup, Membership
+from accounts.services import create_provisioning_token, revoke_provisioning_token
+from incentives_portal.tests.addresses import every_address
+from incentives_portal.tests.permission_table import TOKEN, TOKEN_PREFIX
+
+pytestmark = pytest.mark.django_db
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+PATCH_ACTIVE = {
+    "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+    "Operations": [{"op": "Replace", "path": "externalId", "value": "x"}],
+}
+ROWS = sorted(name for name, (_methods, on) in TOKEN.items() if on)
+
+
+def test_every_address_has_a_row_and_every_row_an_address():
+    assert set(TOKEN) == {
+        address.name
+        for address in every_address()
+        if address.name.startswith(TOKEN_PREFIX)
+    }
+
+
+def test_everything_behind_a_token_is_in_the_table():
+    assert set(TOKEN) == {
+        address.name
+        for address in every_address()
+        if getattr(getattr(address.view, "access", None), "kind", "") == "token"
+    }
+
+
+def key_client(account, *, name: str):
+    token, secret = create_provisioning_token(account, name=name, by=None)
+    return token, Client(headers={"Authorization": f"Bearer {secret}"})
+
+
+@pytest.fixture
+def world(cast, nordvik, client_of):
+    abroad = cast.sam.memberships.get().partner_account
+    _token, own = key_client(nordvik, name="Own")
+    _token, foreign = key_client(abroad, name="Foreign")
+    ended, revoked = key_client(nordvik, name="Revoked")
+    revoke_provisioning_token(ended, by=None)
+    rows = {
+        "person": {"own": cast.lars.memberships.get(), "foreign": Membership.objects.get(user=cast.sam)},
+        "group": {
+            "own": DirectoryGroup.objects.create(partner_account=nordvik, display_name="G"),
+            "foreign": DirectoryGroup.objects.create(partner_account=abroad, display_name="G"),
+        },
+    }  # fmt: skip
+    return types.SimpleNamespace(
+        own=own,
+        foreign=foreign,
+        strangers={
+            "nobody": Client(),
+            "a Global admin's session": client_of(cast.greta),
+            "an operator's session": client_of(cast.mina),
+            "a revoked token": revoked,
+            "a made-up token": Client(headers={"Authorization": "Bearer x"}),
+        },
+        rows=rows,
+    )
+
+
+def path_of(name: str, world, target: str = "own") -> str:
+    on = TOKEN[name][1]
+    address = next(one for one in every_address() if one.name == name)
+    if not address.parts:
+        return reverse(name)
+    key = "missing"
+    if on and target == "missing":
+        key = "99999999"
+    elif on:
+        key = str(world.rows[on][target].pk)
+    elif name == "scim:schema":
+        key = "urn:ietf:params:scim:schemas:core:2.0:User"
+    elif name == "scim:resource_type":
+        key = "User"
+    return reverse(name, kwargs={address.parts[0]: key})
+
+
+def ask(client: Client, method: str, path: str):
+    payload = {
+        "POST": {"userName": "new@partner.example", "displayName": "New"},
+        "PUT": {"userName": "lars@partner.example", "displayName": "Lars Ek"},
+        "PATCH": PATCH_ACTIVE,
+    }.get(method, {})
+    return client.generic(
+        method, path, json.dumps(payload), content_type="application/scim+json"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(TOKEN))
+def test_without_the_companys_token_nobody_gets_in(name, world):
+    path = path_of(name, world)
+
+    for who, client in world.strangers.items():
+        for method in METHODS:
+            response = ask(client, method, path)
+
+            assert response.status_code == 401, f"{who} {method} {name}"
+            assert response["WWW-Authenticate"].startswith("Bearer")
+    assert world.rows["person"]["own"].user.memberships.get().ended_at is None
+
+
+@pytest.mark.parametrize("name", sorted(TOKEN))
+def test_the_company_does_exactly_what_the_table_says(name, world):
+    methods, _on = TOKEN[name]
+    # What ends the row comes last.
+    for method in sorted(METHODS, key=lambda one: one == "DELETE"):
+        response = ask(world.own, method, path_of(name, world))
+
+        is_told = method in methods or (method == "HEAD" and "GET" in methods)
+        assert (response.status_code != 405) == is_told, f"{method} {name}"
+        assert response.status_code not in (401, 403, 500)
+        if name in ROWS and method in methods:
+            assert response.status_code in (200, 204), f"{method} {name}"
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_another_companys_row_is_as_missing(name, world):
+    # R16: no oracle, byte by byte.
+    methods, on = TOKEN[name]
+    for method in methods:
+        answers = [
+            ask(world.own, method, path_of(name, world, target))
+            for target in ("foreign", "missing")
+        ]
+
+        assert [one.status_code for one in answers] == [404, 404], f"{method} {name}"
+        assert answers[0].content == answers[1].content
+        headers = [dict(one.headers) | {"X-Request-ID": ""} for one in answers]
+        assert headers[0] == headers[1]
+    world.rows[on]["foreign"].refresh_from_db()
+    assert getattr(world.rows[on]["foreign"], "removed_at", None) is None
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_row_is_there_for_its_own_company(name, world):
+    # The control.
+    assert ask(world.foreign, "GET", path_of(name, world, "foreign")).status_code == 200
+
+
+def test_lists_show_the_companys_own_rows_only(world):
+    for name in ("scim:users", "scim:groups"):
+        own = world.own.get(reverse(name)).json()["Resources"]
+        foreign = world.foreign.get(reverse(name)).json()["Resources"]
+
+        assert own
+        assert foreign
+        assert {one["id"] for one in own}.isdisjoint(one["id"] for one in foreign)
