@@ -14,12 +14,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.encryption import EncryptedJSONField, sealed_check
 from accounts.models import Location, PartnerAccount
 from accounts.roles import Permission
 from accounts.scoping import Scope, ScopedQuerySet
 from profiles import countries
 from profiles.countries import CountrySchema
-from profiles.encryption import EncryptedJSONField, sealed_check
 from profiles.states import (
     CANDIDATE,
     CURRENT,

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.test import override_settings
 from django.utils import timezone
 
+from accounts.encryption import EncryptedJSONField
 from accounts.models import (
     IncentiveProgram,
     Location,
@@ -30,7 +31,6 @@ from enrollment.models import (
     RequirementCheck,
 )
 from enrollment.tests.demo_states import STATES, states
-from profiles.encryption import EncryptedJSONField
 from profiles.models import BankProfile, TaxProfileVersion
 
 

@@ -9,10 +9,10 @@ from django.contrib import admin
 from django.db.models import ForeignKey, OneToOneField
 
 from accounts.access import Access, public
+from accounts.encryption import EncryptedTextField
 from accounts.models import Location, PartnerAccount
 from accounts.scoping import ScopedQuerySet
 from incentives_portal.tests.addresses import every_address
-from profiles.encryption import EncryptedTextField
 
 # Forbidden things that one file does, and why that is safe there.
 ALLOWED = {

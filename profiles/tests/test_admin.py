@@ -3,8 +3,8 @@
 import pytest
 from django.urls import reverse
 
+from accounts import encryption
 from accounts.tests.factories import UserFactory
-from profiles import encryption
 from profiles.tests.factories import (
     BANK_DETAILS,
     TAX_DETAILS,

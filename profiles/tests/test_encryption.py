@@ -20,6 +20,13 @@ from django.test.utils import register_lookup
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounts.encryption import (
+    Ciphertext,
+    EncryptedJSONField,
+    EncryptedTextField,
+    key_id_of,
+    sealed_check,
+)
 from accounts.sealing import (
     DecryptionError,
     blind_index,
@@ -27,13 +34,6 @@ from accounts.sealing import (
     seal,
     stale,
     unseal,
-)
-from profiles.encryption import (
-    Ciphertext,
-    EncryptedJSONField,
-    EncryptedTextField,
-    key_id_of,
-    sealed_check,
 )
 
 NUMBER = "SE3550000000054910000003"
@@ -497,11 +497,11 @@ def test_full_clean_leaves_the_stored_value_alone(row):
 def test_the_fields_and_the_constraint_can_stand_in_a_migration():
     for name in ("number", "details"):
         _, path, _, options = Vault._meta.get_field(name).deconstruct()
-        assert path.startswith("profiles.encryption.Encrypted")
+        assert path.startswith("accounts.encryption.Encrypted")
         assert "editable" not in options
         assert not Vault._meta.get_field(name).clone().editable
     written, imports = MigrationWriter.serialize(sealed_check("number", name="x"))
-    assert "profiles.encryption.SealedConstraint" in written
+    assert "accounts.encryption.SealedConstraint" in written
     scope = {}
     exec("\n".join(sorted(imports)), scope)
     assert eval(written, scope) == sealed_check("number", name="x")
@@ -516,8 +516,8 @@ def test_a_model_that_cannot_keep_the_promise_is_reported():
             app_label = "vault"
 
     assert [error.id for error in Numbered.check()] == [
-        "profiles.E001",
-        "profiles.E002",
+        "accounts.E011",
+        "accounts.E012",
     ]
     assert Vault.check() == []
     assert isinstance(Vault(number="x").__dict__["number"], Ciphertext)
