@@ -19,9 +19,9 @@ COPY static static
 COPY locale locale
 
 # Values that only let the settings load; nothing of them stays in the image.
-RUN SECRET_KEY=build ALLOWED_HOSTS=build DATABASE_URL=postgres://build@build/build \
-    FIELD_ENCRYPTION_KEYS=k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= \
-    BLIND_INDEX_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= \
+RUN random() { python -c "import base64, os; print(base64.urlsafe_b64encode(os.urandom($1)).decode())"; }; \
+    SECRET_KEY=$(random 48) ALLOWED_HOSTS=build DATABASE_URL=postgres://build@build/build \
+    FIELD_ENCRYPTION_KEYS=k1:$(random 32) BLIND_INDEX_KEY=$(random 32) \
     python manage.py collectstatic --no-input
 
 USER portal
