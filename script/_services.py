@@ -47,8 +47,12 @@ def check_address(name: str, url: str, schemes: tuple[str, ...]) -> None:
         parts = urlsplit(url)
         if parts.scheme in schemes and parts.hostname and parts.port != 0:
             return
-    forms = " or ".join(f"{scheme}://…" for scheme in schemes)
-    raise Refusal(f"{name} must be an address like {forms}.")
+    first, *others = schemes
+    forms = " or ".join([f"{first}://user:password@host:port", *others])
+    raise Refusal(
+        f"{name} must be an address like {forms}://… (special characters in user and "
+        "password as %XX)."
+    )
 
 
 def log_in(url: str, *, seconds: int = 5) -> tuple[int, bool]:
@@ -441,6 +445,8 @@ def given_redis(name: str, url: str) -> None:
         raise Refusal(f"{name} must end in the number of a database, as in {REDIS}.")
     try:
         answers_ping(url)
+    except TypeError:
+        raise Refusal(f"{name} has an option, after ?, that is not known.") from None
     except (redis.RedisError, OSError, ValueError) as error:
         raise Refusal(f"{name} does not answer: {_first_line(error)}") from None
 
