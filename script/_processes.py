@@ -15,6 +15,10 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 
 
+# The signals that end us, with all that we have started.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class Refusal(Exception):
     """What stands in the way, as one sentence for the person at the keyboard."""
 
@@ -27,6 +31,7 @@ def die_with(parent: int, last_words: signal.Signals) -> Callable[[], None]:
         prctl = None
 
     def prepare() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         if prctl is not None:
             prctl(1, int(last_words))
             if os.getppid() != parent:
@@ -125,7 +130,7 @@ class Running:
         return self
 
     def __exit__(self, *_):
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING:
             signal.signal(number, self._hurry)
         for of_services in (False, True):
             group = [p for p in self.processes if p.is_service == of_services]
@@ -138,12 +143,17 @@ class Running:
 
     def start(self, name: str, command: list[str | Path], **how) -> Process:
         """Start a program that ends when we do; `how` is what Process takes."""
-        process = Process(name, command, **how)
-        self.processes.append(process)
-        if self._journal:
-            with self._journal.open("a") as journal:
-                moment = _started_at(process.pid) or 0
-                journal.write(f"{process.pid} {moment} {int(process.stop_with)}\n")
+        # A signal has to wait: now it would leave a program that nobody knows of.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            process = Process(name, command, **how)
+            self.processes.append(process)
+            if self._journal:
+                with self._journal.open("a") as journal:
+                    moment = _started_at(process.pid) or 0
+                    journal.write(f"{process.pid} {moment} {int(process.stop_with)}\n")
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return process
 
     def stop(self, process: Process) -> None:
@@ -191,11 +201,26 @@ def _members(session: int) -> list[int]:
     ]
 
 
+def working_in(folder: Path) -> list[int]:
+    """Return the living processes whose working folder this is."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "cwd").readlink() == folder.resolve() and _facts(entry.name):
+                found.append(int(entry.name))
+    return found
+
+
 def kill_session(session: int) -> None:
     """Kill all that is left of a session, and wait until it has let go of its ports."""
+    kill(lambda: _members(session))
+
+
+def kill(left: Callable[[], list[int]]) -> None:
+    """Kill all that `left` finds, again and again until it finds nothing."""
     deadline = time.monotonic() + 5
-    while (left := _members(session)) and time.monotonic() < deadline:
-        for pid in left:
+    while (found := left()) and time.monotonic() < deadline:
+        for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
@@ -239,7 +264,7 @@ def leave_on_signals() -> None:
     def leave(number: int, _frame) -> NoReturn:
         raise SystemExit(128 + number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         # What nohup ignores stays ignored.
         if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN):
             signal.signal(number, leave)

@@ -30,7 +30,9 @@ from _processes import (
     Running,
     end_sessions,
     free_port,
+    kill,
     leave_on_signals,
+    working_in,
 )
 from _services import (
     check_address,
@@ -275,13 +277,12 @@ def start_services(given: dict[str, str], running: Running) -> dict[str, str]:
 def end_old_postgres(folder: Path) -> None:
     """End a server that still runs on our files, and remove the mark of a dead one."""
     mark = folder / "postmaster.pid"
-    try:
+    with contextlib.suppress(OSError, ValueError, IndexError):
         pid = int(mark.read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        return
-    with contextlib.suppress(OSError):
-        if Path(f"/proc/{pid}/cwd").readlink() == folder.resolve():
+        if pid in working_in(folder):
             end_sessions([(pid, signal.SIGINT)])
+    # Its children lead sessions of their own, and may outlive it.
+    kill(lambda: working_in(folder))
     mark.unlink(missing_ok=True)
 
 

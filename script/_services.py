@@ -48,10 +48,13 @@ def check_address(name: str, url: str, schemes: tuple[str, ...]) -> None:
         if parts.scheme in schemes and parts.hostname and parts.port != 0:
             return
     first, *others = schemes
-    forms = " or ".join([f"{first}://user:password@host:port", *others])
+    forms = [
+        f"{first}://user:password@host:port",
+        *(f"{other}://…" for other in others),
+    ]
     raise Refusal(
-        f"{name} must be an address like {forms}://… (special characters in user and "
-        "password as %XX)."
+        f"{name} must be an address like {' or '.join(forms)} (special characters in "
+        "user and password as %XX)."
     )
 
 
@@ -231,7 +234,13 @@ def install_wheels() -> bool:
 
 
 def _succeeds(*command: str | Path) -> bool:
-    return subprocess.run(command, stdout=progress, check=False).returncode == 0
+    """Run a command to its end; when we have to leave, it is told, and waited for."""
+    with subprocess.Popen(command, stdout=progress) as running:
+        try:
+            return running.wait() == 0
+        except BaseException:
+            running.terminate()
+            raise
 
 
 # --- PostgreSQL -----------------------------------------------------------------

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from _processes import Refusal, Running, die_with, leave_on_signals
+from _processes import ENDING, Refusal, Running, die_with, leave_on_signals
 from _services import (
     database_person,
     given_postgres,
@@ -107,7 +107,7 @@ def _run_in_front(command: list[str], environment: Mapping[str, str]) -> int:
         if number != signal.SIGINT or not sys.stdin.isatty():
             running.send_signal(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         signal.signal(number, hand_on)
     status = running.wait()
     return status if status >= 0 else 128 - status
