@@ -30,7 +30,7 @@ class RequestIdMiddleware:
 
 
 class PlainAddressMiddleware:
-    """Refuse an address with a NUL in it: nobody means it, no text in a table holds it.
+    """Refuse a query with a NUL in it: nobody means it, no text in a table holds it.
 
     One place for every search, filter and page number, the admin's and the libraries'
     too.
@@ -41,8 +41,7 @@ class PlainAddressMiddleware:
 
     def __call__(self, request):
         asked = request.GET.lists()
-        texts = (text for name, values in asked for text in (name, *values))
-        if any("\0" in text for text in (request.path_info, *texts)):
+        if any("\0" in text for name, values in asked for text in (name, *values)):
             return HttpResponseBadRequest(render_to_string("400.html"))
         return self.get_response(request)
 
