@@ -162,6 +162,14 @@ class LocationQuerySet(ScopedQuerySet):
             }
         )
 
+    def gaps(self) -> Self:
+        """Those that fewer than two people can enroll in all programs, worst first."""
+        return (
+            self.with_coverage()
+            .filter(coverage__lt=Coverage.COVERED)
+            .order_by("coverage", "name", "pk")
+        )
+
     def get_by_partner_id(self, partner_id: str) -> "Location":
         """Return the location with a PartnerID.
 

@@ -5,7 +5,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.holders import appointers, holds_anywhere
-from accounts.models import ColleagueInvitation, Coverage, Location
+from accounts.models import ColleagueInvitation, Location
 from accounts.roles import Permission
 
 
@@ -14,9 +14,7 @@ def around(request, current: str) -> dict:
     may_assign = holds_anywhere(request.user, Permission.ROLE_ASSIGN, request.company)
     if not may_assign:
         return {"may_assign": False, "appointers": appointers(request.company)}
-    gap_count = (
-        locations_to_cover(request).filter(coverage__lt=Coverage.COVERED).count()
-    )
+    gap_count = locations_to_cover(request).gaps().count()
     open_invitations = (
         ColleagueInvitation.objects.where_user_may(request.user, Permission.ROLE_ASSIGN)
         .of_company(request.company)
@@ -43,12 +41,11 @@ def around(request, current: str) -> dict:
 
 
 def locations_to_cover(request):
-    """The company's locations with how many people can enroll each."""
+    """The company's locations that people are needed for."""
     return (
         Location.objects.where_user_may(request.user, Permission.ROLE_ASSIGN)
         .of_company(request.company)
         .active()
-        .with_coverage()
     )
 
 

@@ -67,9 +67,8 @@ def people(request):
 @require_safe
 def gaps(request):
     """List every location with who can enroll it, worst first (R6)."""
-    page = _page(
-        request, locations_to_cover(request).order_by("coverage", "name", "pk")
-    )
+    locations = locations_to_cover(request).with_coverage()
+    page = _page(request, locations.order_by("coverage", "name", "pk"))
     admins = list(
         RoleAssignment.objects.live()
         .of_company(request.company)

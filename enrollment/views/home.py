@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from django.db.models import Q
+from django.db.models import Count, Q, Window
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -15,7 +15,8 @@ from accounts.holders import (
     holds_anywhere,
 )
 from accounts.models import Location
-from accounts.roles import Permission, Role
+from accounts.reach import shown_coverage
+from accounts.roles import Permission
 from enrollment.eligibility import gaps_of, payout_at
 from enrollment.models import Enrollment, FiscalCalendar, Invitation
 from enrollment.models.terms import on_its_day
@@ -25,6 +26,7 @@ from profiles.models import TaxProfileVersion
 
 AHEAD = timedelta(days=90)
 CALENDAR = "terms__fiscal_year__calendar"
+MOST_GAPS = 5
 
 
 @signed_in("everybody's own page; each part asks through the scoped QuerySets")
@@ -47,21 +49,25 @@ def home(request):
         mine.filter(status=EnrollmentStatus.VALIDATING).order_by("status_since", "pk"),
         user=user,
     )
-    return render(
-        request,
-        "enrollment/home.html",
-        {
-            "messages_to_open": _invitations(user, company, now),
-            "your_turn": turn,
-            "with_owner": waiting,
-            "dates": _coming_dates(mine, user, company, now),
+    to_open = _invitations(user, company, now)
+    is_empty = not (to_open or turn or waiting)
+    context = {
+        "messages_to_open": to_open,
+        "your_turn": turn,
+        "with_owner": waiting,
+        "is_empty": is_empty,
+        "dates": _coming_dates(mine, user, company, now),
+        **_gaps(user, company),
+    }
+    if is_empty:
+        context |= {
             "enrolled_count": mine.filter(status=EnrollmentStatus.ENROLLED).count(),
-            "uncovered": _uncovered(user, company),
             "has_incentive_role": holds_anywhere(
                 user, Permission.ENROLLMENT_VIEW, company
             ),
-        },
-    )
+            "may_assign": holds_anywhere(user, Permission.ROLE_ASSIGN, company),
+        }
+    return render(request, "enrollment/home.html", context)
 
 
 def _invitations(user, company, now):
@@ -179,12 +185,22 @@ def _coming_dates(mine, user, company, now):
     return sorted(dates)
 
 
-def _uncovered(user, company):
-    """For those who can appoint: locations nobody can enroll (R6)."""
-    return list(
+def _gaps(user, company) -> dict:
+    """For those who can appoint: the worst gaps, and how many there are (R6).
+
+    The same locations as on the page of the gaps.
+    """
+    gaps = (
         Location.objects.where_user_may(user, Permission.ROLE_ASSIGN)
         .of_company(company)
         .active()
-        .without_holder(Role.INCENTIVES_ADMIN)
-        .order_by("name", "pk")
+        .gaps()
+        .annotate(of=Window(Count("pk")))[:MOST_GAPS]
     )
+    return {
+        "gaps": [
+            {"location": location, "coverage": shown_coverage(location.coverage)}
+            for location in gaps
+        ],
+        "gap_count": gaps[0].of if gaps else 0,
+    }
