@@ -18,7 +18,7 @@ from django.conf import settings
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Model
+from django.db.models import Exists, Model, OuterRef
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, resolve_url
 from django.urls import resolve, reverse
@@ -316,12 +316,15 @@ def _require_somewhere(request: HttpRequest, permission: Permission) -> None:
 
 
 def _reachable(request: HttpRequest, on: type[Model], permission: Permission, key):
+    allowed = on.objects.where_user_may(request.user, permission)
+    rows = on.objects.visible_to(request.user).annotate(
+        is_allowed=Exists(allowed.order_by().filter(pk=OuterRef("pk")))
+    )
     try:
-        row = on.objects.visible_to(request.user).get(**key)
+        row = rows.for_pages().get(**key)
     except (on.DoesNotExist, ValidationError, ValueError) as error:
         raise Http404 from error
-    allowed = on.objects.where_user_may(request.user, permission)
-    if not allowed.filter(pk=row.pk).exists():
+    if not row.is_allowed:
         company = _company_of(row)
         raise NotAllowed(permission, row=row, company=company)
     return row

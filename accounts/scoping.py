@@ -95,6 +95,10 @@ class ScopedQuerySet(models.QuerySet):
         """Rows that no live assignment of the role covers (R6)."""
         return self.exclude(Exists(self._covering_assignments().filter(role=role)))
 
+    def for_pages(self) -> Self:
+        """With what every page says of a row; models that have more to say add it."""
+        return self
+
     def of_company(self, partner_account) -> Self:
         """Rows of one company: the company the person is working in."""
         return self.filter(**{self.scope.account: partner_account})

@@ -35,7 +35,8 @@ from enrollment.models import (
     ProgramTerms,
     RequirementCheck,
 )
-from profiles.models import BankProfileVersion, TaxProfileVersion
+from profiles.countries import country_name
+from profiles.models import BankProfile, BankProfileVersion, TaxProfileVersion
 from profiles.states import CANDIDATE, PayoutMethod, ProfileStatus
 
 
@@ -212,6 +213,31 @@ def with_gaps(
             default=F("standing__lasting_tax_gap"),
         ),
     )
+
+
+def why_not_paid_to(profile: BankProfile, *, terms: ProgramTerms) -> str:
+    """Say why nothing can be paid to a bank profile under these terms; "" if it can.
+
+    The answer before a profile is chosen; PayoutStanding gives the same after it.
+    """
+    version = profile.current_version
+    if profile.is_archived:
+        return gettext("This bank profile is archived. Choose another.")
+    if version.is_returned:
+        return gettext("It was returned to you. Fix it first, or choose another.")
+    allowed = not terms.bank_countries or version.country in terms.bank_countries
+    if not allowed or version.country in terms.bank_countries_refused:
+        return gettext("This program cannot pay to banks in %(country)s.") % {
+            "country": country_name(version.country)
+        }
+    is_local_paid = terms.pays_local_currency or (
+        version.local_currency in terms.currencies
+    )
+    if version.takes_only_local and not is_local_paid:
+        return gettext(
+            "This account takes %(currency)s only, which this program does not pay."
+        ) % {"currency": version.local_currency}
+    return ""
 
 
 def gaps_of(assignments: Iterable[PayoutAssignment]) -> list[Gap]:

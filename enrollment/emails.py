@@ -313,9 +313,13 @@ def _without_a_name(explained_reason: ExplainedReason) -> ExplainedReason:
 
 def _payouts(enrollment: Enrollment) -> list[dict[str, Any]]:
     """What each earning type is paid to, for the receipt."""
-    assignments = enrollment.payout_assignments.select_related(
-        "earning_type", "bank_profile", "tax_profile"
-    ).order_by("-earning_type__share", "pk")
+    assignments = (
+        enrollment.payout_assignments.select_related(
+            "earning_type", "bank_profile", "tax_profile"
+        )
+        .prefetch_related("bank_profile__versions", "tax_profile__versions")
+        .order_by("-earning_type__share", "pk")
+    )
     return [
         {
             "earning_type": assignment.earning_type,

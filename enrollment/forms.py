@@ -1,22 +1,43 @@
 """What partners choose while enrolling; each form narrows its own choices."""
 
+from collections.abc import Collection
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from accounts.text import CleanCharField
+from enrollment.eligibility import why_not_paid_to
 from enrollment.models import EarningType, Enrollment
 from enrollment.states import SHOWN, VEILED
 from profiles.currencies import CURRENCIES
 from profiles.models import BankProfile, TaxProfile
 
 
+class RefusingRadioSelect(forms.RadioSelect):
+    """Radios of which some are shown and cannot be chosen: their values in `refused`."""
+
+    refused: Collection = ()
+
+    def create_option(self, name, value, label, selected, index, **kwargs):
+        is_refused = getattr(value, "value", value) in self.refused
+        option = super().create_option(
+            name, value, label, selected and not is_refused, index, **kwargs
+        )
+        if is_refused:
+            option["attrs"]["disabled"] = True
+        return option
+
+
 class ChooseBankProfileForm(forms.Form):
-    """One of the company's bank profiles, for all earning types or one (R32)."""
+    """One of the company's bank profiles, for all earning types or one (R32).
+
+    All are shown; `refusals` says of some, by key, why they cannot be chosen.
+    """
 
     bank_profile = forms.ModelChoiceField(
         BankProfile.objects.none(),
         label=_("Bank profile"),
-        widget=forms.RadioSelect,
+        widget=RefusingRadioSelect,
         empty_label=None,
         error_messages={
             "required": _("Choose a bank profile."),
@@ -32,16 +53,32 @@ class ChooseBankProfileForm(forms.Form):
 
     def __init__(self, *args, enrollment: Enrollment, **kwargs):
         super().__init__(*args, **kwargs)
-        self.fields["bank_profile"].queryset = (
+        field = self.fields["bank_profile"]
+        field.queryset = (
             BankProfile.objects.in_use()
-            .of_company(enrollment.location.partner_account)
-            .with_status()
+            .of_company(enrollment.location.partner_account_id)
+            .with_uses()
             .with_versions()
         )
+        # The field's own copy: the page shows the rows that were asked for here.
+        self.profiles = field.queryset
+        self.refusals = {
+            profile.pk: refusal
+            for profile in self.profiles
+            if (refusal := why_not_paid_to(profile, terms=enrollment.terms))
+        }
+        field.widget.refused = self.refusals
         types = enrollment.terms.earning_types.all()
         self.fields["earning_type"].queryset = types
         if len(types) < 2:
             del self.fields["earning_type"]
+
+    def clean_bank_profile(self) -> BankProfile:
+        """Refuse what is shown as impossible and was sent all the same."""
+        profile = self.cleaned_data["bank_profile"]
+        if profile.pk in self.refusals:
+            raise forms.ValidationError(self.refusals[profile.pk], code="refused")
+        return profile
 
 
 class ChooseTaxProfileForm(forms.Form):
@@ -60,11 +97,8 @@ class ChooseTaxProfileForm(forms.Form):
 
     def __init__(self, *args, enrollment: Enrollment, **kwargs):
         super().__init__(*args, **kwargs)
-        self.fields["tax_profile"].queryset = (
-            TaxProfile.objects.in_use()
-            .filter(location=enrollment.location)
-            .with_status()
-            .with_versions()
+        self.fields["tax_profile"].queryset = TaxProfile.objects.in_use().filter(
+            location=enrollment.location_id
         )
 
 

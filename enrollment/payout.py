@@ -1,22 +1,23 @@
 """How an enrollment is paid, as the enroll pages show it: profiles, currency, gaps."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from accounts.roles import Permission
 from enrollment.eligibility import (
     GAPS,
     Gap,
     accepted_currencies,
     gaps_of,
     payout_of,
+    why_not_paid_to,
 )
 from enrollment.forms import (
     ChooseBankProfileForm,
@@ -29,6 +30,7 @@ from profiles.countries import (
     bank_schema,
     country_name,
     missing_fields,
+    tax_countries,
     tax_schema,
 )
 from profiles.models import BankProfile, DefaultBankProfile, Profile, TaxProfile
@@ -54,8 +56,10 @@ class ProfileCard:
     bank_name: str
     chip: ShownStatus
     is_pending: bool
+    is_returned: bool
     is_default: bool
-    is_usable: bool
+    # Why it cannot be used for this enrollment; nothing if it can.
+    refusal: str
     uses: int
     reasons: list[ExplainedReason]
 
@@ -87,20 +91,24 @@ class PayoutLine:
 def payout_page(
     enrollment: Enrollment,
     *,
-    user,
+    assignments: list[PayoutAssignment] | None = None,
     form: ChooseBankProfileForm | None = None,
     tax_form: ChooseTaxProfileForm | None = None,
     currency_form: ChooseCurrencyForm | None = None,
 ) -> dict:
-    """Return what the enroll pages show of bank, tax and currency."""
+    """Return what the enroll pages show of bank, tax and currency.
+
+    `assignments` are those of payout_of(), where they are known already.
+    """
     today = enrollment.terms.today()
-    assignments = payout_of([enrollment], on=today)[enrollment.pk]
-    default = DefaultBankProfile.objects.filter(location=enrollment.location).first()
-    refused = enrollment.terms.bank_countries_refused
-    banks = _cards(
-        BankProfile, {row.used_bank for row in assignments}, today, default, refused
+    if not assignments:
+        assignments = payout_of([enrollment], on=today)[enrollment.pk]
+    default = DefaultBankProfile.objects.filter(location=enrollment.location_id).first()
+    bank_form = form or ChooseBankProfileForm(enrollment=enrollment)
+    banks = _bank_cards(
+        enrollment, assignments, today, default=default, offered=bank_form.profiles
     )
-    taxes = _cards(TaxProfile, {row.used_tax for row in assignments}, today)
+    taxes = _tax_cards(enrollment, assignments, today)
     lines = [
         PayoutLine(
             assignment=row,
@@ -113,19 +121,20 @@ def payout_page(
         )
         for row in assignments
     ]
+    if not bank_form.is_bound:
+        bank_form.initial = _first_choice(lines)
     gaps = gaps_of(assignments)
     accepted = accepted_currencies(assignments)
-    bank_form = form or ChooseBankProfileForm(
-        enrollment=enrollment, initial=_first_choice(lines)
-    )
     choices = [
-        _card(profile, today, default, refused)
-        for profile in bank_form.fields["bank_profile"].queryset
+        (option, banks[profile.pk])
+        for option, profile in zip(
+            bank_form["bank_profile"], bank_form.profiles, strict=True
+        )
     ]
     codes = {gap.code for gap in gaps}
     missing = [gap for gap in gaps if _is_to_be_added(gap, codes)]
     refusal = _refusal(lines)
-    unknown_here = _cannot_be_entered(enrollment, codes, has_banks=bool(choices))
+    no_form = _parts_without_form(enrollment, codes, has_banks=bool(choices))
     return {
         "enrollment": enrollment,
         "location": enrollment.location,
@@ -140,35 +149,26 @@ def payout_page(
         "gap_parts": {gap.part for gap in gaps},
         "gap_codes": codes,
         "missing": missing_words(enrollment, lines, missing),
-        "sentence": unknown_here or _sentence(lines, missing),
+        "sentence": _sentence(lines, missing, has_form=not no_form),
         "refusal": refusal,
+        "no_form": no_form,
+        "can_continue": any(gap.part not in no_form for gap in gaps),
+        "country": country_name(enrollment.location.country),
+        "tax_countries": [name for _code, name in tax_countries()],
         "is_by_credit_note": "method_refused" in codes,
         "by_credit_note": _by_credit_note(),
         "has_usable_bank": any(line.bank for line in lines) and not refusal,
-        "can_choose_bank": any(card.is_usable for card in choices),
+        "can_choose_bank": any(not card.refusal for _option, card in choices),
         "form": bank_form,
-        "bank_choices": list(
-            zip(
-                bank_form["bank_profile"],
-                choices,
-                strict=True,
-            )
-        ),
+        "bank_choices": choices,
         "tax_form": tax_form or ChooseTaxProfileForm(enrollment=enrollment),
-        "tax_choices": TaxProfile.objects.in_use()
-        .filter(location=enrollment.location)
-        .count(),
+        "tax_choices": sum(not card.profile.is_archived for card in taxes.values()),
         "currency_form": currency_form
         or ChooseCurrencyForm(
             accepted=accepted,
             initial={"currency": next((line.currency for line in lines), "")},
         ),
         "accepted_currencies": accepted,
-        "may_see_numbers": user is not None
-        and type(enrollment)
-        .objects.where_user_may(user, Permission.PROFILE_VIEW)
-        .filter(pk=enrollment.pk)
-        .exists(),
     }
 
 
@@ -225,25 +225,20 @@ def _by_credit_note() -> str:
     ) % {"address": settings.SUPPORT_ADDRESS}
 
 
-def _cannot_be_entered(
+def _parts_without_form(
     enrollment: Enrollment, codes: set[str], *, has_banks: bool
-) -> str:
-    """Say so where something is missing that this country has no form for."""
+) -> set[str]:
+    """Return the parts that are missing and that the location's country has no form for.
+
+    Another country's form may do: of the company's registration, of the bank.
+    """
     country = enrollment.location.country
-    lacks_bank = "bank_missing" in codes and not has_banks
-    if not (
-        (lacks_bank and bank_schema(country) is None)
-        or ("tax_missing" in codes and tax_schema(country) is None)
-    ):
-        return ""
-    if not settings.SUPPORT_ADDRESS:
-        return _("Bank and tax profiles in %(country)s cannot be entered here yet.") % {
-            "country": country_name(country)
-        }
-    return _(
-        "Bank and tax profiles in %(country)s cannot be entered here yet. Write to "
-        "%(address)s."
-    ) % {"country": country_name(country), "address": settings.SUPPORT_ADDRESS}
+    parts = set()
+    if "tax_missing" in codes and tax_schema(country) is None:
+        parts.add("tax")
+    if "bank_missing" in codes and not has_banks and bank_schema(country) is None:
+        parts.add("bank")
+    return parts
 
 
 def _missing_tax_fields(enrollment: Enrollment, lines: list[PayoutLine]) -> list[str]:
@@ -260,10 +255,12 @@ def _missing_tax_fields(enrollment: Enrollment, lines: list[PayoutLine]) -> list
     return words or [str(GAPS["tax_incomplete"].sentence)]
 
 
-def _sentence(lines: list[PayoutLine], gaps: list[Gap]) -> str:
+def _sentence(lines: list[PayoutLine], gaps: list[Gap], *, has_form: bool) -> str:
     """Say first, plainly, how things stand (the variants of the enroll flow)."""
     if not lines:
         return ""
+    if not has_form:
+        return _("This enrollment cannot be completed with the portal's forms alone.")
     banks = {line.bank.profile.pk for line in lines if line.bank}
     taxes = {line.tax.profile.pk for line in lines if line.tax}
     if not banks and not taxes:
@@ -287,38 +284,71 @@ def _sentence(lines: list[PayoutLine], gaps: list[Gap]) -> str:
 
 
 def _first_choice(lines: list[PayoutLine]) -> dict[str, UUID]:
-    used = [line.bank.profile.pk for line in lines if line.bank and line.bank.is_usable]
+    used = [
+        line.bank.profile.pk for line in lines if line.bank and not line.bank.refusal
+    ]
     return {"bank_profile": used[0]} if used else {}
 
 
-def _cards(
-    model: type[Profile],
-    keys: set,
+def _bank_cards(
+    enrollment: Enrollment,
+    assignments: list[PayoutAssignment],
     on: date,
-    default: DefaultBankProfile | None = None,
-    refused: Collection[str] = (),
+    *,
+    default: DefaultBankProfile | None,
+    offered: Iterable[BankProfile],
 ) -> dict[UUID, ProfileCard]:
-    profiles = model.objects.filter(pk__in=keys - {None}).with_versions()
+    """Show what is offered, and what is used although it is offered no more."""
+    profiles = {profile.pk: profile for profile in offered}
+    elsewhere = {row.used_bank for row in assignments} - {None, *profiles}
+    if elsewhere:
+        profiles |= {
+            profile.pk: profile
+            for profile in BankProfile.objects.filter(pk__in=elsewhere)
+            .with_uses()
+            .with_versions()
+        }
     return {
-        profile.pk: _card(profile, on, default, refused)
-        for profile in profiles.order_by("pk")
+        key: _card(
+            profile,
+            on,
+            is_default=default is not None and default.bank_profile_id == key,
+            refusal=why_not_paid_to(profile, terms=enrollment.terms),
+            uses=profile.uses,
+        )
+        for key, profile in profiles.items()
+    }
+
+
+def _tax_cards(
+    enrollment: Enrollment, assignments: list[PayoutAssignment], on: date
+) -> dict[UUID, ProfileCard]:
+    """Show the location's tax profiles, and what is used although it is archived."""
+    used = {row.used_tax for row in assignments} - {None}
+    profiles = TaxProfile.objects.filter(
+        Q(location=enrollment.location_id, archived_at=None) | Q(pk__in=used)
+    )
+    return {
+        profile.pk: _card(profile, on)
+        for profile in profiles.with_versions().order_by("pk")
     }
 
 
 def _card(
     profile: Profile,
     on: date,
-    default: DefaultBankProfile | None,
-    refused: Collection[str],
+    *,
+    is_default: bool = False,
+    refusal: str = "",
+    uses: int = 0,
 ) -> ProfileCard:
-    """Tell of one profile; `refused` are countries the program cannot pay to."""
+    """Tell of one profile what these pages show."""
     version = profile.current_version
     turn, icon = _CHIPS[ProfileStatus(version.status)]
     label = version.get_status_display()
-    if getattr(version, "expires_on", None) and version.is_expired(on):
+    if version.is_expired(on):
         turn, icon, label = Turn.STOP, "ended", _("Expired")
-    is_usable = version.country not in refused
-    if not is_usable:
+    if refusal and not version.is_returned:
         turn, icon, label = Turn.STOP, "ban", _("Cannot be used")
     return ProfileCard(
         profile=profile,
@@ -327,9 +357,10 @@ def _card(
         bank_name=getattr(version, "bank_name", ""),
         chip=ShownStatus(version.status, label, turn, icon),
         is_pending=version.is_pending,
-        is_default=default is not None and default.bank_profile_id == profile.pk,
-        is_usable=is_usable,
-        uses=profile.payout_assignments.values("enrollment").distinct().count(),
+        is_returned=version.is_returned,
+        is_default=is_default,
+        refusal=refusal,
+        uses=uses,
         reasons=(
             explained(version.returned, country=version.country)
             if version.is_returned

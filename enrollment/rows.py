@@ -5,7 +5,7 @@ Constant numbers of queries, whatever the number of rows.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from django.db.models import QuerySet
@@ -17,6 +17,7 @@ from enrollment.eligibility import Gap, gaps_of, payout_at
 from enrollment.models import (
     Enrollment,
     FiscalCalendar,
+    PayoutAssignment,
     ProgramAtLocation,
     ProgramTerms,
     RequirementCheck,
@@ -35,6 +36,8 @@ class Row:
     enrollment: Enrollment | None
     standing: Standing
     gaps: list[Gap]
+    # How an enrollment that can still be changed is paid, as payout_of() tells it.
+    assignments: list[PayoutAssignment] = field(default_factory=list)
 
 
 def enrollment_rows(enrollments: QuerySet[Enrollment], *, user) -> list[Row]:
@@ -51,7 +54,8 @@ def enrollment_rows(enrollments: QuerySet[Enrollment], *, user) -> list[Row]:
     payouts = payout_at(_editable(enrollments), at=now)
     rows = []
     for enrollment in enrollments:
-        gaps = gaps_of(payouts.get(enrollment.pk, ()))
+        assignments = payouts.get(enrollment.pk, [])
+        gaps = gaps_of(assignments)
         rows.append(
             Row(
                 location=enrollment.location,
@@ -59,6 +63,7 @@ def enrollment_rows(enrollments: QuerySet[Enrollment], *, user) -> list[Row]:
                 terms=enrollment.terms,
                 enrollment=enrollment,
                 gaps=gaps,
+                assignments=assignments,
                 standing=standing(
                     enrollment,
                     sees_progress=enrollment.sees_progress,
@@ -133,13 +138,7 @@ def overview_places(user, *, company, at: datetime) -> QuerySet[ProgramAtLocatio
         )
         .with_covered(Permission.ENROLLMENT_EDIT, user=user, name="may_edit")
         .with_covered(Permission.REQUIREMENT_VIEW, user=user, name="sees_requirements")
-        .select_related(
-            "location__partner_account",
-            "program",
-            "terms__program",
-            "terms__fiscal_year__calendar",
-            "enrollment",
-        )
+        .for_pages()
     )
 
 

@@ -6,10 +6,12 @@ One place, so that no two screens disagree (R69). Reads annotated rows; asks not
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 
+from django.template.defaultfilters import floatformat
 from django.urls import reverse
 from django.utils.formats import date_format
-from django.utils.translation import get_language, ngettext
+from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from enrollment.eligibility import Gap
@@ -43,6 +45,41 @@ class Standing:
 def day(value: date | datetime) -> str:
     """A short day, as in "12 Nov"."""
     return date_format(value, "j N" if get_language() == "sv" else "j M")
+
+
+def amount(value: Decimal, unit: str) -> str:
+    """A number with its unit, as in "25 000 USD", "1 person" or "3 people"."""
+    number = floatformat(value, "-2g")
+    # What counts as one; everything else, halves too, is many.
+    count = 1 if value == 1 else 2
+    if unit == "people":
+        return ngettext("%(number)s person", "%(number)s people", count) % {
+            "number": number
+        }
+    if unit == "points":
+        return ngettext("%(number)s point", "%(number)s points", count) % {
+            "number": number
+        }
+    return f"{number} {unit}".strip()
+
+
+# Where values usually come from; a name that is not here is shown as it was imported.
+SOURCES = {
+    "accreditation register": gettext_lazy("accreditation register"),
+    "authorization register": gettext_lazy("authorization register"),
+    "designation register": gettext_lazy("designation register"),
+    "distributors' reports": gettext_lazy("distributors' reports"),
+    "exam register": gettext_lazy("exam register"),
+    "license register": gettext_lazy("license register"),
+    "list of nominations": gettext_lazy("list of nominations"),
+    "list of providers": gettext_lazy("list of providers"),
+    "monthly revenue count": gettext_lazy("monthly revenue count"),
+}
+
+
+def source_name(source: str) -> str:
+    """Where a measured value comes from, in the reader's language if it is known."""
+    return str(SOURCES.get(source, source))
 
 
 def standing(

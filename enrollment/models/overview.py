@@ -123,6 +123,16 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
     )
     view_permission = Permission.ENROLLMENT_KNOW
 
+    def for_pages(self) -> Self:
+        """With what every page says of a program at a location."""
+        return self.select_related(
+            "location__partner_account",
+            "program",
+            "terms__program",
+            "terms__fiscal_year__calendar",
+            "enrollment",
+        )
+
     def current(self, days: Mapping[date, list[int]]) -> Self:
         """Rows of this fiscal year, and what ended with a program's last year.
 

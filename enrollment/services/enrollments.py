@@ -21,6 +21,7 @@ from enrollment.eligibility import (
     gaps_of,
     is_validated,
     payout_of,
+    why_not_paid_to,
 )
 from enrollment.models import (
     Enrollment,
@@ -199,7 +200,7 @@ def choose_bank_profile(
 
     For one earning type, or for all when none is given. A currency that the new bank
     does not take is cleared, so that it is asked for. Raises ValidationError when the
-    profile is archived or another company's.
+    profile is another company's, or when the program cannot pay to it as it is.
     """
     enrollment = read_alone(enrollment)
     _refuse_unchangeable(enrollment, at=at)
@@ -208,10 +209,9 @@ def choose_bank_profile(
         raise ValidationError(
             {"bank_profile": _("Choose a bank profile of your company.")}
         )
-    if bank_profile.archived_at is not None:
-        raise ValidationError(
-            {"bank_profile": _("This bank profile is archived. Choose another.")}
-        )
+    refusal = why_not_paid_to(bank_profile, terms=enrollment.terms)
+    if refusal:
+        raise ValidationError({"bank_profile": refusal})
     rows = enrollment.payout_assignments.select_for_update(of=("self",))
     if earning_type is not None:
         rows = rows.filter(earning_type=earning_type)

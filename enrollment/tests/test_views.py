@@ -3,6 +3,7 @@
 import datetime
 import html
 import re
+from collections import namedtuple
 
 import pytest
 from django.urls import reverse
@@ -32,6 +33,26 @@ from profiles.tests.factories import (
     DefaultBankProfileFactory,
     TaxProfileFactory,
 )
+
+RefusedBank = namedtuple("RefusedBank", "code version words")
+REFUSED_BANKS = [
+    RefusedBank("archived", {}, "Choose a bank profile of your company."),
+    RefusedBank(
+        "returned",
+        {"version__was_returned": True},
+        "It was returned to you. Fix it first, or choose another.",
+    ),
+    RefusedBank(
+        "country",
+        {"version__country": "DE", "version__local_currency": "EUR"},
+        "This program cannot pay to banks in Germany.",
+    ),
+    RefusedBank(
+        "currency",
+        {"version__takes_only_local": True},
+        "This account takes SEK only, which this program does not pay.",
+    ),
+]
 
 
 def text(response) -> str:
@@ -162,30 +183,46 @@ def test_home_without_anything_to_do_says_so(ida_client, goteborg):
     assert "Nothing needs you right now. 1 enrollment is in order." in page
 
 
-def test_home_lists_locations_nobody_can_enroll_to_those_who_appoint(
+def test_home_lists_the_gaps_to_those_who_appoint_worst_first(
     client_of, greta, goteborg, ida, malmo
 ):
     # R6
     page = text(client_of(greta).get("/"))
 
-    assert "Nobody can enroll" in page
-    assert "Malmö" in page
-    assert "Göteborg" not in page
+    assert "Gaps 2" in page
+    assert page.index("Malmö Nobody") < page.index("Göteborg One person")
+    assert "Gaps 2" in text(client_of(greta).get(reverse("accounts:gaps")))
 
 
-def test_home_asks_the_same_number_of_questions_for_many_messages(
-    ida_client, ida, goteborg, django_assert_max_num_queries, nordvik
+def test_home_counts_the_same_gaps_as_their_own_page(client_of, greta, nordvik):
+    LocationFactory.create_batch(8, partner_account=nordvik)
+
+    page = text(client_of(greta).get("/"))
+
+    assert "Gaps 8" in page
+    assert page.count("Nobody ·") == 5
+    assert "Gaps 8" in text(client_of(greta).get(reverse("accounts:gaps")))
+
+
+def test_a_covered_location_is_no_gap(client_of, greta, goteborg, ida, nordvik):
+    RoleAssignmentFactory(partner_account=nordvik, location=goteborg)
+
+    page = text(client_of(greta).get("/"))
+
+    assert "Gaps" not in page
+
+
+def test_home_tells_who_appoints_that_they_may_appoint_themselves(
+    client_of, greta, lars, goteborg
 ):
-    InvitationFactory(enrollment=EnrollmentFactory(location=goteborg), user=ida)
-    ida_client.get("/")
-    with django_assert_max_num_queries(30) as one:
-        ida_client.get("/")
-    for _number in range(8):
-        InvitationFactory(enrollment=EnrollmentFactory(location=goteborg), user=ida)
-    with django_assert_max_num_queries(30) as many:
-        ida_client.get("/")
+    response = client_of(greta).get("/")
+    assert "You can give it to yourself." in text(response)
+    gaps = reverse("accounts:gaps")
+    assert f'<a class="btn btn--quiet" href="{gaps}">' in response.content.decode()
 
-    assert len(many) == len(one)
+    response = client_of(lars).get("/")
+    assert "You can give it to yourself." not in text(response)
+    assert "See who can give you one" in text(response)
 
 
 # --- Get Started --------------------------------------------------------------------------
@@ -409,6 +446,38 @@ def test_an_incentives_user_is_told_who_sees_the_requirements(client_of, uma, go
     assert url("why", place) not in response.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ["2 people", "1 person", "exam register", "2 of 3 requirements met"]),
+        ("sv", ["2 personer", "1 person", "provregistret"]),
+    ],
+)
+def test_requirements_count_in_the_readers_grammar(
+    client_of, ida, goteborg, terms, language, words
+):
+    ida.language = language
+    ida.save()
+    for needed, value in ((2, 1), (1, 2)):
+        requirement = RequirementFactory(
+            terms=terms, at_least=needed, criterion__unit="people"
+        )
+        MeasuredValueFactory(
+            location=goteborg,
+            criterion=requirement.criterion,
+            value=value,
+            source="exam register",
+        )
+    place = ProgramAtLocation.objects.get(location=goteborg, terms=terms)
+
+    page = text(client_of(ida).get(url("why", place)))
+
+    for one in words:
+        assert one in page
+    assert "1 people" not in page
+    assert "1 personer" not in page
+
+
 def test_every_row_that_needs_something_says_what_and_leads_there(
     ida_client, accepted, ida
 ):
@@ -456,7 +525,7 @@ def test_a_filter_that_matches_nothing_says_so(ida_client, invited):
 
 @pytest.mark.parametrize(
     "query",
-    ["?status=nonsense", "?sort=;drop", "?page=abc", "?page=999", "?country=%00"],
+    ["?status=nonsense", "?sort=;drop", "?page=abc", "?page=999", "?country=%E2%82%AC"],
 )
 def test_a_hand_made_address_is_a_page_not_an_error(ida_client, invited, query):
     assert ida_client.get(url("overview") + query).status_code == 200
@@ -671,8 +740,15 @@ def test_a_country_without_a_form_is_said_with_whom_to_write_to(
 
     page = text(ida_client.get(enrollment.get_absolute_url()))
 
-    assert "cannot be entered here yet. Write to help@owner.example" in page
-    assert "about 10 minutes" not in page
+    for words in (
+        "Tax details of companies registered in AQ cannot be entered here yet.",
+        "Bank accounts in AQ cannot be entered here yet.",
+        "They can for companies registered in Germany, ",
+        "Write to help@owner.example : the program owner tells you how to go on.",
+    ):
+        assert words in page
+    for words in ("about 10 minutes", "Add tax", "Add bank", "Continue"):
+        assert words not in page
 
 
 def test_with_nothing_yet_there_is_nothing_to_change(ida_client, accepted):
@@ -816,6 +892,47 @@ def test_a_bank_profile_that_is_none_is_refused_at_the_field(ida_client, ready, 
     assert response.status_code == 422
     assert "There is a problem" in text(response)
     assert ready.payout_assignments.get().bank_profile is None
+
+
+@pytest.mark.parametrize("refused", REFUSED_BANKS, ids=lambda bank: bank.code)
+def test_a_bank_profile_that_cannot_be_paid_to_is_shown_and_not_chosen(
+    ida_client, ready, terms, nordvik, maria, refused
+):
+    terms.bank_countries, terms.currencies = ["SE", "GB"], ["EUR"]
+    terms.pays_local_currency = False
+    terms.save()
+    bank = BankProfileFactory(
+        partner_account=nordvik, created_by=maria, name="Not this", **refused.version
+    )
+    if refused.code == "archived":
+        bank.archived_at, bank.archived_by = timezone.now(), maria
+        bank.save()
+
+    page = ida_client.get(url("choose_bank", ready))
+    radio = re.search(rf'<input[^>]*value="{bank.pk}"[^>]*>', page.content.decode())
+    response = ida_client.post(url("choose_bank", ready), {"bank_profile": bank.pk})
+
+    if refused.code == "archived":
+        assert radio is None
+    else:
+        assert " disabled" in radio.group()
+        assert refused.words in text(page)
+    assert response.status_code == 422
+    assert response.context["form"].errors["bank_profile"] == [refused.words]
+    assert ready.payout_assignments.get().bank_profile is None
+
+
+def test_without_a_usable_bank_profile_there_is_nothing_to_press(
+    ida_client, ready, terms
+):
+    terms.bank_countries_refused = ["SE"]
+    terms.save()
+
+    page = text(ida_client.get(url("choose_bank", ready)))
+
+    assert "Use this profile" not in page
+    assert "This program cannot pay to banks in Sweden." in page
+    assert "Add a new bank profile" in page
 
 
 def test_another_companys_bank_profile_is_refused(ida_client, ready):

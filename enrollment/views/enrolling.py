@@ -105,7 +105,7 @@ def choose_bank(request, enrollment):
             form, services.choose_bank_profile, enrollment, by=request.user
         ):
             return _back(enrollment)
-    context = payout_page(enrollment, form=form, user=request.user)
+    context = payout_page(enrollment, form=form)
     if context["is_by_credit_note"]:
         return redirect(enrollment)
     return render(
@@ -156,7 +156,7 @@ def _assignments(enrollment):
 
 def _profiles_page(request, enrollment, **forms):
     has_errors = any(form.errors for form in forms.values())
-    context = payout_page(enrollment, user=request.user, **forms)
+    context = payout_page(enrollment, **forms)
     if context["is_by_credit_note"]:
         return redirect(enrollment)
     return render(
@@ -169,26 +169,34 @@ def _profiles_page(request, enrollment, **forms):
 
 def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
     """The enrollment's page in the variant its status and its reader ask for."""
-    row = enrollment_rows(
-        Enrollment.objects.filter(pk=enrollment.pk), user=request.user
-    )[0]
-    context = payout_page(row.enrollment, user=request.user) | {
+    shown = Enrollment.objects.filter(pk=enrollment.pk).with_covered(
+        Permission.PROFILE_VIEW, user=request.user, name="may_see_numbers"
+    )
+    row = enrollment_rows(shown, user=request.user)[0]
+    enrollment = row.enrollment
+    is_closed = enrollment.status in CLOSED
+    context = payout_page(enrollment, assignments=row.assignments) | {
         "row": row,
-        "may_edit": row.enrollment.may_edit,
-        "sees_progress": row.enrollment.sees_progress,
+        "may_edit": enrollment.may_edit,
+        "sees_progress": enrollment.sees_progress,
+        "may_see_numbers": enrollment.may_see_numbers,
         "earns_from": row.terms.first_earning_day(row.terms.today()),
         "errors": errors,
         "has_errors": bool(errors) or decline_form is not None,
         "decline_form": decline_form or DeclineForm(),
-        "is_overdue": row.enrollment.is_overdue(timezone.now()),
-        "is_closed": row.enrollment.status in CLOSED,
-        "who_can": people_with(
+        "is_overdue": enrollment.is_overdue(timezone.now()),
+        "is_closed": is_closed,
+        "who_can": [],
+        "next_one": None,
+    }
+    if not enrollment.may_edit and not is_closed:
+        context["who_can"] = people_with(
             Permission.ENROLLMENT_EDIT,
             company=row.location.partner_account,
-            row=row.enrollment,
-        ),
-        "next_one": _next_to_enroll(request, row),
-    }
+            row=enrollment,
+        )
+    if enrollment.may_edit and enrollment.is_validating:
+        context["next_one"] = _next_to_enroll(request, row)
     return render(request, "enrollment/detail.html", context, status=status)
 
 

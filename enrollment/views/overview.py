@@ -8,6 +8,7 @@ from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.access import requires, signed_in
@@ -20,6 +21,7 @@ from enrollment.models.overview import CheckState
 from enrollment.rows import overview_places, overview_rows
 from enrollment.states import VEILED, EnrollmentStatus
 from enrollment.views.posting import posted
+from enrollment.wording import amount, source_name
 
 ROWS_PER_PAGE = 100
 SORTS = {
@@ -100,7 +102,7 @@ def why(request, place):
         "enrollment/why.html",
         {
             "place": place,
-            "checks": checks,
+            "checks": [_shown_check(check) for check in checks],
             "sees_enrollments": ProgramAtLocation.objects.where_user_may(
                 request.user, Permission.ENROLLMENT_VIEW
             )
@@ -112,6 +114,26 @@ def why(request, place):
             ),
         },
     )
+
+
+def _shown_check(check: RequirementCheck) -> dict:
+    """One requirement with what is needed and what is known, in words."""
+    is_met, criterion = check.state == CheckState.MET, check.criterion
+    if criterion is not None and criterion.kind == criterion.Kind.NUMBER:
+        needed = amount(check.needed, criterion.unit)
+        yours = "" if check.value is None else amount(check.value, criterion.unit)
+    else:
+        needed = _("yes")
+        is_known = check.state != CheckState.UNKNOWN
+        yours = (_("yes") if is_met else _("no")) if is_known else ""
+    return {
+        "state": check.state,
+        "criterion": criterion,
+        "needed": needed,
+        "yours": yours,
+        "valid_from": check.valid_from,
+        "source": source_name(check.source),
+    }
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=ProgramAtLocation)
