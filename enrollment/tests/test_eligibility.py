@@ -1,6 +1,7 @@
 """Who is eligible, and what is missing before an enrollment can be submitted."""
 
 import datetime
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +19,7 @@ from enrollment.eligibility import (
     locations_to_invite,
     payout_of,
     waits_for_part,
+    why_not_paid_to,
 )
 from enrollment.models import (
     Enrollment,
@@ -910,3 +912,41 @@ def test_a_payment_without_a_bank_leaves_the_choice_to_the_others(goteborg, term
 
     assert accepted_currencies(none_yet) == ["EUR", "USD"]
     assert accepted_currencies(rows) == ["SEK", "EUR", "USD"]
+
+
+def test_what_is_said_before_a_bank_is_chosen_is_what_is_found_after_it(
+    accepted, nordvik, maria
+):
+    # One answer for the choice and for what keeps the enrollment from being sent.
+    banks = [
+        BankProfileFactory(
+            partner_account=nordvik,
+            created_by=maria,
+            version__country=country,
+            version__local_currency=currency,
+            version__takes_only_local=takes_only_local,
+            **version,
+        )
+        for country, currency in (("SE", "SEK"), ("DE", "EUR"))
+        for takes_only_local in (False, True)
+        for version in ({}, {"version__pending": True}, {"version__was_returned": True})
+    ]
+    row, terms = accepted.payout_assignments.get(), accepted.terms
+    answers = set()
+    for allowed, refused, currencies, pays_local in itertools.product(
+        ([], ["SE"]), ([], ["SE"]), (["USD"], ["SEK", "USD"]), (False, True)
+    ):
+        terms.bank_countries, terms.bank_countries_refused = allowed, refused
+        terms.currencies, terms.pays_local_currency = currencies, pays_local
+        terms.save()
+        for bank in banks:
+            row.bank_profile = bank
+            row.save()
+            (found,) = payout_of([accepted], on=timezone.localdate())[accepted.pk]
+
+            is_refused = bool(why_not_paid_to(bank, terms=terms))
+
+            cannot_be_paid = found.bank_gap or not found.accepted_currencies
+            assert is_refused == bool(cannot_be_paid), (bank, terms.__dict__)
+            answers.add(is_refused)
+    assert answers == {True, False}
