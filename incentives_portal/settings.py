@@ -181,6 +181,7 @@ CELERY_BEAT_SCHEDULE = {
     "close-what-is-over": {
         "task": "accounts.tasks.close_what_is_over",
         "schedule": 900.0,
+        "options": {"expires": 840},
     },
     "lapse-unanswered-invitations": {
         "task": "enrollment.tasks.lapse_invitations",
