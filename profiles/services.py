@@ -37,6 +37,10 @@ from profiles.states import CANDIDATE, CURRENT, ProfileStatus
 NOTE_LENGTH = 400
 # What counts as a number in a note: shorter ones are in every sentence.
 NUMBER_LENGTH = 6
+# Eight digits or more, in groups or not, look like an account's in a name; two years
+# with a dash between do not.
+ACCOUNT_LIKE = re.compile(r"\d(?:\W?\d){7,}")
+TWO_YEARS = re.compile(r"(?:19|20)\d\d[-–/](?:19|20)\d\d")
 
 
 @sensitive_variables()
@@ -397,7 +401,8 @@ def _schema(schema: CountrySchema | None) -> CountrySchema:
 
 
 def _line(name: str) -> str:
-    if re.search(r"\d(?:\W?\d){7,}", name):
+    numbers = ACCOUNT_LIKE.findall(name)
+    if any(not TWO_YEARS.fullmatch(number) for number in numbers):
         raise ValidationError(
             {"name": _("Leave the account number out of the name. Call it otherwise.")}
         )

@@ -107,7 +107,17 @@ def test_who_reaches_every_location_that_uses_it_may_change_it(
 
 
 @pytest.mark.parametrize(
-    "name", ["SE45 5000 0000 0583 9825 7466", "Main 12345678", "acct 1234-5678-90"]
+    "name",
+    [
+        "SE45 5000 0000 0583 9825 7466",
+        "Main 12345678",
+        "acct 1234-5678-90",
+        "5000.0000.0583",
+        "Nordvik 20262027",
+        "Nordvik 2026-2027-1234",
+        "Nordvik 2026 2027",
+        "Nordvik 1234-5678",
+    ],
 )
 def test_an_account_number_is_no_name(nordvik, maria, name):
     # R59
@@ -117,6 +127,24 @@ def test_an_account_number_is_no_name(nordvik, maria, name):
         )
 
     assert "Leave the account number out of the name" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Nordvik 2026-2027",
+        "Nordvik 2026\N{EN DASH}2027, SEK",
+        "1999/2000",
+        "Nordvik 1234567",
+        "Account 3 of 2026, office 411",
+    ],
+)
+def test_years_and_short_numbers_are_names(nordvik, maria, name):
+    profile = create_bank_profile(
+        nordvik, name=name, country="SE", details=BANK_DETAILS, by=maria
+    )
+
+    assert profile.name == name
 
 
 def test_a_role_ends_with_the_membership(client_of, ida, profile):
