@@ -5,10 +5,7 @@ from django.dispatch import receiver
 from django.utils.translation import ngettext
 
 from enrollment import emails
-from enrollment.models import PayoutAssignment
 from enrollment.services import reassess_enrollments
-from enrollment.states import OPEN
-from profiles.models import BankProfile
 from profiles.signals import profile_archived, profile_status_changed
 
 
@@ -22,14 +19,8 @@ def follow_profile(sender, version, by, **kwargs):
 
 @receiver(profile_archived, dispatch_uid="enrollment.profile_archived")
 def refuse_archiving_used_profile(sender, profile, by, **kwargs):
-    """A profile that open enrollments are paid through stays (R53)."""
-    name = "bank_profile" if isinstance(profile, BankProfile) else "tax_profile"
-    uses = (
-        PayoutAssignment.objects.filter(**{name: profile}, enrollment__status__in=OPEN)
-        .values("enrollment")
-        .distinct()
-        .count()
-    )
+    """A profile that enrollments use stays (R53)."""
+    uses = type(profile).objects.with_uses().get(pk=profile.pk).uses
     if uses:
         raise ValidationError(
             ngettext(

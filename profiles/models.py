@@ -23,8 +23,10 @@ from profiles.countries import CountrySchema
 from profiles.states import (
     CANDIDATE,
     CURRENT,
+    IN_FORCE,
     SHOWN,
     TRANSITIONS,
+    USING,
     ProfileLabel,
     ProfileStatus,
     ShownStatus,
@@ -233,15 +235,8 @@ class ProfileQuerySet(ScopedQuerySet):
         `uses` are all of them; `validated_uses` those that a new version sends back
         to validation (R44). Enrollments lie above this app; their rows refer to it.
         """
-        in_force = Q(payout_assignments__enrollment__status="enrolled")
-        under_way = Q(
-            payout_assignments__enrollment__status__in=[
-                "invited",
-                "action_required",
-                "validating",
-                "enrolled",
-            ]
-        )
+        in_force = Q(payout_assignments__enrollment__status=IN_FORCE)
+        under_way = Q(payout_assignments__enrollment__status__in=USING)
         enrollments = "payout_assignments__enrollment"
         return self.annotate(
             uses=Count(enrollments, filter=under_way, distinct=True),

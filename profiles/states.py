@@ -53,6 +53,12 @@ CANDIDATE = (ProfileStatus.PENDING, ProfileStatus.ACTION_REQUIRED)
 # Everything but history.
 CURRENT = (*CANDIDATE, ProfileStatus.APPROVED)
 
+# Statuses of enrollments, which lie above this app: those that use their profiles, and
+# the one that a new version sends back to validation (R44, R53). A declined enrollment
+# uses nothing: taken up again, it asks for what is gone.
+USING = frozenset({"invited", "action_required", "validating", "enrolled"})
+IN_FORCE = "enrolled"
+
 
 @dataclass(frozen=True)
 class ShownStatus:

@@ -123,6 +123,36 @@ def test_a_profile_that_pays_an_enrollment_is_not_archived(
     assert not TaxProfile.objects.exclude(archived_at=None).exists()
 
 
+@pytest.mark.parametrize("kind", ["bank", "tax"])
+@pytest.mark.parametrize("status", ["declined", "expired"])
+def test_a_profile_that_is_shown_as_unused_can_be_archived(
+    client_of, ida, bank, tax, enroll, kind, status
+):
+    # R53: the page and the refusal count the same enrollments.
+    enroll(status=status)
+    client, profile = client_of(ida), {"bank": bank, "tax": tax}[kind]
+    shown = words(client.get(address(kind, profile)))
+
+    client.post(address(f"archive_{kind}", profile))
+
+    profile.refresh_from_db()
+    assert "No enrollment uses it yet." in shown
+    assert profile.is_archived
+
+
+def test_the_enroll_page_counts_the_same_uses(client_of, ida, bank, tax, enroll):
+    enroll(complete=True)
+    enroll(status="expired")
+    choosing = enroll(accepted=True)
+
+    page = client_of(ida).get(
+        reverse("enrollment:profiles", kwargs={"pk": choosing.pk}), follow=True
+    )
+
+    (card,) = [card for _radio, card in page.context["bank_choices"]]
+    assert card.uses == 2
+
+
 @pytest.mark.parametrize("name", ["list", "tax_list"])
 def test_lists_count_uses(client_of, ida, bank, tax, enroll, name):
     enroll(complete=True)

@@ -14,6 +14,7 @@ from enrollment.states import (
     Turn,
     shown_status,
 )
+from profiles.states import IN_FORCE, USING
 
 
 def test_every_status_has_an_entry_and_leads_to_statuses():
@@ -47,6 +48,12 @@ def test_a_discontinued_enrollment_stays_discontinued():
 def test_the_named_sets_lie_inside_each_other():
     assert EDITABLE < OPEN
     assert VEILED < FOLLOWS_PROFILES < OPEN
+
+
+def test_what_uses_its_profiles_is_open_and_not_declined():
+    # profiles/states.py lies below and names them again.
+    assert OPEN - {EnrollmentStatus.DECLINED} == USING
+    assert EnrollmentStatus.ENROLLED == IN_FORCE
 
 
 @pytest.mark.parametrize("status", ["action_required", "validating"])
