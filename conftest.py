@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.cache import cache
+from django.db.backends.postgresql.operations import DatabaseOperations
 from django.db.models.query import ModelIterable
 from django.template.base import FilterExpression, Variable, VariableDoesNotExist
 from django.test import Client
@@ -94,6 +95,21 @@ def _unordered_rows_are_shuffled():
 
     patch = pytest.MonkeyPatch()
     patch.setattr(ModelIterable, "__iter__", shuffled)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _tests_may_empty_history():
+    """Django empties every table after a test with transactions; nobody else may."""
+    original = DatabaseOperations.sql_flush
+
+    def allowed(self, *args, **kwargs):
+        statements = original(self, *args, **kwargs)
+        return ["SET LOCAL portal.allow_truncate = 'on';", *statements]
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(DatabaseOperations, "sql_flush", allowed)
     yield
     patch.undo()
 
