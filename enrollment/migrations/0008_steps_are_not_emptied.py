@@ -15,7 +15,7 @@ DROP TRIGGER enrollment_enrollmentevent_not_emptied ON enrollment_enrollmenteven
 class Migration(migrations.Migration):
     dependencies = [
         ("enrollment", "0007_accepted_currencies_in_one_place"),
-        ("accounts", "0009_history_is_not_emptied"),
+        ("accounts", "0010_history_is_not_emptied"),
     ]
 
     operations = [migrations.RunSQL(NOT_EMPTIED, DROP_NOT_EMPTIED)]

@@ -19,7 +19,7 @@ DROP TRIGGER profiles_taxprofileversion_not_emptied ON profiles_taxprofileversio
 class Migration(migrations.Migration):
     dependencies = [
         ("profiles", "0004_approved_for_good"),
-        ("accounts", "0009_history_is_not_emptied"),
+        ("accounts", "0010_history_is_not_emptied"),
     ]
 
     operations = [migrations.RunSQL(NOT_EMPTIED, DROP_NOT_EMPTIED)]

@@ -29,6 +29,6 @@ DROP FUNCTION portal_refuse_truncate();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0008_colleague_invitations")]
+    dependencies = [("accounts", "0009_provisioning")]
 
     operations = [migrations.RunSQL(NOT_EMPTIED, DROP_NOT_EMPTIED)]
