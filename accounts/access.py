@@ -175,7 +175,7 @@ def wall(
         return None
     if not proof.needs_second_factor(request.user):
         return None
-    return _redirect_with_next("own:second_factor", _way_back(request))
+    return _redirect_with_next("own:second_factor", way_back(request))
 
 
 def recently_authenticated(view: Callable) -> Callable:
@@ -188,13 +188,7 @@ def recently_authenticated(view: Callable) -> Callable:
     @wraps(view)
     def guarded(request: HttpRequest, *rows, **key):
         if not proof.is_fresh(request):
-            return _ask_again(request)
-        typed = request.session.pop(_REFUSED, None)
-        if typed and request.method == "GET":
-            # What was sent on was refused: show it again, with what is to be mended.
-            asked = _unsealed(request, typed)
-            if asked and asked["url"] == request.get_full_path():
-                _as_typed(request, asked)
+            return ask_again(request)
         return view(request, *rows, **key)
 
     return guarded
@@ -220,9 +214,28 @@ def send_on(request: HttpRequest, waiting: dict) -> HttpResponse:
     return redirect(asked["url"])
 
 
+def show_again(request: HttpRequest) -> None:
+    """Turn a look at a form into what was sent on there and refused, once.
+
+    So its page shows what was typed and what is to be mended, at its own address.
+    """
+    if request.method != "GET" or _REFUSED not in request.session:
+        return
+    asked = _unsealed(request, request.session.pop(_REFUSED))
+    if asked and asked["url"] == request.get_full_path():
+        _as_typed(request, asked)
+
+
 def confirmation_methods(user) -> list[str]:
     """Return the pages where the person can prove who they are, the best first."""
     return [one["url"] for one in get_adapter().get_reauthentication_methods(user)]
+
+
+def is_on_the_way(request: HttpRequest) -> bool:
+    """Whether the request is about proving who one is, or about leaving."""
+    pages = [*confirmation_methods(request.user)]
+    pages += map(reverse, ("own:sign_in_again", "account_logout", "set_language"))
+    return request.path in pages
 
 
 def is_own_path(target: str) -> bool:
@@ -232,8 +245,9 @@ def is_own_path(target: str) -> bool:
     )
 
 
-def _ask_again(request: HttpRequest) -> HttpResponse:
-    target = _way_back(request)
+def ask_again(request: HttpRequest) -> HttpResponse:
+    """Lead to where the person proves who they are, and keep what was typed."""
+    target = way_back(request)
     request.session.pop(STATE_SESSION_KEY, None)
     if request.method == "POST" and not request.FILES:
         asked = {
@@ -278,7 +292,7 @@ def _place(request: HttpRequest) -> dict[str, object]:
     return {"table": "session", "pk": request.user.pk, "column": "typed"}
 
 
-def _way_back(request: HttpRequest) -> str:
+def way_back(request: HttpRequest) -> str:
     """The page to come back to: this one, or the one whose button was pressed."""
     if request.method in ("GET", "HEAD"):
         return request.get_full_path()

@@ -22,7 +22,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from accounts import outbox, proof, services
+from accounts import known_browsers, outbox, proof, services
 from accounts.devices import device_words
 from accounts.emails import site_address
 from accounts.models import OutgoingEmail, User
@@ -100,11 +100,13 @@ class AccountAdapter(DefaultAccountAdapter):
 
         Few failures are allowed at one address from one place, so that an outsider
         keeps nobody else out; many at one address from everywhere, which takes many
-        places to reach and is over soon; and some from one place at any address.
+        places to reach and is over soon; and some from one place at any address. A
+        browser that the person has signed in with counts for itself: whatever others
+        do, it stays open to its owner (T6).
         """
         self._attempt = []
         keys = self._keys(request, credentials.get("email", ""))
-        for action, key in {"login_failed": None, **keys}.items():
+        for action, key in keys.items():
             usage = ratelimit.consume(request, app=ALLAUTH, action=action, key=key)
             if not usage:
                 raise self.validation_error("too_many_login_attempts")
@@ -149,13 +151,36 @@ class AccountAdapter(DefaultAccountAdapter):
             current.request, app=ALLAUTH, action="login_failed_here", key=key
         )
 
-    def _keys(self, request, email: str) -> dict[str, str]:
+    def _keys(self, request, email: str) -> dict[str, str | None]:
         """What the failures at one address are counted under."""
         address = User.objects.normalize_email(email)
+        # Asked for strangers' addresses too: the time it takes tells nothing.
+        person = User.objects.filter(email=address).first()
+        if known_browsers.is_known(request, person or User()) and person:
+            return {"login_failed_here": f"{address} from a browser of theirs"}
         return {
+            "login_failed": None,
             "login_failed_here": f"{address} from {ratelimit.get_ip(request)}",
             "login_failed_anywhere": address,
         }
+
+    # --- Where one signs in from -----------------------------------------------------
+
+    def login(self, request, user) -> None:
+        self._is_first = user.last_login is None
+        super().login(request, user)
+
+    def post_login(self, request, user, **options) -> HttpResponse:
+        """Tell of a browser that is new to the person, and let it be remembered."""
+        response = super().post_login(request, user, **options)
+        if not self._is_first and not known_browsers.is_known(request, user):
+            services.note_new_place(
+                user,
+                user_agent=request.headers.get("User-Agent", ""),
+                place=self.get_client_ip(request),
+            )
+        known_browsers.remember(response, request, user)
+        return response
 
     # --- Mail: queued, never sent from a request ----------------------------------------
 

@@ -2,12 +2,16 @@
 
 import uuid
 
+from allauth.account.adapter import get_adapter
 from django.conf import settings
+from django.contrib.auth import logout
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpResponseBadRequest
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.functional import SimpleLazyObject
 
+from accounts import access, proof, services
 from accounts.companies import current_company
 from accounts.logs import request_id
 
@@ -44,6 +48,38 @@ class PlainAddressMiddleware:
         if any("\0" in text for name, values in asked for text in (name, *values)):
             return HttpResponseBadRequest(render_to_string("400.html"))
         return self.get_response(request)
+
+
+class PresenceMiddleware:
+    """End a session that is too old; ask who it is after a long pause (T8).
+
+    What was typed before the pause is kept, as for any proof that is asked for.
+    """
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        if not request.user.is_authenticated:
+            return self.get_response(request)
+        if proof.is_over(request):
+            logout(request)
+            return redirect_to_login(access.way_back(request))
+        if not proof.has_paused(request):
+            self._note(request)
+            access.show_again(request)
+        elif not access.is_on_the_way(request):
+            return access.ask_again(request)
+        return self.get_response(request)
+
+    def _note(self, request):
+        if proof.stamp_use(request):
+            services.note_presence(
+                request.user,
+                session_key=request.session.session_key,
+                user_agent=request.headers.get("User-Agent", ""),
+                place=get_adapter().get_client_ip(request),
+            )
 
 
 class PersonMiddleware:

@@ -19,7 +19,10 @@ SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 # How a session was proved with more than a password: here, or by the company's own
 # sign-in, which asks for its own second factor.
 STRONG = frozenset({"mfa", "socialaccount"})
+# Seconds; what is remembered of a session's use is not more exact.
+SEEN_EVERY = 60
 _SIGNED_IN_AT = "signed_in_at"
+_SEEN_AT = "seen_at"
 # Which recovery codes this session made: it alone is shown them.
 CODES_MADE = "recovery_codes_made"
 
@@ -49,15 +52,40 @@ def is_proved(request) -> bool:
 
 def is_fresh(request) -> bool:
     """Whether somebody proved who they are within the last ten minutes."""
-    records = get_authentication_records(request, request.user)
-    moments = [record["at"] for record in records]
-    moments.append(request.session.get(_SIGNED_IN_AT, 0))
-    return time.time() - max(moments) < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
+    age = time.time() - _last_proof(request)
+    return age < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
+
+
+def is_over(request) -> bool:
+    """Whether the session is older than any may become, used or not (ASVS 7.3.2)."""
+    began = request.session.get(_SIGNED_IN_AT, 0)
+    return time.time() - began >= settings.SESSION_COOKIE_AGE
+
+
+def has_paused(request) -> bool:
+    """Whether nobody used the session for so long that somebody else may sit there."""
+    last = max(request.session.get(_SEEN_AT, 0), _last_proof(request))
+    return time.time() - last >= settings.SESSION_LONGEST_PAUSE
 
 
 def stamp_sign_in(request) -> None:
     """Remember when this session began; the moment counts as a proof."""
-    request.session[_SIGNED_IN_AT] = time.time()
+    request.session[_SIGNED_IN_AT] = request.session[_SEEN_AT] = time.time()
+
+
+def stamp_use(request) -> bool:
+    """Remember that the session is used, once a minute; return whether it was due."""
+    now = time.time()
+    if now - request.session.get(_SEEN_AT, 0) < SEEN_EVERY:
+        return False
+    request.session[_SEEN_AT] = now
+    return True
+
+
+def _last_proof(request) -> float:
+    records = get_authentication_records(request, request.user)
+    moments = [record["at"] for record in records]
+    return max([*moments, request.session.get(_SIGNED_IN_AT, 0)])
 
 
 def passkey_host(request) -> str:

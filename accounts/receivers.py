@@ -11,7 +11,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_used
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.signals import user_logged_in
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
 
 from accounts import proof, services
@@ -58,6 +58,23 @@ def note_used_factor(sender, user, authenticator, **_signal) -> None:
 def stamp_sign_in(sender, request, **_signal) -> None:
     """Every way in counts as a proof of its moment."""
     proof.stamp_sign_in(request)
+
+
+@receiver(pre_save, sender=User, dispatch_uid="accounts.address_changes")
+def remember_address(sender, instance, update_fields=None, **_signal) -> None:
+    """Note the address that is about to be replaced, whoever replaces it."""
+    if instance.pk is None or (update_fields and "email" not in update_fields):
+        return
+    stored = User.objects.filter(pk=instance.pk).exclude(email=instance.email)
+    instance.address_before = stored.values_list("email", flat=True).first()
+
+
+@receiver(post_save, sender=User, dispatch_uid="accounts.address_changed")
+def tell_of_address(sender, instance, **_signal) -> None:
+    """Tell both addresses, so that nobody loses an account without a word."""
+    before = instance.__dict__.pop("address_before", None)
+    if before:
+        services.note_new_address(instance, before=before)
 
 
 @receiver(authentication_step_completed, dispatch_uid="accounts.confirmed")

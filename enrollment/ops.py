@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from accounts.access import operator_requires
+from accounts.access import operator_requires, recently_authenticated
 from accounts.posting import posted
 from accounts.templatetags.portal import full_day
 from enrollment import queues, services
@@ -180,6 +180,7 @@ def enrollment(request, enrollment):
 
 
 @operator_requires(VALIDATE, on=Enrollment)
+@recently_authenticated
 @posted(instead=_page_of)
 def confirm(request, enrollment):
     """Approve the bank or the tax part; who decided meanwhile is shown by the page."""

@@ -72,6 +72,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.PresenceMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "accounts.middleware.PersonMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -249,7 +250,6 @@ if FIELD_ENCRYPTION_KEYS.encode().find(env.str("BLIND_INDEX_KEY").encode()) >= 0
 # --- People and sign-in -------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
     "allauth.account.auth_backends.AuthenticationBackend",
 ]
 PASSWORD_HASHERS = [
@@ -335,8 +335,11 @@ if BEHIND_PROXY and not ALLAUTH_TRUSTED_PROXY_COUNT:
 SECURE = PUBLIC_BASE_URL.startswith("https://")
 SESSION_COOKIE_NAME = "__Host-sessionid" if SECURE else "sessionid"
 SESSION_COOKIE_SECURE = SECURE
+# No session gets older; after a long pause it asks who is there (security.md T8).
 SESSION_COOKIE_AGE = 12 * 60 * 60
+SESSION_LONGEST_PAUSE = 30 * 60
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+KNOWN_BROWSER_COOKIE_NAME = "__Host-known" if SECURE else "known"
 CSRF_COOKIE_NAME = "__Host-csrftoken" if SECURE else "csrftoken"
 CSRF_COOKIE_SECURE = SECURE
 CSRF_COOKIE_HTTPONLY = True

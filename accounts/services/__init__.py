@@ -63,7 +63,9 @@ from accounts.services.roles import (
 from accounts.services.sessions import clear_sessions
 from accounts.services.setting_up import CompanySetUp, add_operator, set_up_company
 from accounts.services.signin import (
+    note_new_address,
     note_new_place,
+    note_presence,
     note_recovery_code_used,
     note_second_factor,
     set_password,
@@ -106,7 +108,9 @@ __all__ = [
     "join_by_invitation",
     "lock_companies",
     "map_group",
+    "note_new_address",
     "note_new_place",
+    "note_presence",
     "note_recovery_code_used",
     "note_second_factor",
     "plan_roles",

@@ -15,6 +15,7 @@ from accounts.services.audit import record_audit_event
 from accounts.services.leaving import end_sessions
 
 PASSKEY = Authenticator.Type.WEBAUTHN
+USER_AGENT_LENGTH = UserSession._meta.get_field("user_agent").max_length
 RECOVERY_CODES = Authenticator.Type.RECOVERY_CODES
 NEWS = {
     (Authenticator.Type.TOTP, True): "app_added",
@@ -74,6 +75,29 @@ def note_new_place(user: User, *, user_agent: str, place: str) -> None:
     """Tell a person of a sign-in from a browser that is new to them."""
     emails.signed_in_from_new_place(
         user, device=device_words(user_agent), place=place, at=timezone.now()
+    )
+
+
+@transaction.atomic
+def note_new_address(user: User, *, before: str) -> None:
+    """Tell a person at both addresses that another one signs in now.
+
+    Who changed it wrote the trail.
+    """
+    emails.address_changed(user, before=before)
+
+
+@transaction.atomic
+def note_presence(user: User, *, session_key: str, user_agent: str, place: str) -> None:
+    """Write down where and when a session was last used, for its owner's list."""
+    UserSession.objects.update_or_create(
+        session_key=session_key,
+        defaults={
+            "user": user,
+            "ip": place,
+            "user_agent": user_agent[:USER_AGENT_LENGTH],
+            "last_seen_at": timezone.now(),
+        },
     )
 
 

@@ -7,6 +7,7 @@ button is followed.
 import os
 import re
 import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,6 +18,7 @@ from playwright.sync_api import Page, expect
 from accounts.models import RoleAssignment
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.tests.mail_server import MailServer
+from accounts.tests.second_factors import code_of
 from enrollment.models import Enrollment, EnrollmentEvent
 from enrollment.tests.factories import AgreementFactory, ProgramTermsFactory
 from incentives_portal.tests.running import running_portal
@@ -394,3 +396,146 @@ def adds_a_swedish_tax_profile(partner) -> None:
     with page.expect_navigation():
         page.locator("main form[method=post] button").first.click()
     partner.looks()
+
+
+# --- Signing in with more than a password -----------------------------------------------
+
+
+def carries_passkeys(visitor) -> Callable[[bool], None]:
+    """Give the browser a device that keeps passkeys and knows its owner.
+
+    Returns what lets its owner look at the device, or away from it.
+    """
+    devices = visitor.page.context.new_cdp_session(visitor.page)
+    devices.send("WebAuthn.enable")
+    device = devices.send(
+        "WebAuthn.addVirtualAuthenticator",
+        {
+            "options": {
+                "protocol": "ctap2",
+                "transport": "internal",
+                "hasResidentKey": True,
+                "hasUserVerification": True,
+                "isUserVerified": True,
+                "automaticPresenceSimulation": True,
+            }
+        },
+    )
+
+    def look(at_it: bool) -> None:
+        devices.send(
+            "WebAuthn.setAutomaticPresenceSimulation",
+            {"authenticatorId": device["authenticatorId"], "enabled": at_it},
+        )
+
+    return look
+
+
+def codes_shown(visitor) -> list[str]:
+    return visitor.page.locator("#codes").inner_text().split()
+
+
+def test_a_passkey_is_added_and_signs_in_alone(portal, mail, visitor, ida):
+    # Browsers take passkeys at names only.
+    here = portal.url.replace("127.0.0.1", "localhost")
+    person = visitor()
+    looks = carries_passkeys(person)
+    person.goes_to(f"{here}/account/")
+    person.signs_in(ida)
+    person.sees("None yet. A passkey takes 20 seconds.")
+    person.presses("Add a passkey")
+    person.page.locator("[name=name]").fill("Ida's phone")
+
+    person.presses("Add a passkey")
+    assert len(codes_shown(person)) == 10
+    with person.page.expect_download() as download:
+        person.page.get_by_role("link", name="Download as a file").click()
+    file = download.value.path().read_text()
+    assert all(code in file for code in codes_shown(person))
+    person.presses("I have kept them: go on")
+    person.sees("Ida's phone")
+    mail_to(mail, ida, "A passkey was added to Partner Incentives")
+
+    person.signs_out()
+    person.goes_to(f"{here}/accounts/login/?next=/profiles/")
+    person.presses("Sign in with a passkey")
+    assert urlsplit(person.page.url).path == "/profiles/"
+    person.goes_to(f"{here}/account/")
+    person.sees("last used")
+
+    # The browser offers it where the address is typed, too.
+    person.signs_out()
+    person.goes_to(f"{here}/accounts/login/?next=/account/")
+    with person.page.expect_navigation():
+        person.page.locator("[name=login]").focus()
+    person.sees("Ida's phone")
+
+    # And it is the second step after the password.
+    person.signs_out()
+    looks(False)
+    person.goes_to(f"{here}/accounts/login/?next=/account/")
+    person.signs_in(ida)
+    person.sees("Second step")
+    looks(True)
+    person.presses("Use a passkey")
+    person.sees("Ida's phone")
+
+
+def test_without_a_passkey_at_hand_the_page_says_what_to_do(portal, visitor, ida):
+    here = portal.url.replace("127.0.0.1", "localhost")
+    person = visitor()
+    carries_passkeys(person)
+    person.goes_to(f"{here}/accounts/login/")
+
+    person.page.get_by_role("button", name="Sign in with a passkey").click()
+
+    person.sees("No passkey was used. Try again, or use the other way.")
+    person.looks()
+    # At a bare number there is no passkey to offer.
+    person.goes_to(f"{portal.url}/accounts/login/")
+    person.does_not_see("passkey")
+
+
+def test_an_app_and_a_recovery_code_sign_in_without_javascript(
+    portal, mail, visitor, ida
+):
+    person = visitor(
+        checks=False,
+        java_script_enabled=False,
+        viewport={"width": 320, "height": 640},
+    )
+    person.goes_to(f"{portal.url}/account/")
+    person.signs_in(ida)
+    person.presses("Add an authenticator app")
+    secret = person.page.locator("main ol .num").inner_text().replace(" ", "")
+    person.page.locator("[name=code]").fill(code_of(secret))
+    person.presses("Add the app")
+    code = codes_shown(person)[0]
+    mail_to(mail, ida, "An authenticator app was added to Partner Incentives")
+
+    person.signs_out()
+    person.goes_to(f"{portal.url}/accounts/login/?next=/profiles/")
+    person.signs_in(ida)
+    person.sees("Second step")
+    person.page.locator("[name=code]").fill(code_of(secret))
+    person.presses("Sign in")
+    assert urlsplit(person.page.url).path == "/profiles/"
+
+    person.signs_out()
+    person.goes_to(f"{portal.url}/accounts/login/?next=/account/")
+    person.signs_in(ida)
+    person.page.locator("[name=code]").fill(code)
+    person.presses("Sign in")
+    person.sees("9 of 10 recovery codes are left.")
+    mail_to(mail, ida, "A recovery code was used for Partner Incentives")
+
+
+def test_the_pages_of_ones_account_are_for_everybody(portal, visitor, ida):
+    person = visitor(viewport={"width": 320, "height": 640}, color_scheme="dark")
+    person.goes_to(f"{portal.url}/accounts/app/add/")
+    person.signs_in(ida)
+
+    for path in ("/account/", "/accounts/passkeys/add/", "/account/second-factor/"):
+        person.goes_to(portal.url + path)
+        width = person.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 320, path

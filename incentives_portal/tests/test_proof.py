@@ -465,7 +465,7 @@ def test_without_the_decorator_nothing_would_be_asked(
 ):
     # The control: what asks is the age of the last proof.
     client = client_of(ida)
-    clock.shift(timedelta(hours=11))
+    clock.shift(STALE)
     assert client.get(NEW_BANK).status_code == 302
 
     monkeypatch.setattr(proof, "is_fresh", lambda request: True)
