@@ -7,13 +7,14 @@ import time_machine
 from allauth.usersessions.models import UserSession
 from django.conf import settings as portal_settings
 from django.contrib.auth.hashers import MD5PasswordHasher
+from django.contrib.sessions.models import Session
 from django.core import mail
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts import outbox, proof
+from accounts import outbox, proof, tasks
 from accounts.devices import device_words
 from accounts.models import AuditEvent, OutgoingEmail, User
 from accounts.tests.factories import PASSWORD
@@ -195,6 +196,16 @@ def test_everywhere_means_everywhere(ida, lars, client_of):
     assert is_signed_in(other)
     assert not UserSession.objects.filter(user=ida).exists()
     assert AuditEvent.objects.filter(action="sessions_ended").count() == 1
+
+
+def test_what_is_over_leaves_the_list(ida):
+    signed_in(ida)
+    Session.objects.all().delete()
+    living = signed_in(ida, agent=SAFARI)
+
+    tasks.clear_sessions()
+
+    assert UserSession.objects.get().session_key == living.session.session_key
 
 
 # --- How long a session lives -------------------------------------------------------------

@@ -530,7 +530,7 @@ def test_adding_a_factor_asks_for_a_fresh_proof(clock, client_of, ida):
     client = client_of(ida)
     clock.shift(STALE)
 
-    for path in ("app/add/", "passkeys/add/"):
+    for path in ("app/add/", "passkeys/add/", "password/set/"):
         assert next_of(client.get(f"/accounts/{path}")) == f"/accounts/{path}"
 
 
