@@ -4,25 +4,39 @@ from django import forms
 from django.contrib.auth.password_validation import (
     password_validators_help_text_html,
 )
+from django.db.models import Q
 from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import IncentiveProgram, Language, Location, User
-from accounts.roles import Role
+from accounts.roles import COMPANY_WIDE_ROLES, INCENTIVE_ROLES, Role
 from accounts.text import CleanCharField, EmailField
 
-# The roles the People pages give; the others are given in the admin (domain.md §10.6).
-GIVEN_HERE = {
+# What each role lets its holder do, in the order in which roles are offered.
+ROLE_TEXTS = {
     Role.INCENTIVES_ADMIN: _("Enrolls, and sees and changes bank and tax profiles."),
     Role.INCENTIVES_USER: _(
         "Sees programs and enrollments. Changes nothing, sees no bank or tax details."
     ),
+    Role.GLOBAL_ADMIN: _(
+        "Adds people, gives and ends every role. For the whole company."
+    ),
+    Role.ACCOUNT_ADMIN: _(
+        "Adds people, gives and ends incentive roles. For the whole company."
+    ),
+    Role.USER_ADMIN: _(
+        "Adds people and sees their roles, gives none. For the whole company."
+    ),
+    Role.MPN_ADMIN: _("Sees people and their roles. For the whole company."),
 }
+# Boxes to tick in one list; more are found by searching.
+MOST_BOXES = 20
 
 
-class PersonChoiceField(forms.ModelChoiceField):
+class PeopleField(forms.ModelMultipleChoiceField):
     """People of a company by name and address; guests are marked (R14)."""
 
+    widget = forms.CheckboxSelectMultiple
     company = None
 
     def label_from_instance(self, person) -> str:
@@ -61,10 +75,29 @@ class PeopleFilterForm(forms.Form):
         queryset=Location.objects.none(),
         empty_label=_("All locations"),
     )
+    # Instead of the list of locations where that would be too long.
+    place = forms.CharField(
+        label=_("Location or PartnerID"),
+        required=False,
+        max_length=120,
+        widget=forms.SearchInput,
+    )
+    program = forms.ModelChoiceField(
+        label=_("Program"),
+        required=False,
+        queryset=IncentiveProgram.objects.none(),
+        empty_label=_("All programs"),
+    )
 
     def __init__(self, *args, company, **options):
         super().__init__(*args, **options)
-        self.fields["location"].queryset = Location.objects.of_company(company)
+        locations = Location.objects.of_company(company)
+        self.fields["location"].queryset = locations
+        self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)
+        if locations.count() > MOST_BOXES:
+            self.fields["location"].widget = forms.HiddenInput()
+        else:
+            del self.fields["place"]
 
 
 class RoleForm(forms.Form):
@@ -81,7 +114,6 @@ class RoleForm(forms.Form):
     role = forms.ChoiceField(
         label=_("Role"),
         widget=forms.RadioSelect,
-        choices=[(role.value, role.label) for role in GIVEN_HERE],
         error_messages={
             "required": _("Choose a role."),
             "invalid_choice": _("Choose one of these roles."),
@@ -96,6 +128,12 @@ class RoleForm(forms.Form):
         ],
         initial=SOME,
         error_messages={"required": _("Choose where the role holds.")},
+    )
+    find_location = forms.CharField(
+        label=_("Find locations by name, country or PartnerID"),
+        required=False,
+        max_length=120,
+        widget=forms.SearchInput,
     )
     location = LocationsField(
         label=_("Which locations"),
@@ -134,14 +172,50 @@ class RoleForm(forms.Form):
         error_messages={"invalid": _("Enter a day, like 2026-11-30.")},
     )
 
-    def __init__(self, *args, company, **options):
+    def __init__(self, *args, company, given=INCENTIVE_ROLES, **options):
         super().__init__(*args, **options)
+        self.fields["role"].choices = [
+            (role.value, role.label) for role in ROLE_TEXTS if role in given
+        ]
         locations = Location.objects.active().of_company(company)
-        self.fields["location"].queryset = locations
+        self._offer("location", locations, looks_in=("name", "country", "partner_id"))
         self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)
+
+    def _offer(self, name: str, rows, *, looks_in: tuple[str, ...]) -> None:
+        """Offer what is ticked and what is found, so that no list gets too long.
+
+        Any row can be ticked; only the boxes shown are few. The search goes away where
+        all of them fit.
+        """
+        field = self.fields[name]
+        field.queryset = rows
+        total = rows.count()
+        if total <= MOST_BOXES:
+            del self.fields[f"find_{name}"]
+            return
+        # As typed: the form is not checked yet, and may never be.
+        words = str(self[f"find_{name}"].value() or "").split()
+        ticked = [key for key in self[name].value() or () if str(key).isdecimal()]
+        found = rows.exclude(pk__in=ticked)
+        for word in words:
+            hit = Q()
+            for column in looks_in:
+                hit |= Q(**{f"{column}__icontains": word})
+            found = found.filter(hit)
+        shown = [*rows.filter(pk__in=ticked), *found[:MOST_BOXES]]
+        field.widget.choices = [
+            (row.pk, field.label_from_instance(row)) for row in shown
+        ]
+        self[name].help_text = _(
+            "%(shown)d of %(total)d are shown, the ticked ones first. Find others "
+            "with the search above."
+        ) % {"shown": len(shown), "total": total}
 
     def clean(self):
         answers = super().clean()
+        if answers.get("role") in COMPANY_WIDE_ROLES and not answers.get("location"):
+            # Such a role has one width; what is chosen for others says nothing of it.
+            answers |= {"width": self.EVERYWHERE, "depth": self.ALL}
         width, depth = answers.get("width"), answers.get("depth")
         if "location" in answers:
             self._check_locations(width, depth)
@@ -186,7 +260,9 @@ class RoleForm(forms.Form):
     @property
     def role_options(self):
         """Each role to choose, with what it lets its holder do."""
-        return zip(self["role"], GIVEN_HERE.values(), strict=True)
+        return [
+            (option, ROLE_TEXTS[Role(option.data["value"])]) for option in self["role"]
+        ]
 
     @property
     def answers(self) -> dict:
@@ -211,22 +287,29 @@ class AssignRoleForm(RoleForm):
     """Whom of the company to give which role, where and until when."""
 
     holder = "person"
-    field_order = ("person",)
+    field_order = ("find_person", "person")
 
-    person = PersonChoiceField(
-        label=_("Person"),
+    find_person = forms.CharField(
+        label=_("Find people by name or address"),
+        required=False,
+        max_length=120,
+        widget=forms.SearchInput,
+    )
+    person = PeopleField(
+        label=_("People"),
         queryset=User.objects.none(),
-        empty_label=_("Choose a person"),
         error_messages={
             "required": _("Choose a person."),
             "invalid_choice": _("Choose a person of your company."),
+            "invalid_pk_value": _("Choose a person of your company."),
         },
     )
 
     def __init__(self, *args, company, **options):
         super().__init__(*args, company=company, **options)
         self.fields["person"].company = company
-        self.fields["person"].queryset = User.objects.members_of(company)
+        people = User.objects.members_of(company)
+        self._offer("person", people, looks_in=("full_name", "email"))
 
 
 class InviteForm(RoleForm):

@@ -63,7 +63,8 @@ def roles_given_by(user: User, company: PartnerAccount) -> frozenset[Role]:
 def roles_given_in(company: PartnerAccount) -> dict[int, frozenset[Role]]:
     """Return what each admin of a company may give and end, by the person's key."""
     given: dict[int, frozenset[Role]] = {}
-    held = RoleAssignment.objects.live().of_company(company).filter(role__in=GRANTS)
+    giving = [role for role, grant in GRANTS.items() if grant.gives]
+    held = RoleAssignment.objects.live().of_company(company).filter(role__in=giving)
     for person, role in held.order_by("pk").values_list("user_id", "role"):
         given[person] = given.get(person, frozenset()) | GRANTS[Role(role)].gives
     return given

@@ -1,8 +1,9 @@
 """What the People pages show of a person, a role and a location: rows of plain values."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from urllib.parse import urlencode
 
 from allauth.mfa import app_settings as mfa_settings
 from allauth.mfa.models import Authenticator
@@ -13,6 +14,7 @@ from django.utils.translation import ngettext
 from accounts.devices import device_words
 from accounts.models import (
     Coverage,
+    IncentiveProgram,
     Location,
     Membership,
     PartnerAccount,
@@ -46,9 +48,13 @@ class RoleRow:
 class PersonRow:
     """A person of the company with the roles held now."""
 
+    member: Membership
     person: User
     is_guest: bool
     roles: list[RoleRow]
+    # How many roles are held besides those shown.
+    more: int
+    added_by: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,18 @@ class GapRow:
     enrollers: list[Enroller]
     more: int
     sentence: str
+    # Programs nobody can enroll it in, where the others are covered.
+    uncovered: list[IncentiveProgram]
     is_mine: bool
+
+    @property
+    def assign_query(self) -> str:
+        """The answers that fill in the form for what is missing here."""
+        answers = [("location", self.location.pk)]
+        if self.uncovered:
+            answers.append(("depth", "some"))
+            answers += [("program", program.pk) for program in self.uncovered]
+        return urlencode(answers)
 
 
 @dataclass(frozen=True)
@@ -125,8 +142,7 @@ def role_row(assignment: RoleAssignment, *, given: frozenset[Role]) -> RoleRow:
 def _giver_name(assignment: RoleAssignment) -> str:
     if assignment.source != RoleSource.MANUAL:
         return _("Microsoft Entra ID")
-    giver = assignment.granted_by
-    return giver.full_name if giver and not giver.is_staff else _("the program owner")
+    return by_words(assignment.granted_by)
 
 
 def person_rows(
@@ -136,25 +152,50 @@ def person_rows(
     company: PartnerAccount,
     given: frozenset[Role],
 ) -> list[PersonRow]:
-    """Show members with their roles, widest first."""
+    """Show members with their roles, widest first.
+
+    Each of `assignments` knows in `held_in_all` how many its holder has.
+    """
     roles: dict[int, list[RoleRow]] = {}
+    number: dict[int, int] = {}
     for assignment in assignments:
         row = role_row(assignment, given=given)
         roles.setdefault(assignment.user_id, []).append(row)
+        number[assignment.user_id] = assignment.held_in_all
     return [
         PersonRow(
+            member=member,
             person=member.user,
             is_guest=not company.welcomes(member.user.email),
             roles=roles.get(member.user_id, []),
+            more=number.get(member.user_id, 0) - len(roles.get(member.user_id, [])),
+            added_by=by_words(member.added_by),
         )
         for member in members
     ]
 
 
+def by_words(giver: User | None) -> str:
+    """The name of a colleague; the program owner's people have none here."""
+    if giver is None or giver.is_staff:
+        return _("the program owner")
+    return giver.full_name
+
+
 def gap_row(
-    location: Location, admins: Iterable[RoleAssignment], *, reader: User
+    location: Location,
+    admins: Iterable[RoleAssignment],
+    *,
+    programs: Iterable[IncentiveProgram] = (),
+    covered: Container[int] = (),
+    is_mine: bool = False,
 ) -> GapRow:
-    """Show who can enroll one location; `admins` are the company's, by name."""
+    """Show who can enroll one location, and in which programs nobody can.
+
+    `admins` are some of the company's, by name: enough to name the first few.
+    `programs` are those the company knows, `covered` the keys of those somebody is
+    there for.
+    """
     here: dict[int, list[RoleAssignment]] = {}
     for assignment in admins:
         if assignment.location_id in (None, location.pk):
@@ -162,15 +203,17 @@ def gap_row(
     enrollers = sorted(
         map(_enroller, here.values()), key=lambda one: bool(one.programs)
     )
+    shown = enrollers[:MOST_NAMED]
+    unnamed = location.coverage_people - sum(not one.programs for one in shown)
+    is_partly = location.coverage == Coverage.SOME_PROGRAMS
     return GapRow(
         location=location,
         coverage=shown_coverage(location.coverage),
-        enrollers=enrollers[:MOST_NAMED],
-        more=len(enrollers[MOST_NAMED:]),
+        enrollers=shown,
+        more=max(len(enrollers) - len(shown), unnamed),
         sentence=_coverage_sentence(location.coverage),
-        is_mine=any(
-            one.person.pk == reader.pk and not one.programs for one in enrollers
-        ),
+        uncovered=[one for one in programs if is_partly and one.pk not in covered],
+        is_mine=is_mine,
     )
 
 

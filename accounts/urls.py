@@ -23,5 +23,7 @@ urlpatterns = [
         views.revoke_invitation,
         name="revoke_invitation",
     ),
+    path("<int:pk>/", views.person, name="person"),
+    path("<int:pk>/deactivate/", views.deactivate, name="deactivate"),
     path("roles/<int:pk>/revoke/", views.revoke, name="revoke"),
 ]

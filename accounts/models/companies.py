@@ -148,7 +148,7 @@ class LocationQuerySet(ScopedQuerySet):
             .values("people")
         )
         counted = f"{name}_people"
-        return self.alias(
+        return self.annotate(
             **{counted: Coalesce(Subquery(people), 0) + counted_anyway}
         ).annotate(
             **{

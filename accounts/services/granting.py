@@ -47,6 +47,11 @@ class PlannedRole:
         return self.held is not None and self.held.ends_on == self.ends_on
 
     @property
+    def is_gain(self) -> bool:
+        """Not held there now, in any way."""
+        return self.held is None or self.held.is_over(today())
+
+    @property
     def where(self) -> str:
         return scope_words(self.location, self.program)
 
@@ -97,7 +102,7 @@ class RolePlan:
 
     def _step_line(self, step: PlannedRole) -> str:
         sentence = _("%(person)s gets %(role)s: %(place)s, %(until)s.")
-        if step.held is not None and not step.held.is_over(today()):
+        if not step.is_gain:
             sentence = _(
                 "%(person)s keeps %(role)s: %(place)s, with a new last day: %(until)s."
             )
@@ -223,7 +228,8 @@ def give_roles(
     """Give a role to each person at each location for each program, or nothing at all.
 
     `seen` are the lines of the plan somebody agreed to: raises PlanChanged when what
-    would be done is not that any more. Raises ValidationError as plan_roles does.
+    would be done is not that any more; where everything is given already, by a second
+    click say, there is nothing to ask about. Raises ValidationError as plan_roles does.
     """
     lock_companies(account.pk)
     plan = plan_roles(
@@ -235,7 +241,7 @@ def give_roles(
         ends_on=ends_on,
         by=by,
     )
-    if seen is not None and seen != plan.lines:
+    if seen is not None and seen != plan.lines and not plan.changes_nothing:
         raise PlanChanged(plan)
     _carry_out(plan, source=RoleSource.MANUAL, by=by)
     return plan

@@ -1,5 +1,6 @@
 """Partner pages about people: who they are, which roles they hold, who is to come."""
 
+from accounts.views.assigning import assign, preview
 from accounts.views.colleagues import (
     invitations,
     invite,
@@ -8,11 +9,13 @@ from accounts.views.colleagues import (
     revoke_invitation,
 )
 from accounts.views.joining import accept, invitation, join, link
-from accounts.views.people import assign, gaps, people, preview, revoke
+from accounts.views.people import gaps, people
+from accounts.views.person import deactivate, person, revoke
 
 __all__ = [
     "accept",
     "assign",
+    "deactivate",
     "gaps",
     "invitation",
     "invitations",
@@ -20,6 +23,7 @@ __all__ = [
     "join",
     "link",
     "people",
+    "person",
     "preview",
     "preview_invitation",
     "resend_invitation",

@@ -1,0 +1,81 @@
+"""What giving a role would mean, for each person and each location: plain values."""
+
+from dataclasses import dataclass
+
+from accounts.models import RoleAssignment, User
+from accounts.reach import Reach, ShownCoverage, reach_of, shown_coverage
+from accounts.services import RolePlan
+
+# Locations whose coverage changes, by name; the rest is a number.
+MOST_CHANGES = 25
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """What one person gains by a planned role, and can do in all afterwards."""
+
+    person: User
+    is_guest: bool
+    gains: list[str]
+    changes: list[str]
+    keeps: list[str]
+    reach: Reach
+
+
+@dataclass(frozen=True)
+class CoverageRow:
+    """A location that more people can enroll afterwards."""
+
+    location: str
+    before: ShownCoverage
+    after: ShownCoverage
+
+
+def preview_rows(plan: RolePlan) -> list[PreviewRow]:
+    """Show what a plan means for each of its people."""
+    steps: dict[int, list] = {}
+    for step in plan.steps:
+        steps.setdefault(step.user.pk, []).append(step)
+    held: dict[int, list[RoleAssignment]] = {}
+    for assignment in plan.held:
+        held.setdefault(assignment.user_id, []).append(assignment)
+    rows = []
+    for person in plan.people:
+        mine = steps[person.pk]
+        wanted = [
+            RoleAssignment(role=plan.role, location=step.location, program=step.program)
+            for step in mine
+        ]
+        kept = [step for step in mine if step.is_kept]
+        rows.append(
+            PreviewRow(
+                person=person,
+                is_guest=not plan.account.welcomes(person.email),
+                gains=[step.where for step in mine if step.is_gain],
+                changes=[
+                    step.where for step in mine if not step.is_gain and not step.is_kept
+                ],
+                keeps=[step.where for step in kept],
+                reach=reach_of([*held.get(person.pk, []), *wanted]),
+            )
+        )
+    return rows
+
+
+def coverage_rows(plan: RolePlan) -> tuple[list[CoverageRow], int]:
+    """Show the first locations that more people can enroll, and how many more."""
+    rows = [
+        CoverageRow(
+            location=change.location.name,
+            before=shown_coverage(change.before),
+            after=shown_coverage(change.after),
+        )
+        for change in plan.gaps[:MOST_CHANGES]
+    ]
+    return rows, len(plan.gaps) - len(rows)
+
+
+def differences(seen: list[str], now: list[str]) -> list[tuple[str, str]]:
+    """What was shown and no longer holds ("gone"), and what holds now ("new")."""
+    gone = [("gone", line) for line in seen if line not in now]
+    return gone + [("new", line) for line in now if line not in seen]
