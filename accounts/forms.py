@@ -92,12 +92,18 @@ class PeopleFilterForm(forms.Form):
     def __init__(self, *args, company, **options):
         super().__init__(*args, **options)
         locations = Location.objects.of_company(company)
-        self.fields["location"].queryset = locations
-        self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)
-        if locations.count() > MOST_BOXES:
-            self.fields["location"].widget = forms.HiddenInput()
+        location = self.fields["location"]
+        location.queryset = locations
+        first = list(locations[: MOST_BOXES + 1])
+        if len(first) > MOST_BOXES:
+            location.widget = forms.HiddenInput()
         else:
+            location.choices = [
+                ("", location.empty_label),
+                *((one.pk, str(one)) for one in first),
+            ]
             del self.fields["place"]
+        self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)
 
 
 class RoleForm(forms.Form):

@@ -4,16 +4,20 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.holders import appointers, holds_anywhere
+from accounts.holders import appointers, roles_given_by
 from accounts.models import ColleagueInvitation, Location
 from accounts.roles import Permission
 
 
 def around(request, current: str) -> dict:
-    """The tabs with what waits behind them; who can give roles where one cannot."""
-    may_assign = holds_anywhere(request.user, Permission.ROLE_ASSIGN, request.company)
-    if not may_assign:
-        return {"may_assign": False, "appointers": appointers(request.company)}
+    """The tabs with what waits behind them; who can give roles where one gives none."""
+    given = roles_given_by(request.user, request.company)
+    if not given:
+        return {
+            "may_assign": False,
+            "given": given,
+            "appointers": appointers(request.company),
+        }
     gap_count = locations_to_cover(request).gaps().count()
     open_invitations = (
         ColleagueInvitation.objects.where_user_may(request.user, Permission.ROLE_ASSIGN)
@@ -27,6 +31,7 @@ def around(request, current: str) -> dict:
     )
     return {
         "may_assign": True,
+        "given": given,
         "gap_count": gap_count,
         "tabs": [
             {

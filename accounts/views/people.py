@@ -8,7 +8,6 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import requires
 from accounts.forms import PeopleFilterForm
-from accounts.holders import roles_given_by
 from accounts.models import IncentiveProgram, Membership, RoleAssignment
 from accounts.roles import Permission, roles_with
 from accounts.rows import MOST_NAMED, gap_row, person_rows
@@ -23,6 +22,7 @@ MOST_ROLES = 4
 @require_safe
 def people(request):
     """List everybody of the company with the roles they hold now."""
+    frame = around(request, "people")
     filters = PeopleFilterForm(request.GET or None, company=request.company)
     members = (
         Membership.objects.where_user_may(request.user, Permission.PERSON_VIEW)
@@ -41,10 +41,10 @@ def people(request):
             page,
             _first_roles(request, [member.user_id for member in page]),
             company=request.company,
-            given=roles_given_by(request.user, request.company),
+            given=frame["given"],
         ),
     }
-    return render(request, "accounts/people.html", context | around(request, "people"))
+    return render(request, "accounts/people.html", context | frame)
 
 
 @requires(Permission.ROLE_ASSIGN)

@@ -99,6 +99,10 @@ TABLE: dict[str, Row] = {
     "accounts:revoke": Row(
         ADMINS, methods=("GET", "POST"), on="role", is_company_wide=True
     ),
+    "accounts:person": Row(ADMINS, on="member", is_company_wide=True),
+    "accounts:deactivate": Row(
+        ADMINS, methods=("GET", "POST"), on="member", is_company_wide=True
+    ),
     "accounts:invite": _list(*ADMINS, methods=("GET", "POST")),
     "accounts:preview_invitation": _list(*ADMINS, methods=("GET", "POST")),
     "accounts:invitations": _list(*ADMINS),

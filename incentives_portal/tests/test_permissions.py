@@ -18,6 +18,7 @@ from accounts.roles import Role
 from accounts.tests.factories import (
     ColleagueInvitationFactory,
     LocationFactory,
+    MembershipFactory,
     RoleAssignmentFactory,
     UserFactory,
 )
@@ -97,6 +98,7 @@ def _objects(location, terms, open_terms, *, addressee):
         role=RoleAssignmentFactory(
             user=UserFactory(), partner_account=account, location=location
         ),
+        member=MembershipFactory(partner_account=account),
         colleague=ColleagueInvitationFactory(partner_account=account),
         terms=terms,
         mail=mail,
