@@ -229,7 +229,7 @@ class TestDeactivate:
         again = text_of(client.get(deactivate_url(ida)))
         page = text_of(client.get(person_url(ida)))
 
-        assert "no longer belongs to Nordvik IT AB already" in again
+        assert "has left Nordvik IT AB already" in again
         assert "No longer belongs to Nordvik IT AB since" in page
         for text in (again, page):
             assert "btn--stop" not in text
