@@ -30,7 +30,7 @@ from accounts import proof
 from accounts.companies import current_company
 from accounts.holders import follow, holds_anywhere
 from accounts.models import PartnerAccount, RoleAssignment
-from accounts.roles import GUARDED, Permission, Role
+from accounts.roles import GUARDED, PROVED_ROLES, Permission, Role
 from accounts.sealing import DecryptionError, seal, unseal
 
 _MARK = "access"
@@ -79,9 +79,17 @@ def requires(permission: Permission, *, on: type[Model] | None = None) -> Callab
             _refuse_operators(request)
             if on is None:
                 _require_somewhere(request, permission)
-                return wall(request, permission) or view(request, **key)
+                return (
+                    wall(request, permission)
+                    or _proof_for_role(request, permission)
+                    or view(request, **key)
+                )
             row = _reachable(request, on, permission, key)
-            return wall(request, permission) or view(request, row)
+            return (
+                wall(request, permission)
+                or _proof_for_role(request, permission, row)
+                or view(request, row)
+            )
 
         return _mark(guarded, Access("requires", str(permission)))
 
@@ -182,7 +190,8 @@ def recently_authenticated(view: Callable) -> Callable:
     """Ask who it is when the last proof is older than ten minutes (T1, P3).
 
     What was typed waits, sealed, until the proof was given: then it is sent on. Stands
-    below the decorator that says who may use the view.
+    below the decorator that says who may use the view. Pages that give the role Global
+    admin need it not: `requires` asks there.
     """
 
     @wraps(view)
@@ -191,7 +200,23 @@ def recently_authenticated(view: Callable) -> Callable:
             return ask_again(request)
         return view(request, *rows, **key)
 
+    guarded.asks_for_proof = True
     return guarded
+
+
+def _proof_for_role(
+    request: HttpRequest, permission: Permission, row: Model | None = None
+) -> HttpResponse | None:
+    """Ask who it is before the role of all roles is given, offered or ended (T3, P3).
+
+    Whatever page does it: the role stands in the form, or in the row it is about.
+    """
+    if request.method != "POST" or permission != Permission.ROLE_ASSIGN:
+        return None
+    named = {*request.POST.getlist("role"), getattr(row, "role", "")}
+    if not named & PROVED_ROLES or proof.is_fresh(request):
+        return None
+    return ask_again(request)
 
 
 def send_on(request: HttpRequest, waiting: dict) -> HttpResponse:

@@ -126,8 +126,13 @@ GUARDED = frozenset(
         Permission.PROFILE_EDIT,
         Permission.PERSON_EDIT,
         Permission.ROLE_ASSIGN,
+        Permission.PROVISIONING_EDIT,
     }
 )
+
+# Roles that nobody gives, offers or ends without having proved who they are within the
+# last ten minutes: they reach everything else (experience.md P3; security.md T1, T3).
+PROVED_ROLES = frozenset({Role.GLOBAL_ADMIN})
 
 # Roles for incentives; guests hold none of them (permissions-overview, R14).
 INCENTIVE_ROLES = frozenset({_ADMIN, _READER})

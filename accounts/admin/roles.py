@@ -253,6 +253,7 @@ class RoleAssignmentAdmin(
     def delete_model(self, request, obj) -> None:
         services.revoke_role(obj, by=request.user)
 
+    @method_decorator(recently_authenticated)
     def delete_view(self, request, object_id, extra_context=None):
         """Say what ending a role means, then end it; refusals become messages."""
         try:

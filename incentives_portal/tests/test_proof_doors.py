@@ -1,0 +1,267 @@
+"""Every door that asks who it is anew, ten minutes after the last proof (T1, P3).
+
+Changing where money goes, approving, giving or ending the role of all roles, and
+changing how one signs in. A door that is missing here fails the last test.
+"""
+
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+import time_machine
+from django.urls import reverse
+
+from accounts import proof
+from accounts.models import AuditEvent
+from accounts.roles import PROVED_ROLES, Role
+from accounts.tests.factories import ColleagueInvitationFactory, RoleAssignmentFactory
+from enrollment.tests.factories import EnrollmentFactory
+from incentives_portal.tests.addresses import every_address
+from profiles.tests.factories import (
+    BANK_DETAILS,
+    BankProfileFactory,
+    DefaultBankProfileFactory,
+    TaxProfileFactory,
+)
+
+pytestmark = pytest.mark.django_db
+
+START = 1_800_000_000
+FRESH = timedelta(minutes=9, seconds=59)
+STALE = timedelta(minutes=10, seconds=1)
+ASKS = "/accounts/reauthenticate/"
+
+
+@dataclass(frozen=True)
+class Door:
+    """An address, who posts to it, which row it is about, and what is sent."""
+
+    name: str
+    who: str
+    row: Callable | None = None
+    sent: Callable = lambda world: {}
+    query: str = ""
+
+    def address(self, world) -> str:
+        keys = [self.row(world).pk] if self.row else []
+        return reverse(self.name, args=keys) + self.query
+
+
+def bank_sent(world):
+    return {"name": "Another", **BANK_DETAILS, "account_holder": "Nordvik Two AB"}
+
+
+def highest(world):
+    return {"person": world.lars.pk, "role": Role.GLOBAL_ADMIN, "width": "everywhere"}
+
+
+def invited(world):
+    return {
+        "email": "new@partner.example",
+        "full_name": "Nina New",
+        "language": "en",
+        **highest(world),
+    }
+
+
+def given_in_admin(world):
+    return {
+        "partner_account": world.nordvik.pk,
+        "user": world.lars.pk,
+        "role": Role.GLOBAL_ADMIN,
+        "location": "",
+        "program": "",
+        "ends_on": "",
+    }
+
+
+BANK_DATA = [
+    Door("profiles:new_bank", "ida", sent=bank_sent, query="?country=SE"),
+    Door("profiles:change_bank", "ida", lambda world: world.bank, bank_sent),
+    Door("profiles:archive_bank", "ida", lambda world: world.spare),
+    Door(
+        "profiles:defaults",
+        "ida",
+        sent=lambda world: {
+            "locations": [world.malmo.pk],
+            "bank_profile": world.bank.pk,
+            "currency": "SEK",
+        },
+    ),
+    Door("profiles:remove_default", "ida", lambda world: world.default),
+]
+APPROVING = [
+    Door("ops:approve_bank", "oscar", lambda world: world.bank_version),
+    Door("ops:approve_tax", "oscar", lambda world: world.tax_version),
+    Door("ops:confirm", "oscar", lambda world: world.enrollment),
+]
+# Their role is said by what is sent, or by the row they are about.
+BY_ROLE = [
+    Door("accounts:assign", "greta", sent=highest),
+    Door("accounts:preview", "greta", sent=highest),
+    Door("accounts:invite", "greta", sent=invited),
+    Door("accounts:preview_invitation", "greta", sent=invited),
+    Door("accounts:resend_invitation", "greta", lambda world: world.offered),
+    Door("accounts:revoke_invitation", "greta", lambda world: world.offered),
+    Door("accounts:revoke", "greta", lambda world: world.second),
+]
+ROLES = [
+    *BY_ROLE,
+    Door("admin:accounts_roleassignment_add", "greta", sent=given_in_admin),
+    Door(
+        "admin:accounts_roleassignment_delete",
+        "greta",
+        lambda world: world.second,
+        lambda world: {"post": "yes"},
+    ),
+]
+SIGN_IN = [
+    Door("mfa_activate_totp", "ida"),
+    Door("mfa_deactivate_totp", "ida"),
+    Door("mfa_add_webauthn", "ida"),
+    Door("mfa_edit_webauthn", "ida", lambda world: world.passkey),
+    Door("mfa_remove_webauthn", "ida", lambda world: world.passkey),
+    Door("mfa_generate_recovery_codes", "ida"),
+    Door("account_set_password", "ida"),
+]
+DOORS = [*BANK_DATA, *APPROVING, *ROLES, *SIGN_IN]
+
+
+@pytest.fixture
+def clock():
+    with time_machine.travel(START, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def world(clock, cast, nordvik, goteborg, malmo):
+    """What the doors are about."""
+    RoleAssignmentFactory(user=cast.ida, partner_account=nordvik, location=malmo)
+    bank = BankProfileFactory(partner_account=nordvik, created_by=cast.ida)
+    waiting = BankProfileFactory(
+        partner_account=nordvik, created_by=cast.ida, version__pending=True
+    )
+    tax = TaxProfileFactory(
+        location=goteborg, created_by=cast.ida, version__pending=True
+    )
+    return types.SimpleNamespace(
+        nordvik=nordvik,
+        malmo=malmo,
+        lars=cast.lars,
+        bank=bank,
+        spare=BankProfileFactory(partner_account=nordvik, created_by=cast.ida),
+        bank_version=waiting.versions.get(),
+        tax_version=tax.versions.get(),
+        default=DefaultBankProfileFactory(
+            location=goteborg, bank_profile=bank, set_by=cast.ida
+        ),
+        enrollment=EnrollmentFactory(location=goteborg, submitted=True),
+        offered=ColleagueInvitationFactory(
+            partner_account=nordvik, role=Role.GLOBAL_ADMIN, created_by=cast.greta
+        ),
+        second=RoleAssignmentFactory(
+            partner_account=nordvik, role=Role.GLOBAL_ADMIN, granted_by=cast.greta
+        ),
+        passkey=cast.uma.authenticator_set.create(type="webauthn", data={"name": "K"}),
+    )
+
+
+def is_asked(response) -> bool:
+    return response.status_code == 302 and urlsplit(response.url).path == ASKS
+
+
+def visit(door, cast, client_of, world, clock, after: timedelta):
+    """Post to a door so long after signing in."""
+    client = client_of(getattr(cast, door.who))
+    clock.shift(after)
+    return client.post(door.address(world), door.sent(world))
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
+def test_a_door_asks_who_it_is_and_does_nothing_before(
+    door, cast, client_of, world, clock
+):
+    before = AuditEvent.objects.count()
+
+    response = visit(door, cast, client_of, world, clock, STALE)
+
+    assert is_asked(response)
+    assert AuditEvent.objects.count() == before
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
+def test_who_just_proved_it_is_not_asked(door, cast, client_of, world, clock):
+    assert not is_asked(visit(door, cast, client_of, world, clock, FRESH))
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
+def test_without_the_question_of_age_the_door_stands_open(
+    door, cast, client_of, world, clock, monkeypatch
+):
+    # The control: nothing else asks at this door.
+    monkeypatch.setattr(proof, "is_fresh", lambda request: True)
+
+    assert not is_asked(visit(door, cast, client_of, world, clock, STALE))
+
+
+@pytest.mark.parametrize(
+    "door", [*BANK_DATA, *APPROVING[:2], *ROLES[4:]], ids=lambda door: door.name
+)
+def test_behind_the_door_something_happens(door, cast, client_of, world, clock):
+    # Else a door that does nothing would pass the tests above.
+    before = AuditEvent.objects.count()
+
+    visit(door, cast, client_of, world, clock, FRESH)
+
+    assert AuditEvent.objects.count() > before
+
+
+@pytest.mark.parametrize("door", BY_ROLE, ids=lambda door: door.name)
+def test_other_roles_are_given_without_being_asked(
+    door, cast, client_of, world, clock, nordvik
+):
+    client = client_of(cast.greta)
+    sent = door.sent(world)
+    if "role" in sent:
+        sent["role"] = Role.INCENTIVES_ADMIN
+    if door.row:
+        row = door.row(world)
+        type(row).objects.filter(pk=row.pk).update(role=Role.ACCOUNT_ADMIN)
+    clock.shift(STALE)
+
+    assert not is_asked(client.post(door.address(world), sent))
+
+
+def test_a_second_answer_does_not_hide_the_role(cast, client_of, world, clock):
+    client = client_of(cast.greta)
+    clock.shift(STALE)
+    roles = [Role.GLOBAL_ADMIN, Role.INCENTIVES_ADMIN]
+
+    for both in (roles, roles[::-1]):
+        sent = highest(world) | {"role": both}
+        assert is_asked(client.post(reverse("accounts:assign"), sent))
+
+
+def test_looking_at_a_role_asks_for_nothing(cast, client_of, world, clock):
+    client = client_of(cast.greta)
+    clock.shift(STALE)
+
+    address = reverse("accounts:revoke", kwargs={"pk": world.second.pk})
+    assert client.get(address).status_code == 200
+
+
+def test_the_role_of_all_roles_is_the_one():
+    assert {Role.GLOBAL_ADMIN} == PROVED_ROLES
+
+
+def test_no_door_is_missing_here():
+    asking = {
+        address.name
+        for address in every_address()
+        if getattr(address.view, "asks_for_proof", False)
+    }
+
+    assert asking == {door.name for door in DOORS if door not in BY_ROLE}
