@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.decorators import login_not_required
@@ -32,6 +33,7 @@ from accounts.holders import follow, holds_anywhere
 from accounts.models import PartnerAccount, RoleAssignment
 from accounts.roles import GUARDED, PROVED_ROLES, Permission, Role
 from accounts.sealing import DecryptionError, seal, unseal
+from accounts.services import note_refusal
 
 _MARK = "access"
 # Where a session keeps what was sent on and refused, until it is shown again.
@@ -53,6 +55,23 @@ class OperatorNotAllowed(PermissionDenied):
     def __init__(self, permission: str):
         super().__init__(permission)
         self.permission = permission
+
+
+class Hidden(Http404):
+    """There is no such row for this person; carries what was asked for, for the trail.
+
+    Whether there is one at all is not known here, and not asked before the answer.
+    """
+
+    def __init__(self, model: type[Model], key: dict, *, wanted: str):
+        super().__init__(model._meta.label_lower)
+        self.model = model
+        self.key = key
+        self.wanted = wanted
+
+
+class HiddenPage(Http404):
+    """There is no such page for this person."""
 
 
 class NotAllowed(PermissionDenied):
@@ -121,7 +140,7 @@ def owned(*, on: type[Model]) -> Callable:
             try:
                 row = on.objects.all().addressed_to(request.user).get(**key)
             except (on.DoesNotExist, ValidationError, ValueError) as error:
-                raise Http404 from error
+                raise Hidden(on, key, wanted="owned") from error
             return view(request, row)
 
         return _mark(guarded, Access("owned", on._meta.label_lower))
@@ -148,7 +167,7 @@ def operator_requires(permission: str, *, on: type[Model] | None = None) -> Call
         @wraps(view)
         def guarded(request: HttpRequest, **key):
             if not request.user.is_staff:
-                raise Http404
+                raise HiddenPage
             if not request.user.has_perm(permission):
                 raise OperatorNotAllowed(permission)
             if on is None:
@@ -156,7 +175,7 @@ def operator_requires(permission: str, *, on: type[Model] | None = None) -> Call
             try:
                 row = on.objects.get(**key)
             except (on.DoesNotExist, ValidationError, ValueError) as error:
-                raise Http404 from error
+                raise Hidden(on, key, wanted=permission) from error
             return wall(request) or view(request, row)
 
         return _mark(guarded, Access("operator", permission))
@@ -331,6 +350,47 @@ def _redirect_with_next(page: str, target: str) -> HttpResponse:
     return redirect(f"{resolve_url(page)}?{urlencode({REDIRECT_FIELD_NAME: target})}")
 
 
+# --- What is refused is remembered ------------------------------------------------------
+
+
+def note_refused_request(request: HttpRequest, refusal: Exception) -> None:
+    """Note that somebody signed in was refused a row or a page.
+
+    Where a row was asked for, whether there is one is not asked here: what follows for
+    a foreign one and a missing one is the same until the answer has been sent (R16).
+    """
+    at = request.resolver_match
+    if at is None or not request.user.is_authenticated:
+        return
+    company = None
+    if not request.user.is_staff and request.company:
+        company = request.company.pk
+    model, key, wanted = None, {"page": at.view_name}, "page"
+    if isinstance(refusal, Hidden):
+        model, key, wanted = refusal.model, refusal.key, refusal.wanted
+    elif isinstance(refusal, NotAllowed):
+        wanted = str(refusal.permission)
+        if refusal.row is not None:
+            model, key = type(refusal.row), {"pk": refusal.row.pk}
+    elif isinstance(refusal, OperatorNotAllowed):
+        wanted = refusal.permission
+    elif at.app_name == "admin" and at.url_name and "object_id" in at.kwargs:
+        model, key = _record_of(at.url_name), {"pk": at.kwargs["object_id"]}
+    elif not isinstance(refusal, HiddenPage | PermissionDenied):
+        # Nothing is there: nothing was refused.
+        return
+    note_refusal(model, key, wanted=wanted, by=request.user, company=company)
+
+
+def _record_of(page: str) -> type[Model] | None:
+    """Return the model of a page of the admin site: <app>_<model>_<verb>."""
+    app, _sep, rest = page.partition("_")
+    try:
+        return apps.get_model(app, rest.rpartition("_")[0])
+    except LookupError:
+        return None
+
+
 def is_global_admin(user) -> bool:
     """Whether the person is Global admin of some company: the shared admin door."""
     return (
@@ -345,7 +405,7 @@ def is_global_admin(user) -> bool:
 def _refuse_operators(request: HttpRequest) -> None:
     """Operators belong to no company: partner pages do not exist for them."""
     if request.user.is_staff:
-        raise Http404
+        raise HiddenPage
 
 
 def _require_somewhere(request: HttpRequest, permission: Permission) -> None:
@@ -362,7 +422,7 @@ def _reachable(request: HttpRequest, on: type[Model], permission: Permission, ke
     try:
         row = rows.for_pages().get(**key)
     except (on.DoesNotExist, ValidationError, ValueError) as error:
-        raise Http404 from error
+        raise Hidden(on, key, wanted=str(permission)) from error
     if not row.is_allowed:
         company = _company_of(row)
         raise NotAllowed(permission, row=row, company=company)

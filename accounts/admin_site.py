@@ -23,7 +23,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.access import is_global_admin, wall
+from accounts.access import HiddenPage, is_global_admin, wall
 from accounts.models import AuditEvent, Membership, User
 from accounts.roles import Role
 from accounts.scoping import ScopedQuerySet
@@ -109,7 +109,7 @@ class PortalAdminSite(AdminSite):
             if not request.user.is_authenticated:
                 return inner(request, *args, **kwargs)
             if not self.has_permission(request):
-                raise Http404
+                raise HiddenPage
             return wall(request) or inner(request, *args, **kwargs)
 
         return guarded

@@ -26,8 +26,13 @@ SYSTEMS = (
 
 def device_words(user_agent: str) -> str:
     """Return such as "Firefox, Windows"; what is not known is said to be so."""
+    return device_name(user_agent) or _("an unknown browser")
+
+
+def device_name(user_agent: str) -> str:
+    """Return the same in every language; nothing where nothing is known."""
     found = (_first(user_agent, BROWSERS), _first(user_agent, SYSTEMS))
-    return ", ".join(filter(None, found)) or _("an unknown browser")
+    return ", ".join(filter(None, found))
 
 
 def _first(user_agent: str, names) -> str:

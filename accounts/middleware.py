@@ -1,19 +1,29 @@
 """What every request carries: an id for the logs, the person's language and company."""
 
 import uuid
+from functools import partial
 
 from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpResponseBadRequest
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpResponseBadRequest
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.functional import SimpleLazyObject
 
 from accounts import access, proof, services
 from accounts.companies import current_company
+from accounts.devices import device_name
 from accounts.logs import request_id
+from accounts.origin import (
+    Door,
+    Origin,
+    coming_from,
+    fingerprint_of_session,
+    network_of,
+)
 
 
 class RequestIdMiddleware:
@@ -110,3 +120,40 @@ def language_cookie(response, language: str) -> None:
         httponly=settings.LANGUAGE_COOKIE_HTTPONLY,
         samesite=settings.LANGUAGE_COOKIE_SAMESITE,
     )
+
+
+class OriginMiddleware:
+    """Say where a request comes from, for the trail; write its refusals at its end.
+
+    They are written when the answer has been sent: the time it took to answer says
+    nothing of whether there was something to refuse (R16).
+    """
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        here = Origin(
+            door=Door.WEB,
+            place=network_of(_address_of(request)),
+            device=device_name(request.headers.get("User-Agent", "")),
+            request_id=request.id,
+            session=lambda: fingerprint_of_session(request.session.session_key),
+        )
+        with coming_from(here):
+            response = self.get_response(request)
+        if here.refused:
+            response._resource_closers.append(partial(services.write_refusals, here))
+        return response
+
+    def process_exception(self, request, exception) -> None:
+        """Note what a view refuses; the answer is made elsewhere."""
+        if isinstance(exception, Http404 | PermissionDenied):
+            access.note_refused_request(request, exception)
+
+
+def _address_of(request) -> str:
+    try:
+        return get_adapter().get_client_ip(request)
+    except PermissionDenied:
+        return ""

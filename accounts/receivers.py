@@ -1,4 +1,4 @@
-"""What signing in sets off: notes in the trail, mails to the person, a new session key.
+"""What signing in and running tasks set off: notes, mails, a new session key.
 
 A factor is noted when its row is written, in the same transaction, whichever page or
 command wrote it; allauth's own signals come after the commit, which may never run.
@@ -10,12 +10,14 @@ from allauth.core import context as current
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_used
 from allauth.usersessions.models import UserSession
+from celery.signals import task_postrun, task_prerun
 from django.contrib.auth.signals import user_logged_in
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
 
 from accounts import proof, services
 from accounts.models import User
+from accounts.origin import Door, Origin, coming_from
 
 
 def _acting() -> User | None:
@@ -87,3 +89,18 @@ def change_session_key(sender, request, user, reauthenticated=False, **_signal) 
     UserSession.objects.filter(session_key=before).update(
         session_key=request.session.session_key
     )
+
+
+@task_prerun.connect(dispatch_uid="accounts.task_begins")
+def say_which_task(task, task_id, **_signal) -> None:
+    """Let the trail say which task acts, until it ends."""
+    here = Origin(door=Door.TASK, name=task.name, request_id=task_id)
+    task.request.origin = here
+    task.request.leave_origin = coming_from(here)
+    task.request.leave_origin.__enter__()
+
+
+@task_postrun.connect(dispatch_uid="accounts.task_ends")
+def leave_task(task, **_signal) -> None:
+    task.request.leave_origin.__exit__(None, None, None)
+    services.write_refusals(task.request.origin)

@@ -71,6 +71,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.OriginMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.PresenceMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",

@@ -550,6 +550,7 @@ def _record(
         by=by,
         partner_account=profile.account,
         after={"profile": str(profile.pk), "version": version.number} | (after or {}),
+        location=getattr(profile, "location", None),
     )
 
 

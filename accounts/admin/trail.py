@@ -8,7 +8,7 @@ from accounts.models import AuditEvent, OutgoingEmail
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyMixin, PortalModelAdmin):
-    """Written once and chained; `verify_audit` recomputes the chains."""
+    """Written once and chained; `audit_verify` recomputes the chains."""
 
     list_display = (
         "at",

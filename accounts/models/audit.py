@@ -3,8 +3,9 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models.companies import PartnerAccount
+from accounts.models.companies import Location, PartnerAccount
 from accounts.models.people import User
+from accounts.origin import Door
 from accounts.roles import Permission
 from accounts.scoping import Scope, ScopedQuerySet
 
@@ -60,6 +61,7 @@ class AuditAction(models.TextChoices):
     RECOVERY_DECLINED = "recovery_declined", _("Recovery declined")
     RECOVERY_LAPSED = "recovery_lapsed", _("Request for recovery lapsed")
     ADMIN_RECOVERED = "admin_recovered", _("Global admin appointed by recovery")
+    ACCESS_DENIED = "access_denied", _("Access denied")
 
 
 class AuditEventQuerySet(ScopedQuerySet):
@@ -70,8 +72,8 @@ class AuditEventQuerySet(ScopedQuerySet):
 class AuditEvent(models.Model):
     """One thing done, with who, when, and what it was before and after.
 
-    A trigger fills `seq`, `at`, `prev_hash` and `hash` and refuses UPDATE and DELETE;
-    the chain is per company, so that companies do not wait for each other
+    A trigger fills `seq`, `at`, `prev_hash` and `hash`; others refuse UPDATE, DELETE and
+    TRUNCATE. The chain is per company, so that companies do not wait for each other
     (security.md §6.5). `before` and `after` never hold bank or tax numbers.
     """
 
@@ -98,12 +100,52 @@ class AuditEvent(models.Model):
     actor_name = models.CharField(
         _("by"), max_length=160, blank=True, db_default="", editable=False
     )
+    # By whose right, where somebody else carried it out: the inviter's, when the
+    # invited person accepts; the admin's who made a directory's key.
+    on_behalf_of = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("on behalf of"),
+    )
     action = models.CharField(_("action"), max_length=30, choices=AuditAction)
     object_type = models.CharField(_("kind"), max_length=60)
     object_id = models.CharField(_("object"), max_length=64)
+    # Whom and which place it is about, for looking them up.
+    person = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("person"),
+    )
+    location = models.ForeignKey(
+        Location,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("location"),
+    )
     before = models.JSONField(_("before"), default=dict)
     after = models.JSONField(_("after"), default=dict)
     reason = models.CharField(_("reason"), max_length=500, blank=True)
+    door = models.CharField(
+        _("came by"), max_length=10, choices=Door, blank=True, db_default=""
+    )
+    # The task's or the command's name.
+    door_name = models.CharField(
+        _("task or command"), max_length=80, blank=True, db_default=""
+    )
+    # A network and a browser's name: where from, roughly.
+    place = models.CharField(_("from"), max_length=43, blank=True, db_default="")
+    device = models.CharField(_("device"), max_length=60, blank=True, db_default="")
+    session_hash = models.CharField(
+        _("session"), max_length=16, blank=True, db_default=""
+    )
     request_id = models.CharField(max_length=36, blank=True, editable=False)
     prev_hash = models.CharField(max_length=64, blank=True, editable=False)
     hash = models.CharField(max_length=64, blank=True, editable=False)
@@ -126,7 +168,10 @@ class AuditEvent(models.Model):
         indexes = [
             models.Index(
                 fields=["object_type", "object_id"], name="accounts_audit_object"
-            )
+            ),
+            models.Index(fields=["chain", "at"], name="accounts_audit_chain_at"),
+            models.Index(fields=["chain", "action"], name="accounts_audit_chain_kind"),
+            models.Index(fields=["at"], name="accounts_audit_at"),
         ]
 
     def __str__(self) -> str:

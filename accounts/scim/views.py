@@ -264,7 +264,9 @@ def _answered(request: HttpRequest, methods: dict, key: dict) -> HttpResponse:
         answer = methods.get("GET" if request.method == "HEAD" else request.method)
         if answer is None:
             return _not_allowed(methods)
-        with services.acting_as(f"SCIM: {token.name} ({token.pk})"):
+        with services.acting_as(
+            f"SCIM: {token.name} ({token.pk})", on_behalf_of=token.created_by
+        ):
             return answer(request, token.partner_account, **key)
     except TooManyRequests:
         response = _error(Error(status=429, detail="Too many requests. Wait a minute."))
@@ -333,6 +335,14 @@ def _found(kind: ModuleType, company: PartnerAccount, key: str):
     number = filters.key_of(key)
     row = None if number is None else kind.rows(company).filter(pk=number).first()
     if row is None:
+        if number is not None:
+            services.note_refusal(
+                kind.rows(company).model,
+                {"pk": number},
+                wanted="directory",
+                by=None,
+                company=company.pk,
+            )
         raise NotFoundException(detail="There is no such resource.")
     return row
 

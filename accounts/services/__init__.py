@@ -1,6 +1,6 @@
 """Everything that changes people, companies, places and roles; the only writer here."""
 
-from accounts.services.audit import acting_as, record_audit_event
+from accounts.services.audit import acting_as, carried_out_by, record_audit_event
 from accounts.services.colleagues import (
     INVITATION_LIFETIME,
     accept_invitation,
@@ -55,6 +55,7 @@ from accounts.services.provisioning import (
     unmap_group,
     use_provisioning_token,
 )
+from accounts.services.refused import note_refusal, write_refusals
 from accounts.services.roles import (
     check_revoking,
     check_roles,
@@ -88,6 +89,7 @@ __all__ = [
     "add_person",
     "assign_role",
     "assign_roles",
+    "carried_out_by",
     "change_directory_group",
     "change_directory_person",
     "check_acceptance",
@@ -112,6 +114,7 @@ __all__ = [
     "note_new_place",
     "note_presence",
     "note_recovery_code_used",
+    "note_refusal",
     "note_second_factor",
     "plan_roles",
     "record_audit_event",
@@ -131,4 +134,5 @@ __all__ = [
     "sync_roles",
     "unmap_group",
     "use_provisioning_token",
+    "write_refusals",
 ]

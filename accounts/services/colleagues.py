@@ -25,7 +25,7 @@ from accounts.models import (
     User,
 )
 from accounts.roles import Role
-from accounts.services.audit import record_audit_event
+from accounts.services.audit import carried_out_by, record_audit_event
 from accounts.services.companies import lock_companies
 from accounts.services.granting import assign_roles
 from accounts.services.people import add_person
@@ -288,18 +288,23 @@ def _accept(
     _refuse_powerless_inviter(invitation)
     _close(invitation, state=InvitationState.ACCEPTED, by=by, at=at)
     account, inviter = invitation.partner_account, invitation.created_by
-    # Belonging to two companies is what they agree to here.
-    add_person(
-        account, email=by.email, full_name=by.full_name, joins_existing=True, by=inviter
-    )
-    assign_roles(
-        by,
-        role=invitation.role,
-        account=account,
-        ends_on=invitation.ends_on,
-        by=inviter,
-        **_scopes(invitation),
-    )
+    # Belonging to two companies is what they agree to here; it is the inviter's right.
+    with carried_out_by(by):
+        add_person(
+            account,
+            email=by.email,
+            full_name=by.full_name,
+            joins_existing=True,
+            by=inviter,
+        )
+        assign_roles(
+            by,
+            role=invitation.role,
+            account=account,
+            ends_on=invitation.ends_on,
+            by=inviter,
+            **_scopes(invitation),
+        )
     record_audit_event(
         invitation,
         action=AuditAction.INVITATION_ACCEPTED,

@@ -25,6 +25,7 @@ from accounts.models import (
 from accounts.roles import Permission, Role, roles_with
 from accounts.scoping import today
 from accounts.services.companies import lock_companies
+from accounts.services.refused import noting_refusals
 from accounts.services.roles import check_holders, check_scopes, give
 
 # What one action may give, so that its page and its transaction stay short.
@@ -151,6 +152,7 @@ def assign_role(
     return assignment
 
 
+@noting_refusals
 @transaction.atomic
 def assign_roles(
     user: User,
@@ -213,6 +215,7 @@ def plan_roles(
     )
 
 
+@noting_refusals
 @transaction.atomic
 def give_roles(
     people: Iterable[User],

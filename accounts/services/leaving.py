@@ -16,9 +16,11 @@ from accounts.models import (
 from accounts.roles import Permission, roles_with
 from accounts.services.audit import record_audit_event
 from accounts.services.companies import lock_companies
+from accounts.services.refused import noting_refusals
 from accounts.services.roles import check_revoking, end_assignments
 
 
+@noting_refusals
 @transaction.atomic
 def deactivate_person(membership: Membership, *, by: User | None) -> Membership:
     """End a membership and the roles in that company; ending it twice changes nothing.

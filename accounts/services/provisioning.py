@@ -117,7 +117,7 @@ def use_provisioning_token(secret: str) -> ProvisioningToken | None:
     tokens = ProvisioningToken.objects.live(timezone.localdate())
     token = (
         tokens.filter(token_sha256=_fingerprint(secret))
-        .select_related("partner_account")
+        .select_related("partner_account", "created_by")
         .first()
     )
     if token is not None and _is_long_ago(token.last_used_at, now=now):

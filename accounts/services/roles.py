@@ -31,6 +31,7 @@ from accounts.roles import (
 from accounts.scoping import today
 from accounts.services.audit import record_audit_event
 from accounts.services.companies import lock_companies
+from accounts.services.refused import noting_refusals
 
 
 def check_roles(
@@ -138,6 +139,7 @@ def refuse_guest(email: str, *, role: Role, account: PartnerAccount) -> None:
         )
 
 
+@noting_refusals
 @transaction.atomic
 def revoke_role(assignment: RoleAssignment, *, by: User | None) -> RoleAssignment:
     """End a role at once; ending it twice changes nothing.

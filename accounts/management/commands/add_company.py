@@ -4,18 +4,19 @@ import csv
 from pathlib import Path
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts import services
+from accounts.commands import PortalCommand
 from accounts.models import Language
 
 REQUIRED = ("partner_id", "name", "country")
 OPTIONAL = ("legal_name", "street", "postcode", "city")
 
 
-class Command(BaseCommand):
+class Command(PortalCommand):
     help = (
         "Start a company with its locations and its first Global admin, who is mailed "
         "where to choose a password. All of it or nothing; run again, what is missing "

@@ -1,15 +1,16 @@
 """Adds a person of the program owner, who chooses a password by mail."""
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
 from accounts import services
+from accounts.commands import PortalCommand
 from accounts.models import Language
 from accounts.operators import OPERATOR_GROUPS
 
 
-class Command(BaseCommand):
+class Command(PortalCommand):
     help = (
         "Add an operator: a person of the program owner. A mail says where to choose "
         "a password. For somebody who is an operator already, the groups that are "

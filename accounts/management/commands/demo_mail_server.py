@@ -5,9 +5,10 @@ import signal
 
 from aiosmtpd.smtp import SMTP
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from accounts import demo_mail
+from accounts.commands import PortalCommand
 
 
 class _Mailbox:
@@ -16,7 +17,7 @@ class _Mailbox:
         return "250 OK"
 
 
-class Command(BaseCommand):
+class Command(PortalCommand):
     help = "Receives mail at 127.0.0.1 and keeps it for the demo's mailbox pages."
 
     def add_arguments(self, parser):

@@ -1,14 +1,15 @@
 """Withdraws a program: its open enrollments end as Discontinued."""
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.commands import PortalCommand
 from accounts.models import IncentiveProgram
 from enrollment import services
 
 
-class Command(BaseCommand):
+class Command(PortalCommand):
     help = "Withdraw a program for good: its open enrollments end as Discontinued."
 
     def add_arguments(self, parser):

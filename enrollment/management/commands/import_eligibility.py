@@ -3,14 +3,15 @@
 from pathlib import Path
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.commands import PortalCommand
 from enrollment import services
 
 
-class Command(BaseCommand):
+class Command(PortalCommand):
     help = (
         "Read measured values from a CSV file with the columns partner_id, criterion, "
         "value, measured_on and source. Lines that are right are stored; lines that "

@@ -1,17 +1,18 @@
 """Invites every eligible location of a program that has no enrollment yet."""
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.formats import date_format
 from django.utils.timezone import localdate
 from django.utils.translation import gettext as _
 
+from accounts.commands import PortalCommand
 from accounts.models import IncentiveProgram, Location
 from enrollment import services
 from enrollment.models import Enrollment, ProgramTerms
 
 
-class Command(BaseCommand):
+class Command(PortalCommand):
     help = "Invite every eligible location of a program that has no enrollment yet."
 
     def add_arguments(self, parser):

@@ -10,9 +10,10 @@ Nordic Growth Booster runs the whole year, so that it is open on every day.
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
+from accounts.commands import PortalCommand
 from accounts.models import PartnerAccount, RoleAssignment, User
 from accounts.roles import Role
 from enrollment.management.demo.files import rows
@@ -22,7 +23,7 @@ from enrollment.management.demo.story import tell
 PASSWORD = "demo-incentives-2027"
 
 
-class Command(BaseCommand):
+class Command(PortalCommand):
     help = "Load the demo's invented companies and people; in demo mode only."
 
     def add_arguments(self, parser):

@@ -1,5 +1,7 @@
 """The audit trail: written once, chained, and found out when it is tampered with."""
 
+import json
+from contextlib import suppress
 from io import StringIO
 
 import pytest
@@ -7,19 +9,21 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models import AuditAction, AuditChain, AuditEvent
+from accounts.origin import Door, Origin, coming_from
 from accounts.services import acting_as, record_audit_event
 from accounts.tests.factories import PartnerAccountFactory
+from accounts.tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
 
-def write(company, number: int = 1, **fields) -> list[AuditEvent]:
+def write(company, number: int = 1, *, by=None, **fields) -> list[AuditEvent]:
     """Write events about a company."""
     events = [
         record_audit_event(
             company,
             action=AuditAction.COMPANY_ADDED,
-            by=None,
+            by=by,
             partner_account=company,
             **fields,
         )
@@ -39,16 +43,17 @@ def tamper(sql: str, *params) -> None:
         cursor.execute("ALTER TABLE accounts_auditevent ENABLE TRIGGER USER")
 
 
-def verify() -> str:
+def verify(*heads) -> str:
     out = StringIO()
-    call_command("verify_audit", stdout=out)
+    arguments = [f"--head={file}" for file in heads]
+    call_command("audit_verify", *arguments, stdout=out)
     return out.getvalue()
 
 
-def fault() -> str:
+def fault(*heads, returncode: int = 1) -> str:
     with pytest.raises(CommandError) as error:
-        verify()
-    assert error.value.returncode == 1
+        verify(*heads)
+    assert error.value.returncode == returncode
     return str(error.value)
 
 
@@ -95,6 +100,7 @@ class TestTrail:
             "UPDATE accounts_auditevent SET reason = 'another'",
             "UPDATE accounts_auditevent SET seq = seq",
             "DELETE FROM accounts_auditevent",
+            "DELETE FROM accounts_auditevent WHERE seq = 1",
         ],
     )
     def test_history_is_written_once(self, nordvik, sql):
@@ -145,11 +151,22 @@ class TestVerifying:
             "object_id = '0'",
             "actor_name = 'SCIM: somebody else'",
             "partner_account_id = NULL",
+            "on_behalf_of_id = actor_id",
+            "person_id = NULL",
+            "location_id = NULL",
+            "door = ''",
+            "door_name = 'invite'",
+            "place = '198.51.100.0/24'",
+            "device = 'Safari, macOS'",
+            "session_hash = repeat('0', 16)",
             "hash = repeat('0', 64)",
         ],
     )
-    def test_a_changed_event_is_found(self, nordvik, change):
-        events = write(nordvik, 3)
+    def test_a_changed_event_is_found(self, nordvik, goteborg, greta, lars, change):
+        here = Origin(Door.WEB, place="192.0.2.0/24", device="Firefox, Windows")
+        told = {"person": lars.pk, "location": goteborg.pk}
+        with coming_from(here):
+            events = write(nordvik, 3, by=greta, after=told)
 
         tamper(f"UPDATE accounts_auditevent SET {change} WHERE id = %s", events[1].pk)
 
@@ -262,3 +279,134 @@ class TestVerifying:
         )
 
         assert f"company:{nordvik.pk} is broken" in fault()
+
+
+def cut_and_mend(company, *, keep: int) -> None:
+    """Cut a chain's end and let its head say that it ended there."""
+    chain = f"company:{company.pk}"
+    tamper("DELETE FROM accounts_auditevent WHERE chain = %s AND seq > %s", chain, keep)
+    last = AuditEvent.objects.get(chain=chain, seq=keep)
+    AuditChain.objects.filter(chain=chain).update(seq=keep, hash=last.hash)
+
+
+class TestHeads:
+    @pytest.fixture
+    def heads(self, tmp_path):
+        """Export the heads of now to a new file."""
+        files = (tmp_path / f"heads-{number}.json" for number in range(9))
+
+        def export():
+            file = next(files)
+            call_command("audit_head", export=file, stdout=StringIO())
+            return file
+
+        return export
+
+    def test_a_trail_that_went_on_is_intact(self, nordvik, heads):
+        write(nordvik, 2)
+        before = heads()
+        write(nordvik, 2)
+        write(PartnerAccountFactory())
+
+        report = verify(before)
+
+        assert "Intact: 2 chains recomputed, 1 exported heads found again." in report
+
+    def test_a_cut_end_with_a_mended_head_is_found(self, nordvik, heads):
+        # T16
+        write(nordvik, 3)
+        exported = heads()
+
+        cut_and_mend(nordvik, keep=2)
+
+        assert "Intact" in verify()  # the control: the database alone cannot know
+        assert "is broken at event 3: it is gone" in fault(exported)
+
+    def test_a_chain_written_anew_from_the_start_is_found(self, nordvik, heads):
+        write(nordvik, 3)
+        exported = heads()
+
+        tamper("DELETE FROM accounts_auditevent")
+        AuditChain.objects.all().delete()
+        write(nordvik, 3, reason="another story")
+
+        assert "Intact" in verify()
+        assert "not what it was when its head was exported" in fault(exported)
+
+    def test_a_chain_taken_away_with_its_head_is_found(self, nordvik, heads):
+        write(nordvik, 3)
+        write(PartnerAccountFactory())
+        exported = heads()
+
+        chain = f"company:{nordvik.pk}"
+        tamper("DELETE FROM accounts_auditevent WHERE chain = %s", chain)
+        AuditChain.objects.filter(chain=chain).delete()
+
+        assert "Intact" in verify()
+        assert f"{chain} is broken at event 3: it is gone" in fault(exported)
+
+    def test_several_heads_are_compared_at_once(self, nordvik, heads):
+        write(nordvik, 2)
+        first = heads()
+        write(nordvik, 2)
+        second = heads()
+
+        cut_and_mend(nordvik, keep=3)
+
+        assert "Intact" in verify(first)
+        assert "event 4" in fault(first, second)
+
+    def test_an_older_head_is_not_overwritten(self, nordvik, heads, tmp_path):
+        write(nordvik)
+        file = heads()
+        kept = file.read_text()
+        write(nordvik)
+
+        with pytest.raises(CommandError, match="could not be written"):
+            call_command("audit_head", export=file)
+
+        assert file.read_text() == kept
+
+    def test_without_a_file_the_heads_are_printed(self, nordvik):
+        *_others, last = write(nordvik, 2)
+        out = StringIO()
+
+        call_command("audit_head", stdout=out)
+
+        assert json.loads(out.getvalue())["heads"] == [
+            {"chain": f"company:{nordvik.pk}", "seq": 2, "hash": last.hash}
+        ]
+
+    @pytest.mark.parametrize(
+        "content", [None, "", "[]", "{}", '{"heads": [{"chain": "x"}]}', "\0"]
+    )
+    def test_what_is_no_export_cannot_be_compared(self, tmp_path, content):
+        # Another status than for a broken chain: a scheduler can tell them apart.
+        file = tmp_path / "heads.json"
+        if content is not None:
+            file.write_text(content)
+
+        assert "holds no exported heads" in fault(file, returncode=2)
+
+
+class TestAtOnce:
+    @pytest.mark.django_db(transaction=True)
+    def test_writers_of_one_company_wait_for_each_other(self):
+        company, other = PartnerAccountFactory(), PartnerAccountFactory()
+
+        def write_some():
+            for _number in range(5):
+                with transaction.atomic():
+                    write(company)
+            with suppress(ZeroDivisionError), transaction.atomic():
+                write(company)
+                raise ZeroDivisionError  # taken back: leaves no hole
+            with transaction.atomic():
+                write(other)
+
+        outcomes = at_once(*[write_some] * 6)
+
+        assert outcomes == [None] * 6
+        places = AuditEvent.objects.filter(partner_account=company).order_by("seq")
+        assert list(places.values_list("seq", flat=True)) == list(range(1, 31))
+        assert "Intact: 2 chains recomputed." in verify()

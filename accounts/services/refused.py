@@ -1,0 +1,204 @@
+"""Access that was refused: noted while it happens, written once the answer is sent.
+
+So a refusal outlives the transaction it ends, and whether a row exists changes nothing
+of the time the answer takes: the same steps follow for a row that there is not, and
+the last of them is taken back (R16).
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.apps import apps
+from django.core.cache import cache
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Model
+
+from accounts import origin
+from accounts.holders import follow
+from accounts.models import AuditAction, AuditEvent, PartnerAccount, User
+from accounts.origin import Origin, Refused
+from accounts.services.audit import (
+    chain_of,
+    coming_from_here,
+    masked_text,
+    written_by,
+)
+
+logger = logging.getLogger(__name__)
+
+# One event for one person and one object in so many seconds.
+WINDOW_SECONDS = 10 * 60
+# What somebody is refused beyond this in one window is told by one event.
+MOST_IN_A_WINDOW = 300
+# More than any page refuses at once; what a script makes of it is cut.
+MOST_AT_ONCE = 20
+PAGE = "page"
+
+
+def note_refusal(
+    model: type[Model] | None,
+    key: dict[str, Any],
+    *,
+    wanted: str,
+    by: User | None,
+    company: int | None = None,
+) -> None:
+    """Remember that somebody was refused a row, or a page where `model` is None.
+
+    Nothing is asked of the database and nothing written: write_refusals does that when
+    the request, task or command is over. `by` is None for a machine.
+    """
+    here = origin.current()
+    if here is None or len(here.refused) >= MOST_AT_ONCE:
+        return
+    here.refused.append(
+        Refused(
+            model=model._meta.label_lower if model else PAGE,
+            key=tuple(sorted(key.items())),
+            wanted=wanted,
+            person=by.pk if by else None,
+            company=company,
+            written_by=written_by(by),
+        )
+    )
+
+
+def noting_refusals(service: Callable) -> Callable:
+    """Note it when a service refuses somebody a right they do not hold (R5)."""
+
+    @wraps(service)
+    def noted(subject, *args, by: User | None, **options):
+        try:
+            return service(subject, *args, by=by, **options)
+        except ValidationError as refusal:
+            if by is not None and getattr(refusal, "code", "") == "not_granting":
+                company = options.get("account") or subject.partner_account
+                note_refusal(
+                    PartnerAccount,
+                    {"pk": company.pk},
+                    wanted="role_assign",
+                    by=by,
+                    company=company.pk,
+                )
+            raise
+
+    return noted
+
+
+def write_refusals(here: Origin) -> None:
+    """Write what was refused, each in a transaction of its own; never fail."""
+    with origin.coming_from(here):
+        for refused in here.refused:
+            try:
+                _write(refused)
+            except Exception:
+                logger.exception("audit: a refused access could not be written")
+
+
+def _write(refused: Refused) -> None:
+    who = refused.person or refused.written_by.get("actor_name", "")
+    number = _so_many(f"{who}")
+    if number > MOST_IN_A_WINDOW + 1:
+        return
+    if number == MOST_IN_A_WINDOW + 1:
+        _record(
+            refused,
+            PAGE,
+            "many",
+            company=refused.company,
+            after={"times": MOST_IN_A_WINDOW},
+        )
+        return
+    if not _is_first(f"{who} {refused.model} {refused.key}"):
+        return
+    with transaction.atomic():
+        point = transaction.savepoint()
+        found = _found(refused)
+        if found is None:
+            # The same work, for nothing.
+            _record(refused, PAGE, "nothing", company=refused.company)
+            transaction.savepoint_rollback(point)
+        else:
+            _record(refused, refused.model, **found)
+
+
+def _record(
+    refused: Refused,
+    object_type: str,
+    object_id: str,
+    *,
+    company: int | None,
+    location: int | None = None,
+    person: int | None = None,
+    after: dict[str, Any] | None = None,
+) -> None:
+    AuditEvent.objects.create(
+        **refused.written_by,
+        **coming_from_here(),
+        **chain_of(company),
+        action=AuditAction.ACCESS_DENIED,
+        object_type=object_type,
+        object_id=object_id,
+        person_id=person,
+        location_id=location,
+        after={"wanted": refused.wanted} | (after or {}),
+    )
+
+
+def _found(refused: Refused) -> dict[str, Any] | None:
+    """Return what the trail says of the refused row; None when there is none."""
+    if refused.model == PAGE:
+        (page,) = (str(value) for _name, value in refused.key)
+        return {"object_id": masked_text(page)[:64], "company": refused.company}
+    model = apps.get_model(refused.model)
+    try:
+        row = model._default_manager.order_by().filter(**dict(refused.key)).first()
+    except (ValidationError, ValueError, TypeError):
+        return None
+    if row is None:
+        return None
+    company, location = _place_of(row)
+    if refused.person is None and company == refused.company:
+        # What a directory no longer finds of its own company was not kept from it.
+        return None
+    return {
+        "object_id": str(row.pk),
+        "company": company,
+        "location": location if company else None,
+        "person": row.pk if isinstance(row, User) else None,
+    }
+
+
+def _place_of(row: Model) -> tuple[int | None, int | None]:
+    if isinstance(row, User):
+        companies = PartnerAccount.objects.with_member(row).order_by("pk")
+        return companies.values_list("pk", flat=True).first(), None
+    scope = getattr(type(row)._default_manager.all(), "scope", None)
+    if scope is None:
+        return None, None
+    location = follow(row, scope.location) if scope.location else None
+    return follow(row, scope.account), location
+
+
+def _is_first(what: str) -> bool:
+    """Whether this is the first time in the window; asked once."""
+    return cache.add(f"refused:{_short(what)}", 1, WINDOW_SECONDS)
+
+
+def _so_many(who: str) -> int:
+    """Count the refusals of somebody in the window, this one too."""
+    name = f"refusals:{_short(who)}"
+    if cache.add(name, 1, WINDOW_SECONDS):
+        return 1
+    try:
+        return cache.incr(name)
+    except ValueError:
+        return 1
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

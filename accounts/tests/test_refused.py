@@ -1,0 +1,270 @@
+"""Refused access is remembered: once, outside what was refused, telling nobody more."""
+
+import re
+import time
+import uuid
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from accounts import services
+from accounts.models import AuditAction, AuditChain, AuditEvent, RoleAssignment
+from accounts.origin import Door, Origin, coming_from
+from accounts.roles import Role
+from accounts.services import refused
+from accounts.tests.factories import RoleAssignmentFactory
+from accounts.tests.scim_directory import Directory
+
+pytestmark = pytest.mark.django_db
+
+
+def denied() -> list[AuditEvent]:
+    events = AuditEvent.objects.filter(action=AuditAction.ACCESS_DENIED)
+    return list(events.order_by("pk"))
+
+
+def same(one, other) -> bool:
+    """Whether two answers say the same but for the token of their forms."""
+    token = re.compile(rb'name="csrfmiddlewaretoken" value="\w+"')
+    return one.status_code == other.status_code and (
+        token.sub(b"", one.content) == token.sub(b"", other.content)
+    )
+
+
+def end_role(assignment) -> str:
+    return reverse("accounts:revoke", args=[assignment.pk])
+
+
+@pytest.fixture
+def foreign(sam) -> RoleAssignment:
+    """A role of another company."""
+    return RoleAssignment.objects.get(user=sam)
+
+
+class TestWhatIsRemembered:
+    def test_a_row_of_another_company(self, client_of, greta, foreign):
+        response = client_of(greta, REMOTE_ADDR="192.0.2.77").get(end_role(foreign))
+
+        (event,) = denied()
+        assert response.status_code == 404
+        assert event.actor == greta
+        assert event.partner_account == foreign.partner_account
+        assert event.object_type == "accounts.roleassignment"
+        assert event.object_id == str(foreign.pk)
+        assert event.after == {"wanted": "role_assign"}
+        assert (event.door, event.place) == (Door.WEB, "192.0.2.0/24")
+        assert event.request_id == response["X-Request-ID"]
+
+    def test_a_page_of_the_own_company(self, client_of, lars, nordvik):
+        response = client_of(lars).get(reverse("accounts:people"))
+
+        (event,) = denied()
+        assert response.status_code == 403
+        assert (event.partner_account, event.actor) == (nordvik, lars)
+        assert (event.object_type, event.object_id) == ("page", "accounts:people")
+
+    def test_an_operators_page_by_a_partner(self, client_of, greta):
+        response = client_of(greta).get(reverse("ops:validation"))
+
+        (event,) = denied()
+        assert response.status_code == 404
+        assert (event.object_type, event.object_id) == ("page", "ops:validation")
+
+    def test_an_operators_page_by_an_operator_of_another_group(self, client_of, oscar):
+        email = uuid.uuid4()
+
+        response = client_of(oscar).post(reverse("ops:resend", args=[email]))
+
+        (event,) = denied()
+        assert response.status_code == 403
+        assert event.partner_account is None
+        assert event.after == {"wanted": "accounts.resend_outgoingemail"}
+
+    def test_a_record_of_another_company_in_the_admin(self, client_of, greta, foreign):
+        response = client_of(greta).get(
+            reverse("admin:accounts_roleassignment_change", args=[foreign.pk])
+        )
+
+        (event,) = denied()
+        assert response.status_code == 404
+        assert event.partner_account == foreign.partner_account
+        assert event.object_id == str(foreign.pk)
+
+    def test_the_admin_by_somebody_who_has_no_business_there(self, client_of, lars):
+        client_of(lars).get(reverse("admin:index"))
+
+        (event,) = denied()
+        assert event.object_id == "admin:index"
+
+    def test_a_right_that_a_service_refused(self, alice, ida, nordvik):
+        # R5: an Account admin gives no Global admin, however it was asked for.
+        with coming_from(here := Origin(Door.WEB)), pytest.raises(ValidationError):
+            services.assign_role(ida, role=Role.GLOBAL_ADMIN, account=nordvik, by=alice)
+        assert denied() == []  # not in the transaction that was refused
+
+        services.write_refusals(here)
+
+        (event,) = denied()
+        assert (event.actor, event.partner_account) == (alice, nordvik)
+        assert event.after == {"wanted": "role_assign"}
+
+    def test_another_companys_person_asked_for_by_a_directory(self, greta, foreign):
+        directory = Directory(greta.memberships.get().partner_account)
+        member = foreign.user.memberships.get()
+
+        response = directory.client.get(f"/scim/v2/Users/{member.pk}")
+
+        (event,) = denied()
+        assert response.status_code == 404
+        assert event.partner_account == foreign.partner_account
+        assert event.actor_name.startswith("SCIM:")
+        assert event.after == {"wanted": "directory"}
+
+
+class TestWhatIsNot:
+    @pytest.mark.parametrize("key", [99_999_999, 0])
+    def test_what_does_not_exist(self, client_of, greta, key):
+        response = client_of(greta).get(reverse("accounts:revoke", args=[key]))
+
+        assert response.status_code == 404
+        assert denied() == []
+        assert not AuditChain.objects.filter(seq__gt=0).exists()
+
+    def test_an_operators_missing_row(self, client_of, mina):
+        client_of(mina).post(reverse("ops:resend", args=[uuid.uuid4()]))
+
+        assert denied() == []
+
+    def test_addresses_without_a_page(self, client_of, greta):
+        client_of(greta).get("/nowhere/")
+        client_of(greta).get("/admin/nowhere/")
+
+        assert denied() == []
+
+    def test_strangers_who_are_sent_to_sign_in(self, client, foreign):
+        client.get(end_role(foreign))
+
+        assert denied() == []
+
+    def test_what_is_allowed(self, client_of, greta, ida):
+        client_of(greta).get(reverse("accounts:people"))
+        client_of(greta).get(end_role(RoleAssignment.objects.get(user=ida)))
+
+        assert denied() == []
+
+    def test_what_a_directory_removed_of_its_own(self, nordvik):
+        directory = Directory(nordvik)
+        group = directory.add_group("Sales")
+        directory.ask("DELETE", f"/Groups/{group['id']}")
+
+        response = directory.get(f"/Groups/{group['id']}")
+
+        assert response.status_code == 404
+        assert denied() == []
+
+
+class TestFloods:
+    def test_one_person_and_one_object_are_one_event_in_a_window(
+        self, client_of, greta, foreign
+    ):
+        client = client_of(greta)
+        for _time in range(5):
+            client.get(end_role(foreign))
+            client.post(end_role(foreign))
+
+        assert len(denied()) == 1
+
+    def test_the_next_window_is_another(self, client_of, greta, foreign, monkeypatch):
+        monkeypatch.setattr(refused, "WINDOW_SECONDS", 0.1)
+        client = client_of(greta)
+
+        client.get(end_role(foreign))
+        time.sleep(1.2)
+        client.get(end_role(foreign))
+
+        assert len(denied()) == 2
+
+    def test_another_person_and_another_object_are_others(
+        self, client_of, greta, alice, foreign
+    ):
+        other = RoleAssignmentFactory()
+        for person in (greta, alice):
+            for row in (foreign, other):
+                client_of(person).get(end_role(row))
+
+        assert len(denied()) == 4
+
+    def test_a_scanner_is_told_of_once_and_then_fills_nothing(
+        self, client_of, greta, nordvik, monkeypatch
+    ):
+        monkeypatch.setattr(refused, "MOST_IN_A_WINDOW", 5)
+        client = client_of(greta)
+        # Half of them do not exist: they count as much.
+        rows = [RoleAssignmentFactory().pk for _number in range(8)]
+        for row in rows:
+            client.get(reverse("accounts:revoke", args=[row]))
+            client.get(reverse("accounts:revoke", args=[row + 1_000]))
+
+        *found, last = denied()
+        assert len(found) == 3
+        assert (last.object_type, last.object_id) == ("page", "many")
+        assert (last.partner_account, last.actor) == (nordvik, greta)
+        assert last.after == {"wanted": "role_assign", "times": 5}
+
+
+class TestNoOracle:
+    def queries(self, action) -> tuple[list[str], list[str]]:
+        """What is asked until the answer is there, and what after it."""
+        here = []
+        original = refused.write_refusals
+
+        def mark(origin):
+            here.append(len(connection.queries_log))
+            original(origin)
+
+        with CaptureQueriesContext(connection) as captured:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("accounts.services.write_refusals", mark)
+                action()
+            asked = [query["sql"] for query in captured.captured_queries]
+        split = here[0] - captured.initial_queries if here else len(asked)
+        return asked[:split], asked[split:]
+
+    def test_foreign_and_missing_take_the_same_steps(self, client_of, greta, foreign):
+        # R16: until the answer exactly the same; afterwards the same statements.
+        client = client_of(greta)
+        client.get(reverse("accounts:people"))
+
+        def asked_for(key):
+            return self.queries(
+                lambda: client.get(reverse("accounts:revoke", args=[key]))
+            )
+
+        for _time in ("the first", "the second"):
+            before_foreign, after_foreign = asked_for(foreign.pk)
+            before_missing, after_missing = asked_for(99_999_999)
+
+            assert len(before_foreign) == len(before_missing)
+            inserts = [
+                sum("INSERT INTO" in sql and "auditevent" in sql for sql in asked)
+                for asked in (after_foreign, after_missing)
+            ]
+            assert inserts[0] == inserts[1]
+        assert len(denied()) == 1
+
+    def test_a_trail_that_cannot_be_written_changes_no_answer(
+        self, client_of, greta, foreign, monkeypatch, caplog
+    ):
+        def broken(what):
+            raise OSError
+
+        client = client_of(greta)
+        answered = client.get(end_role(foreign))
+
+        monkeypatch.setattr(refused, "_is_first", broken)
+
+        assert same(client.get(end_role(foreign)), answered)
+        assert "could not be written" in caplog.text
