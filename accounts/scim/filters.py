@@ -34,13 +34,16 @@ Narrowed = Callable[[str, object], Q | None]
 class Narrowing(FilterVisitor[Q | None]):
     """What a filter asks of the table; None where the table cannot tell."""
 
-    def __init__(self, narrowed: Narrowed):
+    def __init__(self, narrowed: Narrowed, *, within: str = ""):
         self.narrowed = narrowed
+        # The attribute whose entries the names are of, as in emails[type eq "work"].
+        self.within = within
 
     def visit_comparison(self, node: Comparison) -> Q | None:
-        if node.op != CompareOperator.eq or not _is_plain(node.attr_path):
+        if node.op != CompareOperator.eq or not _is_ours(node.attr_path):
             return None
-        name, value = node.attr_path.attr.lower(), node.value
+        parts = (self.within, node.attr_path.attr, node.attr_path.sub_attr)
+        name, value = ".".join(filter(None, parts)).lower(), node.value
         if isinstance(value, str):
             value = normalize("NFC", value)
             if not _is_storable(value):
@@ -62,8 +65,12 @@ class Narrowing(FilterVisitor[Q | None]):
             return reduce(and_, known) if known else None
         return reduce(or_, known) if len(known) == len(terms) else None
 
-    def visit_value_path(self, node: ValuePath) -> None:
-        return None
+    def visit_value_path(self, node: ValuePath) -> Q | None:
+        if self.within or node.attr_path.sub_attr or not _is_ours(node.attr_path):
+            return None
+        return Narrowing(self.narrowed, within=node.attr_path.attr).visit(
+            node.val_filter
+        )
 
 
 def narrowing(filter_: FilterNode, narrowed: Narrowed) -> Q:
@@ -84,10 +91,8 @@ def key_of(value: object) -> int | None:
     return None
 
 
-def _is_plain(path: AttrPath) -> bool:
-    return path.sub_attr is None and (
-        path.uri is None or path.uri.lower().startswith(CORE)
-    )
+def _is_ours(path: AttrPath) -> bool:
+    return path.uri is None or path.uri.lower().startswith(CORE)
 
 
 def _is_storable(text: str) -> bool:

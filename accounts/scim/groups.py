@@ -1,21 +1,30 @@
 """Groups of a company's directory as SCIM groups, with their members."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
-from scim2_models import Meta
+from scim2_models import InvalidValueException, Meta, PayloadTooLargeException
 
 from accounts import services
 from accounts.directory import directory_people
 from accounts.models import DirectoryGroup, DirectoryGroupMember, PartnerAccount
 from accounts.models.provisioning import NAME_LENGTH
-from accounts.scim import resources
+from accounts.scim import asking, resources
 from accounts.scim.filters import key_of
 from accounts.scim.text import cleaned
 
 MOST_MEMBERS = 10_000
+# The library copies a group with every operation: only what Entra never sends comes to
+# it, and little of that.
+MOST_ODD_OPERATIONS = 20
+_ALL_MEMBERS = {"members", f"{resources.CORE}:group:members"}
+_ONE_MEMBER = re.compile(
+    r'members\[\s*value\s+eq\s+"(?P<key>[^"\\]*)"\s*\]', re.IGNORECASE
+)
 
 
 def rows(account: PartnerAccount) -> QuerySet[DirectoryGroup]:
@@ -30,6 +39,9 @@ def narrowed(name: str, value: object) -> Q | None:
         return Q(display_name__iexact=value)
     if name == "externalid" and isinstance(value, str):
         return Q(external_id=value)
+    if name == "members.value" and (key := key_of(value)) is not None:
+        holding = DirectoryGroupMember.objects.filter(user__memberships=key)
+        return Q(pk__in=holding.values("group"))
     return None
 
 
@@ -57,9 +69,94 @@ def change(
     return services.change_directory_group(group, **_answers(wanted))
 
 
+def patch(
+    account: PartnerAccount, group: DirectoryGroup, changes: asking.Changes
+) -> DirectoryGroup:
+    """Change a group as a patch asks; raises ValidationError as the service does.
+
+    Members come and go as keys, thousands at a time; whatever else is asked of them,
+    and of the group, is the library's.
+    """
+    steps = [_member_step(operation) for operation in changes.operations]
+    rest = [
+        operation
+        for operation, step in zip(changes.operations, steps, strict=True)
+        if step is None
+    ]
+    if any(map(_names_members, rest)):
+        return _patch_whole(account, group, changes)
+    (wanted,) = shown(account, [group], with_members=False)
+    if rest or not steps:
+        asking.apply(asking.Changes(changes.message, rest), wanted)
+    answers = _answers(wanted) | {"members": None}
+    if len(rest) < len(steps):
+        members = set(_members(account, [group]).get(group.pk, ()))
+        for step in filter(None, steps):
+            members = step(members)
+        answers["members"] = _few(members)
+    return services.change_directory_group(group, **answers)
+
+
 def remove(account: PartnerAccount, group: DirectoryGroup) -> None:
     """Empty a group and forget it here."""
     services.remove_directory_group(group)
+
+
+def _patch_whole(
+    account: PartnerAccount, group: DirectoryGroup, changes: asking.Changes
+) -> DirectoryGroup:
+    if len(changes.operations) > MOST_ODD_OPERATIONS:
+        raise PayloadTooLargeException(
+            detail=f"Send at most {MOST_ODD_OPERATIONS} such operations."
+        )
+    (wanted,) = shown(account, [group])
+    asking.apply(changes, wanted)
+    return change(account, group, wanted)
+
+
+def _member_step(operation: Any) -> Callable[[set[int]], set[int]] | None:
+    """Return what an operation does to the keys of the members, if that is plain.
+
+    Plain are members as a whole, with or without a value, and the removal of one member
+    by a filter: what Entra sends. None for anything else.
+    """
+    if not isinstance(operation, dict):
+        return None
+    op = str(asking.member(operation, "op")).lower()
+    path, value = asking.member(operation, "path"), asking.member(operation, "value")
+    if op not in ("add", "replace", "remove") or not isinstance(path, str):
+        return None
+    one = _ONE_MEMBER.fullmatch(path.strip())
+    if one and op == "remove" and value is None:
+        return lambda members: members - {key_of(one["key"])}
+    if path.strip().lower() not in _ALL_MEMBERS:
+        return None
+    if value is None and op != "add":
+        return lambda members: set()
+    named = [_named(entry) for entry in (value if isinstance(value, list) else [value])]
+    if op == "remove":
+        return lambda members: members - set(map(key_of, named))
+    keys = set(map(_known, _few(named)))
+    return lambda members: keys | (members if op == "add" else set())
+
+
+def _names_members(operation: Any) -> bool:
+    """Whether an operation may be about members."""
+    if not isinstance(operation, dict):
+        return False
+    path, value = asking.member(operation, "path"), asking.member(operation, "value")
+    names = [path] if path or not isinstance(value, dict) else value
+    return any("member" in str(name).lower() for name in names)
+
+
+def _named(entry: Any) -> str:
+    """Return whom an entry of a patch names: the id, or the end of the address."""
+    if isinstance(entry, dict):
+        for name in ("value", "$ref"):
+            said = asking.member(entry, name)
+            if isinstance(said, str) and said:
+                return said.rpartition("/")[2]
+    raise InvalidValueException(detail="A member is an object with a value.")
 
 
 def _members(
@@ -111,21 +208,27 @@ def _answers(wanted: resources.Group) -> dict:
     display_name = cleaned(wanted.display_name, max_length=NAME_LENGTH)
     if not display_name:
         raise ValidationError(_("displayName must not be empty."))
-    members = wanted.members or []
+    return {
+        "display_name": display_name,
+        "external_id": cleaned(wanted.external_id, max_length=NAME_LENGTH),
+        "members": {
+            _known(member.value or (member.ref or "").rpartition("/")[2])
+            for member in _few(wanted.members or [])
+        },
+    }
+
+
+def _few(members: Collection) -> Collection:
+    """Return members, if a group may have so many."""
     if len(members) > MOST_MEMBERS:
         raise ValidationError(
             _("Send at most %(most)d values.") % {"most": MOST_MEMBERS}
         )
-    return {
-        "display_name": display_name,
-        "external_id": cleaned(wanted.external_id, max_length=NAME_LENGTH),
-        "members": {_key(member) for member in members},
-    }
+    return members
 
 
-def _key(member: resources.Member) -> int:
-    """Return the key of the person a member names, by value or by address."""
-    value = member.value or (member.ref or "").rpartition("/")[2]
+def _known(value: str) -> int:
+    """Return the key that an id stands for."""
     key = key_of(value)
     if key is not None:
         return key

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 from scim2_models import Meta
 
@@ -11,7 +11,7 @@ from accounts import services
 from accounts.directory import directory_people
 from accounts.models import DirectoryPerson, Language, Membership, PartnerAccount
 from accounts.models.provisioning import NAME_LENGTH
-from accounts.scim import resources
+from accounts.scim import asking, resources
 from accounts.scim.text import cleaned, said
 from accounts.text import normalize_email
 
@@ -32,6 +32,8 @@ def narrowed(name: str, value: object) -> Q | None:
         return Q(user_name__iexact=value)
     if name == "externalid" and isinstance(value, str):
         return Q(external_id=value)
+    if name == "emails.value" and isinstance(value, str):
+        return _with_address(value)
     return None
 
 
@@ -63,9 +65,31 @@ def change(
     return services.change_directory_person(account, member.user, entry)
 
 
+def patch(
+    account: PartnerAccount, member: Membership, changes: asking.Changes
+) -> Membership:
+    """Change a person as a patch asks; raises ValidationError as the service does."""
+    (wanted,) = shown(account, [member])
+    asking.apply(changes, wanted)
+    return change(account, member, wanted)
+
+
 def remove(account: PartnerAccount, member: Membership) -> None:
     """Deactivate a person and forget them here."""
     services.remove_directory_person(account, member.user)
+
+
+def _with_address(text: str) -> Q | None:
+    """Ask for whoever may have an address, as the portal or the directory has it."""
+    if '"' in text or "\\" in text:
+        # Written in another way where the table keeps it.
+        return None
+    entries = DirectoryPerson.objects.filter(
+        user=OuterRef("user"),
+        partner_account=OuterRef("partner_account"),
+        facts__emails__icontains=text,
+    )
+    return Q(user__email__iexact=text) | Q(Exists(entries))
 
 
 def _shown(member: Membership, entry: DirectoryPerson | None) -> resources.User:

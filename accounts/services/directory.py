@@ -173,9 +173,9 @@ def change_directory_group(
     *,
     display_name: str,
     external_id: str = "",
-    members: Collection[int] = (),
+    members: Collection[int] | None = (),
 ) -> DirectoryGroup:
-    """Take over a group's names and members; roles follow at once.
+    """Take over a group's names and members, None: as they are; roles follow at once.
 
     Raises ValidationError as add_directory_group does, and when the company would lose
     its last Global admin (rule 75).
@@ -185,7 +185,9 @@ def change_directory_group(
     is_renamed = (group.display_name, group.external_id) != (display_name, external_id)
     group.display_name, group.external_id = display_name, external_id
     _refuse_taken_group(group)
-    added, left = _set_members(group, members)
+    added, left = [], []
+    if members is not None:
+        added, left = _set_members(group, members)
     if is_renamed or added or left:
         group.save()
         record_audit_event(
