@@ -46,13 +46,25 @@ class PeopleField(forms.ModelMultipleChoiceField):
         return _("%(person)s, guest") % {"person": label}
 
 
+def location_label(location: Location) -> str:
+    """Name a location so that two of the same name can be told apart."""
+    return f"{location.name} · {location.country} · {location.partner_id}"
+
+
 class LocationsField(forms.ModelMultipleChoiceField):
     """Locations to tick, told apart by country and PartnerID."""
 
     widget = forms.CheckboxSelectMultiple
 
     def label_from_instance(self, location) -> str:
-        return f"{location.name} · {location.country} · {location.partner_id}"
+        return location_label(location)
+
+
+class LocationField(forms.ModelChoiceField):
+    """One location, told apart by country and PartnerID."""
+
+    def label_from_instance(self, location) -> str:
+        return location_label(location)
 
 
 class PeopleFilterForm(forms.Form):
@@ -379,3 +391,70 @@ class JoinForm(forms.Form):
         by_field = error.error_dict if hasattr(error, "error_dict") else {None: error}
         for name, errors in by_field.items():
             self.add_error(name if name in self.fields else None, errors)
+
+
+class RefusableForm(forms.Form):
+    """A form that shows what a service refused."""
+
+    def add_refusal(self, error) -> None:
+        """Put what a service refused at the field it is about, else above the form."""
+        by_field = error.error_dict if hasattr(error, "error_dict") else {None: error}
+        for name, errors in by_field.items():
+            self.add_error(name if name in self.fields else None, errors)
+
+
+class TokenForm(RefusableForm):
+    """What a directory's token is called and how long it works."""
+
+    name = CleanCharField(
+        label=_("Name"),
+        max_length=80,
+        help_text=_("What uses it, like Entra ID. The audit trail says this name."),
+        error_messages={"required": _("Enter a name.")},
+    )
+    expires_on = forms.DateField(
+        label=_("Last day"),
+        required=False,
+        help_text=_("Empty: until it is revoked."),
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        error_messages={"invalid": _("Enter a day, like 2026-11-30.")},
+    )
+
+
+class GroupMappingForm(RefusableForm):
+    """Which role the members of a group hold, and where."""
+
+    group_name = CleanCharField(
+        label=_("Group"),
+        max_length=256,
+        help_text=_("Its name in Entra ID, or its object id."),
+        error_messages={"required": _("Enter the name of a group.")},
+    )
+    role = forms.ChoiceField(
+        label=_("Role"),
+        choices=[("", _("Choose a role")), *Role.choices],
+        error_messages={
+            "required": _("Choose a role."),
+            "invalid_choice": _("Choose one of these roles."),
+        },
+    )
+    location = LocationField(
+        label=_("Location"),
+        required=False,
+        queryset=Location.objects.none(),
+        empty_label=_("The whole company"),
+        error_messages={"invalid_choice": _("Choose a location of your company.")},
+    )
+    program = forms.ModelChoiceField(
+        label=_("Program"),
+        required=False,
+        queryset=IncentiveProgram.objects.none(),
+        empty_label=_("All programs"),
+        error_messages={"invalid_choice": _("Choose one of these programs.")},
+    )
+
+    def __init__(self, *args, company, **options):
+        super().__init__(*args, **options)
+        locations = Location.objects.active().of_company(company)
+        self.fields["location"].queryset = locations
+        self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)

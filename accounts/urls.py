@@ -26,4 +26,16 @@ urlpatterns = [
     path("<int:pk>/", views.person, name="person"),
     path("<int:pk>/deactivate/", views.deactivate, name="deactivate"),
     path("roles/<int:pk>/revoke/", views.revoke, name="revoke"),
+    path("provisioning/", views.provisioning, name="provisioning"),
+    path("provisioning/tokens/", views.create_token, name="create_token"),
+    path(
+        "provisioning/tokens/<int:pk>/revoke/", views.revoke_token, name="revoke_token"
+    ),
+    path(
+        "provisioning/tokens/<int:pk>/replace/",
+        views.replace_token,
+        name="replace_token",
+    ),
+    path("provisioning/groups/", views.map_group, name="map_group"),
+    path("provisioning/groups/<int:pk>/end/", views.unmap_group, name="unmap_group"),
 ]

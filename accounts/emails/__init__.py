@@ -13,6 +13,7 @@ from accounts.emails.colleagues import (
     invitations_mailed_to,
     undeliverable,
 )
+from accounts.emails.provisioning import provisioning_token_changed
 from accounts.emails.roles import readers_of_grant, roles_ended, roles_given
 from accounts.emails.setting_up import company_set_up, operator_added
 from accounts.emails.signing_in import (
@@ -33,6 +34,7 @@ __all__ = [
     "invitations_mailed_to",
     "operator_added",
     "password_changed",
+    "provisioning_token_changed",
     "readers_of_grant",
     "roles_ended",
     "roles_given",

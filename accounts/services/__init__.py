@@ -51,6 +51,7 @@ from accounts.services.people import (
 from accounts.services.provisioning import (
     create_provisioning_token,
     map_group,
+    replace_provisioning_token,
     revoke_provisioning_token,
     unmap_group,
     use_provisioning_token,
@@ -121,6 +122,7 @@ __all__ = [
     "refusal_code",
     "remove_directory_group",
     "remove_directory_person",
+    "replace_provisioning_token",
     "resend_email",
     "resend_invitation",
     "revoke_invitation",

@@ -1,8 +1,10 @@
 """The keys of a company's directory, and which of its groups hold which role."""
 
 import hashlib
+import re
 import secrets
 from datetime import date, datetime, timedelta
+from itertools import count
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -11,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts import emails
 from accounts.models import (
     AuditAction,
     GroupMapping,
@@ -22,6 +25,7 @@ from accounts.models import (
     User,
 )
 from accounts.roles import Permission, Role, roles_with
+from accounts.scoping import today
 from accounts.services.audit import record_audit_event
 from accounts.services.companies import lock_companies
 from accounts.services.directory import sync_roles
@@ -32,6 +36,10 @@ TOKEN_BYTES = 32
 TOKEN_PREFIX = "scim_"
 # How old "last used" may be before it is written anew.
 USE_NOTED = timedelta(minutes=1)
+# How long a replaced token still works: time to take the new one to the directory.
+OVERLAP = timedelta(days=7)
+# Leaves room for a number behind the name.
+MOST_STEM = 70
 
 
 @transaction.atomic
@@ -44,17 +52,17 @@ def create_provisioning_token(
 ) -> tuple[ProvisioningToken, str]:
     """Make a key for a company's directory; return it once, since only a hash stays.
 
-    `by` is None for the program owner. Raises ValidationError when `by` may not set
-    provisioning up, the name is taken by a token in use, or the last day is past.
+    Every Global admin is told (T1). `by` is None for the program owner. Raises
+    ValidationError when `by` may not set provisioning up, the name is taken by a token
+    in use, or the last day is past.
     """
     lock_companies(account.pk)
     _refuse_unless_provisioning(by, account=account)
-    if expires_on is not None and expires_on < timezone.localdate():
+    if expires_on is not None and expires_on < today():
         raise ValidationError(
             {"expires_on": _("The last day is in the past. Choose today or later.")}
         )
-    in_use = ProvisioningToken.objects.of_company(account).filter(revoked_at=None)
-    if in_use.filter(name__iexact=name).exists():
+    if _is_name_in_use(account, name):
         raise ValidationError(
             {
                 "name": _(
@@ -64,31 +72,65 @@ def create_provisioning_token(
             },
             code="taken",
         )
-    secret = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
-    token = ProvisioningToken(
-        partner_account=account,
-        name=name,
-        token_sha256=_fingerprint(secret),
-        expires_on=expires_on,
-        created_by=by,
-    )
-    token.full_clean()
-    token.save()
+    token, secret = _make_token(account, name=name, expires_on=expires_on, by=by)
     record_audit_event(
         token,
         action=AuditAction.TOKEN_CREATED,
         by=by,
         partner_account=account,
-        after={"name": name, "expires_on": expires_on and expires_on.isoformat()},
+        after=_token_facts(token),
     )
+    emails.provisioning_token_changed(token, news="created", by=by)
     return token, secret
+
+
+@transaction.atomic
+def replace_provisioning_token(
+    token: ProvisioningToken, *, by: User | None
+) -> tuple[ProvisioningToken, str]:
+    """Make a new key in place of one; return it once, as create_provisioning_token does.
+
+    The old one works for a week more, or until its own last day if that is sooner; the
+    new one works as long as the old one was meant to. Every Global admin is told.
+    Raises ValidationError when `by` may not set provisioning up, and when the old one
+    no longer works.
+    """
+    lock_companies(token.partner_account_id)
+    account = token.partner_account
+    _refuse_unless_provisioning(by, account=account)
+    old = ProvisioningToken.objects.select_for_update(of=("self",)).get(pk=token.pk)
+    if old.is_over(today()):
+        raise ValidationError(
+            _("This token no longer works. Create a new one instead."), code="over"
+        )
+    expires_on = None
+    if old.expires_on is not None:
+        made_on = timezone.localdate(old.created_at)
+        expires_on = today() + (old.expires_on - made_on)
+    new, secret = _make_token(
+        account, name=_next_name(account, old.name), expires_on=expires_on, by=by
+    )
+    before = _token_facts(old)
+    last_day = today() + OVERLAP
+    old.expires_on = min(old.expires_on or last_day, last_day)
+    old.save(update_fields=["expires_on"])
+    record_audit_event(
+        new,
+        action=AuditAction.TOKEN_CREATED,
+        by=by,
+        partner_account=account,
+        before=before,
+        after=_token_facts(new) | {"replaces": _token_facts(old)},
+    )
+    emails.provisioning_token_changed(new, news="replaced", replaced=old, by=by)
+    return new, secret
 
 
 @transaction.atomic
 def revoke_provisioning_token(
     token: ProvisioningToken, *, by: User | None
 ) -> ProvisioningToken:
-    """End a key at once; ending it twice changes nothing.
+    """End a key at once; ending it twice changes nothing. Every Global admin is told.
 
     Raises ValidationError when `by` may not set provisioning up.
     """
@@ -108,13 +150,14 @@ def revoke_provisioning_token(
         partner_account=account,
         before={"name": token.name},
     )
+    emails.provisioning_token_changed(token, news="revoked", by=by)
     return token
 
 
 def use_provisioning_token(secret: str) -> ProvisioningToken | None:
     """Return the key that opens the door now, noting the use; None if it opens none."""
     now = timezone.now()
-    tokens = ProvisioningToken.objects.live(timezone.localdate())
+    tokens = ProvisioningToken.objects.live(today())
     token = (
         tokens.filter(token_sha256=_fingerprint(secret))
         .select_related("partner_account", "created_by")
@@ -199,6 +242,42 @@ def unmap_group(mapping: GroupMapping, *, by: User | None) -> None:
     )
     mapping.delete()
     sync_roles(account, by=by)
+
+
+def _make_token(
+    account: PartnerAccount, *, name: str, expires_on: date | None, by: User | None
+) -> tuple[ProvisioningToken, str]:
+    secret = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+    token = ProvisioningToken(
+        partner_account=account,
+        name=name,
+        token_sha256=_fingerprint(secret),
+        expires_on=expires_on,
+        created_by=by,
+    )
+    token.full_clean()
+    token.save()
+    return token, secret
+
+
+def _is_name_in_use(account: PartnerAccount, name: str) -> bool:
+    in_use = ProvisioningToken.objects.of_company(account).filter(revoked_at=None)
+    return in_use.filter(name__iexact=name).exists()
+
+
+def _next_name(account: PartnerAccount, name: str) -> str:
+    """Return a free name like "Entra ID 2" for what takes the place of a token."""
+    stem = re.sub(r" \d{1,3}$", "", name)[:MOST_STEM]
+    return next(
+        candidate
+        for candidate in (f"{stem} {number}" for number in count(2))
+        if not _is_name_in_use(account, candidate)
+    )
+
+
+def _token_facts(token: ProvisioningToken) -> dict[str, Any]:
+    last_day = token.expires_on
+    return {"name": token.name, "expires_on": last_day and last_day.isoformat()}
 
 
 def _is_long_ago(moment: datetime | None, *, now: datetime) -> bool:

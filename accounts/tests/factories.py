@@ -9,11 +9,13 @@ from django.utils import timezone
 from accounts.link_tokens import fingerprint_of, token_for
 from accounts.models import (
     ColleagueInvitation,
+    GroupMapping,
     IncentiveProgram,
     Location,
     Membership,
     OfferedPlace,
     PartnerAccount,
+    ProvisioningToken,
     RoleAssignment,
     User,
 )
@@ -122,3 +124,23 @@ class ColleagueInvitationFactory(factory.django.DjangoModelFactory):
             OfferedPlace.objects.create(
                 invitation=invitation, location=location, program=program
             )
+
+
+class ProvisioningTokenFactory(factory.django.DjangoModelFactory):
+    """A token in use; nobody knows what its hash is of."""
+
+    class Meta:
+        model = ProvisioningToken
+
+    partner_account = factory.SubFactory(PartnerAccountFactory)
+    name = factory.Sequence(lambda n: f"Directory {n}")
+    token_sha256 = factory.Sequence(lambda n: f"{n:064x}")
+
+
+class GroupMappingFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = GroupMapping
+
+    partner_account = factory.SubFactory(PartnerAccountFactory)
+    group_name = factory.Sequence(lambda n: f"Group {n}")
+    role = Role.USER_ADMIN

@@ -11,10 +11,19 @@ from accounts.views.colleagues import (
 from accounts.views.joining import accept, invitation, join, link
 from accounts.views.people import gaps, people
 from accounts.views.person import deactivate, person, revoke
+from accounts.views.provisioning import (
+    create_token,
+    map_group,
+    provisioning,
+    replace_token,
+    revoke_token,
+    unmap_group,
+)
 
 __all__ = [
     "accept",
     "assign",
+    "create_token",
     "deactivate",
     "gaps",
     "invitation",
@@ -22,11 +31,16 @@ __all__ = [
     "invite",
     "join",
     "link",
+    "map_group",
     "people",
     "person",
     "preview",
     "preview_invitation",
+    "provisioning",
+    "replace_token",
     "resend_invitation",
     "revoke",
     "revoke_invitation",
+    "revoke_token",
+    "unmap_group",
 ]

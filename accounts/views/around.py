@@ -29,6 +29,8 @@ def around(request, current: str) -> dict:
         ("gaps", _("Gaps"), gap_count),
         ("invitations", _("Invitations"), open_invitations.count()),
     )
+    if holds_anywhere(request.user, Permission.PROVISIONING_EDIT, request.company):
+        tabs += (("provisioning", _("Provisioning"), None),)
     return {
         "may_assign": True,
         "given": given,

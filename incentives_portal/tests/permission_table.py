@@ -114,6 +114,18 @@ TABLE: dict[str, Row] = {
     ),
     # The link of a colleague's invitation: who it is for is the service's question.
     "joining:accept": Row(PARTNERS, methods=("POST",)),
+    "accounts:provisioning": _list("greta"),
+    "accounts:create_token": _list("greta", methods=("POST",)),
+    "accounts:map_group": _list("greta", methods=("POST",)),
+    "accounts:revoke_token": Row(
+        ("greta",), methods=("POST",), on="token", is_company_wide=True
+    ),
+    "accounts:replace_token": Row(
+        ("greta",), methods=("POST",), on="token", is_company_wide=True
+    ),
+    "accounts:unmap_group": Row(
+        ("greta",), methods=("POST",), on="mapping", is_company_wide=True
+    ),
     # Operators.
     "ops:today": _ops("oscar", "mina", "reader"),
     "ops:invitations": _ops("oscar", "mina", "reader"),

@@ -17,8 +17,10 @@ from accounts.models import Location, RoleAssignment
 from accounts.roles import Role
 from accounts.tests.factories import (
     ColleagueInvitationFactory,
+    GroupMappingFactory,
     LocationFactory,
     MembershipFactory,
+    ProvisioningTokenFactory,
     RoleAssignmentFactory,
     UserFactory,
 )
@@ -100,6 +102,8 @@ def _objects(location, terms, open_terms, *, addressee):
         ),
         member=MembershipFactory(partner_account=account),
         colleague=ColleagueInvitationFactory(partner_account=account),
+        token=ProvisioningTokenFactory(partner_account=account),
+        mapping=GroupMappingFactory(partner_account=account),
         terms=terms,
         mail=mail,
     )
