@@ -4,7 +4,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.holders import appointers, roles_given_by
+from accounts.holders import appointers, holds_anywhere, roles_given_by
 from accounts.models import ColleagueInvitation, Location
 from accounts.roles import Permission
 
