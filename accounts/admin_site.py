@@ -86,6 +86,11 @@ class PortalAdminSite(AdminSite):
     index_title = gettext_lazy("Records")
     enable_nav_sidebar = False
 
+    def __init__(self, name: str = "admin"):
+        super().__init__(name)
+        # Nothing is deleted; actions are named by the records that have them.
+        self.disable_action("delete_selected")
+
     def register(self, model_or_iterable, admin_class=None, **options) -> None:
         """Take only records that keep the rules below; packages' own stay out."""
         if admin_class is not None and issubclass(admin_class, PortalModelAdmin):

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
-from accounts.models import RoleAssignment, User
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import RoleAssignment, User, scope_words
 from accounts.reach import Reach, ShownCoverage, reach_of, shown_coverage
+from accounts.rows import places_named
 from accounts.services import RolePlan
 
 # Locations whose coverage changes, by name; the rest is a number.
@@ -79,3 +83,21 @@ def differences(seen: list[str], now: list[str]) -> list[tuple[str, str]]:
     """What was shown and no longer holds ("gone"), and what holds now ("new")."""
     gone = [("gone", line) for line in seen if line not in now]
     return gone + [("new", line) for line in now if line not in seen]
+
+
+def done_words(plan: RolePlan) -> str:
+    """Say what is true once a plan was carried out."""
+    places = places_named(
+        [scope_words(*scope) for scope in plan.scopes], separator="; "
+    )
+    if len(plan.people) == 1:
+        return _("%(person)s has the role %(role)s: %(places)s.") % {
+            "person": plan.people[0].full_name,
+            "role": plan.role.label,
+            "places": places,
+        }
+    return ngettext(
+        "%(count)d person has the role %(role)s: %(places)s.",
+        "%(count)d people have the role %(role)s: %(places)s.",
+        len(plan.people),
+    ) % {"count": len(plan.people), "role": plan.role.label, "places": places}

@@ -6,6 +6,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy
 
 from accounts import services
+from accounts.admin.at_once import AtOnceMixin, make_incentives_admin
 from accounts.admin.role_inlines import RolesOfPersonInline
 from accounts.admin.setting_up import SetUpMixin
 from accounts.admin_site import (
@@ -35,11 +36,12 @@ class AddPersonForm(forms.ModelForm):
 
 
 @admin.register(User)
-class UserAdmin(PartnerDoorMixin, SetUpMixin, PortalModelAdmin):
+class UserAdmin(AtOnceMixin, PartnerDoorMixin, SetUpMixin, PortalModelAdmin):
     list_display = ("full_name", "email", "language", "is_active", "date_joined")
     search_fields = ("full_name", "email")
     ordering = ("full_name", "pk")
     inlines = (RolesOfPersonInline,)
+    actions = (make_incentives_admin,)
     shown = ("full_name", "email", "language", "is_active", "date_joined")
     shown_to_operators = ("is_staff", "is_superuser", "groups", "last_login")
 

@@ -4,7 +4,6 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
-from django.http import HttpResponseRedirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
@@ -13,6 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts import services
 from accounts.access import recently_authenticated
+from accounts.admin.at_once import AtOnceMixin, end_roles
 from accounts.admin.role_inlines import RoleWordsMixin
 from accounts.admin_site import (
     AuditedMixin,
@@ -93,7 +93,12 @@ class GiveRoleForm(forms.ModelForm):
 
 @admin.register(RoleAssignment)
 class RoleAssignmentAdmin(
-    PartnerDoorMixin, AuditedMixin, ReadOnlyMixin, RoleWordsMixin, PortalModelAdmin
+    AtOnceMixin,
+    PartnerDoorMixin,
+    AuditedMixin,
+    ReadOnlyMixin,
+    RoleWordsMixin,
+    PortalModelAdmin,
 ):
     """Roles: Global admins give and end those of their companies.
 
@@ -135,6 +140,7 @@ class RoleAssignmentAdmin(
         "given_by",
         "granted_at",
     )
+    actions = (end_roles,)
     delete_confirmation_template = "admin/accounts/roleassignment/end_role.html"
 
     @admin.display(description=gettext_lazy("person"), ordering="user__full_name")
@@ -265,8 +271,14 @@ class RoleAssignmentAdmin(
         return [], {}, set(), []
 
     def render_delete_form(self, request, context):
-        assignment = context["object"]
+        assignment, refusal = context["object"], ""
+        try:
+            services.check_revoking(assignment, by=request.user)
+        except ValidationError as error:
+            refusal = " ".join(error.messages)
         context |= {
+            "refusal": refusal,
+            "is_self": assignment.user == request.user,
             "title": _("End role"),
             "holder": assignment.user.full_name,
             "role": Role(assignment.role).label,
@@ -277,12 +289,12 @@ class RoleAssignmentAdmin(
 
     def response_add(self, request, obj, post_url_continue=None):
         self.message_user(request, self.sentence(obj))
-        return self.back_to_list()
+        return self.back_to_list(request)
 
     def response_delete(self, request, obj_display, obj_id):
-        obj = self.get_queryset(request).get(pk=obj_id)
+        obj = RoleAssignment.objects.get(pk=obj_id)
         self.message_user(request, self.sentence(obj))
-        return self.back_to_list()
+        return self.back_to_list(request)
 
     def sentence(self, assignment) -> str:
         """What is true of the role now."""
@@ -294,6 +306,3 @@ class RoleAssignmentAdmin(
         if not assignment.is_over(today()):
             return _("%(person)s has the role %(role)s: %(place)s.") % words
         return _("%(person)s no longer has the role %(role)s: %(place)s.") % words
-
-    def back_to_list(self) -> HttpResponseRedirect:
-        return HttpResponseRedirect(reverse("admin:accounts_roleassignment_changelist"))

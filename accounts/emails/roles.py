@@ -60,26 +60,31 @@ def roles_ended(
     by: User | None,
     left: dict[Coverage, list[Location]],
 ) -> list[OutgoingEmail]:
-    """Tell the holder of ended roles, and the admins of locations without anybody.
+    """Tell the holders of ended roles, and the admins of locations without anybody.
 
-    `ended` are one person's roles in one company, ended in one action; `left` is what
+    `ended` are roles in one company, ended in one action; `left` is what
     holders.gaps_left_by said before. Nobody is told of what they did themselves, nor
     somebody who can no longer sign in.
     """
     ended = list(ended)
     if not ended:
         return []
-    first = ended[0]
-    holder, company = first.user, first.partner_account
-    mails = []
-    if holder != by and holder.is_active:
-        mails.append(_role_ended(holder, ended, by=by))
+    theirs: dict[User, list[RoleAssignment]] = {}
+    for assignment in ended:
+        theirs.setdefault(assignment.user, []).append(assignment)
+    mails = [
+        _role_ended(holder, roles, by=by)
+        for holder, roles in theirs.items()
+        if holder != by and holder.is_active
+    ]
     uncovered = left.get(Coverage.NOBODY, [])
+    # Whoever alone lost the roles reads of it in the other mail.
+    told = {by, *theirs} if len(theirs) == 1 else {by}
     if uncovered:
         mails += [
-            _location_uncovered(admin, uncovered, ended=first)
-            for admin in appointers(company)
-            if admin not in (by, holder)
+            _location_uncovered(admin, uncovered, ended=ended)
+            for admin in appointers(ended[0].partner_account)
+            if admin not in told
         ]
     return outbox.queue_many(mails)
 
@@ -139,18 +144,20 @@ def _role_ended(
 
 
 def _location_uncovered(
-    admin: User, locations: list[Location], *, ended: RoleAssignment
+    admin: User, locations: list[Location], *, ended: list[RoleAssignment]
 ) -> OutgoingEmail:
-    company = ended.partner_account
+    first = ended[0]
+    company = first.partner_account
+    is_of_one = all(assignment.user == first.user for assignment in ended)
     path = _of_company("accounts:gaps", company)
     return outbox.prepare(
         "location_uncovered",
         to=admin,
-        dedupe_key=f"location_uncovered:{ended.pk}:{admin.pk}",
+        dedupe_key=f"location_uncovered:{first.pk}:{admin.pk}",
         context={
             "company": company,
             "locations": locations,
-            "holder": ended.user,
+            "holder": first.user if is_of_one else None,
             "url": _absolute(path),
         },
         about_url=path,

@@ -58,9 +58,11 @@ from accounts.services.provisioning import (
 )
 from accounts.services.refused import note_refusal, write_refusals
 from accounts.services.roles import (
+    MOST_AT_ONCE,
     check_revoking,
     check_roles,
     revoke_role,
+    revoke_roles,
 )
 from accounts.services.sessions import clear_sessions
 from accounts.services.setting_up import CompanySetUp, add_operator, set_up_company
@@ -77,6 +79,7 @@ from accounts.services.signin import (
 
 __all__ = [
     "INVITATION_LIFETIME",
+    "MOST_AT_ONCE",
     "CompanySetUp",
     "PersonEntry",
     "PlanChanged",
@@ -128,6 +131,7 @@ __all__ = [
     "revoke_invitation",
     "revoke_provisioning_token",
     "revoke_role",
+    "revoke_roles",
     "set_password",
     "set_up_company",
     "share_demo_password",

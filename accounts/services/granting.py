@@ -26,10 +26,7 @@ from accounts.roles import Permission, Role, roles_with
 from accounts.scoping import today
 from accounts.services.companies import lock_companies
 from accounts.services.refused import noting_refusals
-from accounts.services.roles import check_holders, check_scopes, give
-
-# What one action may give, so that its page and its transaction stay short.
-MOST_AT_ONCE = 500
+from accounts.services.roles import MOST_AT_ONCE, check_holders, check_scopes, give
 
 
 @dataclass(frozen=True)

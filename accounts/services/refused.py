@@ -76,7 +76,8 @@ def noting_refusals(service: Callable) -> Callable:
             return service(subject, *args, by=by, **options)
         except ValidationError as refusal:
             if by is not None and getattr(refusal, "code", "") == "not_granting":
-                company = options.get("account") or subject.partner_account
+                row = subject[0] if isinstance(subject, list) else subject
+                company = options.get("account") or row.partner_account
                 note_refusal(
                     PartnerAccount,
                     {"pk": company.pk},

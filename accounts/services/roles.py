@@ -33,6 +33,9 @@ from accounts.services.audit import record_audit_event
 from accounts.services.companies import lock_companies
 from accounts.services.refused import noting_refusals
 
+# What one action may give or end, so that its page and its transaction stay short.
+MOST_AT_ONCE = 500
+
 
 def check_roles(
     user: User,
@@ -158,13 +161,58 @@ def revoke_role(assignment: RoleAssignment, *, by: User | None) -> RoleAssignmen
     return assignment
 
 
-def check_revoking(assignment: RoleAssignment, *, by: User | None) -> None:
-    """Raise what revoke_role would; change nothing."""
-    account = assignment.partner_account
-    _refuse_unless_granting(by, role=Role(assignment.role), account=account)
-    if assignment.revoked_at is None and assignment.role == Role.GLOBAL_ADMIN:
+@noting_refusals
+@transaction.atomic
+def revoke_roles(
+    assignments: list[RoleAssignment], *, by: User | None
+) -> list[RoleAssignment]:
+    """End roles of several people in one company at once, all of them or none.
+
+    Returns those that ended now; what had ended before stays as it is. Raises
+    ValidationError as check_revoking does.
+    """
+    keys = {assignment.pk for assignment in assignments}
+    companies = {assignment.partner_account_id for assignment in assignments}
+    lock_companies(*companies)
+    held = list(
+        RoleAssignment.objects.select_for_update(of=("self",))
+        .filter(pk__in=keys, revoked_at=None)
+        .select_related("user", "partner_account", "location", "program")
+        .order_by("user__full_name", "user_id", "pk")
+    )
+    check_revoking(*held, by=by)
+    end_assignments(held, by=by)
+    return held
+
+
+def check_revoking(*assignments: RoleAssignment, by: User | None) -> None:
+    """Raise what ending the roles together would; change nothing.
+
+    ValidationError when they are of several companies or too many, the revoker may not
+    end one of them (R5, R13), and when the company would be left without a Global admin
+    (rule 75).
+    """
+    if len({assignment.partner_account_id for assignment in assignments}) > 1:
+        raise ValidationError(
+            _("Choose roles of one company at a time."), code="several_companies"
+        )
+    if len(assignments) > MOST_AT_ONCE:
+        raise ValidationError(
+            _("At most %(most)d roles are ended at once. Choose fewer."),
+            code="too_many",
+            params={"most": MOST_AT_ONCE},
+        )
+    for role in dict.fromkeys(Role(assignment.role) for assignment in assignments):
+        _refuse_unless_granting(by, role=role, account=assignments[0].partner_account)
+    ending = [
+        assignment.pk
+        for assignment in assignments
+        if assignment.revoked_at is None and assignment.role == Role.GLOBAL_ADMIN
+    ]
+    if ending:
         _refuse_losing_last_global_admin(
-            account, without=RoleAssignment.objects.filter(pk=assignment.pk)
+            assignments[0].partner_account,
+            without=RoleAssignment.objects.filter(pk__in=ending),
         )
 
 
@@ -199,7 +247,7 @@ def _belongs_to_others(held: RoleAssignment, wanted: RoleAssignment) -> bool:
 
 
 def end_assignments(assignments: Iterable[RoleAssignment], *, by: User | None) -> None:
-    """End one person's roles in one company, and tell whoever has to know.
+    """End roles in one company, and tell whoever has to know.
 
     For services that hold the company's lock and have asked what may be ended.
     """

@@ -4,8 +4,6 @@ from django.contrib import messages
 from django.core import signing
 from django.core.exceptions import ValidationError
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from accounts import services
@@ -13,9 +11,8 @@ from accounts.access import requires
 from accounts.forms import ROLE_TEXTS, AssignRoleForm
 from accounts.holders import roles_given_by
 from accounts.models import scope_words
-from accounts.previews import coverage_rows, differences, preview_rows
+from accounts.previews import coverage_rows, differences, done_words, preview_rows
 from accounts.roles import COMPANY_WIDE_ROLES, Permission, Role
-from accounts.rows import places_named
 
 SALT = "accounts.assign"
 # Buttons that lead to the form again, with everything typed.
@@ -38,7 +35,7 @@ def assign(request):
         return _preview_page(request, form, changed.plan, seen=seen, status=422)
     if plan is None:
         return _assign_page(request, form, status=422)
-    messages.success(request, _done_words(plan))
+    messages.success(request, done_words(plan))
     return redirect("accounts:people")
 
 
@@ -131,20 +128,3 @@ def _preview_page(request, form, plan, *, seen=None, status=200):
         "seen": signing.dumps(plan.lines, salt=SALT, compress=True),
     }
     return render(request, "accounts/preview.html", context, status=status)
-
-
-def _done_words(plan) -> str:
-    places = places_named(
-        [scope_words(*scope) for scope in plan.scopes], separator="; "
-    )
-    if len(plan.people) == 1:
-        return _("%(person)s has the role %(role)s: %(places)s.") % {
-            "person": plan.people[0].full_name,
-            "role": plan.role.label,
-            "places": places,
-        }
-    return ngettext(
-        "%(count)d person has the role %(role)s: %(places)s.",
-        "%(count)d people have the role %(role)s: %(places)s.",
-        len(plan.people),
-    ) % {"count": len(plan.people), "role": plan.role.label, "places": places}
