@@ -220,7 +220,9 @@ def end_roles(records: AtOnceMixin, request, assignments: QuerySet):
         "warnings": [] if refusal else gap_warnings(gaps_left_by(*held)),
         "is_self": any(one.user == request.user for one in assignments),
     }
-    return records.action_page(request, "roleassignment/end_roles.html", context, status=status)
+    return records.action_page(
+        request, "roleassignment/end_roles.html", context, status=status
+    )
 
 
 def _are_proved(assignments: list[RoleAssignment]) -> bool:
