@@ -9,10 +9,12 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.app_settings import PASSWORD_RESET_TOKEN_GENERATOR
 from allauth.account.auth_backends import AuthenticationBackend
 from allauth.account.forms import ResetPasswordForm
+from allauth.account.internal.stagekit import clear_login
 from allauth.account.utils import user_pk_to_url_str
 from allauth.core import context as current
 from allauth.core.internal import ratelimit
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import authenticate
@@ -22,10 +24,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from accounts import known_browsers, outbox, proof, services
+from accounts import id_tokens, known_browsers, outbox, proof, services
 from accounts.devices import device_words
 from accounts.emails import site_address
-from accounts.models import OutgoingEmail, User
+from accounts.models import CompanyTenant, OutgoingEmail, User
 from accounts.sealing import seal, unseal
 
 ALLAUTH = "allauth.account"
@@ -111,6 +113,25 @@ class AccountAdapter(DefaultAccountAdapter):
             if not usage:
                 raise self.validation_error("too_many_login_attempts")
             self._attempt.append(usage)
+
+    def pre_login(self, request, user, *, signal_kwargs, **options):
+        """Send whom a directory gave roles to it: roles are re-read where they came from.
+
+        Else somebody the directory has dropped would keep them with an old password.
+        """
+        response = super().pre_login(
+            request, user, signal_kwargs=signal_kwargs, **options
+        )
+        if response or "company_sign_in" in (signal_kwargs or {}):
+            return response
+        if not CompanyTenant.objects.deciding_for(user).exists():
+            return None
+        clear_login(request)
+        messages.info(
+            request,
+            _("Your company's directory gives you your roles: sign in with Microsoft."),
+        )
+        return redirect("company:sign_in")
 
     def reauthenticate(self, user, password: str) -> bool:
         confirmed = self.authenticate(
@@ -255,6 +276,16 @@ class SecondFactorAdapter(DefaultMFAAdapter):
 
     def _get_site_name(self) -> str:
         return settings.PORTAL_NAME
+
+
+class CompanySignInAdapter(DefaultSocialAccountAdapter):
+    """Speaks with companies' directories; who signs in is the services' question."""
+
+    def is_open_for_signup(self, request, sociallogin) -> bool:
+        return False
+
+    def get_requests_session(self):
+        return id_tokens.provider_session()
 
 
 class QuietResetForm(ResetPasswordForm):

@@ -1,7 +1,8 @@
-"""Whom a company's directory sees: its people, once each, and who is in which group."""
+"""Whom a company's directory sees: its people, who is in which group, who signs in."""
 
 from dataclasses import dataclass
 
+from allauth.socialaccount.models import SocialAccount
 from django.db.models import (
     CharField,
     Exists,
@@ -15,13 +16,16 @@ from django.db.models import (
 from django.db.models.functions import Coalesce
 
 from accounts.models import (
+    CompanyTenant,
     DirectoryGroup,
     DirectoryGroupMember,
     DirectoryPerson,
     GroupMapping,
     Membership,
     PartnerAccount,
+    User,
 )
+from accounts.models.tenants import CompanyTenantQuerySet
 from accounts.roles import INCENTIVE_ROLES, Role
 
 
@@ -33,6 +37,15 @@ class RoleByGroup:
     role: Role
     location_id: int | None
     program_id: int | None
+
+
+def linked_tenants(user: User, *, oid: str = "") -> CompanyTenantQuerySet:
+    """Return the tenants a person has connected; of one account there, if it is said."""
+    links = SocialAccount.objects.filter(user=user)
+    if oid:
+        links = links.filter(uid=oid)
+    keys = list(links.order_by("pk").values_list("provider", flat=True))
+    return CompanyTenant.objects.filter(pk__in=keys)
 
 
 def directory_people(account: PartnerAccount) -> QuerySet[Membership]:

@@ -9,6 +9,9 @@ from django.contrib.auth.models import Permission as DjangoPermission
 READER = "Reader"
 PROGRAM_MANAGER = "Program manager"
 VALIDATOR = "Validator"
+# Apart from the others: whoever decides which directory speaks for a company decides
+# who its people are.
+IDENTITY_MANAGER = "Identity manager"
 
 _READ = (
     "accounts.view_partneraccount",
@@ -49,6 +52,9 @@ OPERATOR_GROUPS: dict[str, tuple[str, ...]] = {
     READER: _READ,
     PROGRAM_MANAGER: (*_READ, *_MANAGE_PROGRAMS),
     VALIDATOR: (*_READ, "profiles.validate_profiles"),
+    IDENTITY_MANAGER: tuple(
+        f"accounts.{verb}_companytenant" for verb in ("add", "change", "view")
+    ),
 }
 
 

@@ -16,13 +16,14 @@ from accounts.roles import GUARDED, roles_with_any
 
 # What somebody signs in with besides the password; recovery codes stand in for these.
 SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
-# How a session was proved with more than a password: here, or by the company's own
-# sign-in, which asks for its own second factor.
-STRONG = frozenset({"mfa", "socialaccount"})
+# How a session began that a company's directory signed in.
+BY_COMPANY = "socialaccount"
 # Seconds; what is remembered of a session's use is not more exact.
 SEEN_EVERY = 60
 _SIGNED_IN_AT = "signed_in_at"
 _SEEN_AT = "seen_at"
+# Whether a company's directory asked who it was when this session began, not we.
+_ASKED_ELSEWHERE = "asked_elsewhere"
 # Which recovery codes this session made: it alone is shown them.
 CODES_MADE = "recovery_codes_made"
 
@@ -45,13 +46,24 @@ def needs_second_factor(user) -> bool:
 
 
 def is_proved(request) -> bool:
-    """Whether this very session has seen a second factor."""
+    """Whether this very session has seen a second factor.
+
+    Here, or in the company's directory when it says that it asked for one there.
+    """
     records = get_authentication_records(request, request.user)
-    return any(record["method"] in STRONG for record in records)
+    return any(
+        record["method"] == "mfa"
+        or (record["method"] == BY_COMPANY and record.get("has_second_factor") is True)
+        for record in records
+    )
 
 
 def is_fresh(request) -> bool:
-    """Whether somebody proved who they are within the last ten minutes."""
+    """Whether somebody proved who they are within the last ten minutes.
+
+    A company's directory may know the browser and ask nothing: there the moment counts
+    that it says it asked at.
+    """
     age = time.time() - _last_proof(request)
     return age < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
@@ -68,9 +80,13 @@ def has_paused(request) -> bool:
     return time.time() - last >= settings.SESSION_LONGEST_PAUSE
 
 
-def stamp_sign_in(request) -> None:
-    """Remember when this session began; the moment counts as a proof."""
+def stamp_sign_in(request, user) -> None:
+    """Remember when this session began; the moment counts as a proof if it asked here."""
+    records = get_authentication_records(request, user)
     request.session[_SIGNED_IN_AT] = request.session[_SEEN_AT] = time.time()
+    request.session[_ASKED_ELSEWHERE] = bool(
+        records and records[-1]["method"] == BY_COMPANY
+    )
 
 
 def stamp_use(request) -> bool:
@@ -84,8 +100,13 @@ def stamp_use(request) -> bool:
 
 def _last_proof(request) -> float:
     records = get_authentication_records(request, request.user)
-    moments = [record["at"] for record in records]
-    return max([*moments, request.session.get(_SIGNED_IN_AT, 0)])
+    moments = [
+        record.get("proved_at", 0) if record["method"] == BY_COMPANY else record["at"]
+        for record in records
+    ]
+    if not request.session.get(_ASKED_ELSEWHERE):
+        moments.append(request.session.get(_SIGNED_IN_AT, 0))
+    return max(moments, default=0)
 
 
 def passkey_host(request) -> str:

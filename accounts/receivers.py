@@ -57,9 +57,9 @@ def note_used_factor(sender, user, authenticator, **_signal) -> None:
 
 
 @receiver(user_logged_in, dispatch_uid="accounts.signed_in")
-def stamp_sign_in(sender, request, **_signal) -> None:
-    """Every way in counts as a proof of its moment."""
-    proof.stamp_sign_in(request)
+def stamp_sign_in(sender, request, user, **_signal) -> None:
+    """Every way in that asks here counts as a proof of its moment."""
+    proof.stamp_sign_in(request, user)
 
 
 @receiver(pre_save, sender=User, dispatch_uid="accounts.address_changes")

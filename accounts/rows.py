@@ -12,7 +12,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.devices import device_words
+from accounts.directory import linked_tenants
 from accounts.models import (
+    CompanyTenant,
     Coverage,
     IncentiveProgram,
     Location,
@@ -114,6 +116,24 @@ class HeldRow:
 
     company: str
     role: RoleRow
+
+
+@dataclass(frozen=True)
+class CompanyRow:
+    """A company's directory that may sign somebody in, and whether it does."""
+
+    tenant: CompanyTenant
+    company: str
+    is_connected: bool
+
+
+@dataclass(frozen=True)
+class CompanyRefusal:
+    """Why a company's directory signs nobody in, and what helps."""
+
+    sentence: str
+    help: str
+    leads_to_password: bool = False
 
 
 @dataclass(frozen=True)
@@ -327,3 +347,96 @@ def session_rows(
         for session in sessions
     ]
     return sorted(rows, key=lambda row: (row.is_here, row.seen_at), reverse=True)
+
+
+def company_rows(user: User) -> list[CompanyRow]:
+    """Show the directories of a person's companies."""
+    connected = {tenant.pk for tenant in linked_tenants(user)}
+    tenants = CompanyTenant.objects.active().of_member(user)
+    return [
+        CompanyRow(tenant, tenant.partner_account.name, tenant.pk in connected)
+        for tenant in tenants.select_related("partner_account").prefetch_related(
+            "domains"
+        )
+    ]
+
+
+def company_refusal(reason: str, *, tenant: CompanyTenant) -> CompanyRefusal:
+    """Say why nobody was signed in; nothing of what the directory said is repeated."""
+    company = {"company": tenant.partner_account.name}
+    ask_admin = _("Ask a Global admin of %(company)s.") % company
+    refusals = {
+        "cancelled": CompanyRefusal(
+            _("You did not finish signing in with Microsoft."), "", True
+        ),
+        "state": CompanyRefusal(
+            _("This answer does not belong to what you asked here, or it is too old."),
+            _("Begin again on this page, in this browser."),
+            True,
+        ),
+        "provider": CompanyRefusal(
+            _("The directory of %(company)s does not answer now.") % company,
+            _("Try again in a few minutes, or sign in with your password."),
+            True,
+        ),
+        "known": CompanyRefusal(
+            _("There is an account with your address here, and it is not connected."),
+            _(
+                "Sign in as you did so far, or set a password with “Forgot your "
+                "password?”. Then connect Microsoft under Your account: an address "
+                "alone proves nothing."
+            ),
+            True,
+        ),
+        "guest": CompanyRefusal(
+            _("The directory of %(company)s knows you as a guest.") % company,
+            _(
+                "It adds people with the company's own addresses only. If you have an "
+                "account here, sign in as you did so far and connect Microsoft under "
+                "Your account."
+            ),
+            True,
+        ),
+        "no_role": CompanyRefusal(
+            _("The directory of %(company)s gives you no role here.") % company,
+            ask_admin,
+        ),
+        "left": CompanyRefusal(
+            _("You do not belong to %(company)s here any more.") % company, ask_admin
+        ),
+        "elsewhere": CompanyRefusal(
+            _("You belong to several companies here."),
+            _(
+                "The directory of one of them cannot sign you in for all: sign in with "
+                "your password or a passkey."
+            ),
+            True,
+        ),
+        "operator": CompanyRefusal(
+            _("Operators do not sign in through a company."),
+            _("Sign in with your password or a passkey."),
+            True,
+        ),
+        "another_person": CompanyRefusal(
+            _("The Microsoft account is another person's than the one signed in here."),
+            _("Choose your own account there, and try again."),
+        ),
+        "not_asked": CompanyRefusal(
+            _("The directory of %(company)s did not say that it asked you anew.")
+            % company,
+            _(
+                "Its administrator adds the optional claim auth_time to the ID token. "
+                "Until then a passkey or an authenticator app proves who you are: add "
+                "one right after signing in with it."
+            ),
+        ),
+    }
+    return refusals.get(
+        reason,
+        CompanyRefusal(
+            _("What the directory of %(company)s said could not be believed.")
+            % company,
+            _("Nobody was signed in, and it was written down."),
+            True,
+        ),
+    )

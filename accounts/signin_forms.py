@@ -16,8 +16,9 @@ from django import forms
 from django.core.cache import cache
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import CompanyTenant
 from accounts.sealing import DecryptionError, seal, unseal
-from accounts.text import CleanCharField
+from accounts.text import CleanCharField, EmailField
 
 # Longer than any code is valid, with the clock's tolerance.
 CODE_LIFE = 5 * 60
@@ -160,3 +161,38 @@ class EndSessionForm(forms.Form):
     def __init__(self, *args, sessions, **options):
         super().__init__(*args, **options)
         self.fields["session"].queryset = sessions
+
+
+class CompanyForm(forms.Form):
+    """The address whose domain says which company's directory is asked."""
+
+    email = EmailField(
+        label=_("E-mail address at work"),
+        widget=forms.EmailInput(attrs={"autocomplete": "username"}),
+        error_messages={"required": _("Enter your e-mail address.")},
+    )
+    tenant = None
+
+    def clean_email(self) -> str:
+        email = self.cleaned_data["email"]
+        tenants = CompanyTenant.objects.active().select_related("partner_account")
+        self.tenant = tenants.of_address(email).first()
+        if self.tenant is None:
+            raise forms.ValidationError(
+                _(
+                    "No company has set up signing in with Microsoft for %(domain)s. "
+                    "Sign in with your password or a passkey."
+                ),
+                params={"domain": email.rpartition("@")[2]},
+            )
+        return email
+
+
+class TenantForm(forms.Form):
+    """One of the directories that may sign the person in."""
+
+    tenant = forms.ModelChoiceField(queryset=None)
+
+    def __init__(self, *args, tenants, **options):
+        super().__init__(*args, **options)
+        self.fields["tenant"].queryset = tenants

@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.usersessions",
+    "allauth.socialaccount",
     "csp",
 ]
 MIDDLEWARE = [
@@ -268,6 +269,10 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+SOCIALACCOUNT_ADAPTER = "accounts.adapters.CompanySignInAdapter"
+# Nobody is who they are for an e-mail address that a company's directory writes.
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
+SOCIALACCOUNT_STORE_TOKENS = False
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
@@ -301,6 +306,8 @@ ACCOUNT_RATE_LIMITS = {
     "second_factor_failed": "20/10m/key",
     # As long as the links of these mails work: who is refused has five that do.
     "reset_password": "20/m/ip,5/h/key",
+    # Asking for a company's sign-in and coming back from it: an office has one address.
+    "company_sign_in": "120/m/ip",
     # Wrong answers to one invitation, and from one place to any.
     "join_failed": "20/10m/ip,10/h/key",
 }

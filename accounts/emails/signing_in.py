@@ -25,8 +25,9 @@ def password_changed(user: User) -> OutgoingEmail | None:
 def second_factor_changed(user: User, *, news: str, name: str = "") -> None:
     """Tell what was added, removed or used besides the password.
 
-    `news` is one of passkey_added, passkey_removed, app_added, app_removed, codes_made
-    and code_used; `name` is the passkey's.
+    `news` is one of passkey_added, passkey_removed, app_added, app_removed, codes_made,
+    code_used, company_connected and company_disconnected; `name` is the passkey's, or
+    the domain of the company's directory.
     """
     _queue(
         "second_factor_changed",

@@ -22,12 +22,14 @@ from accounts.models.provisioning import (
     GroupMapping,
     ProvisioningToken,
 )
+from accounts.models.tenants import CompanyTenant, TenantDomain, TenantRoleMapping
 
 __all__ = [
     "AuditAction",
     "AuditChain",
     "AuditEvent",
     "ColleagueInvitation",
+    "CompanyTenant",
     "Coverage",
     "DirectoryGroup",
     "DirectoryGroupMember",
@@ -45,6 +47,8 @@ __all__ = [
     "ProvisioningToken",
     "RoleAssignment",
     "RoleSource",
+    "TenantDomain",
+    "TenantRoleMapping",
     "User",
     "scope_words",
 ]

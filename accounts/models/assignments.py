@@ -86,6 +86,16 @@ class RoleAssignment(models.Model):
     source = models.CharField(
         _("source"), max_length=10, choices=RoleSource, default=RoleSource.MANUAL
     )
+    # Which of the company's tenants gave it, where one did: it alone takes it back.
+    tenant = models.ForeignKey(
+        "accounts.CompanyTenant",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="role_assignments",
+        verbose_name=_("company sign-in"),
+    )
     granted_at = models.DateTimeField(_("given at"), auto_now_add=True)
     granted_by = models.ForeignKey(
         User,
@@ -119,6 +129,10 @@ class RoleAssignment(models.Model):
             models.CheckConstraint(
                 condition=Q(source__in=RoleSource.values),
                 name="%(app_label)s_%(class)s_source_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(tenant=None) | Q(source=RoleSource.ENTRA),
+                name="%(app_label)s_%(class)s_only_entra_has_a_tenant",
             ),
             models.CheckConstraint(
                 condition=Q(program=None) | Q(location__isnull=False),

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from accounts import emails
 from accounts.emails import readers_of_grant
 from accounts.models import (
+    CompanyTenant,
     Coverage,
     IncentiveProgram,
     Location,
@@ -160,15 +161,16 @@ def assign_roles(
     programs: Iterable[IncentiveProgram] = (),
     ends_on: date | None = None,
     source: RoleSource = RoleSource.MANUAL,
+    tenant: CompanyTenant | None = None,
     by: User | None,
 ) -> list[RoleAssignment]:
     """Give a person a role at each location for each program, all of them or none.
 
     No locations means the whole company, no programs all of them. Giving what is held
     already changes nothing and returns what is held; another last day replaces it, but
-    a directory (`source`) leaves alone what holds and did not come from it. `by` is
-    None only when the program owner sets a company up, or a directory gives. Raises
-    ValidationError as check_roles does.
+    a directory (`source`, and which `tenant` at sign-in) leaves alone what holds and did
+    not come from it. `by` is None only when the program owner sets a company up, or a
+    directory gives. Raises ValidationError as check_roles does.
     """
     # The company's row is the lock that keeps two admins' changes in order.
     lock_companies(account.pk)
@@ -181,7 +183,7 @@ def assign_roles(
         ends_on=ends_on,
         by=by,
     )
-    return _carry_out(plan, source=source, by=by)
+    return _carry_out(plan, source=source, tenant=tenant, by=by)
 
 
 def plan_roles(
@@ -309,7 +311,11 @@ def _plan(
 
 
 def _carry_out(
-    plan: RolePlan, *, source: RoleSource, by: User | None
+    plan: RolePlan,
+    *,
+    source: RoleSource,
+    tenant: CompanyTenant | None = None,
+    by: User | None,
 ) -> list[RoleAssignment]:
     """Do what a plan says; return every role it is about, the kept ones too."""
     holding = [
@@ -322,6 +328,7 @@ def _carry_out(
                 program=step.program,
                 ends_on=step.ends_on,
                 source=source,
+                tenant=tenant,
                 granted_by=by,
             ),
             held=step.held,

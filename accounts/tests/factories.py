@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts.link_tokens import fingerprint_of, token_for
 from accounts.models import (
     ColleagueInvitation,
+    CompanyTenant,
     GroupMapping,
     IncentiveProgram,
     Location,
@@ -74,6 +75,21 @@ class MembershipFactory(factory.django.DjangoModelFactory):
 
     user = factory.SubFactory(UserFactory)
     partner_account = factory.SubFactory(PartnerAccountFactory)
+
+
+class CompanyTenantFactory(factory.django.DjangoModelFactory):
+    """A tenant in the public cloud, with a secret and without domains."""
+
+    class Meta:
+        model = CompanyTenant
+
+    partner_account = factory.SubFactory(PartnerAccountFactory)
+    tenant_id = factory.LazyFunction(uuid.uuid4)
+    issuer = factory.LazyAttribute(
+        lambda row: f"https://login.microsoftonline.com/{row.tenant_id}/v2.0"
+    )
+    client_id = "portal"
+    client_secret = "a secret"
 
 
 class RoleAssignmentFactory(factory.django.DjangoModelFactory):

@@ -44,11 +44,13 @@ def place_of(user) -> dict[str, object]:
     return {"table": "mfa_authenticator", "pk": user.pk, "column": "data"}
 
 
-def prove(client, user, method: str = "mfa", *, at: float | None = None) -> None:
+def prove(
+    client, user, method: str = "mfa", *, at: float | None = None, **said
+) -> None:
     """Let a session have seen more than a password."""
     session = client.session
     session[AUTHENTICATION_METHODS_SESSION_KEY] = [
-        {"method": method, "at": time.time() if at is None else at}
+        {"method": method, "at": time.time() if at is None else at} | said
     ]
     session[WHOSE] = str(user.pk)
     session.save()

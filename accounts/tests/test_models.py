@@ -25,11 +25,13 @@ from accounts.models import (
     PartnerAccount,
     ProvisioningToken,
     RoleAssignment,
+    TenantRoleMapping,
     User,
 )
 from accounts.roles import COMPANY_WIDE_ROLES, Permission, Role
 from accounts.tests.factories import (
     ColleagueInvitationFactory,
+    CompanyTenantFactory,
     IncentiveProgramFactory,
     LocationFactory,
     MembershipFactory,
@@ -135,6 +137,35 @@ def token(**fields):
             | fields
         )
     )
+
+
+def app_role(**fields):
+    defaults = {"app_role": "Sales", "role": Role.INCENTIVES_ADMIN}
+    if "tenant" not in fields:
+        defaults["tenant"] = CompanyTenantFactory()
+    account = fields.get("tenant", defaults.get("tenant")).partner_account
+    return TenantRoleMapping.objects.create(
+        **(defaults | {"partner_account": account} | fields)
+    )
+
+
+def app_role_twice():
+    one = app_role()
+    app_role(tenant=one.tenant)
+
+
+def role_of_a_tenant_given_by_hand():
+    one = CompanyTenantFactory()
+    change(RoleAssignmentFactory(partner_account=one.partner_account), tenant=one)
+
+
+def unsealed_secret():
+    one = CompanyTenantFactory()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE accounts_companytenant SET client_secret = 'plain' WHERE id = %s",
+            [one.pk],
+        )
 
 
 # Each constraint of accounts, and one way of breaking it.
@@ -260,6 +291,25 @@ VIOLATIONS |= {
     ),
     # Of the migration.
     "accounts_groupmapping_location_of_company": lambda: mapping(
+        location=LocationFactory()
+    ),
+}
+VIOLATIONS |= {
+    "accounts_companytenant_client_secret_is_sealed": unsealed_secret,
+    "accounts_companytenant_has_issuer": lambda: CompanyTenantFactory(issuer=""),
+    "accounts_roleassignment_only_entra_has_a_tenant": role_of_a_tenant_given_by_hand,
+    "accounts_tenantrolemapping_role_is_known": lambda: app_role(role="king"),
+    "accounts_tenantrolemapping_program_needs_location": lambda: app_role(
+        program=IncentiveProgramFactory()
+    ),
+    "accounts_tenantrolemapping_company_roles_are_company_wide": lambda: app_role(
+        role=Role.ACCOUNT_ADMIN,
+        tenant=(one := CompanyTenantFactory()),
+        location=LocationFactory(partner_account=one.partner_account),
+    ),
+    "accounts_tenantrolemapping_once": app_role_twice,
+    # Of the migration.
+    "accounts_tenantrolemapping_location_of_company": lambda: app_role(
         location=LocationFactory()
     ),
 }

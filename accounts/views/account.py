@@ -10,8 +10,15 @@ from django.views.decorators.http import require_safe
 
 from accounts import proof, services
 from accounts.access import confirmation_methods, is_own_path, signed_in
+from accounts.directory import linked_tenants
 from accounts.posting import posted
-from accounts.rows import factor_rows, held_rows, recovery_codes_row, session_rows
+from accounts.rows import (
+    company_rows,
+    factor_rows,
+    held_rows,
+    recovery_codes_row,
+    session_rows,
+)
 from accounts.signin_forms import EndSessionForm
 
 OWN = "shows and changes nothing but the person's own account"
@@ -29,6 +36,7 @@ def account(request):
         "codes": recovery_codes_row(request.user),
         "is_needed": proof.needs_second_factor(request.user),
         "held": held_rows(request.user),
+        "directories": company_rows(request.user),
         "sessions": session_rows(
             UserSession.objects.purge_and_list(request.user),
             current_key=request.session.session_key,
@@ -68,7 +76,10 @@ def settled(request):
 def sign_in_again(request):
     """For whom only signing in anew proves who they are: their company asks them."""
     target = request.GET.get(REDIRECT_FIELD_NAME, "")
-    context = {"target": target if is_own_path(target) else reverse("own:account")}
+    context = {
+        "target": target if is_own_path(target) else reverse("own:account"),
+        "has_company": linked_tenants(request.user).active().exists(),
+    }
     return render(request, "accounts/sign_in_again.html", context)
 
 

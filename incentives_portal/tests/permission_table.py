@@ -55,6 +55,10 @@ TABLE: dict[str, Row] = {
     "own:sign_in_again": Row(EVERYBODY),
     "own:end_session": Row(EVERYBODY, methods=("POST",)),
     "own:end_sessions": Row(EVERYBODY, methods=("POST",)),
+    # Signing in through one's company; operators belong to none.
+    "company:connect": Row(PARTNERS, methods=("POST",)),
+    "company:disconnect": Row(PARTNERS, methods=("POST",)),
+    "company:prove": Row(PARTNERS, methods=("POST",)),
     # Incentives.
     "enrollment:overview": _list("ida", "uma", "sam"),
     "enrollment:why": Row(("ida", "greta"), ("uma", "alice"), on="place"),
@@ -151,6 +155,9 @@ PUBLIC = {
     "joining:link",
     "joining:invitation",
     "joining:join",
+    "company:sign_in",
+    "company:go",
+    "company:callback",
 }
 PUBLIC_PREFIXES = ("demo:",)
 # A company's directory gets in with its token, whoever is signed in where it runs; what

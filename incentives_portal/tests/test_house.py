@@ -197,9 +197,10 @@ def encrypted_fields():
     }
 
 
-def test_bank_and_tax_details_are_encrypted():
+def test_bank_and_tax_details_and_secrets_are_encrypted():
     assert {(model.__name__, name) for model, name in encrypted_fields()} == {
         ("BankProfileVersion", "details"),
+        ("CompanyTenant", "client_secret"),
         ("TaxProfileVersion", "details"),
     }
 

@@ -206,12 +206,18 @@ def test_signing_in_with_the_second_step_passes_the_wall(policy, ida):
 
 
 @pytest.mark.parametrize(
-    ("method", "passes"),
-    [("mfa", True), ("socialaccount", True), ("password", False)],
+    ("method", "said", "passes"),
+    [
+        ("mfa", {}, True),
+        ("socialaccount", {"has_second_factor": True}, True),
+        ("socialaccount", {"has_second_factor": False}, False),
+        ("socialaccount", {}, False),
+        ("password", {}, False),
+    ],
 )
-def test_what_counts_as_a_second_factor(policy, client_of, ida, method, passes):
+def test_what_counts_as_a_second_factor(policy, client_of, ida, method, said, passes):
     client = client_of(ida)
-    prove(client, ida, method)
+    prove(client, ida, method, **said)
 
     response = client.get("/profiles/")
 
