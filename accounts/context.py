@@ -63,6 +63,7 @@ def _partner_frame(request) -> dict:
                 (_("Incentives"), "enrollment:overview", "incentives"),
                 (_("Profiles"), "profiles:list", "profiles"),
                 (_("People"), "accounts:people", "people"),
+                (_("Activity"), "activity:list", "activity"),
             ),
         ),
         "companies": [
@@ -87,6 +88,7 @@ def _operator_nav(request) -> list[NavItem]:
             (_("Invitations"), "ops:invitations", "mail"),
             (_("Validation"), "ops:validation", "check"),
             (_("Mail"), "ops:mail", "alert"),
+            (_("Audit"), "ops:audit", "audit"),
             (_("Records"), "admin:index", "list"),
         ),
     )

@@ -8,7 +8,13 @@ from django.db.models import Q
 from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import IncentiveProgram, Language, Location, User
+from accounts.models import (
+    AuditKind,
+    IncentiveProgram,
+    Language,
+    Location,
+    User,
+)
 from accounts.roles import COMPANY_WIDE_ROLES, INCENTIVE_ROLES, Role
 from accounts.text import CleanCharField, EmailField
 
@@ -458,3 +464,74 @@ class GroupMappingForm(RefusableForm):
         locations = Location.objects.active().of_company(company)
         self.fields["location"].queryset = locations
         self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)
+
+
+class TrailFilterForm(forms.Form):
+    """Which events are listed; lives in the address."""
+
+    person = forms.CharField(
+        label=_("Person"),
+        required=False,
+        max_length=120,
+        widget=forms.SearchInput,
+    )
+    kind = forms.ChoiceField(
+        label=_("Kind"),
+        required=False,
+        choices=[("", _("All kinds")), *AuditKind.choices],
+    )
+    since = forms.DateField(
+        label=_("From day"), required=False, widget=forms.DateInput({"type": "date"})
+    )
+    until = forms.DateField(
+        label=_("To day"), required=False, widget=forms.DateInput({"type": "date"})
+    )
+
+    def clean(self):
+        cleaned = super().clean()
+        since, until = cleaned.get("since"), cleaned.get("until")
+        if since and until and since > until:
+            self.add_error("until", _("Choose a day after the first one."))
+        return cleaned
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether anything is asked for."""
+        return self.is_bound and any(map(self.data.get, self.fields))
+
+
+class ActivityFilterForm(TrailFilterForm):
+    """Which of a company's events; without its people and places for one's own part."""
+
+    location = forms.ModelChoiceField(
+        label=_("Location"),
+        required=False,
+        queryset=Location.objects.none(),
+        empty_label=_("All locations"),
+    )
+    field_order = ("person", "location", "kind", "since", "until")
+
+    def __init__(self, *args, company, is_own_part, **options):
+        super().__init__(*args, **options)
+        if is_own_part:
+            del self.fields["person"], self.fields["location"]
+        else:
+            self.fields["location"].queryset = Location.objects.of_company(company)
+
+
+class AuditFilterForm(TrailFilterForm):
+    """Which of all events, for operators: companies and places as they are known."""
+
+    company = forms.CharField(
+        label=_("Company or its PartnerID"),
+        required=False,
+        max_length=120,
+        widget=forms.SearchInput,
+    )
+    location = forms.CharField(
+        label=_("Location or its PartnerID"),
+        required=False,
+        max_length=120,
+        widget=forms.SearchInput,
+    )
+    field_order = ("company", "person", "location", "kind", "since", "until")

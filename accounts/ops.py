@@ -1,14 +1,18 @@
-"""Operators: mail that did not arrive, and sending it again."""
+"""Operators: mail that did not arrive, and what was done in every company."""
 
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts import services
 from accounts.access import operator_requires
-from accounts.models import MailStatus, OutgoingEmail
+from accounts.activity import narrowed, query_of, trail_page, trail_table
+from accounts.forms import AuditFilterForm
+from accounts.models import AuditEvent, MailStatus, OutgoingEmail, User
 from accounts.posting import posted
 from accounts.sender import sender_problems
 
@@ -51,3 +55,33 @@ def resend(request, email):
         text = _("The mail to %(address)s was not given up; nothing was changed.")
     messages.success(request, text % {"address": email.to_address})
     return redirect("ops:mail")
+
+
+@operator_requires("accounts.view_auditevent")
+@require_safe
+def audit(request):
+    """List what was done in every company, newest first (experience.md O8)."""
+    events, form = _events_asked_for(request)
+    context = {
+        "filters": form,
+        "has_errors": bool(form.errors),
+        "trail": trail_page(request, events, key="pk", company=None),
+        "export_url": f"{reverse('ops:export_audit')}?{urlencode(query_of(request.GET))}",
+    }
+    return render(request, "ops/audit.html", context)
+
+
+@operator_requires("accounts.view_auditevent")
+@require_safe
+def export_audit(request):
+    """Write what the list shows as a table, all of its pages."""
+    events, form = _events_asked_for(request)
+    if form.is_bound and not form.is_valid():
+        return redirect(f"{reverse('ops:audit')}?{urlencode(query_of(request.GET))}")
+    return trail_table(events, key="pk", company=None, language=request.LANGUAGE_CODE)
+
+
+def _events_asked_for(request):
+    form = AuditFilterForm(request.GET or None)
+    events = narrowed(AuditEvent.objects.all(), form, people=User.objects.all())
+    return events, form

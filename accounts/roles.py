@@ -52,6 +52,8 @@ class Permission(StrEnum):
     ROLE_ASSIGN = auto()
     # To let the company's directory add people and give roles: keys and mappings.
     PROVISIONING_EDIT = auto()
+    # To read what was done in the company, by whom; one's own part everybody reads.
+    ACTIVITY_VIEW = auto()
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,9 @@ CAPABILITIES: dict[Permission, Capability] = {
     ),
     Permission.PROVISIONING_EDIT: _for(
         _GLOBAL, source="design: it can give every role, so as who can (R5)"
+    ),
+    Permission.ACTIVITY_VIEW: _for(
+        _GLOBAL, _ACCOUNT, source="design: who appoints people answers for them (76)"
     ),
 }
 

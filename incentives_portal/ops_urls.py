@@ -43,6 +43,8 @@ urlpatterns = [
     path(
         "validation/tax/<uuid:pk>/return/", profiles_ops.return_tax, name="return_tax"
     ),
+    path("audit/", accounts_ops.audit, name="audit"),
+    path("audit/export/", accounts_ops.export_audit, name="export_audit"),
     path("mail/", accounts_ops.mail, name="mail"),
     path("mail/<uuid:pk>/resend/", accounts_ops.resend, name="resend"),
 ]

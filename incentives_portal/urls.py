@@ -15,6 +15,7 @@ urlpatterns = [
     path("accounts/", include("accounts.signin_urls")),
     path("account/", include("accounts.own_urls")),
     path("people/", include("accounts.urls")),
+    path("activity/", include("accounts.activity_urls")),
     path("i/", include("accounts.joining_urls")),
     path("profiles/", include("profiles.urls")),
     path("", include("enrollment.urls")),

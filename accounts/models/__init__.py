@@ -1,7 +1,12 @@
 """People, companies, places, roles, the audit trail and outgoing mail."""
 
 from accounts.models.assignments import RoleAssignment, RoleSource, scope_words
-from accounts.models.audit import AuditAction, AuditChain, AuditEvent
+from accounts.models.audit import (
+    AuditAction,
+    AuditChain,
+    AuditEvent,
+    AuditKind,
+)
 from accounts.models.colleagues import (
     ColleagueInvitation,
     InvitationState,
@@ -28,6 +33,7 @@ __all__ = [
     "AuditAction",
     "AuditChain",
     "AuditEvent",
+    "AuditKind",
     "ColleagueInvitation",
     "CompanyTenant",
     "Coverage",

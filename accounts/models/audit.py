@@ -1,6 +1,9 @@
 """What was done to roles, profiles and approvals, by whom: written once, chained."""
 
+from typing import Self
+
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.companies import Location, PartnerAccount
@@ -71,9 +74,82 @@ class AuditAction(models.TextChoices):
     ACCESS_DENIED = "access_denied", _("Access denied")
 
 
+class AuditKind(models.TextChoices):
+    """What events are about, for choosing among them."""
+
+    PEOPLE = "people", _("People and roles")
+    SIGN_IN = "sign_in", _("Signing in")
+    DIRECTORY = "directory", _("The company's directory")
+    COMPANY = "company", _("Company and locations")
+    PROFILES = "profiles", _("Bank and tax profiles")
+    PROGRAMS = "programs", _("Programs and enrollments")
+    DENIED = "denied", _("Refused access")
+
+    @property
+    def actions(self) -> list[AuditAction]:
+        return [action for action in AuditAction if kind_of(action) == self]
+
+
+# By how an action's name begins; the first that fits. The rest is about the company.
+_BEGINNINGS = (
+    (AuditKind.DENIED, ("access_denied",)),
+    (
+        AuditKind.SIGN_IN,
+        ("password_", "second_factor_", "recovery_code", "session", "sign_in_"),
+    ),
+    (AuditKind.DIRECTORY, ("token_", "group_", "tenant_", "app_role_")),
+    (AuditKind.PROFILES, ("profile_", "default_", "payout_")),
+    (
+        AuditKind.PROGRAMS,
+        ("terms_", "program_", "invited_anew", "invitations_", "values_", "mail_"),
+    ),
+    (
+        AuditKind.PEOPLE,
+        (
+            "person_", "role_", "colleague_", "invitation_", "access_", "recovery_",
+            "admin_",
+        ),
+    ),
+)  # fmt: skip
+
+
+def kind_of(action: str) -> AuditKind:
+    """Return the kind of thing an action is about."""
+    for kind, beginnings in _BEGINNINGS:
+        if action.startswith(beginnings):
+            return kind
+    return AuditKind.COMPANY
+
+
 class AuditEventQuerySet(ScopedQuerySet):
     scope = Scope(account="partner_account")
-    view_permission = Permission.PERSON_VIEW
+    view_permission = Permission.ACTIVITY_VIEW
+
+    def of_chain(self, partner_account: PartnerAccount) -> Self:
+        """A company's events, in the order of its chain."""
+        return self.of_company(partner_account).filter(
+            chain=chain_name(partner_account)
+        )
+
+    def of_person(self, user) -> Self:
+        """What somebody did and what was done to them, as they may know it.
+
+        What they were refused is not among it: that would tell what there is (R16).
+        """
+        return self.filter(
+            Q(actor=user) | Q(person=user) | Q(on_behalf_of=user)
+        ).exclude(action=AuditAction.ACCESS_DENIED)
+
+    def about(self, people) -> Self:
+        """Events that any of the people did, caused or were the subject of."""
+        return self.filter(
+            Q(actor__in=people) | Q(person__in=people) | Q(on_behalf_of__in=people)
+        )
+
+
+def chain_name(partner_account: PartnerAccount | None) -> str:
+    """Return the name of the chain that a company's events are in, or the portal's."""
+    return f"company:{partner_account.pk}" if partner_account else "portal"
 
 
 class AuditEvent(models.Model):

@@ -39,6 +39,7 @@ DESIGN = {
     Permission.PROFILE_KNOW: {GLOBAL, ACCOUNT, ADMIN},
     Permission.LOCATION_VIEW: {GLOBAL, ACCOUNT, ADMIN, READER},
     Permission.PROVISIONING_EDIT: {GLOBAL},
+    Permission.ACTIVITY_VIEW: {GLOBAL, ACCOUNT},
 }
 # Who gives and ends which role.
 GIVES = {

@@ -130,6 +130,9 @@ TABLE: dict[str, Row] = {
     "accounts:unmap_group": Row(
         ("greta",), methods=("POST",), on="mapping", is_company_wide=True
     ),
+    # Activity: everybody's own part at least.
+    "activity:list": Row(PARTNERS),
+    "activity:export": Row(PARTNERS),
     # Operators.
     "ops:today": _ops("oscar", "mina", "reader"),
     "ops:invitations": _ops("oscar", "mina", "reader"),
@@ -144,6 +147,8 @@ TABLE: dict[str, Row] = {
     "ops:tax_version": _ops("oscar", on="tax_version"),
     "ops:approve_tax": _ops("oscar", methods=("POST",), on="tax_version"),
     "ops:return_tax": _ops("oscar", methods=("POST",), on="tax_version"),
+    "ops:audit": _ops("oscar", "mina", "reader"),
+    "ops:export_audit": _ops("oscar", "mina", "reader"),
     "ops:mail": _ops("oscar", "mina", "reader"),
     "ops:resend": _ops("mina", methods=("POST",), on="mail"),
 }
