@@ -81,6 +81,8 @@ def _partner_frame(request) -> dict:
 
 
 def _operator_nav(request) -> list[NavItem]:
+    may_see = request.user.has_perm("accounts.view_companytenant")
+    sign_ins = [(_("Sign-ins"), "ops:sign_ins", "key")] if may_see else []
     return _nav(
         request,
         (
@@ -89,6 +91,7 @@ def _operator_nav(request) -> list[NavItem]:
             (_("Validation"), "ops:validation", "check"),
             (_("Mail"), "ops:mail", "alert"),
             (_("Audit"), "ops:audit", "audit"),
+            *sign_ins,
             (_("Records"), "admin:index", "list"),
         ),
     )

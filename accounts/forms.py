@@ -13,6 +13,7 @@ from accounts.models import (
     IncentiveProgram,
     Language,
     Location,
+    PartnerAccount,
     User,
 )
 from accounts.roles import COMPANY_WIDE_ROLES, INCENTIVE_ROLES, Role
@@ -535,3 +536,130 @@ class AuditFilterForm(TrailFilterForm):
         widget=forms.SearchInput,
     )
     field_order = ("company", "person", "location", "kind", "since", "until")
+
+
+class SignInSetUpForm(RefusableForm):
+    """How a company's directory is asked; the secret is never shown again."""
+
+    client_id = CleanCharField(
+        label=_("Application (client) ID"),
+        max_length=190,
+        error_messages={"required": _("Enter the client ID.")},
+    )
+    client_secret = forms.CharField(
+        label=_("Client secret"),
+        max_length=500,
+        help_text=_("The secret's value, not its ID. It is kept sealed."),
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        error_messages={"required": _("Enter the client secret.")},
+    )
+    domains = CleanCharField(
+        label=_("E-mail domains"),
+        max_length=2000,
+        help_text=_(
+            "Separated by commas, each one of the company's own. People with these "
+            "addresses are led to this directory."
+        ),
+        error_messages={"required": _("Enter at least one domain.")},
+    )
+    mfa_context = CleanCharField(
+        label=_("Authentication context for a second factor"),
+        required=False,
+        max_length=3,
+        help_text=_(
+            "Such as c1, when a Conditional Access policy of the tenant asks for "
+            "multifactor authentication in this context. Empty: people show a second "
+            "factor here, unless the sign-in says “mfa” of itself."
+        ),
+    )
+    issuer = CleanCharField(
+        label=_("Issuer"),
+        required=False,
+        max_length=300,
+        help_text=_("Empty: this tenant in Microsoft's public cloud."),
+    )
+
+    def clean_domains(self) -> list[str]:
+        domains = (part.strip() for part in self.cleaned_data["domains"].split(","))
+        return sorted(filter(None, domains))
+
+
+class RegisterSignInForm(SignInSetUpForm):
+    """Whose directory it is, and how it is asked."""
+
+    field_order = ("company", "tenant_id")
+
+    company = CleanCharField(
+        label=_("Global PartnerID of the company"),
+        max_length=10,
+        error_messages={"required": _("Enter the company's global PartnerID.")},
+    )
+    tenant_id = forms.UUIDField(
+        label=_("Directory (tenant) ID"),
+        error_messages={
+            "required": _("Enter the tenant ID."),
+            "invalid": _(
+                "A tenant ID looks like 11111111-2222-3333-4444-555555555555."
+            ),
+        },
+    )
+
+    def clean_company(self) -> PartnerAccount:
+        partner_id = self.cleaned_data["company"]
+        company = PartnerAccount.objects.filter(partner_id=partner_id).first()
+        if company is None:
+            raise forms.ValidationError(
+                _("No company has this global PartnerID: %(partner_id)s."),
+                params={"partner_id": partner_id},
+            )
+        return company
+
+
+class ChangeSignInForm(SignInSetUpForm):
+    """How it is asked from now on."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        secret = self.fields["client_secret"]
+        secret.required = False
+        secret.label = _("New client secret")
+        secret.help_text = _("Empty: the one that is kept stays.")
+
+
+class AppRoleForm(RefusableForm):
+    """Which role whoever has an app role holds, and where."""
+
+    app_role = CleanCharField(
+        label=_("App role"),
+        max_length=120,
+        help_text=_("The value of the app role in Entra, such as Incentives.Admin."),
+        error_messages={"required": _("Enter the value of the app role.")},
+    )
+    role = forms.ChoiceField(
+        label=_("Role"),
+        choices=[("", _("Choose a role")), *Role.choices],
+        error_messages={
+            "required": _("Choose a role."),
+            "invalid_choice": _("Choose one of these roles."),
+        },
+    )
+    location = LocationField(
+        label=_("Location"),
+        required=False,
+        queryset=Location.objects.none(),
+        empty_label=_("The whole company"),
+        error_messages={"invalid_choice": _("Choose a location of the company.")},
+    )
+    program = forms.ModelChoiceField(
+        label=_("Program"),
+        required=False,
+        queryset=IncentiveProgram.objects.none(),
+        empty_label=_("All programs"),
+        error_messages={"invalid_choice": _("Choose one of these programs.")},
+    )
+
+    def __init__(self, *args, company, **options):
+        super().__init__(*args, **options)
+        locations = Location.objects.active().of_company(company)
+        self.fields["location"].queryset = locations
+        self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)

@@ -7,7 +7,9 @@ from urllib.parse import urlencode
 
 from allauth.mfa import app_settings as mfa_settings
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
+from django.db.models import Count, Max
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -125,6 +127,14 @@ class CompanyRow:
     tenant: CompanyTenant
     company: str
     is_connected: bool
+
+
+@dataclass(frozen=True)
+class TenantUse:
+    """How many people a directory signs in, and when it did last."""
+
+    people: int
+    last_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -359,6 +369,12 @@ def company_rows(user: User) -> list[CompanyRow]:
             "domains"
         )
     ]
+
+
+def last_use(tenant: CompanyTenant) -> TenantUse:
+    """Count who has connected a directory, and say when somebody last came through it."""
+    links = SocialAccount.objects.filter(provider=tenant.provider_id)
+    return TenantUse(**links.aggregate(people=Count("pk"), last_at=Max("last_login")))
 
 
 def company_refusal(reason: str, *, tenant: CompanyTenant) -> CompanyRefusal:

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from accounts import ops as accounts_ops
+from accounts import sign_in_ops
 from enrollment import ops as enrollment_ops
 from profiles import ops as profiles_ops
 
@@ -47,4 +48,16 @@ urlpatterns = [
     path("audit/export/", accounts_ops.export_audit, name="export_audit"),
     path("mail/", accounts_ops.mail, name="mail"),
     path("mail/<uuid:pk>/resend/", accounts_ops.resend, name="resend"),
+    path("sign-ins/", sign_in_ops.sign_ins, name="sign_ins"),
+    path("sign-ins/new/", sign_in_ops.register, name="register_sign_in"),
+    path("sign-ins/<uuid:pk>/", sign_in_ops.sign_in, name="sign_in"),
+    path("sign-ins/<uuid:pk>/change/", sign_in_ops.change, name="change_sign_in"),
+    path("sign-ins/<uuid:pk>/stop/", sign_in_ops.stop, name="stop_sign_in"),
+    path("sign-ins/<uuid:pk>/start/", sign_in_ops.start, name="start_sign_in"),
+    path("sign-ins/<uuid:pk>/roles/", sign_in_ops.map_app_role, name="map_app_role"),
+    path(
+        "sign-ins/roles/<int:pk>/remove/",
+        sign_in_ops.unmap_app_role,
+        name="unmap_app_role",
+    ),
 ]

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.encryption import EncryptedTextField, sealed_check
@@ -113,6 +114,9 @@ class CompanyTenant(models.Model):
 
     def __str__(self) -> str:
         return str(self.tenant_id)
+
+    def get_absolute_url(self) -> str:
+        return reverse("ops:sign_in", kwargs={"pk": self.pk})
 
     @property
     def provider_id(self) -> str:

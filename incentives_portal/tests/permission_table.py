@@ -8,7 +8,7 @@ without the right. An address without a row fails, and so does a row without an 
 from dataclasses import dataclass
 
 PARTNERS = ("lars", "greta", "alice", "ida", "uma", "revoked", "sam")
-OPERATORS = ("oscar", "mina", "reader")
+OPERATORS = ("oscar", "mina", "reader", "iris")
 EVERYBODY = (*PARTNERS, *OPERATORS)
 
 
@@ -151,6 +151,15 @@ TABLE: dict[str, Row] = {
     "ops:export_audit": _ops("oscar", "mina", "reader"),
     "ops:mail": _ops("oscar", "mina", "reader"),
     "ops:resend": _ops("mina", methods=("POST",), on="mail"),
+    # Which directory speaks for a company: of one group, which does nothing else.
+    "ops:sign_ins": _ops("iris"),
+    "ops:register_sign_in": _ops("iris", methods=("GET", "POST")),
+    "ops:sign_in": _ops("iris", on="tenant"),
+    "ops:change_sign_in": _ops("iris", methods=("GET", "POST"), on="tenant"),
+    "ops:stop_sign_in": _ops("iris", methods=("POST",), on="tenant"),
+    "ops:start_sign_in": _ops("iris", methods=("POST",), on="tenant"),
+    "ops:map_app_role": _ops("iris", methods=("POST",), on="tenant"),
+    "ops:unmap_app_role": _ops("iris", methods=("POST",), on="app_role"),
 }
 
 # Anybody may use these; test_house.py reads why from the views themselves.

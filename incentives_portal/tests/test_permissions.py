@@ -8,15 +8,17 @@ import types
 import uuid
 
 import pytest
+from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts import outbox
-from accounts.models import Location, RoleAssignment
+from accounts.models import Location, RoleAssignment, TenantRoleMapping
 from accounts.roles import Role
 from accounts.tests.factories import (
     ColleagueInvitationFactory,
+    CompanyTenantFactory,
     GroupMappingFactory,
     LocationFactory,
     MembershipFactory,
@@ -86,7 +88,15 @@ def _objects(location, terms, open_terms, *, addressee):
         body_html="<p>Hello</p>",
         next_attempt_at=timezone.now(),
     )
+    tenant = CompanyTenantFactory(partner_account=account)
     return types.SimpleNamespace(
+        tenant=tenant,
+        app_role=TenantRoleMapping.objects.create(
+            tenant=tenant,
+            partner_account=account,
+            app_role="Incentives.Admin",
+            role=Role.INCENTIVES_ADMIN,
+        ),
         location=location,
         enrollment=enrollment,
         invitation=InvitationFactory(enrollment=enrollment, user=addressee),
@@ -123,7 +133,9 @@ def world(cast, goteborg, malmo, program, nordvik):
     ).user
     reader = UserFactory(full_name="Rea Reader", operator=True)
     reader.groups.add(cast.oscar.groups.get(name="Reader"))
-    people = vars(cast) | {"revoked": revoked, "reader": reader}
+    iris = UserFactory(full_name="Iris Identity", operator=True)
+    iris.groups.add(Group.objects.get(name="Identity manager"))
+    people = vars(cast) | {"revoked": revoked, "reader": reader, "iris": iris}
     abroad = LocationFactory(country="DE")
     clients = {}
     for name in EVERYBODY:
