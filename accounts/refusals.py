@@ -17,10 +17,12 @@ from accounts.models import (
     User,
 )
 from accounts.operators import groups_with
+from accounts.request_forms import AccessRequestForm
 from accounts.roles import (
     COMPANY_WIDE_ROLES,
     Permission,
     Role,
+    role_to_ask_for,
     roles_that_grant,
     roles_with,
 )
@@ -46,6 +48,8 @@ class Refusal:
     lists: list[Named]
     # Where the reader can give the missing role, to somebody or to themselves.
     assign_url: str = ""
+    # Where the reader asks for it, filled in as far as it is known.
+    ask_url: str = ""
 
 
 def refusal_for(
@@ -74,10 +78,13 @@ def refusal_for(
                 [],
             )
         )
+    assign_url = _assign_url(reader, wanted, company=company, location=location)
+    ask_url = _ask_url(permission, company=company, location=location, program=program)
     return Refusal(
         sentence=_missing(wanted, company=company, location=location, program=program),
         lists=lists,
-        assign_url=_assign_url(reader, wanted, company=company, location=location),
+        assign_url=assign_url,
+        ask_url="" if assign_url or not givers else ask_url,
     )
 
 
@@ -145,6 +152,27 @@ def _assign_url(
     if location is not None and given[0] not in COMPANY_WIDE_ROLES:
         answers["location"] = location.pk
     return f"{reverse('accounts:assign')}?{urlencode(answers)}"
+
+
+def _ask_url(
+    permission: Permission,
+    *,
+    company: PartnerAccount,
+    location: Location | None,
+    program: IncentiveProgram | None,
+) -> str:
+    """Where the reader asks for the least role that would do."""
+    role = role_to_ask_for(permission)
+    if role is None:
+        return ""
+    answers = {"company": company.partner_id, "role": role.value}
+    if role in COMPANY_WIDE_ROLES:
+        answers["location"] = AccessRequestForm.WHOLE_COMPANY
+    elif location is not None:
+        answers["location"] = location.pk
+        if program is not None:
+            answers["program"] = program.pk
+    return f"{reverse('accounts:request_access')}?{urlencode(answers)}"
 
 
 def _named(sentence: str, people: Iterable[User]) -> Named:

@@ -146,6 +146,10 @@ INCENTIVE_ROLES = frozenset({_ADMIN, _READER})
 COMPANY_WIDE_ROLES = frozenset(Role) - INCENTIVE_ROLES
 
 
+# What a person may ask for from a page that refuses; the other roles are given.
+REQUESTABLE_ROLES = (_READER, _ADMIN, _ACCOUNT)
+
+
 @dataclass(frozen=True)
 class Grant:
     """The roles somebody gives and ends, to others and to themselves (R4)."""
@@ -187,3 +191,17 @@ def roles_with_any(permissions: Iterable[Permission]) -> frozenset[Role]:
 def roles_that_grant(role: Role) -> frozenset[Role]:
     """Return the roles whose holders may give or end `role`."""
     return frozenset(giver for giver, grant in GRANTS.items() if role in grant.gives)
+
+
+def roles_covering(role: Role) -> frozenset[Role]:
+    """Return the roles that let their holders do whatever `role` does."""
+    wanted = permissions_of(role)
+    return frozenset(one for one in Role if wanted <= permissions_of(one))
+
+
+def role_to_ask_for(permission: Permission) -> Role | None:
+    """Return the least role one may ask for that carries a permission, if any does."""
+    for role in REQUESTABLE_ROLES:
+        if permission in permissions_of(role):
+            return role
+    return None

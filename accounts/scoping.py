@@ -52,6 +52,13 @@ class LiveAssignmentsMixin:
             user__memberships__ended_at=None,
         )
 
+    def covering(self, location, program) -> Self:
+        """Assignments that hold in a scope: for it, or for more than it."""
+        return self.filter(
+            Q(location=None) | Q(location=location),
+            Q(program=None) | Q(program=program),
+        )
+
 
 class ScopedQuerySet(models.QuerySet):
     """Rows of a tenant table; subclasses say where the scope is.

@@ -30,5 +30,6 @@ def clear_sessions() -> None:
 
 @shared_task
 def close_what_is_over() -> None:
-    """Close the invitations of colleagues whose time is over."""
+    """Close invitations whose time is over and requests that nobody needs."""
     services.expire_invitations(at=timezone.now())
+    services.lapse_requests(at=timezone.now())

@@ -7,7 +7,15 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from accounts.models import ColleagueInvitation, InvitationState
+from accounts.holders import givers_of
+from accounts.models import (
+    AccessRequest,
+    ColleagueInvitation,
+    InvitationState,
+    PartnerAccount,
+    RequestState,
+    User,
+)
 from accounts.reach import ShownCoverage
 from accounts.roles import Role
 from accounts.rows import places_named
@@ -85,3 +93,66 @@ def _can_still_give(
     invitation: ColleagueInvitation, given_by: Mapping[int, frozenset[Role]]
 ) -> bool:
     return Role(invitation.role) in given_by.get(invitation.created_by_id, frozenset())
+
+
+@dataclass(frozen=True)
+class RequestRow:
+    """Somebody's request: what, where, why, and whether the reader can answer it."""
+
+    request: AccessRequest
+    role: str
+    where: str
+    chip: ShownCoverage
+    can_answer: bool
+    # Who could, when the reader cannot.
+    givers: list[User]
+
+
+REQUEST_CHIPS = {
+    RequestState.WAITING: ("you", "clock"),
+    RequestState.GRANTED: ("done", "check"),
+    RequestState.DECLINED: ("stop", "ban"),
+    RequestState.LAPSED: ("idle", "ended"),
+}
+
+
+def request_rows(
+    requests: Iterable[AccessRequest],
+    *,
+    given: frozenset[Role],
+    company: PartnerAccount,
+) -> list[RequestRow]:
+    """Show requests to an admin; `given` are the roles the reader may give."""
+    rows = list(requests)
+    beyond = {Role(row.role) for row in rows} - given
+    givers = {role: givers_of(role, company) for role in beyond}
+    return [
+        _request_row(
+            row,
+            can_answer=row.state == RequestState.WAITING and Role(row.role) in given,
+            givers=givers.get(Role(row.role), []),
+        )
+        for row in rows
+    ]
+
+
+def own_request_rows(requests: Iterable[AccessRequest]) -> list[RequestRow]:
+    """Show somebody their own requests."""
+    return [_request_row(row, can_answer=False, givers=[]) for row in requests]
+
+
+def _request_row(
+    request: AccessRequest, *, can_answer: bool, givers: list[User]
+) -> RequestRow:
+    state = RequestState(request.state)
+    turn, icon = REQUEST_CHIPS[state]
+    if state == RequestState.WAITING and not can_answer:
+        turn = "them"
+    return RequestRow(
+        request=request,
+        role=str(Role(request.role).label),
+        where=request.where,
+        chip=ShownCoverage(str(state.label), turn, icon),
+        can_answer=can_answer,
+        givers=givers,
+    )

@@ -14,6 +14,7 @@ from accounts.emails.colleagues import (
     undeliverable,
 )
 from accounts.emails.provisioning import provisioning_token_changed
+from accounts.emails.requests import access_declined, access_requested
 from accounts.emails.roles import readers_of_grant, roles_ended, roles_given
 from accounts.emails.setting_up import company_set_up, operator_added
 from accounts.emails.signing_in import (
@@ -25,6 +26,8 @@ from accounts.emails.signing_in import (
 )
 
 __all__ = [
+    "access_declined",
+    "access_requested",
     "address_changed",
     "colleague_invited",
     "colleague_joined",

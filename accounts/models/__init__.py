@@ -27,9 +27,11 @@ from accounts.models.provisioning import (
     GroupMapping,
     ProvisioningToken,
 )
+from accounts.models.requests import AccessRequest, RequestState
 from accounts.models.tenants import CompanyTenant, TenantDomain, TenantRoleMapping
 
 __all__ = [
+    "AccessRequest",
     "AuditAction",
     "AuditChain",
     "AuditEvent",
@@ -51,6 +53,7 @@ __all__ = [
     "OutgoingEmail",
     "PartnerAccount",
     "ProvisioningToken",
+    "RequestState",
     "RoleAssignment",
     "RoleSource",
     "TenantDomain",

@@ -49,11 +49,7 @@ from accounts.services.leaving import (
     end_sessions,
 )
 from accounts.services.mail import resend_email
-from accounts.services.people import (
-    add_person,
-    choose_language,
-    share_demo_password,
-)
+from accounts.services.people import add_person, choose_language, share_demo_password
 from accounts.services.provisioning import (
     create_provisioning_token,
     map_group,
@@ -63,6 +59,12 @@ from accounts.services.provisioning import (
     use_provisioning_token,
 )
 from accounts.services.refused import note_refusal, write_refusals
+from accounts.services.requests import (
+    decline_access,
+    grant_access,
+    lapse_requests,
+    request_access,
+)
 from accounts.services.roles import (
     MOST_AT_ONCE,
     check_revoking,
@@ -122,12 +124,15 @@ __all__ = [
     "create_partner_account",
     "create_provisioning_token",
     "deactivate_person",
+    "decline_access",
     "disconnect_sign_in",
     "end_sessions",
     "expire_invitations",
     "give_roles",
+    "grant_access",
     "invite_colleague",
     "join_by_invitation",
+    "lapse_requests",
     "lock_companies",
     "map_app_role",
     "map_group",
@@ -145,6 +150,7 @@ __all__ = [
     "remove_directory_group",
     "remove_directory_person",
     "replace_provisioning_token",
+    "request_access",
     "resend_email",
     "resend_invitation",
     "revoke_invitation",

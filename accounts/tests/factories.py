@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.link_tokens import fingerprint_of, token_for
 from accounts.models import (
+    AccessRequest,
     ColleagueInvitation,
     CompanyTenant,
     GroupMapping,
@@ -160,3 +161,21 @@ class GroupMappingFactory(factory.django.DjangoModelFactory):
     partner_account = factory.SubFactory(PartnerAccountFactory)
     group_name = factory.Sequence(lambda n: f"Group {n}")
     role = Role.USER_ADMIN
+
+
+class AccessRequestFactory(factory.django.DjangoModelFactory):
+    """Somebody of a company asks for it as a whole."""
+
+    class Meta:
+        model = AccessRequest
+        skip_postgeneration_save = True
+
+    user = factory.SubFactory(UserFactory)
+    partner_account = factory.SubFactory(PartnerAccountFactory)
+    role = Role.INCENTIVES_USER
+
+    @factory.post_generation
+    def membership(request, create, extracted, **kwargs):
+        Membership.objects.get_or_create(
+            user=request.user, partner_account=request.partner_account, ended_at=None
+        )

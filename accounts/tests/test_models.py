@@ -24,12 +24,14 @@ from accounts.models import (
     OutgoingEmail,
     PartnerAccount,
     ProvisioningToken,
+    RequestState,
     RoleAssignment,
     TenantRoleMapping,
     User,
 )
 from accounts.roles import COMPANY_WIDE_ROLES, Permission, Role
 from accounts.tests.factories import (
+    AccessRequestFactory,
     ColleagueInvitationFactory,
     CompanyTenantFactory,
     IncentiveProgramFactory,
@@ -168,8 +170,40 @@ def unsealed_secret():
         )
 
 
+def asked_twice():
+    first = AccessRequestFactory()
+    AccessRequestFactory(user=first.user, partner_account=first.partner_account)
+
+
+def asked_outside_the_company():
+    change(AccessRequestFactory(), location=LocationFactory())
+
+
 # Each constraint of accounts, and one way of breaking it.
 VIOLATIONS = {
+    "accounts_accessrequest_answered_by_somebody": lambda: AccessRequestFactory(
+        state=RequestState.GRANTED, answered_at=timezone.now()
+    ),
+    "accounts_accessrequest_company_roles_are_company_wide": lambda: (
+        AccessRequestFactory(
+            role=Role.ACCOUNT_ADMIN,
+            location=(place := LocationFactory()),
+            partner_account=place.partner_account,
+        )
+    ),
+    "accounts_accessrequest_declined_with_a_reason": lambda: AccessRequestFactory(
+        state=RequestState.DECLINED,
+        answered_at=timezone.now(),
+        answered_by=UserFactory(),
+    ),
+    "accounts_accessrequest_location_of_company": asked_outside_the_company,
+    "accounts_accessrequest_one_waiting_per_scope": asked_twice,
+    "accounts_accessrequest_program_needs_location": lambda: AccessRequestFactory(
+        program=IncentiveProgramFactory()
+    ),
+    "accounts_accessrequest_role_can_be_asked_for": lambda: AccessRequestFactory(
+        role=Role.GLOBAL_ADMIN
+    ),
     "accounts_auditevent_action_is_known": lambda: AuditEvent.objects.create(
         chain="x", action="forgotten"
     ),
@@ -595,6 +629,7 @@ class TestRoles:
             AuditEvent.objects.create(chain="x", action=AuditAction.COMPANY_ADDED),
             AuditChain.objects.get(),
             email(),
+            AccessRequestFactory(),
             (invitation := ColleagueInvitationFactory()),
             invitation.places.get(),
         ]

@@ -19,13 +19,21 @@ from accounts.views.provisioning import (
     revoke_token,
     unmap_group,
 )
+from accounts.views.requests import (
+    decline_access,
+    grant_access,
+    request_access,
+    requests,
+)
 
 __all__ = [
     "accept",
     "assign",
     "create_token",
     "deactivate",
+    "decline_access",
     "gaps",
+    "grant_access",
     "invitation",
     "invitations",
     "invite",
@@ -38,6 +46,8 @@ __all__ = [
     "preview_invitation",
     "provisioning",
     "replace_token",
+    "request_access",
+    "requests",
     "resend_invitation",
     "revoke",
     "revoke_invitation",

@@ -5,7 +5,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.holders import appointers, holds_anywhere, roles_given_by
-from accounts.models import ColleagueInvitation, Location
+from accounts.models import AccessRequest, ColleagueInvitation, Location
 from accounts.roles import Permission
 
 
@@ -24,9 +24,16 @@ def around(request, current: str) -> dict:
         .of_company(request.company)
         .open_at(timezone.now())
     )
+    to_answer = (
+        AccessRequest.objects.where_user_may(request.user, Permission.ROLE_ASSIGN)
+        .of_company(request.company)
+        .waiting()
+        .filter(role__in=given)
+    )
     tabs = (
         ("people", _("People"), None),
         ("gaps", _("Gaps"), gap_count),
+        ("requests", _("Requests"), to_answer.count()),
         ("invitations", _("Invitations"), open_invitations.count()),
     )
     if holds_anywhere(request.user, Permission.PROVISIONING_EDIT, request.company):

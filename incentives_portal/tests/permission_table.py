@@ -116,6 +116,15 @@ TABLE: dict[str, Row] = {
     "accounts:revoke_invitation": _post(
         "colleague", *ADMINS, no=(), is_company_wide=True
     ),
+    # Everybody asks for themselves.
+    "accounts:request_access": Row(PARTNERS, methods=("GET", "POST")),
+    "accounts:requests": _list(*ADMINS),
+    "accounts:grant_access": _post(
+        "access_request", *ADMINS, no=(), is_company_wide=True
+    ),
+    "accounts:decline_access": Row(
+        ADMINS, methods=("GET", "POST"), on="access_request", is_company_wide=True
+    ),
     # The link of a colleague's invitation: who it is for is the service's question.
     "joining:accept": Row(PARTNERS, methods=("POST",)),
     "accounts:provisioning": _list("greta"),

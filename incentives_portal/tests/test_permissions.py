@@ -17,6 +17,7 @@ from accounts import outbox
 from accounts.models import Location, RoleAssignment, TenantRoleMapping
 from accounts.roles import Role
 from accounts.tests.factories import (
+    AccessRequestFactory,
     ColleagueInvitationFactory,
     CompanyTenantFactory,
     GroupMappingFactory,
@@ -111,6 +112,7 @@ def _objects(location, terms, open_terms, *, addressee):
             user=UserFactory(), partner_account=account, location=location
         ),
         member=MembershipFactory(partner_account=account),
+        access_request=AccessRequestFactory(partner_account=account),
         colleague=ColleagueInvitationFactory(partner_account=account),
         token=ProvisioningTokenFactory(partner_account=account),
         mapping=GroupMappingFactory(partner_account=account),

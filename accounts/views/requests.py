@@ -1,0 +1,163 @@
+"""Access: asked for from a page that refused, given or declined by an admin."""
+
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts import services
+from accounts.access import requires, signed_in
+from accounts.companies import PARAMETER
+from accounts.holders import appointers, roles_given_by
+from accounts.models import AccessRequest, RequestState
+from accounts.posting import posted
+from accounts.request_forms import AccessRequestForm, DeclineForm
+from accounts.roles import Permission, Role
+from accounts.views.around import around
+from accounts.waiting import own_request_rows, request_rows
+
+PAGE_SIZE = 25
+
+
+def _list_with(request_row) -> str:
+    """The list a request stands in, in its company."""
+    query = urlencode({PARAMETER: request_row.partner_account.partner_id})
+    return f"{reverse('accounts:requests')}?{query}"
+
+
+@signed_in("everybody asks for themselves; the service asks who may ask for what")
+@require_http_methods(["GET", "HEAD", "POST"])
+def request_access(request):
+    """Ask for a role; what the page that refused knows is filled in."""
+    company = request.company or None
+    if company is None:
+        return render(request, "accounts/request_access.html", {"company": None})
+    if request.method != "POST":
+        asked = request.GET
+        initial = {
+            name: asked[name]
+            for name in ("role", "location", "program")
+            if name in asked
+        }
+        return _ask_page(request, AccessRequestForm(initial=initial, company=company))
+    form = AccessRequestForm(request.POST, company=company)
+    if not form.is_valid():
+        return _ask_page(request, form, status=422)
+    try:
+        asked = services.request_access(company, by=request.user, **form.answers)
+    except ValidationError as error:
+        form.add_refusal(error)
+        return _ask_page(request, form, status=422)
+    messages.success(
+        request,
+        _("You have asked for the role %(role)s: %(place)s. The answer comes by mail.")
+        % {"role": Role(asked.role).label, "place": asked.where},
+    )
+    return redirect(_own_page(company))
+
+
+@requires(Permission.ROLE_ASSIGN)
+@require_safe
+def requests(request):
+    """List what people of the company ask for, the oldest first, then the answers."""
+    mine = (
+        AccessRequest.objects.where_user_may(request.user, Permission.ROLE_ASSIGN)
+        .of_company(request.company)
+        .select_related("user", "location", "program", "answered_by")
+    )
+    answered = mine.exclude(state=RequestState.WAITING).order_by("-answered_at", "pk")
+    page = Paginator(answered, PAGE_SIZE).get_page(request.GET.get("page"))
+    given = roles_given_by(request.user, request.company)
+    context = {
+        "waiting": request_rows(
+            mine.waiting().order_by("asked_at", "pk"),
+            given=given,
+            company=request.company,
+        ),
+        "page": page,
+        "answered": request_rows(page, given=given, company=request.company),
+    }
+    return render(
+        request, "accounts/requests.html", context | around(request, "requests")
+    )
+
+
+@requires(Permission.ROLE_ASSIGN, on=AccessRequest)
+@posted(instead=_list_with)
+def grant_access(request, asked):
+    """Give what was asked for."""
+    try:
+        services.grant_access(asked, by=request.user)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(
+            request,
+            _("%(person)s has the role %(role)s: %(place)s.")
+            % {
+                "person": asked.user.full_name,
+                "role": Role(asked.role).label,
+                "place": asked.where,
+            },
+        )
+    return redirect(_list_with(asked))
+
+
+@requires(Permission.ROLE_ASSIGN, on=AccessRequest)
+@require_http_methods(["GET", "HEAD", "POST"])
+def decline_access(request, asked):
+    """Ask why not, then decline."""
+    form = DeclineForm(request.POST if request.method == "POST" else None)
+    if request.method != "POST":
+        return _decline_page(request, asked, form)
+    if not form.is_valid():
+        return _decline_page(request, asked, form, status=422)
+    try:
+        services.decline_access(
+            asked, reason=form.cleaned_data["reason"], by=request.user
+        )
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(
+            request,
+            _("Declined. %(person)s reads why.") % {"person": asked.user.full_name},
+        )
+    return redirect(_list_with(asked))
+
+
+def _own_page(company) -> str:
+    query = urlencode({PARAMETER: company.partner_id})
+    return f"{reverse('accounts:request_access')}?{query}"
+
+
+def _ask_page(request, form, *, status=200):
+    company = request.company
+    own = (
+        AccessRequest.objects.filter(user=request.user)
+        .of_company(company)
+        .select_related("location", "program", "answered_by")
+        .order_by("-asked_at", "pk")
+    )
+    context = {
+        "company": company,
+        "form": form,
+        "rows": own_request_rows(own[:PAGE_SIZE]),
+        "appointers": [one for one in appointers(company) if one != request.user],
+    }
+    return render(request, "accounts/request_access.html", context, status=status)
+
+
+def _decline_page(request, asked, form, *, status=200):
+    (row,) = request_rows(
+        [asked],
+        given=roles_given_by(request.user, asked.partner_account),
+        company=asked.partner_account,
+    )
+    context = {"form": form, "row": row, "list_url": _list_with(asked)}
+    return render(request, "accounts/decline_access.html", context, status=status)
