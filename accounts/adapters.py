@@ -18,6 +18,7 @@ from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import authenticate
+from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -102,9 +103,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
         Few failures are allowed at one address from one place, so that an outsider
         keeps nobody else out; many at one address from everywhere, which takes many
-        places to reach and is over soon; and some from one place at any address. A
-        browser that the person has signed in with counts for itself: whatever others
-        do, it stays open to its owner (T6).
+        places to reach and is over soon; some from one place at any address; and, in
+        all, more than people mistype and fewer than a guesser needs. A browser that the
+        person has signed in with counts for itself: whatever others do, it stays open
+        to its owner (T6), and so does a passkey, which nobody can guess.
         """
         self._attempt = []
         keys = self._keys(request, credentials.get("email", ""))
@@ -183,6 +185,7 @@ class AccountAdapter(DefaultAccountAdapter):
             "login_failed": None,
             "login_failed_here": f"{address} from {ratelimit.get_ip(request)}",
             "login_failed_anywhere": address,
+            "login_failed_in_all": "everybody",
         }
 
     # --- Where one signs in from -----------------------------------------------------
@@ -294,13 +297,19 @@ class QuietResetForm(ResetPasswordForm):
     def save(self, request, **options) -> str:
         email = super().save(request, **options)
         if not self.users:
-            # The same work, for nobody: the time it takes tells nothing either.
-            nobody = User(email=email, language=(get_language() or "en")[:2])
-            outbox.prepare(
+            self._write_to_nobody(email)
+        return email
+
+    def _write_to_nobody(self, email: str) -> None:
+        """Do the same work, for nobody: the time it takes tells nothing either."""
+        nobody = User(email=email, language=(get_language() or "en")[:2])
+        PASSWORD_RESET_TOKEN_GENERATOR().make_token(nobody)
+        with transaction.atomic():
+            outbox.queue(
                 "password_reset",
                 to=nobody,
                 dedupe_key=f"password_reset:{uuid.uuid4()}",
                 context=kept_reset_link(),
             )
-            outbox.wake()
-        return email
+            transaction.set_rollback(True)
+        outbox.wake()

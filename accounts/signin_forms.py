@@ -4,6 +4,7 @@ import hashlib
 
 from allauth.account.adapter import get_adapter
 from allauth.account.forms import LoginForm
+from allauth.account.utils import url_str_to_user_pk
 from allauth.core import context as current
 from allauth.core.internal import ratelimit
 from allauth.mfa.adapter import get_adapter as get_factor_adapter
@@ -11,10 +12,16 @@ from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm
 from allauth.mfa.totp.internal import auth as totp
-from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
+from allauth.mfa.webauthn.forms import (
+    AddWebAuthnForm,
+    EditWebAuthnForm,
+    LoginWebAuthnForm,
+)
 from django import forms
 from django.core.cache import cache
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
+from fido2.utils import websafe_decode, websafe_encode
 
 from accounts.models import CompanyTenant
 from accounts.sealing import DecryptionError, seal, unseal
@@ -23,6 +30,8 @@ from accounts.text import CleanCharField, EmailField
 # Longer than any code is valid, with the clock's tolerance.
 CODE_LIFE = 5 * 60
 NAME_LENGTH = 60
+# No person has this key; asking for it takes as long as asking for anybody's.
+NOBODY = 0
 
 
 class SignInForm(LoginForm):
@@ -117,8 +126,45 @@ class AddAppForm(ActivateTOTPForm):
         return {"table": "session", "pk": self.user.pk, "column": "second factor"}
 
 
+class PasskeySignInForm(LoginWebAuthnForm):
+    """A passkey alone; one question to the database, whoever is said to hold it (T6)."""
+
+    def clean_credential(self) -> Authenticator:
+        answer = self.cleaned_data["credential"]
+        held = _passkeys(_key_in(answer)).filter(user=_owner_in(answer))
+        if not held.exists():
+            raise get_factor_adapter().validation_error("incorrect_code")
+        return super().clean_credential()
+
+
+def _passkeys(key: str):
+    return Authenticator.objects.filter(
+        type=Authenticator.Type.WEBAUTHN, data__credential__rawId=key
+    )
+
+
+def _key_in(answer) -> str:
+    """The passkey that an answer of a browser names, in its one spelling."""
+    try:
+        return websafe_encode(websafe_decode(answer["rawId"]))
+    except (KeyError, TypeError, ValueError):
+        return ""
+
+
+def _owner_in(answer) -> int:
+    """Whom an answer of a browser names as the passkey's owner."""
+    try:
+        handle = websafe_decode(answer["response"]["userHandle"])
+        return url_str_to_user_pk(handle.decode())
+    except (KeyError, TypeError, ValueError, ValidationError):
+        return NOBODY
+
+
 class AddPasskeyForm(AddWebAuthnForm):
-    """A passkey always proves who holds it, so that it can be used alone."""
+    """A passkey always proves who holds it, so that it can be used alone.
+
+    It is one person's: with two accounts nobody could say whose it is.
+    """
 
     passwordless = None
     name = CleanCharField(
@@ -130,6 +176,9 @@ class AddPasskeyForm(AddWebAuthnForm):
 
     def clean(self) -> dict:
         self.cleaned_data["passwordless"] = True
+        key = _key_in(self.cleaned_data.get("credential"))
+        if _passkeys(key).exists():
+            raise get_factor_adapter().validation_error("incorrect_code")
         return super().clean()
 
 

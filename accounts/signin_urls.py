@@ -23,10 +23,14 @@ urlpatterns = [
     # Signing in, and proving it again.
     path(
         "login/passkey/",
-        login_not_required(passkey.login_webauthn),
+        login_not_required(factors.SignInByPasskeyView.as_view()),
         name="mfa_login_webauthn",
     ),
-    path("login/second-step/", second_factor.authenticate, name="mfa_authenticate"),
+    path(
+        "login/second-step/",
+        factors.SecondStepView.as_view(),
+        name="mfa_authenticate",
+    ),
     path(
         "reauthenticate/code/",
         second_factor.reauthenticate,
@@ -34,7 +38,7 @@ urlpatterns = [
     ),
     path(
         "reauthenticate/passkey/",
-        passkey.reauthenticate_webauthn,
+        factors.ProveByPasskeyView.as_view(),
         name="mfa_reauthenticate_webauthn",
     ),
     # Adding and removing.
@@ -94,7 +98,7 @@ urlpatterns = [
     ),
     re_path(
         r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
-        views.password_reset_from_key,
+        account.NewPasswordView.as_view(),
         name="account_reset_password_from_key",
     ),
 ]

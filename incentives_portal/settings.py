@@ -298,10 +298,12 @@ MAIL_SECRETS = {
 }
 ACCOUNT_RATE_LIMITS = {
     "login": "30/m/ip",
-    # Failures only: from one place; at one address from one place; at one address.
+    # Failures only: from one place; at one address from one place; at one address; in
+    # all. Browsers that know their owner, and passkeys, are not in the last three.
     "login_failed": "10/m/ip",
     "login_failed_here": "5/5m/key",
     "login_failed_anywhere": "60/10m/key",
+    "login_failed_in_all": "600/5m/key",
     # Codes after the right password, wherever they come from.
     "second_factor_failed": "20/10m/key",
     # As long as the links of these mails work: who is refused has five that do.
@@ -319,6 +321,8 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 10 * 60
 MFA_ADAPTER = "accounts.adapters.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
+# Its owner is always asked to look at it: who found a device has found nothing.
+MFA_WEBAUTHN_USER_VERIFICATION = "required"
 # Clocks differ: the code before and the one after count too, each of them once.
 MFA_TOTP_TOLERANCE = 1
 MFA_RATE_LIMITS = {"webauthn_login": "60/m/ip"}
@@ -326,6 +330,7 @@ MFA_FORMS = {
     "authenticate": "accounts.signin_forms.CodeForm",
     "reauthenticate": "accounts.signin_forms.ConfirmCodeForm",
     "activate_totp": "accounts.signin_forms.AddAppForm",
+    "login_webauthn": "accounts.signin_forms.PasskeySignInForm",
     "add_webauthn": "accounts.signin_forms.AddPasskeyForm",
     "edit_webauthn": "accounts.signin_forms.RenamePasskeyForm",
 }

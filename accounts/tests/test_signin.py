@@ -359,6 +359,50 @@ def test_one_place_that_tries_many_addresses_waits(ida):
     assert TOO_MANY in sign_in(Client(), ip="192.0.2.1").content.decode()
 
 
+def test_failures_in_all_are_limited(ida, settings):
+    few = {"login_failed_in_all": "4/5m/key"}
+    settings.ACCOUNT_RATE_LIMITS = portal_settings.ACCOUNT_RATE_LIMITS | few
+    known = Client()
+    sign_in(known)
+    known.post("/accounts/logout/")
+    for number in range(4):
+        fail(1, email=f"person{number}@partner.example", ip=f"192.0.2.{number}")
+
+    assert TOO_MANY in sign_in(Client(), ip="198.51.100.7").content.decode()
+    # Who signed in there before is not kept out by it.
+    assert sign_in(known).status_code == 302
+
+
+FLOODS = {
+    "login_failed_here": lambda: fail(5, ip="198.51.100.7"),
+    "login_failed": lambda: [
+        fail(1, email=f"person{number}@partner.example", ip="198.51.100.7")
+        for number in range(10)
+    ],
+    "login_failed_anywhere": lambda: [
+        fail(5, ip=f"192.0.2.{place}") for place in range(12)
+    ],
+    "login_failed_in_all": lambda: [
+        fail(1, email=f"person{number}@partner.example", ip=f"192.0.2.{number}")
+        for number in range(4)
+    ],
+}
+
+
+@pytest.mark.parametrize("limit", FLOODS)
+def test_without_a_limit_what_it_stops_would_go_on(ida, settings, limit):
+    # The control: each limit is what stops its own flood.
+    limits = portal_settings.ACCOUNT_RATE_LIMITS
+    in_all = "4/5m/key" if limit == "login_failed_in_all" else ""
+    settings.ACCOUNT_RATE_LIMITS = limits | {"login_failed_in_all": in_all}
+    FLOODS[limit]()
+    assert TOO_MANY in sign_in(Client(), ip="198.51.100.7").content.decode()
+
+    settings.ACCOUNT_RATE_LIMITS = settings.ACCOUNT_RATE_LIMITS | {limit: ""}
+
+    assert sign_in(Client(), ip="198.51.100.7").status_code == 302
+
+
 def test_signing_in_rightly_is_not_counted(ida):
     for _time in range(8):
         assert sign_in(Client(), ip="192.0.2.1").status_code == 302
@@ -547,6 +591,20 @@ def test_who_forgot_the_password_may_try_the_new_one_at_once(ida):
     set_by_link(Client(), link_in(message))
 
     assert sign_in(Client(), password=NEW_PASSWORD).status_code == 302
+
+
+def test_whom_others_keep_out_comes_in_through_the_mail(ida):
+    # Whatever place or address is stopped: the link makes this browser known.
+    ask_for_reset(Client())
+    (message,) = deliver()
+    client = Client(REMOTE_ADDR="198.51.100.7")
+    set_by_link(client, link_in(message))
+    for place in range(12):
+        fail(5, ip=f"192.0.2.{place}")
+    stranger = Client(REMOTE_ADDR="198.51.100.7")
+    assert TOO_MANY in sign_in(stranger, password=NEW_PASSWORD).content.decode()
+
+    assert sign_in(client, password=NEW_PASSWORD).status_code == 302
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Everybody's own account: language, second factors, roles held, sessions."""
 
+from allauth.account.views import PasswordResetFromKeyView
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
 from django.contrib.auth import REDIRECT_FIELD_NAME
@@ -8,7 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from accounts import proof, services
+from accounts import known_browsers, proof, services
 from accounts.access import confirmation_methods, is_own_path, signed_in
 from accounts.directory import linked_tenants
 from accounts.posting import posted
@@ -23,6 +24,19 @@ from accounts.signin_forms import EndSessionForm
 
 OWN = "shows and changes nothing but the person's own account"
 SETTLED = "after_second_factor"
+
+
+class NewPasswordView(PasswordResetFromKeyView):
+    """Sets a new password by the link of a mail.
+
+    Who reads the person's mail is the person: from here they can sign in, whatever
+    others tried meanwhile (T6).
+    """
+
+    def form_valid(self, form):
+        response = super().form_valid(form)
+        known_browsers.remember(response, self.request, self.reset_user)
+        return response
 
 
 @signed_in(OWN, also_operators=True)

@@ -2,24 +2,71 @@
 
 import json
 from datetime import timedelta
+from urllib.parse import urlencode
 
+from allauth.mfa.base.views import AuthenticateView
 from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn.internal import auth as webauthn
-from allauth.mfa.webauthn.views import AddWebAuthnView, RemoveWebAuthnView
+from allauth.mfa.webauthn.views import (
+    AddWebAuthnView,
+    LoginWebAuthnView,
+    ReauthenticateWebAuthnView,
+    RemoveWebAuthnView,
+)
+from django.contrib import messages
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.urls import reverse_lazy
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts import proof
-from accounts.access import signed_in
+from accounts.access import is_own_path, signed_in
 from accounts.rows import recovery_codes_row
 from accounts.signin_forms import RemoveFactorForm
 
 OWN = "shows nothing but the person's own recovery codes"
 # Codes are shown to the session that made them, for as long as saving them may take.
 SHOWN_FOR = timedelta(minutes=10)
+
+
+class TryAgainMixin:
+    """Leads whose passkey was refused back to the page, which still knows the way."""
+
+    page = ""
+
+    def form_invalid(self, form) -> HttpResponse:
+        super().form_invalid(form)  # It leaves the message, and forgets the way.
+        address = reverse(self.page)
+        target = self.request.POST.get(REDIRECT_FIELD_NAME, "")
+        if is_own_path(target):
+            address += "?" + urlencode({REDIRECT_FIELD_NAME: target})
+        return redirect(address)
+
+
+class SignInByPasskeyView(TryAgainMixin, LoginWebAuthnView):
+    """Signs in with a passkey alone."""
+
+    page = "account_login"
+
+
+class SecondStepView(AuthenticateView):
+    """Asks for a code or a passkey after the password."""
+
+    def form_invalid(self, form) -> HttpResponse:
+        """Say why a passkey was refused too; its field is nothing that anybody sees."""
+        if form is not self.webauthn_form:
+            return super().form_invalid(form)
+        for error in form.errors.get("credential", []):
+            messages.error(self.request, error)
+        return redirect("mfa_authenticate")
+
+
+class ProveByPasskeyView(TryAgainMixin, ReauthenticateWebAuthnView):
+    """Asks for a passkey before something that matters."""
+
+    page = "mfa_reauthenticate_webauthn"
 
 
 class AddPasskeyView(AddWebAuthnView):

@@ -8,11 +8,15 @@ import os
 import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.hashers import make_password
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
 from accounts.models import RoleAssignment
@@ -431,6 +435,17 @@ def carries_passkeys(visitor) -> Callable[[bool], None]:
     return look
 
 
+def lets_time_pass(span: timedelta) -> None:
+    """Let every session have begun, been used and proved so much earlier."""
+    for key in Session.objects.values_list("session_key", flat=True):
+        session = SessionStore(key)
+        for name in ("signed_in_at", "seen_at"):
+            session[name] = session.get(name, 0) - span.total_seconds()
+        for record in session.get(AUTHENTICATION_METHODS_SESSION_KEY, []):
+            record["at"] -= span.total_seconds()
+        session.save()
+
+
 def codes_shown(visitor) -> list[str]:
     return visitor.page.locator("#codes").inner_text().split()
 
@@ -479,6 +494,26 @@ def test_a_passkey_is_added_and_signs_in_alone(portal, mail, visitor, ida):
     looks(True)
     person.presses("Use a passkey")
     person.sees("Ida's phone")
+
+    # A while later it proves who is there, before what matters.
+    lets_time_pass(timedelta(minutes=11))
+    person.goes_to(f"{here}/profiles/bank/new/")
+    person.sees("Is it still you?")
+    person.presses("Use a passkey")
+    assert urlsplit(person.page.url).path == "/profiles/bank/new/"
+
+    # Removed, it opens nothing, and the password is enough again.
+    person.goes_to(f"{here}/account/")
+    person.presses("Remove Ida's phone")
+    person.presses("Remove the passkey")
+    person.sees("None yet. A passkey takes 20 seconds.")
+    mail_to(mail, ida, "A passkey was removed from Partner Incentives")
+    person.signs_out()
+    person.goes_to(f"{here}/accounts/login/?next=/account/")
+    person.presses("Sign in with a passkey")
+    expect(person.page.locator("body")).to_contain_text("That did not match.")
+    person.signs_in(ida)
+    assert urlsplit(person.page.url).path == "/account/"
 
 
 def test_without_a_passkey_at_hand_the_page_says_what_to_do(portal, visitor, ida):
