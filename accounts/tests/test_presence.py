@@ -244,9 +244,11 @@ def test_what_was_typed_before_a_pause_is_sent_on(clock, ida, greta, lars, nordv
     client = signed_in(greta)
     page = "http://testserver/people/assign/"
     given = {"person": lars.pk, "role": "incentives_user", "width": "company"}
+    given |= {"depth": "all"}
+    seen = client.post("/people/assign/preview/", given).context["seen"]
     clock.shift(timedelta(minutes=31))
 
-    asked = client.post("/people/assign/", given | {"depth": "all"}, HTTP_REFERER=page)
+    asked = client.post("/people/assign/", given | {"seen": seen}, HTTP_REFERER=page)
     assert not lars.role_assignments.exists()
     done = client.post(BY_PASSWORD, {"password": PASSWORD, "next": "/people/assign/"})
 

@@ -17,7 +17,12 @@ from django.urls import reverse
 from accounts import proof
 from accounts.models import AuditEvent
 from accounts.roles import PROVED_ROLES, Role
-from accounts.tests.factories import ColleagueInvitationFactory, RoleAssignmentFactory
+from accounts.tests.factories import (
+    PASSWORD,
+    ColleagueInvitationFactory,
+    ProvisioningTokenFactory,
+    RoleAssignmentFactory,
+)
 from enrollment.tests.factories import EnrollmentFactory
 from incentives_portal.tests.addresses import every_address
 from profiles.tests.factories import (
@@ -118,7 +123,16 @@ ROLES = [
         lambda world: {"post": "yes"},
     ),
 ]
+# What can give every role without anybody pressing a button (C2, SCIM).
+DIRECTORY = [
+    Door("accounts:create_token", "greta", sent=lambda world: {"name": "Entra"}),
+    Door("accounts:replace_token", "greta", lambda world: world.token),
+    Door("accounts:revoke_token", "greta", lambda world: world.token),
+    Door("accounts:map_group", "greta"),
+]
 SIGN_IN = [
+    Door("company:connect", "ida"),
+    Door("company:disconnect", "ida"),
     Door("mfa_activate_totp", "ida"),
     Door("mfa_deactivate_totp", "ida"),
     Door("mfa_add_webauthn", "ida"),
@@ -127,7 +141,7 @@ SIGN_IN = [
     Door("mfa_generate_recovery_codes", "ida"),
     Door("account_set_password", "ida"),
 ]
-DOORS = [*BANK_DATA, *APPROVING, *ROLES, *SIGN_IN]
+DOORS = [*BANK_DATA, *APPROVING, *ROLES, *DIRECTORY, *SIGN_IN]
 
 
 @pytest.fixture
@@ -165,6 +179,7 @@ def world(clock, cast, nordvik, goteborg, malmo):
         second=RoleAssignmentFactory(
             partner_account=nordvik, role=Role.GLOBAL_ADMIN, granted_by=cast.greta
         ),
+        token=ProvisioningTokenFactory(partner_account=nordvik),
         passkey=cast.uma.authenticator_set.create(type="webauthn", data={"name": "K"}),
     )
 
@@ -233,6 +248,33 @@ def test_other_roles_are_given_without_being_asked(
     clock.shift(STALE)
 
     assert not is_asked(client.post(door.address(world), sent))
+
+
+def test_the_role_of_all_roles_is_given_after_the_proof(
+    cast, client_of, world, clock, lars
+):
+    client = client_of(cast.greta)
+    page = reverse("accounts:assign")
+    given = {
+        "person": lars.pk,
+        "role": Role.GLOBAL_ADMIN.value,
+        "width": "company",
+        "depth": "all",
+    }
+    preview = client.post(reverse("accounts:preview"), given)
+    assert preview.status_code == 200, preview.context["form"].errors
+    seen = preview.context["seen"]
+    clock.shift(STALE)
+
+    asked = client.post(
+        page, given | {"seen": seen}, HTTP_REFERER=f"http://testserver{page}"
+    )
+    assert is_asked(asked)
+    assert not lars.role_assignments.exists()
+    done = client.post(ASKS, {"password": PASSWORD, "next": page})
+
+    assert done.url == reverse("accounts:people")
+    assert lars.role_assignments.get().role == Role.GLOBAL_ADMIN
 
 
 def test_a_second_answer_does_not_hide_the_role(cast, client_of, world, clock):
