@@ -64,6 +64,7 @@ def _partner_frame(request) -> dict:
                 (_("Profiles"), "profiles:list", "profiles"),
                 (_("People"), "accounts:people", "people"),
                 (_("Activity"), "activity:list", "activity"),
+                (_("Locations"), "enrollment:locations", "location"),
             ),
         ),
         "companies": [
@@ -89,6 +90,7 @@ def _operator_nav(request) -> list[NavItem]:
             (_("Today"), "ops:today", "home"),
             (_("Invitations"), "ops:invitations", "mail"),
             (_("Validation"), "ops:validation", "check"),
+            (_("Locations"), "ops:locations", "location"),
             (_("Mail"), "ops:mail", "alert"),
             (_("Audit"), "ops:audit", "audit"),
             *sign_ins,

@@ -45,6 +45,7 @@ _MANAGE_PROGRAMS = (
         for verb in ("add", "change", "view")
     ),
     "enrollment.send_invitations",
+    "accounts.close_location",
     "accounts.resend_outgoingemail",
 )
 

@@ -44,6 +44,8 @@ class Permission(StrEnum):
     PROFILE_VIEW = auto()
     PROFILE_EDIT = auto()
     LOCATION_VIEW = auto()
+    # To add locations, and to ask the program owner to close one.
+    LOCATION_EDIT = auto()
     # To see people and the roles they hold.
     PERSON_VIEW = auto()
     # To add people and to deactivate them.
@@ -101,6 +103,9 @@ CAPABILITIES: dict[Permission, Capability] = {
     Permission.LOCATION_VIEW: _for(
         _GLOBAL, _ACCOUNT, _ADMIN, _READER, source="manage-locations"
     ),
+    Permission.LOCATION_EDIT: _for(
+        _GLOBAL, _ACCOUNT, source="permissions-overview; manage-locations"
+    ),
     Permission.PERSON_VIEW: _for(
         _GLOBAL, _ACCOUNT, _USERS, _MPN, source="permissions-overview (C2)"
     ),
@@ -129,6 +134,7 @@ GUARDED = frozenset(
         Permission.ENROLLMENT_EDIT,
         Permission.PROFILE_VIEW,
         Permission.PROFILE_EDIT,
+        Permission.LOCATION_EDIT,
         Permission.PERSON_EDIT,
         Permission.ROLE_ASSIGN,
         Permission.PROVISIONING_EDIT,

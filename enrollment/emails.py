@@ -19,7 +19,13 @@ from accounts.holders import (
     appointers,
     people_with,
 )
-from accounts.models import Location, OutgoingEmail, PartnerAccount, User
+from accounts.models import (
+    Location,
+    OutgoingEmail,
+    PartnerAccount,
+    RoleAssignment,
+    User,
+)
 from accounts.roles import Permission
 from enrollment.eligibility import Gap, gaps_of
 from enrollment.models import (
@@ -330,3 +336,60 @@ def _payouts(enrollment: Enrollment) -> list[dict[str, Any]]:
         }
         for assignment in assignments
     ]
+
+
+def readers_of_closing(
+    enrollments: Iterable[Enrollment], *, location: Location
+) -> dict[User, set[UUID]]:
+    """Return whom to tell that a location closes, with the enrollments they see.
+
+    Asked before its roles end: whoever holds one there, whoever could see one of its
+    enrollments, and the company's admins, who see none (R15).
+    """
+    company = location.partner_account
+    readers: dict[User, set[UUID]] = {admin: set() for admin in appointers(company)}
+    for person in people_with(Permission.LOCATION_VIEW, company=company, row=location):
+        readers.setdefault(person, set())
+    for enrollment in enrollments:
+        for person in people_with(
+            Permission.ENROLLMENT_VIEW, company=company, row=enrollment
+        ):
+            readers.setdefault(person, set()).add(enrollment.pk)
+    return readers
+
+
+def location_closed(
+    location: Location,
+    *,
+    enrollments: Iterable[Enrollment],
+    roles: Iterable[RoleAssignment],
+    readers: Mapping[User, set[UUID]],
+) -> list[OutgoingEmail]:
+    """Tell each reader once what ended for them, and why."""
+    enrollments = sorted(
+        enrollments, key=lambda one: (one.terms.program.name, str(one.pk))
+    )
+    theirs: dict[int, list[RoleAssignment]] = {}
+    for assignment in roles:
+        theirs.setdefault(assignment.user_id, []).append(assignment)
+    path = reverse("home")
+    return outbox.queue_many(
+        outbox.prepare(
+            "location_closed",
+            to=person,
+            dedupe_key=f"location_closed:{location.pk}:{person.pk}",
+            context={
+                "company": location.partner_account,
+                "location": location,
+                "reason": location.closing_reason,
+                "day": location.closed_at,
+                "programs": [
+                    one.terms.program for one in enrollments if one.pk in seen
+                ],
+                "roles": theirs.get(person.pk, []),
+                "url": settings.PUBLIC_BASE_URL + path,
+            },
+            about_url=path,
+        )
+        for person, seen in sorted(readers.items(), key=lambda row: row[0].pk)
+    )

@@ -5,10 +5,11 @@ from collections.abc import Collection
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from accounts.text import CleanCharField
+from accounts.text import CleanCharField, CleanTextField
 from enrollment.eligibility import why_not_paid_to
 from enrollment.models import EarningType, Enrollment
 from enrollment.states import SHOWN, VEILED
+from profiles.countries import bank_countries
 from profiles.currencies import CURRENCIES
 from profiles.models import BankProfile, TaxProfile
 
@@ -161,3 +162,73 @@ class OverviewFilter(forms.Form):
             for name, field in self.fields.items()
             if data.get(name) in dict(field.choices)
         }
+
+
+class LocationsFilter(forms.Form):
+    """Which locations a list shows; lives in the address."""
+
+    q = forms.CharField(
+        label=_("Name, city or PartnerID"),
+        required=False,
+        max_length=120,
+        widget=forms.SearchInput,
+    )
+
+
+class AddLocationForm(forms.Form):
+    """What a company says of a new location."""
+
+    partner_id = forms.CharField(
+        label=_("PartnerID"),
+        max_length=10,
+        help_text=_("The location's own number, 5 to 10 digits, not the global one."),
+        widget=forms.TextInput(attrs={"inputmode": "numeric"}),
+        error_messages={"required": _("Enter the location's PartnerID.")},
+    )
+    name = CleanCharField(
+        label=_("Name"),
+        max_length=120,
+        help_text=_("What you call it among yourselves, like Göteborg."),
+        error_messages={"required": _("Enter a name.")},
+    )
+    legal_name = CleanCharField(
+        label=_("Legal entity"),
+        max_length=200,
+        error_messages={"required": _("Enter the name of the legal entity.")},
+    )
+    street = CleanCharField(
+        label=_("Street address"),
+        max_length=200,
+        error_messages={"required": _("Enter the street address.")},
+    )
+    postcode = CleanCharField(label=_("Postcode"), max_length=20, required=False)
+    city = CleanCharField(
+        label=_("City"),
+        max_length=120,
+        error_messages={"required": _("Enter the city.")},
+    )
+    country = forms.ChoiceField(
+        label=_("Country"),
+        choices=lambda: [("", _("Choose a country")), *bank_countries()],
+        error_messages={
+            "required": _("Choose a country."),
+            "invalid_choice": _("Choose a country from the list."),
+        },
+    )
+
+
+class ReasonForm(forms.Form):
+    """Why something is asked for, done or declined, in the writer's words."""
+
+    reason = CleanTextField(
+        label=_("Reason"),
+        max_length=400,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        error_messages={"required": _("Say why.")},
+    )
+    # What was shown when the button was pressed.
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def clean_reason(self) -> str:
+        """In one line, as it is kept."""
+        return " ".join(self.cleaned_data["reason"].split())

@@ -1,4 +1,7 @@
-"""Operators: what waits today, invitations to send, enrollments to validate."""
+"""Operators: what waits today, invitations to send, enrollments to validate.
+
+Locations that companies want closed, too.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -7,17 +10,23 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
+from django.db.models import Q
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import operator_requires, recently_authenticated
+from accounts.models import Location
 from accounts.posting import posted
+from accounts.rows import role_row
+from accounts.services import check_closing
+from accounts.services import decline_closing as decline
 from accounts.templatetags.portal import full_day
 from enrollment import queues, services
+from enrollment.forms import LocationsFilter, ReasonForm
 from enrollment.models import Enrollment, ProgramTerms
 from enrollment.review import VALIDATE, outcome_of, review_enrollment
 from enrollment.states import SHOWN
@@ -25,6 +34,7 @@ from profiles.countries import country_name
 
 ROWS_PER_PAGE = 25
 SEND = "enrollment.send_invitations"
+CLOSE = "accounts.close_location"
 
 
 def _page_of(enrollment) -> str:
@@ -208,3 +218,110 @@ def confirm(request, enrollment):
 def _next(request, enrollment):
     """The oldest thing that waits for this operator, other than the one at hand."""
     return queues.next_waiting(timezone.now(), by=request.user, after=enrollment.pk)
+
+
+# --- Locations ------------------------------------------------------------------------
+
+
+@operator_requires("accounts.view_location")
+@require_safe
+def locations(request):
+    """List the locations that companies want closed, oldest first; find any other."""
+    filters = LocationsFilter(request.GET)
+    filters.is_valid()
+    words = filters.cleaned_data.get("q", "").split()
+    found = Location.objects.active()
+    for word in words:
+        found = found.filter(
+            Q(name__icontains=word)
+            | Q(city__icontains=word)
+            | Q(partner_id__startswith=word)
+            | Q(partner_account__name__icontains=word)
+        )
+    shown = found.order_by("partner_account__name", "name", "pk") if words else None
+    asked = Location.objects.closing_asked().order_by("closing_asked_at", "pk")
+    rows = shown if words else asked
+    page = Paginator(rows.for_pages(), ROWS_PER_PAGE).get_page(request.GET.get("page"))
+    query = request.GET.copy()
+    query.pop("page", None)
+    context = {
+        "page": page,
+        "filters": filters,
+        "is_filtered": bool(words),
+        "query": query.urlencode(),
+        "may_close": request.user.has_perm(CLOSE),
+    }
+    return render(request, "ops/locations.html", context)
+
+
+@operator_requires(CLOSE, on=Location)
+@require_http_methods(["GET", "HEAD", "POST"])
+def close_location(request, location):
+    """Show what closing a location ends, then end it; it cannot be taken back."""
+    if request.method != "POST":
+        form = ReasonForm(initial={"reason": location.closing_reason})
+        return _closing_page(request, location, form)
+    form = ReasonForm(request.POST)
+    if not form.is_valid():
+        return _closing_page(request, location, form, status=422)
+    try:
+        services.close_location(location, **form.cleaned_data, by=request.user)
+    except ValidationError as error:
+        form.add_error(None, error)
+        return _closing_page(request, location, form, status=422)
+    messages.success(
+        request,
+        _("%(location)s is closed. Its people are told.") % {"location": location.name},
+    )
+    return redirect("ops:locations")
+
+
+@operator_requires(CLOSE, on=Location)
+@require_http_methods(["GET", "HEAD", "POST"])
+def decline_closing(request, location):
+    """Answer that a location stays open, and why."""
+    if request.method != "POST":
+        return redirect("ops:close_location", pk=location.pk)
+    form = ReasonForm(request.POST, auto_id="answer_%s")
+    if not form.is_valid():
+        return _closing_page(request, location, decline_form=form, status=422)
+    try:
+        decline(location, answer=form.cleaned_data["reason"], by=request.user)
+    except ValidationError as error:
+        form.add_error(None, error)
+        return _closing_page(request, location, decline_form=form, status=422)
+    messages.success(
+        request,
+        _("%(location)s stays open. Who asked is told.") % {"location": location.name},
+    )
+    return redirect("ops:locations")
+
+
+def _closing_page(request, location, form=None, *, decline_form=None, status=200):
+    """What would end now, whatever was shown before."""
+    location = Location.objects.for_pages().get(pk=location.pk)
+    form = form or ReasonForm(initial={"reason": location.closing_reason})
+    plan = services.plan_closing(location)
+    try:
+        check_closing(location)
+    except ValidationError as error:
+        why_not = " ".join(error.messages)
+    else:
+        why_not = ""
+    context = {
+        "location": location,
+        "company": location.partner_account,
+        "plan": plan,
+        "enrollments": [
+            {"enrollment": one, "status": SHOWN[one.status]} for one in plan.enrollments
+        ],
+        "roles": [
+            {"person": one.user, "role": role_row(one, given=frozenset())}
+            for one in plan.roles
+        ],
+        "why_not": why_not,
+        "form": form,
+        "decline_form": decline_form or ReasonForm(auto_id="answer_%s"),
+        "has_errors": bool(form.errors or (decline_form and decline_form.errors)),
+    }
+    return render(request, "ops/close_location.html", context, status=status)

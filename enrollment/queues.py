@@ -445,6 +445,8 @@ def queues_today(at: datetime, *, may: Callable[[str], bool]) -> list[Queue]:
         queues.append(_undelivered_mail(at))
     if may("enrollment.view_programterms"):
         queues += _invitation_queues(at)
+    if may("accounts.view_location"):
+        queues.append(_closings_asked(at))
     return queues
 
 
@@ -468,6 +470,20 @@ def _undelivered_mail(at: datetime) -> Queue:
     url = reverse("ops:mail")
     name = _("Undelivered mail")
     return _queue(name, found["count"], found["oldest"], url, "stop", at)
+
+
+def _closings_asked(at: datetime) -> Queue:
+    found = Location.objects.closing_asked().aggregate(
+        count=Count("pk"), oldest=Min("closing_asked_at")
+    )
+    return _queue(
+        _("Locations to close"),
+        found["count"],
+        found["oldest"],
+        reverse("ops:locations"),
+        "you",
+        at,
+    )
 
 
 def _invitation_queues(at: datetime) -> list[Queue]:

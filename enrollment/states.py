@@ -31,6 +31,7 @@ class EndReason(models.TextChoices):
 
     NOT_ANSWERED = "not_answered", _("it was not submitted in time")
     PROGRAM_ENDED = "program_ended", _("the program ended")
+    LOCATION_CLOSED = "location_closed", _("the location was closed")
 
 
 _ENDS = frozenset(

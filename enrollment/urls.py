@@ -1,4 +1,4 @@
-"""Incentives, invitations, and the steps of an enrollment."""
+"""Incentives, invitations, the steps of an enrollment, and locations."""
 
 from django.urls import path
 
@@ -23,6 +23,11 @@ urlpatterns = [
     path("enroll/<uuid:pk>/profiles/", views.profiles, name="profiles"),
     path("enroll/<uuid:pk>/submit/", views.submit, name="submit"),
     path("enroll/<uuid:pk>/recall/", views.recall, name="recall"),
+    path("locations/", views.locations, name="locations"),
+    path("locations/add/", views.add, name="add_location"),
+    path("locations/<int:pk>/", views.location, name="location"),
+    path("locations/<int:pk>/close/", views.ask_closing, name="ask_closing"),
+    path("locations/<int:pk>/keep/", views.keep, name="keep_location"),
     path("notifications/", views.notifications, name="notifications"),
     path("notifications/<uuid:pk>/", views.notification, name="notification"),
 ]

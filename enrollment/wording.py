@@ -278,4 +278,5 @@ _LINES = {
     "declined": _declined,
     "expired": _ended,
     "discontinued": _ended,
+    "inactive": _ended,
 }

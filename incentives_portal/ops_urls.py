@@ -46,6 +46,17 @@ urlpatterns = [
     ),
     path("audit/", accounts_ops.audit, name="audit"),
     path("audit/export/", accounts_ops.export_audit, name="export_audit"),
+    path("locations/", enrollment_ops.locations, name="locations"),
+    path(
+        "locations/<int:pk>/close/",
+        enrollment_ops.close_location,
+        name="close_location",
+    ),
+    path(
+        "locations/<int:pk>/keep/",
+        enrollment_ops.decline_closing,
+        name="decline_closing",
+    ),
     path("mail/", accounts_ops.mail, name="mail"),
     path("mail/<uuid:pk>/resend/", accounts_ops.resend, name="resend"),
     path("sign-ins/", sign_in_ops.sign_ins, name="sign_ins"),

@@ -13,6 +13,7 @@ from accounts.emails.colleagues import (
     invitations_mailed_to,
     undeliverable,
 )
+from accounts.emails.locations import closing_asked, closing_declined
 from accounts.emails.provisioning import provisioning_token_changed
 from accounts.emails.requests import access_declined, access_requested
 from accounts.emails.roles import readers_of_grant, roles_ended, roles_given
@@ -29,6 +30,8 @@ __all__ = [
     "access_declined",
     "access_requested",
     "address_changed",
+    "closing_asked",
+    "closing_declined",
     "colleague_invited",
     "colleague_joined",
     "company_set_up",

@@ -2,6 +2,7 @@
 
 from typing import Self
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -17,6 +18,7 @@ from django.db.models import (
     When,
 )
 from django.db.models.functions import Coalesce
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.roles import Permission, roles_with
@@ -121,6 +123,14 @@ class LocationQuerySet(ScopedQuerySet):
         """Locations that can still earn."""
         return self.filter(closed_at=None)
 
+    def closing_asked(self) -> Self:
+        """Locations whose company asked to close them and has no answer yet."""
+        return self.active().filter(closing_asked_at__isnull=False)
+
+    def for_pages(self) -> Self:
+        """With the company, and with who asked to close it."""
+        return self.select_related("partner_account", "closing_asked_by")
+
     def with_coverage(
         self, *, besides=(), joining=(), is_partly=False, name: str = "coverage"
     ) -> Self:
@@ -213,7 +223,23 @@ class Location(models.Model):
     street = models.CharField(_("street address"), max_length=200, blank=True)
     postcode = models.CharField(_("postcode"), max_length=20, blank=True)
     city = models.CharField(_("city"), max_length=120, blank=True)
+    # Asked for by the company, decided by the program owner; withdrawn leaves no row.
+    closing_asked_at = models.DateTimeField(
+        _("closing asked for at"), null=True, blank=True
+    )
+    closing_asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="closings_asked_for",
+        verbose_name=_("closing asked for by"),
+    )
     closed_at = models.DateTimeField(_("closed at"), null=True, blank=True)
+    # Why it is to be closed, then why it was.
+    closing_reason = models.CharField(
+        _("reason for closing"), max_length=400, blank=True
+    )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     objects = LocationQuerySet.as_manager()
@@ -237,10 +263,36 @@ class Location(models.Model):
                 fields=["id", "partner_account"],
                 name="%(app_label)s_%(class)s_with_its_company",
             ),
+            models.CheckConstraint(
+                condition=Q(closing_asked_at=None, closing_asked_by=None)
+                | Q(closing_asked_at__isnull=False, closing_asked_by__isnull=False),
+                name="%(app_label)s_%(class)s_closing_is_asked_by_somebody",
+            ),
+            models.CheckConstraint(
+                condition=Q(closing_asked_at=None) | Q(closed_at=None),
+                name="%(app_label)s_%(class)s_closed_is_answered",
+            ),
+            models.CheckConstraint(
+                condition=Q(closing_asked_at=None) | ~Q(closing_reason=""),
+                name="%(app_label)s_%(class)s_closing_is_asked_with_a_reason",
+            ),
         ]
+        permissions = [("close_location", "Can close locations")]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.partner_id})"
+
+    def get_absolute_url(self) -> str:
+        return reverse("enrollment:location", kwargs={"pk": self.pk})
+
+    @property
+    def is_closed(self) -> bool:
+        return self.closed_at is not None
+
+    @property
+    def is_closing_asked(self) -> bool:
+        """The company asked for it; the program owner has not answered yet."""
+        return self.closing_asked_at is not None
 
 
 class IncentiveProgramQuerySet(models.QuerySet):

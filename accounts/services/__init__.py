@@ -14,7 +14,6 @@ from accounts.services.colleagues import (
     revoke_invitation,
 )
 from accounts.services.companies import (
-    add_location,
     create_partner_account,
     lock_companies,
 )
@@ -47,6 +46,14 @@ from accounts.services.leaving import (
     check_deactivating,
     deactivate_person,
     end_sessions,
+)
+from accounts.services.locations import (
+    add_location,
+    ask_for_closing,
+    check_closing,
+    decline_closing,
+    mark_closed,
+    withdraw_closing,
 )
 from accounts.services.mail import resend_email
 from accounts.services.people import add_person, choose_language, share_demo_password
@@ -106,6 +113,7 @@ __all__ = [
     "add_location",
     "add_operator",
     "add_person",
+    "ask_for_closing",
     "assign_role",
     "assign_roles",
     "carried_out_by",
@@ -113,6 +121,7 @@ __all__ = [
     "change_directory_person",
     "change_tenant",
     "check_acceptance",
+    "check_closing",
     "check_colleague",
     "check_deactivating",
     "check_open",
@@ -125,6 +134,7 @@ __all__ = [
     "create_provisioning_token",
     "deactivate_person",
     "decline_access",
+    "decline_closing",
     "disconnect_sign_in",
     "end_sessions",
     "expire_invitations",
@@ -136,6 +146,7 @@ __all__ = [
     "lock_companies",
     "map_app_role",
     "map_group",
+    "mark_closed",
     "note_new_address",
     "note_new_place",
     "note_presence",
@@ -168,5 +179,6 @@ __all__ = [
     "unmap_app_role",
     "unmap_group",
     "use_provisioning_token",
+    "withdraw_closing",
     "write_refusals",
 ]

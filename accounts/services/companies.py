@@ -1,7 +1,7 @@
-"""Companies and their locations, and the lock their changes wait for."""
+"""Companies, and the lock their changes wait for."""
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import (
@@ -43,7 +43,7 @@ def create_partner_account(
         country=country,
         email_domains=[normalize_domain(domain) for domain in email_domains],
     )
-    _refuse_taken_partner_id(partner_id)
+    refuse_taken_partner_id(partner_id)
     account.full_clean()
     account.save()
     record_audit_event(
@@ -56,44 +56,17 @@ def create_partner_account(
     return account
 
 
-@transaction.atomic
-def add_location(
-    account: PartnerAccount,
-    *,
-    partner_id: str,
-    name: str,
-    country: str,
-    legal_name: str = "",
-    street: str = "",
-    postcode: str = "",
-    city: str = "",
-    by: User | None,
-) -> Location:
-    """Add a location to a company; a PartnerID belongs to one of them only."""
-    location = Location(
-        partner_account=account,
-        partner_id=partner_id,
-        name=name,
-        legal_name=legal_name or account.legal_name,
-        country=country,
-        street=street,
-        postcode=postcode,
-        city=city,
-    )
-    _refuse_taken_partner_id(partner_id)
-    location.full_clean()
-    location.save()
-    record_audit_event(
-        location,
-        action=AuditAction.LOCATION_ADDED,
-        by=by,
-        partner_account=account,
-        after={"partner_id": partner_id, "name": name, "country": country},
-    )
-    return location
+def refuse_taken_partner_id(partner_id: str) -> None:
+    """Raise ValidationError when a company or a location has a PartnerID.
 
-
-def _refuse_taken_partner_id(partner_id: str) -> None:
+    Whoever asks holds the number until the transaction ends: companies and locations
+    are two tables, so no constraint keeps one number from being in both.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
+            [f"partner_id:{partner_id}"],
+        )
     if (
         Location.objects.filter(partner_id=partner_id).exists()
         or PartnerAccount.objects.filter(partner_id=partner_id).exists()

@@ -260,6 +260,26 @@ def end_assignments(assignments: Iterable[RoleAssignment], *, by: User | None) -
     emails.roles_ended(held, by=by, left=left)
 
 
+def end_at_closed_location(
+    location: Location, *, by: User | None
+) -> list[RoleAssignment]:
+    """End every role held at a location that is closed; return those that held.
+
+    For the service that closes it and tells people itself: nobody needs to be
+    appointed there any more. Whole-company roles hold on elsewhere.
+    """
+    there = list(
+        RoleAssignment.objects.filter(location=location, revoked_at=None)
+        .select_related("user", "partner_account", "location", "program")
+        .order_by("pk")
+    )
+    day = today()
+    held = [one for one in there if not one.is_over(day)]
+    for assignment in there:
+        _end_assignment(assignment, by=by)
+    return held
+
+
 def _end_assignment(assignment: RoleAssignment, *, by: User | None) -> None:
     assignment.revoked_at = timezone.now()
     assignment.revoked_by = by

@@ -20,11 +20,11 @@ from accounts.operators import OPERATOR_GROUPS
 from accounts.roles import Role
 from accounts.services.audit import record_audit_event
 from accounts.services.companies import (
-    add_location,
     create_partner_account,
     lock_companies,
 )
 from accounts.services.granting import assign_role
+from accounts.services.locations import add_location
 from accounts.services.people import add_person
 from accounts.text import clean_line, normalize_email
 

@@ -235,6 +235,18 @@ VIOLATIONS = {
     "accounts_incentiveprogram_code_is_plain": lambda: IncentiveProgramFactory(
         code="csp db"
     ),
+    "accounts_location_closed_is_answered": lambda: LocationFactory(
+        closed_at=timezone.now(),
+        closing_asked_at=timezone.now(),
+        closing_asked_by=UserFactory(),
+        closing_reason="Moved.",
+    ),
+    "accounts_location_closing_is_asked_by_somebody": lambda: LocationFactory(
+        closing_asked_at=timezone.now(), closing_reason="Moved."
+    ),
+    "accounts_location_closing_is_asked_with_a_reason": lambda: LocationFactory(
+        closing_asked_at=timezone.now(), closing_asked_by=UserFactory()
+    ),
     "accounts_location_country_is_two_letters": lambda: LocationFactory(country="s1"),
     "accounts_location_partner_id_is_digits": lambda: LocationFactory(partner_id="61A"),
     "accounts_membership_once_per_company": member_twice,

@@ -206,7 +206,7 @@ class Enrollment(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(end_reason="")
-                | Q(status__in=[EnrollmentStatus.EXPIRED, "discontinued"]),
+                | Q(status__in=["expired", "discontinued", "inactive"]),
                 name="%(app_label)s_%(class)s_reason_only_at_the_end",
             ),
         ]
@@ -505,6 +505,7 @@ class EnrollmentEvent(models.Model):
         ENROLLED = "enrolled", _("Enrolled")
         LAPSED = "lapsed", _("Invitation lapsed")
         DISCONTINUED = "discontinued", _("Program discontinued")
+        LOCATION_CLOSED = "location_closed", _("Location closed")
 
     enrollment = models.ForeignKey(
         Enrollment,

@@ -25,6 +25,12 @@ from enrollment.services.invitations import (
     notify_waiting_admins,
     open_invitation,
 )
+from enrollment.services.locations import (
+    ClosingPlan,
+    PlanChanged,
+    close_location,
+    plan_closing,
+)
 from enrollment.services.measurements import (
     ImportReport,
     import_measured_values,
@@ -41,8 +47,10 @@ from enrollment.services.programs import (
 )
 
 __all__ = [
+    "ClosingPlan",
     "ImportReport",
     "InvitationRun",
+    "PlanChanged",
     "accept_enrollment",
     "ask_for_details",
     "check_agreement_text",
@@ -51,6 +59,7 @@ __all__ = [
     "choose_bank_profile",
     "choose_currency",
     "choose_tax_profile",
+    "close_location",
     "confirm_payout",
     "decline_enrollment",
     "define_criterion",
@@ -67,6 +76,7 @@ __all__ = [
     "note_expired_tax_profiles",
     "notify_waiting_admins",
     "open_invitation",
+    "plan_closing",
     "reassess_enrollments",
     "recall_enrollment",
     "reconsider_enrollment",

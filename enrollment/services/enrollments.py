@@ -564,6 +564,29 @@ def discontinue_program(
     return len(ended)
 
 
+def end_at_closed_location(
+    location: Location, *, reason: str, by: User, at: datetime
+) -> list[Enrollment]:
+    """End every open enrollment of a location that is closed; return them.
+
+    The part of locations.close_location() that changes enrollments. Earning stops at
+    once (account-deletion); the history stays.
+    """
+    ended = _locked_all(Enrollment.objects.open().filter(location=location))
+    for enrollment in ended:
+        enrollment.end_reason = EndReason.LOCATION_CLOSED
+        _move(
+            enrollment,
+            EnrollmentStatus.INACTIVE,
+            code=Code.LOCATION_CLOSED,
+            by=by,
+            at=at,
+            note=reason,
+            also=["end_reason"],
+        )
+    return ended
+
+
 def _reassess(
     enrollment: Enrollment,
     *,

@@ -15,11 +15,20 @@ from enrollment.views.enrolling import (
 )
 from enrollment.views.home import home
 from enrollment.views.invitations import get_started, open_invitation
+from enrollment.views.locations import (
+    add,
+    ask_closing,
+    keep,
+    location,
+    locations,
+)
 from enrollment.views.notifications import notification, notifications
 from enrollment.views.overview import old_overview, overview, start, why
 
 __all__ = [
     "accept",
+    "add",
+    "ask_closing",
     "ask_for_details",
     "choose_bank",
     "choose_currency",
@@ -28,6 +37,9 @@ __all__ = [
     "detail",
     "get_started",
     "home",
+    "keep",
+    "location",
+    "locations",
     "notification",
     "notifications",
     "old_overview",

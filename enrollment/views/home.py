@@ -20,6 +20,7 @@ from accounts.roles import Permission
 from enrollment.eligibility import gaps_of, payout_at
 from enrollment.models import Enrollment, FiscalCalendar, Invitation
 from enrollment.models.terms import on_its_day
+from enrollment.places import readiness
 from enrollment.rows import enrollment_rows
 from enrollment.states import EnrollmentStatus
 from profiles.models import TaxProfileVersion
@@ -105,17 +106,6 @@ def _invitations(user, company, now):
             "gaps": gaps_of(payouts[invitation.enrollment_id]),
         }
         for invitation in invitations
-    ]
-
-
-def readiness(gaps):
-    """What an enrollment needs, each in place or missing."""
-    missing = {gap.part for gap in gaps}
-    return [
-        {"label": _("role"), "is_ok": True},
-        {"label": _("bank"), "is_ok": "bank" not in missing},
-        {"label": _("tax"), "is_ok": "tax" not in missing},
-        {"label": _("currency"), "is_ok": not missing & {"bank", "currency"}},
     ]
 
 

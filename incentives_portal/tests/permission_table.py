@@ -78,6 +78,14 @@ TABLE: dict[str, Row] = {
     "enrollment:profiles": Row(("ida",), EDITING["no"], on="enrollment"),
     "enrollment:submit": _post("enrollment", "ida", **EDITING),
     "enrollment:recall": _post("enrollment", "ida", **EDITING),
+    # Locations.
+    "enrollment:locations": _list("ida", "uma", "sam", *ADMINS),
+    "enrollment:location": Row(("ida", "uma", *ADMINS), on="location"),
+    "enrollment:add_location": _list(*ADMINS, methods=("GET", "POST")),
+    "enrollment:ask_closing": Row(
+        ADMINS, ("ida", "uma"), ("GET", "POST"), on="location"
+    ),
+    "enrollment:keep_location": _post("location", *ADMINS, no=("ida", "uma")),
     # Profiles: nothing of them for Incentives users (R12).
     "profiles:list": _list("ida", "sam"),
     "profiles:tax_list": _list("ida", "sam"),
@@ -158,6 +166,9 @@ TABLE: dict[str, Row] = {
     "ops:return_tax": _ops("oscar", methods=("POST",), on="tax_version"),
     "ops:audit": _ops("oscar", "mina", "reader"),
     "ops:export_audit": _ops("oscar", "mina", "reader"),
+    "ops:locations": _ops("oscar", "mina", "reader"),
+    "ops:close_location": _ops("mina", methods=("GET", "POST"), on="location"),
+    "ops:decline_closing": _ops("mina", methods=("GET", "POST"), on="location"),
     "ops:mail": _ops("oscar", "mina", "reader"),
     "ops:resend": _ops("mina", methods=("POST",), on="mail"),
     # Which directory speaks for a company: of one group, which does nothing else.
