@@ -168,7 +168,7 @@ def _page(request, location) -> dict:
         "company": company,
         "country": country_name(covered.country),
         "row": row,
-        "who": gap_row(covered, admins, reader=user),
+        "who": gap_row(covered, admins),
         "why_not_closing": _why_not_closing(covered),
         "enrollments": (
             _enrollment_rows(user, covered, now) if may["sees_enrollments"] else []
