@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0014_locations_close"),
+        ("accounts", "0015_locations_close"),
         ("enrollment", "0008_steps_are_not_emptied"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0013_company_sign_ins"),
+        ("accounts", "0014_requests_for_access"),
     ]
 
     operations = [
