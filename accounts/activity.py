@@ -12,7 +12,6 @@ from django.utils.translation import gettext as _
 
 from accounts.forms import TrailFilterForm
 from accounts.models import AuditEvent, AuditKind, Location, PartnerAccount, User
-from accounts.origin import Door
 from accounts.safe_csv import csv_lines
 from accounts.scoping import today
 from accounts.trail import TrailRow, in_batches, trail_rows
@@ -177,7 +176,7 @@ def _cells(row: TrailRow, company: PartnerAccount | None) -> list[str]:
         "; ".join(f"{one.label}: {one.before}" for one in row.changes if one.before),
         "; ".join(f"{one.label}: {one.after}" for one in row.changes if one.after),
         event.reason,
-        row.came_by if event.door != Door.WEB else "",
+        row.came_by,
         row.came_from,
     ]
 

@@ -39,8 +39,9 @@ from accounts.roles import Permission, Role
 NOTHING = "–"
 # Names in one list; the rest is a number.
 MOST_NAMED = 5
-# What a value says that only a machine reads.
-MACHINE_MADE = re.compile(r"[0-9a-f]{32,64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# What only a machine reads: the fingerprint of a long text, and the key of a row.
+FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+ROW_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SILENT = frozenset(
     {"profile", "bank_profile", "replaces", "message", "file_hash", "step", "directory"}
 )
@@ -93,6 +94,27 @@ SENTENCES = {
     ),
     AuditAction.GROUP_UNMAPPED: gettext_lazy(
         "The group %(group)s no longer gives the role %(role)s: %(scope)s."
+    ),
+    AuditAction.TENANT_REGISTERED: gettext_lazy(
+        "Signing in with Microsoft Entra ID was set up."
+    ),
+    AuditAction.TENANT_CHANGED: gettext_lazy(
+        "Signing in with Microsoft Entra ID was changed."
+    ),
+    AuditAction.APP_ROLE_MAPPED: gettext_lazy(
+        "The app role %(app_role)s now gives the role %(role)s: %(scope)s."
+    ),
+    AuditAction.APP_ROLE_UNMAPPED: gettext_lazy(
+        "The app role %(app_role)s no longer gives the role %(role)s: %(scope)s."
+    ),
+    AuditAction.SIGN_IN_CONNECTED: gettext_lazy(
+        "%(person)s connected signing in with Microsoft Entra ID."
+    ),
+    AuditAction.SIGN_IN_DISCONNECTED: gettext_lazy(
+        "%(person)s disconnected signing in with Microsoft Entra ID."
+    ),
+    AuditAction.SIGN_IN_REFUSED: gettext_lazy(
+        "A sign-in with Microsoft Entra ID was refused."
     ),
     AuditAction.PASSWORD_CHANGED: gettext_lazy("The password of %(person)s changed."),
     AuditAction.SECOND_FACTOR_ADDED: gettext_lazy(
@@ -212,6 +234,13 @@ class TrailRow:
     came_from: str
 
     @property
+    def facts(self) -> str:
+        """What came new, in one line, where nothing was something else before."""
+        if any(change.before for change in self.changes):
+            return ""
+        return _joined(*(f"{one.label}: {one.after}" for one in self.changes))
+
+    @property
     def is_refusal(self) -> bool:
         return self.event.action == AuditAction.ACCESS_DENIED
 
@@ -262,7 +291,7 @@ class _Reader:
             what=self._what(event, told),
             about=self._about(event, told),
             changes=list(self._changes(event)),
-            came_by=_came_by(event),
+            came_by=_came_by(event, for_operators=self.company is None),
             came_from="" if is_outside else _joined(event.device, event.place),
         )
 
@@ -328,6 +357,7 @@ class _Reader:
             "name": told.get("name") or NOTHING,
             "group": event.after.get("group") or event.before.get("group") or NOTHING,
             "email": told.get("email") or NOTHING,
+            "app_role": told.get("app_role") or NOTHING,
         }
 
     def _scope(self, told: dict[str, Any]) -> str:
@@ -411,7 +441,7 @@ SAID = {
         | ({"location", "program"} if action in SCOPED else set())
         | {
             name
-            for name in ("role", "name", "email", "group")
+            for name in ("role", "name", "email", "group", "app_role")
             if f"%({name})s" in str(sentence)
         }
     )
@@ -431,10 +461,12 @@ def _refused(event: AuditEvent) -> str:
     return str(REFUSED) % {"wanted": words}
 
 
-def _came_by(event: AuditEvent) -> str:
-    if event.door in (Door.TASK, Door.COMMAND):
-        return f"{Door(event.door).label}: {event.door_name}"
-    return str(Door(event.door).label) if event.door else ""
+def _came_by(event: AuditEvent, *, for_operators: bool) -> str:
+    """The door, where it is not the portal's own; operators know tasks by name."""
+    if event.door not in (Door.TASK, Door.COMMAND):
+        return ""
+    label = capfirst(str(Door(event.door).label))
+    return f"{label}: {event.door_name}" if for_operators else label
 
 
 def _collect(values: dict[str, Any], asked: dict[str, set[int]]) -> None:
@@ -517,7 +549,9 @@ def _plain(value: Any, field) -> str:
         return ", ".join(_plain(one, None) for one in value[:MOST_NAMED])
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_plain(one, None)}" for name, one in value.items())
-    if isinstance(value, str) and MACHINE_MADE.fullmatch(value):
+    if isinstance(value, str) and ROW_KEY.fullmatch(value):
+        return ""
+    if isinstance(value, str) and FINGERPRINT.fullmatch(value):
         return _("another text")
     if field is not None and getattr(field, "flatchoices", None):
         return _choice(field.flatchoices, value)

@@ -414,6 +414,7 @@ class TestWords:
                 "program": program.pk,
                 "name": "Sales",
                 "group": "Sales",
+                "app_role": "Sales",
                 "email": "new@partner.example",
                 "wanted": "people_x",
             },
@@ -459,9 +460,17 @@ class TestWords:
     def test_a_roles_details_beside_its_sentence(self, given):
         event = AuditEvent.objects.get(action=AuditAction.ROLE_ASSIGNED)
 
-        assert [(one.label, one.after) for one in self.told(event).changes] == [
-            ("Source", RoleSource.MANUAL.label)
-        ]
+        assert self.told(event).facts == f"Source: {RoleSource.MANUAL.label}"
+
+    def test_keys_of_rows_are_not_shown(self, nordvik, lars):
+        event = record(
+            lars,
+            AuditAction.PAYOUT_CONFIRMED,
+            of=nordvik,
+            after={"part": "bank", "version": "0b6cbb4a-55a5-4d9a-b9b2-6d2bb17a2a51"},
+        )
+
+        assert self.told(event).facts == "Part: Bank profile"
 
     def test_a_directory_and_on_whose_behalf_it_acts(self, nordvik, greta, lars):
         with acting_as("SCIM: Entra ID (1)", on_behalf_of=greta):
@@ -471,13 +480,17 @@ class TestWords:
 
         assert (row.who, row.on_behalf_of) == ("SCIM: Entra ID (1)", "Greta Voss")
 
-    def test_a_task_and_a_command_say_their_name(self, nordvik, lars, oscar, client_of):
+    def test_tasks_and_commands_say_their_name_to_operators(
+        self, nordvik, lars, oscar, greta, client_of
+    ):
         with coming_from(Origin(Door.COMMAND, name="add_company")):
             record(lars, of=nordvik)
 
         page = words(client_of(oscar).get(AUDIT))
 
-        assert "a command of the operators: add_company" in page
+        assert "add_company" not in words(client_of(greta).get(LIST))
+
+        assert "A command of the operators: add_company" in page
 
     def test_too_many_refusals_are_one_sentence(self, nordvik, lars):
         event = record(

@@ -57,6 +57,13 @@ ORDER BY told.chain, told.seq
 LIMIT 1
 """
 
+# Whether whoever is connected could write over the trail, as the portal should not.
+MAY_REWRITE = """
+SELECT current_user
+WHERE has_table_privilege('accounts_auditevent', 'UPDATE, DELETE, TRUNCATE')
+   OR has_table_privilege('accounts_auditchain', 'INSERT, UPDATE, DELETE, TRUNCATE')
+"""
+
 HEADS = "SELECT chain, seq, hash FROM accounts_auditchain ORDER BY chain"
 
 BROKEN, UNREADABLE = 1, 2
@@ -97,6 +104,13 @@ class Command(PortalCommand):
                 broken = cursor.fetchone()
             cursor.execute(HEADS)
             heads = cursor.fetchall()
+            cursor.execute(MAY_REWRITE)
+            powerful = cursor.fetchone()
+        if powerful:
+            self.stderr.write(
+                f"Note: the database role {powerful[0]} may rewrite the trail. "
+                "docs/audit.md says how the portal runs with one that may not."
+            )
         if broken:
             chain, seq, event_id, fault = broken
             event = f"event {seq} (id {event_id})" if event_id else f"event {seq}"
