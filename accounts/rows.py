@@ -143,7 +143,9 @@ class CompanyRefusal:
 
     sentence: str
     help: str
+    # Whether signing in otherwise may help, and whether it is what helps first.
     leads_to_password: bool = False
+    is_password_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -403,6 +405,7 @@ def company_refusal(reason: str, *, tenant: CompanyTenant) -> CompanyRefusal:
                 "alone proves nothing."
             ),
             True,
+            True,
         ),
         "guest": CompanyRefusal(
             _("The directory of %(company)s knows you as a guest.") % company,
@@ -411,6 +414,7 @@ def company_refusal(reason: str, *, tenant: CompanyTenant) -> CompanyRefusal:
                 "account here, sign in as you did so far and connect Microsoft under "
                 "Your account."
             ),
+            True,
             True,
         ),
         "no_role": CompanyRefusal(
@@ -427,10 +431,12 @@ def company_refusal(reason: str, *, tenant: CompanyTenant) -> CompanyRefusal:
                 "your password or a passkey."
             ),
             True,
+            True,
         ),
         "operator": CompanyRefusal(
             _("Operators do not sign in through a company."),
             _("Sign in with your password or a passkey."),
+            True,
             True,
         ),
         "another_person": CompanyRefusal(
@@ -442,8 +448,8 @@ def company_refusal(reason: str, *, tenant: CompanyTenant) -> CompanyRefusal:
             % company,
             _(
                 "Its administrator adds the optional claim auth_time to the ID token. "
-                "Until then a passkey or an authenticator app proves who you are: add "
-                "one right after signing in with it."
+                "Until then, choose a password through “Forgot your password?”: it "
+                "proves who you are after you signed in with Microsoft."
             ),
         ),
     }

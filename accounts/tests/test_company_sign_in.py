@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from allauth.socialaccount.models import SocialAccount
+from allauth.usersessions.models import UserSession
 from django.core.exceptions import ValidationError
 from django.test import Client
 
@@ -34,6 +35,7 @@ from accounts.services import (
     map_app_role,
     register_tenant,
     revoke_role,
+    set_password,
     set_tenant_active,
     unmap_app_role,
 )
@@ -987,6 +989,19 @@ class TestProofs:
         sign_in(asserted, entra)
         assert who(asserted) == nora
 
+    @pytest.mark.parametrize("amr", [["mfa"], ["pwd"]])
+    def test_the_session_is_listed_and_a_new_browser_is_told(self, mapped, entra, amr):
+        entra.add("nora", amr=amr)
+        sign_in(Client(), entra)
+        client = Client()
+
+        sign_in(client, entra)
+
+        assert client.session.session_key in UserSession.objects.values_list(
+            "session_key", flat=True
+        )
+        assert OutgoingEmail.objects.filter(name="new_sign_in").count() == 1
+
     def session_is_fresh(self, client) -> bool:
         answer = client.get("/profiles/bank/new/")
         return answer.status_code == 200
@@ -1039,6 +1054,25 @@ class TestProofs:
         assert page.status_code == 403
         assert "auth_time" in page.content.decode()
         assert not self.session_is_fresh(client)
+
+    def test_without_that_moment_a_password_of_the_portal_is_the_way_out(
+        self, mapped, entra
+    ):
+        entra.add("nora", auth_time=0)
+        client = Client()
+        sign_in(client, entra)
+        set_password(who(client), PASSWORD, by=None)
+        sign_in(client, entra)
+
+        asked = client.get("/accounts/passkeys/add/")
+        target = parse_qs(urlsplit(asked.url).query)["next"][0]
+        done = client.post(
+            "/accounts/reauthenticate/", {"password": PASSWORD, "next": target}
+        )
+
+        assert urlsplit(asked.url).path == "/accounts/reauthenticate/"
+        assert done.url == "/accounts/passkeys/add/"
+        assert client.get(done.url).status_code == 200
 
     def test_somebody_elses_proof_counts_for_nothing(self, mapped, entra):
         client = Client()

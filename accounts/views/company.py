@@ -185,8 +185,17 @@ def _sign_in(
     if not identity.has_second_factor:
         # Whoever has a second factor here is asked for it.
         return perform_login(request, login)
-    get_adapter().login(request, user)
-    return redirect(target)
+    adapter = get_adapter()
+    adapter.login(request, user)
+    return adapter.post_login(
+        request,
+        user,
+        email_verification=login.email_verification,
+        redirect_url=login.redirect_url,
+        signal_kwargs=login.signal_kwargs,
+        signup=login.signup,
+        email=login.email,
+    )
 
 
 def _connect(
