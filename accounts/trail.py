@@ -63,6 +63,7 @@ SENTENCES = {
     AuditAction.PROFILE_APPROVED: gettext_lazy("%(thing)s: approved."),
     AuditAction.PROFILE_RETURNED: gettext_lazy("%(thing)s: returned for correction."),
     AuditAction.PROFILE_ARCHIVED: gettext_lazy("%(thing)s: archived."),
+    AuditAction.NUMBER_SHOWN: gettext_lazy("%(thing)s: the whole number was shown."),
     AuditAction.DEFAULT_SET: gettext_lazy("A default bank profile was set."),
     AuditAction.DEFAULT_REMOVED: gettext_lazy("The default bank profile was removed."),
     AuditAction.AGREEMENT_RECORDED: gettext_lazy("A partner agreement was recorded."),

@@ -16,7 +16,7 @@ from profiles import countries, currencies, reasons
 from profiles.countries import CountrySchema, FieldSpec
 from profiles.countries.fields import SECTIONS
 from profiles.models import BankProfile, Profile, ProfileVersion, TaxProfile
-from profiles.services import NOTE_LENGTH
+from profiles.services import NOTE_LENGTH, REASON_LENGTH
 from profiles.wording import given_reasons
 
 # So many answers still stand side by side; more fold into a list.
@@ -436,6 +436,20 @@ def _currency_choices(profiles) -> list:
         (_("Usual for your banks"), first),
         (_("Others"), others),
     ]
+
+
+# --- Why somebody reads a whole number -----------------------------------------------------
+
+
+class ShowNumberForm(forms.Form):
+    """Why a whole number has to be read."""
+
+    reason = CleanCharField(
+        label=_("What do you need it for?"),
+        help_text=_("Goes into the audit trail and to your company's admins by mail."),
+        max_length=REASON_LENGTH,
+        error_messages={"required": _("Say what you need it for.")},
+    )
 
 
 # --- Why a reviewer returns a version --------------------------------------------------

@@ -6,7 +6,7 @@
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -16,11 +16,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
 
-from accounts.models import AuditAction, Location, PartnerAccount, User
+from accounts.models import AuditAction, AuditEvent, Location, PartnerAccount, User
 from accounts.sealing import blind_index
 from accounts.services import lock_companies, record_audit_event
 from accounts.text import clean_line, clean_text
-from profiles import countries, currencies, reasons
+from profiles import countries, currencies, emails, reasons
 from profiles.countries import CountrySchema
 from profiles.models import (
     BankProfile,
@@ -35,6 +35,9 @@ from profiles.signals import profile_archived, profile_status_changed
 from profiles.states import CANDIDATE, CURRENT, ProfileStatus
 
 NOTE_LENGTH = 400
+REASON_LENGTH = 200
+# How often somebody is shown whole numbers within a day (security.md §6.2).
+MOST_SHOWN_A_DAY = 5
 # What counts as a number in a note: shorter ones are in every sentence.
 NUMBER_LENGTH = 6
 # Eight digits or more, in groups or not, look like an account's in a name; two years
@@ -375,6 +378,51 @@ def remove_default_bank_profile(default: DefaultBankProfile, *, by: User) -> Non
         },
     )
     row.delete()
+
+
+@transaction.atomic
+def show_bank_number(profile: BankProfile, *, reason: str, by: User) -> BankProfile:
+    """Let somebody read the whole numbers of a bank profile, once, for a reason.
+
+    The trail keeps who and why, and the company's admins are told: without either
+    nothing is shown (security.md §6.2). Raises ValidationError for a reason that says
+    nothing or holds a number, and after five times in a day.
+    """
+    lock_companies(_company_key(profile))
+    reason = clean_text(reason, max_length=REASON_LENGTH) if reason.strip() else ""
+    if len(reason) < 10:
+        raise ValidationError(
+            {"reason": _("Say in at least 10 characters what you need it for.")}
+        )
+    for version in profile.versions.filter(status__in=CURRENT):
+        try:
+            _checked_note(reason, version=version)
+        except ValidationError as error:
+            raise ValidationError({"reason": error.messages}) from None
+    shown = AuditEvent.objects.filter(
+        actor=by,
+        action=AuditAction.NUMBER_SHOWN,
+        at__gt=timezone.now() - timedelta(days=1),
+    )
+    if shown.count() >= MOST_SHOWN_A_DAY:
+        raise ValidationError(
+            _(
+                "You were shown %(most)d numbers within a day. Come back tomorrow, or "
+                "ask a colleague with the same role."
+            )
+            % {"most": MOST_SHOWN_A_DAY},
+            code="too_many",
+        )
+    record_audit_event(
+        profile,
+        action=AuditAction.NUMBER_SHOWN,
+        by=by,
+        partner_account=profile.account,
+        after={"profile": str(profile.pk)},
+        reason=reason,
+    )
+    emails.bank_number_shown(profile, reason=reason, by=by)
+    return profile
 
 
 def needs_second_operator(version: ProfileVersion) -> bool:

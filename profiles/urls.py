@@ -12,6 +12,7 @@ urlpatterns = [
     path("bank/<uuid:pk>/", views.bank, name="bank"),
     path("bank/<uuid:pk>/change/", views.change_bank, name="change_bank"),
     path("bank/<uuid:pk>/archive/", views.archive_bank, name="archive_bank"),
+    path("bank/<uuid:pk>/number/", views.show_bank_number, name="show_bank_number"),
     path("tax/new/", views.new_tax, name="new_tax"),
     path("tax/<uuid:pk>/", views.tax, name="tax"),
     path("tax/<uuid:pk>/change/", views.change_tax, name="change_tax"),

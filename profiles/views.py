@@ -34,15 +34,18 @@ from profiles.forms import (
     DetailsForm,
     NewBankProfileForm,
     NewTaxProfileForm,
+    ShowNumberForm,
     TaxCountryForm,
     TaxLocationForm,
     add_errors,
     editable_locations,
 )
 from profiles.models import BankProfile, DefaultBankProfile, TaxProfile
-from profiles.wording import general_reasons, shown_sections
+from profiles.wording import general_reasons, shown_sections, whole_numbers
 
 ROWS = 50
+# What the session keeps between asking for a number and showing it: of which profile.
+_SHOWN = "number_to_show"
 
 
 # --- The three lists -----------------------------------------------------------------
@@ -194,6 +197,31 @@ def change_bank(request, profile):
         profile=profile,
         company=profile.partner_account,
     )
+
+
+@requires(Permission.PROFILE_VIEW, on=BankProfile)
+@recently_authenticated
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_variables()
+def show_bank_number(request, profile):
+    """Ask why, then show the whole numbers, this once."""
+    if request.method != "POST":
+        if request.method == "GET" and request.session.pop(_SHOWN, "") == str(
+            profile.pk
+        ):
+            return _numbers_page(request, profile)
+        return _ask_why_page(request, profile, ShowNumberForm())
+    form = ShowNumberForm(request.POST)
+    if not form.is_valid():
+        return _ask_why_page(request, profile, form, status=422)
+    try:
+        services.show_bank_number(profile, by=request.user, **form.cleaned_data)
+    except ValidationError as error:
+        add_errors(form, error)
+        return _ask_why_page(request, profile, form, status=422)
+    # The session keeps which profile, never the number.
+    request.session[_SHOWN] = str(profile.pk)
+    return redirect("profiles:show_bank_number", pk=profile.pk)
 
 
 @requires(Permission.PROFILE_EDIT, on=BankProfile)
@@ -492,6 +520,27 @@ def _profile_page(request, profile, template):
             "may_edit": not profile.is_archived and _may_edit(request.user, profile),
         },
     )
+
+
+def _ask_why_page(request, profile, form, *, status=200):
+    return render(
+        request,
+        "profiles/show_number.html",
+        {"profile": profile, "form": form, "most": services.MOST_SHOWN_A_DAY},
+        status=status,
+    )
+
+
+def _numbers_page(request, profile):
+    versions = profile.versions.current_first()
+    context = {
+        "profile": profile,
+        "shown": [
+            {"version": version, "numbers": whole_numbers(version)}
+            for version in versions
+        ],
+    }
+    return render(request, "profiles/whole_number.html", context)
 
 
 def _may_edit(user, profile) -> bool:

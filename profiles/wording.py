@@ -63,3 +63,15 @@ def shown_sections(version: ProfileVersion) -> list[ShownSection]:
             )
             found.setdefault(spec.section, []).append(detail)
     return [ShownSection(SECTIONS[name], details) for name, details in found.items()]
+
+
+def whole_numbers(version: ProfileVersion) -> list[ShownDetail]:
+    """Return the details that other pages mask; for whom the service let read them."""
+    schema = version.schema
+    return [
+        ShownDetail(
+            spec.key, spec.label, spec.shown(version.details[spec.key]), is_secret=True
+        )
+        for spec in (schema.fields if schema else ())
+        if spec.is_secret and version.details.get(spec.key)
+    ]

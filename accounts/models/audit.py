@@ -31,6 +31,7 @@ class AuditAction(models.TextChoices):
     PROFILE_APPROVED = "profile_approved", _("Profile approved")
     PROFILE_RETURNED = "profile_returned", _("Profile returned")
     PROFILE_ARCHIVED = "profile_archived", _("Profile archived")
+    NUMBER_SHOWN = "number_shown", _("Whole bank number shown")
     DEFAULT_SET = "default_set", _("Default bank profile set")
     DEFAULT_REMOVED = "default_removed", _("Default bank profile removed")
     AGREEMENT_RECORDED = "agreement_recorded", _("Agreement recorded")

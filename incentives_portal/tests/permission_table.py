@@ -94,6 +94,9 @@ TABLE: dict[str, Row] = {
     "profiles:change_bank": Row(
         ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
     ),
+    "profiles:show_bank_number": Row(
+        ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
+    ),
     "profiles:archive_bank": Row(
         ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
     ),

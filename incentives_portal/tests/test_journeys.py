@@ -512,6 +512,7 @@ def test_a_passkey_is_added_and_signs_in_alone(portal, mail, visitor, ida):
     person.goes_to(f"{here}/accounts/login/?next=/account/")
     person.presses("Sign in with a passkey")
     expect(person.page.locator("body")).to_contain_text("That did not match.")
+    looks(False)
     person.signs_in(ida)
     assert urlsplit(person.page.url).path == "/account/"
 

@@ -86,6 +86,12 @@ def given_in_admin(world):
 BANK_DATA = [
     Door("profiles:new_bank", "ida", sent=bank_sent, query="?country=SE"),
     Door("profiles:change_bank", "ida", lambda world: world.bank, bank_sent),
+    Door(
+        "profiles:show_bank_number",
+        "ida",
+        lambda world: world.bank,
+        lambda world: {"reason": "Our bank asks for it."},
+    ),
     Door("profiles:archive_bank", "ida", lambda world: world.spare),
     Door(
         "profiles:defaults",
