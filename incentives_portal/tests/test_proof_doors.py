@@ -12,16 +12,19 @@ from urllib.parse import urlsplit
 
 import pytest
 import time_machine
+from django.contrib.auth.models import Group
 from django.urls import reverse
 
 from accounts import proof
-from accounts.models import AuditEvent
+from accounts.models import AuditEvent, TenantRoleMapping
 from accounts.roles import PROVED_ROLES, Role
 from accounts.tests.factories import (
     PASSWORD,
     ColleagueInvitationFactory,
+    CompanyTenantFactory,
     ProvisioningTokenFactory,
     RoleAssignmentFactory,
+    UserFactory,
 )
 from enrollment.tests.factories import EnrollmentFactory
 from incentives_portal.tests.addresses import every_address
@@ -129,12 +132,18 @@ ROLES = [
         lambda world: {"post": "yes"},
     ),
 ]
-# What can give every role without anybody pressing a button (C2, SCIM).
+# What can give every role without anybody pressing a button: SCIM and Entra ID.
 DIRECTORY = [
     Door("accounts:create_token", "greta", sent=lambda world: {"name": "Entra"}),
     Door("accounts:replace_token", "greta", lambda world: world.token),
     Door("accounts:revoke_token", "greta", lambda world: world.token),
     Door("accounts:map_group", "greta"),
+    Door("ops:register_sign_in", "iris"),
+    Door("ops:change_sign_in", "iris", lambda world: world.tenant),
+    Door("ops:stop_sign_in", "iris", lambda world: world.tenant),
+    Door("ops:start_sign_in", "iris", lambda world: world.tenant),
+    Door("ops:map_app_role", "iris", lambda world: world.tenant),
+    Door("ops:unmap_app_role", "iris", lambda world: world.app_role),
 ]
 SIGN_IN = [
     Door("company:connect", "ida"),
@@ -167,8 +176,18 @@ def world(clock, cast, nordvik, goteborg, malmo):
     tax = TaxProfileFactory(
         location=goteborg, created_by=cast.ida, version__pending=True
     )
+    cast.iris = UserFactory(operator=True)
+    cast.iris.groups.add(Group.objects.get(name="Identity manager"))
+    tenant = CompanyTenantFactory(partner_account=nordvik)
     return types.SimpleNamespace(
         nordvik=nordvik,
+        tenant=tenant,
+        app_role=TenantRoleMapping.objects.create(
+            tenant=tenant,
+            partner_account=nordvik,
+            app_role="Incentives.Admin",
+            role=Role.INCENTIVES_ADMIN,
+        ),
         malmo=malmo,
         lars=cast.lars,
         bank=bank,
