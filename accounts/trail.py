@@ -59,6 +59,12 @@ SENTENCES = {
     ),
     AuditAction.COMPANY_ADDED: gettext_lazy("The company was added."),
     AuditAction.LOCATION_ADDED: gettext_lazy("The location %(name)s was added."),
+    AuditAction.CLOSING_ASKED: gettext_lazy("Closing the location was asked for."),
+    AuditAction.CLOSING_WITHDRAWN: gettext_lazy(
+        "The wish to close the location was taken back."
+    ),
+    AuditAction.CLOSING_DECLINED: gettext_lazy("Closing the location was declined."),
+    AuditAction.LOCATION_CLOSED: gettext_lazy("The location was closed."),
     AuditAction.PROFILE_SUBMITTED: gettext_lazy("%(thing)s: sent for validation."),
     AuditAction.PROFILE_APPROVED: gettext_lazy("%(thing)s: approved."),
     AuditAction.PROFILE_RETURNED: gettext_lazy("%(thing)s: returned for correction."),
@@ -172,6 +178,7 @@ WANTED = {
     Permission.PROFILE_VIEW: gettext_lazy("bank and tax profiles"),
     Permission.PROFILE_EDIT: gettext_lazy("changing a bank or tax profile"),
     Permission.LOCATION_VIEW: gettext_lazy("a location"),
+    Permission.LOCATION_EDIT: gettext_lazy("adding or closing a location"),
     Permission.PERSON_VIEW: gettext_lazy("people and their roles"),
     Permission.PERSON_EDIT: gettext_lazy("adding or deactivating people"),
     Permission.ROLE_ASSIGN: gettext_lazy("giving or ending roles"),

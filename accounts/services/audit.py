@@ -102,6 +102,28 @@ def record_audit_event(
     )
 
 
+def record_of_person(
+    user: User,
+    action: AuditAction,
+    *,
+    by: User | None,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> None:
+    """Write what was done to a person with each company they belong to."""
+    companies = PartnerAccount.objects.with_member(user).order_by("pk")
+    told = {"person": user.pk}
+    for company in list(companies) or [None]:
+        record_audit_event(
+            user,
+            action=action,
+            by=by,
+            partner_account=company,
+            before=told | before if before else None,
+            after=told | (after or {}),
+        )
+
+
 def chain_of(company: int | None) -> dict[str, Any]:
     """Return the chain that events of a company, or of none, are written in."""
     return {

@@ -16,6 +16,7 @@ from accounts.models import (
 from accounts.roles import Permission, roles_with
 from accounts.services.audit import record_audit_event
 from accounts.services.companies import lock_companies, refuse_taken_partner_id
+from accounts.services.refused import noting_refusals
 from accounts.services.roles import end_at_closed_location
 from accounts.text import clean_line
 
@@ -23,6 +24,7 @@ REASON_LENGTH = 400
 CLOSE = "accounts.close_location"
 
 
+@noting_refusals
 @transaction.atomic
 def add_location(
     account: PartnerAccount,
@@ -68,6 +70,7 @@ def add_location(
     return location
 
 
+@noting_refusals
 @transaction.atomic
 def ask_for_closing(location: Location, *, reason: str, by: User) -> Location:
     """Ask the program owner to close a location; the other admins are told.

@@ -14,7 +14,7 @@ from accounts.models import (
     PartnerAccount,
     User,
 )
-from accounts.services.audit import record_audit_event
+from accounts.services.audit import record_audit_event, record_of_person
 from accounts.text import normalize_email
 
 
@@ -85,9 +85,18 @@ def share_demo_password(people: Iterable[User], *, password: str) -> None:
 @transaction.atomic
 def choose_language(user: User, *, language: str) -> User:
     """Remember the language a person reads; mails follow it (R70)."""
-    user.language = language
+    if user.language == language:
+        return user
+    before, user.language = user.language, language
     user.full_clean(exclude=["password"])
     user.save(update_fields=["language"])
+    record_of_person(
+        user,
+        AuditAction.PERSON_CHANGED,
+        by=user,
+        before={"language": before},
+        after={"language": language},
+    )
     return user
 
 

@@ -29,6 +29,7 @@ from accounts.scoping import today
 from accounts.services.audit import record_audit_event
 from accounts.services.companies import lock_companies
 from accounts.services.directory import sync_roles
+from accounts.services.refused import noting_refusals
 from accounts.services.roles import check_scopes
 
 TOKEN_BYTES = 32
@@ -42,6 +43,7 @@ OVERLAP = timedelta(days=7)
 MOST_STEM = 70
 
 
+@noting_refusals
 @transaction.atomic
 def create_provisioning_token(
     account: PartnerAccount,
@@ -170,6 +172,7 @@ def use_provisioning_token(secret: str) -> ProvisioningToken | None:
     return token
 
 
+@noting_refusals
 @transaction.atomic
 def map_group(
     account: PartnerAccount,

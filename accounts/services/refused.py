@@ -21,6 +21,7 @@ from accounts import origin
 from accounts.holders import follow
 from accounts.models import AuditAction, AuditEvent, PartnerAccount, User
 from accounts.origin import Origin, Refused
+from accounts.roles import Permission
 from accounts.services.audit import (
     chain_of,
     coming_from_here,
@@ -37,6 +38,13 @@ MOST_IN_A_WINDOW = 300
 # More than any page refuses at once; what a script makes of it is cut.
 MOST_AT_ONCE = 20
 PAGE = "page"
+# What services say when a right is missing, and which it is.
+MISSING_RIGHTS = {
+    "not_granting": Permission.ROLE_ASSIGN,
+    "not_editing_people": Permission.PERSON_EDIT,
+    "not_editing_locations": Permission.LOCATION_EDIT,
+    "not_provisioning": Permission.PROVISIONING_EDIT,
+}
 
 
 def note_refusal(
@@ -75,19 +83,29 @@ def noting_refusals(service: Callable) -> Callable:
         try:
             return service(subject, *args, by=by, **options)
         except ValidationError as refusal:
-            if by is not None and getattr(refusal, "code", "") == "not_granting":
-                row = subject[0] if isinstance(subject, list) else subject
-                company = options.get("account") or row.partner_account
+            wanted = MISSING_RIGHTS.get(getattr(refusal, "code", None))
+            if by is not None and wanted is not None:
+                company = _company_of(subject, options)
                 note_refusal(
                     PartnerAccount,
                     {"pk": company.pk},
-                    wanted="role_assign",
+                    wanted=str(wanted),
                     by=by,
                     company=company.pk,
                 )
             raise
 
     return noted
+
+
+def _company_of(subject, options: dict[str, Any]) -> PartnerAccount:
+    """Return the company a service was asked to change."""
+    if isinstance(subject, PartnerAccount):
+        return subject
+    if "account" in options:
+        return options["account"]
+    first = subject[0] if isinstance(subject, list) else subject
+    return first.partner_account
 
 
 def write_refusals(here: Origin) -> None:

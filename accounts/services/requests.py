@@ -24,6 +24,7 @@ from accounts.roles import REQUESTABLE_ROLES, Role, roles_covering
 from accounts.services.audit import record_audit_event
 from accounts.services.companies import lock_companies
 from accounts.services.granting import assign_role
+from accounts.services.refused import noting_refusals
 from accounts.services.roles import check_scopes, refuse_guest
 
 # Admins are not flooded by one person (security.md T19).
@@ -91,6 +92,7 @@ def request_access(
     return request
 
 
+@noting_refusals
 @transaction.atomic
 def grant_access(request: AccessRequest, *, by: User) -> AccessRequest:
     """Give what was asked for, through the same rules as any role; twice is once.

@@ -1,7 +1,5 @@
 """What belongs to signing in: passwords, second factors, sessions, new places."""
 
-from typing import Any
-
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
@@ -10,8 +8,8 @@ from django.utils import timezone
 
 from accounts import emails
 from accounts.devices import device_words
-from accounts.models import AuditAction, PartnerAccount, User
-from accounts.services.audit import record_audit_event
+from accounts.models import AuditAction, User
+from accounts.services.audit import record_of_person
 from accounts.services.leaving import end_sessions
 
 PASSKEY = Authenticator.Type.WEBAUTHN
@@ -34,7 +32,7 @@ def set_password(user: User, password: str, *, by: User | None) -> User:
     """
     user.set_password(password)
     user.save(update_fields=["password"])
-    _record(user, AuditAction.PASSWORD_CHANGED, by=by)
+    record_of_person(user, AuditAction.PASSWORD_CHANGED, by=by)
     emails.password_changed(user)
     return user
 
@@ -59,14 +57,14 @@ def note_second_factor(
         action = AuditAction.SECOND_FACTOR_ADDED
     else:
         action = AuditAction.SECOND_FACTOR_REMOVED
-    _record(user, action, by=by, after={"kind": authenticator.type})
+    record_of_person(user, action, by=by, after={"kind": authenticator.type})
     emails.second_factor_changed(user, news=news, name=name)
 
 
 @transaction.atomic
 def note_recovery_code_used(user: User) -> None:
     """Write down that a recovery code was used up, and tell the person."""
-    _record(user, AuditAction.RECOVERY_CODE_USED, by=user)
+    record_of_person(user, AuditAction.RECOVERY_CODE_USED, by=user)
     emails.second_factor_changed(user, news="code_used")
 
 
@@ -106,7 +104,9 @@ def sign_out_elsewhere(session: UserSession, *, by: User) -> None:
     """Sign a person out in one place."""
     Session.objects.filter(pk=session.session_key).delete()
     session.delete()
-    _record(session.user, AuditAction.SESSIONS_ENDED, by=by, after={"sessions": 1})
+    record_of_person(
+        session.user, AuditAction.SESSIONS_ENDED, by=by, after={"sessions": 1}
+    )
 
 
 @transaction.atomic
@@ -116,23 +116,4 @@ def sign_out_everywhere(user: User, *, by: User) -> None:
     count = sessions.count()
     sessions.delete()
     end_sessions(user)
-    _record(user, AuditAction.SESSIONS_ENDED, by=by, after={"sessions": count})
-
-
-def _record(
-    user: User,
-    action: AuditAction,
-    *,
-    by: User | None,
-    after: dict[str, Any] | None = None,
-) -> None:
-    """Write the event where it is looked for: with each company of the person."""
-    companies = PartnerAccount.objects.with_member(user).order_by("pk")
-    for company in list(companies) or [None]:
-        record_audit_event(
-            user,
-            action=action,
-            by=by,
-            partner_account=company,
-            after={"person": user.pk} | (after or {}),
-        )
+    record_of_person(user, AuditAction.SESSIONS_ENDED, by=by, after={"sessions": count})

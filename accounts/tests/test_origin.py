@@ -126,6 +126,20 @@ class TestMachines:
         assert event.on_behalf_of == greta
 
 
+class TestPeople:
+    def test_another_language_is_a_change_of_the_person(self, client_of, lars, nordvik):
+        client = client_of(lars)
+
+        for _time in range(2):
+            client.post(reverse("set_language"), {"language": "sv"})
+
+        (event,) = AuditEvent.objects.all()
+        assert event.action == AuditAction.PERSON_CHANGED
+        assert (event.actor, event.partner_account) == (lars, nordvik)
+        assert event.before == {"person": lars.pk, "language": "en"}
+        assert event.after == {"person": lars.pk, "language": "sv"}
+
+
 class TestOnBehalf:
     def test_who_accepts_an_invitation_acts_by_the_inviters_right(self, nordvik, greta):
         invitation = services.invite_colleague(

@@ -111,6 +111,38 @@ class TestWhatIsRemembered:
         assert (event.actor, event.partner_account) == (alice, nordvik)
         assert event.after == {"wanted": "role_assign"}
 
+    @pytest.mark.parametrize(
+        ("attempt", "wanted"),
+        [
+            (lambda role, by: services.revoke_role(role, by=by), "role_assign"),
+            (lambda role, by: services.revoke_roles([role], by=by), "role_assign"),
+            (
+                lambda role, by: services.deactivate_person(
+                    role.user.memberships.get(), by=by
+                ),
+                "person_edit",
+            ),
+            (
+                lambda role, by: services.create_provisioning_token(
+                    role.partner_account, name="x", by=by
+                ),
+                "provisioning_edit",
+            ),
+        ],
+    )
+    def test_each_right_that_a_service_refuses(
+        self, lars, greta, nordvik, attempt, wanted
+    ):
+        role = RoleAssignment.objects.get(user=greta)
+        with coming_from(here := Origin(Door.WEB)), pytest.raises(ValidationError):
+            attempt(role, lars)
+
+        services.write_refusals(here)
+
+        (event,) = denied()
+        assert (event.actor, event.partner_account) == (lars, nordvik)
+        assert event.after == {"wanted": wanted}
+
     def test_another_companys_person_asked_for_by_a_directory(self, greta, foreign):
         directory = Directory(greta.memberships.get().partner_account)
         member = foreign.user.memberships.get()
