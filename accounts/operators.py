@@ -9,6 +9,7 @@ from django.contrib.auth.models import Permission as DjangoPermission
 READER = "Reader"
 PROGRAM_MANAGER = "Program manager"
 VALIDATOR = "Validator"
+APPROVER = "Approver"
 # Apart from the others: whoever decides which directory speaks for a company decides
 # who its people are.
 IDENTITY_MANAGER = "Identity manager"
@@ -46,6 +47,8 @@ _MANAGE_PROGRAMS = (
     ),
     "enrollment.send_invitations",
     "accounts.close_location",
+    "enrollment.prepare_renewals",
+    "enrollment.view_renewalplan",
     "accounts.resend_outgoingemail",
 )
 
@@ -53,6 +56,7 @@ OPERATOR_GROUPS: dict[str, tuple[str, ...]] = {
     READER: _READ,
     PROGRAM_MANAGER: (*_READ, *_MANAGE_PROGRAMS),
     VALIDATOR: (*_READ, "profiles.validate_profiles"),
+    APPROVER: (*_READ, "enrollment.view_renewalplan", "enrollment.approve_renewals"),
     IDENTITY_MANAGER: tuple(
         f"accounts.{verb}_companytenant" for verb in ("add", "change", "view")
     ),

@@ -83,13 +83,17 @@ def _to_invite(terms: int | OuterRef, *, on: date) -> QuerySet[Location]:
 
 def _eligible(terms: int | OuterRef, *, on: date) -> QuerySet[Location]:
     """The key of the terms, or a reference to it from two queries further in."""
-    here = ProgramTerms.objects.filter(
-        Q(countries=[]) | Q(_IsIn(OuterRef("country"), F("countries"))), pk=terms
-    )
+    here = ProgramTerms.objects.filter(is_offered_in(OuterRef("country")), pk=terms)
     failing = RequirementCheck.objects.filter(
         location=OuterRef("pk"), terms=terms
     ).failing(on)
     return Location.objects.active().filter(Exists(here)).exclude(Exists(failing))
+
+
+def is_offered_in(country: F | OuterRef, *, terms: str = "") -> Q:
+    """Whether terms, at a path, take locations of a country; no list takes all."""
+    countries = f"{terms}countries"
+    return Q(**{countries: []}) | Q(_IsIn(country, F(countries)))
 
 
 def why_not_inviting(terms: ProgramTerms, *, on: date) -> str:
@@ -204,14 +208,17 @@ def with_gaps(
     """
     return assignments.annotate(
         **{name: F(f"standing__{name}") for name in _STANDING},
-        tax_gap=Case(
-            When(
-                standing__lasting_tax_gap__in=_BEFORE_EXPIRY,
-                then=F("standing__lasting_tax_gap"),
-            ),
-            When(standing__tax_expires_on__lt=on, then=Value("tax_expired")),
-            default=F("standing__lasting_tax_gap"),
-        ),
+        tax_gap=tax_gap(on=on, standing="standing__"),
+    )
+
+
+def tax_gap(*, on: date | F, standing: str = "") -> Case:
+    """Return what a tax profile lacks on a day: a code of GAPS, or "" (R54)."""
+    lasting = f"{standing}lasting_tax_gap"
+    return Case(
+        When(**{f"{lasting}__in": _BEFORE_EXPIRY}, then=F(lasting)),
+        When(**{f"{standing}tax_expires_on__lt": on}, then=Value("tax_expired")),
+        default=F(lasting),
     )
 
 

@@ -32,6 +32,14 @@ class EndReason(models.TextChoices):
     NOT_ANSWERED = "not_answered", _("it was not submitted in time")
     PROGRAM_ENDED = "program_ended", _("the program ended")
     LOCATION_CLOSED = "location_closed", _("the location was closed")
+    NO_AGREEMENT = "no_agreement", _("the company had no active agreement")
+    NOT_ELIGIBLE = "not_eligible", _("the location was not eligible for the next year")
+    CONTINUED = "continued", _("it continued in the next fiscal year")
+    CONTINUED_WITH_GAPS = (
+        "continued_with_gaps",
+        _("it continued in the next fiscal year, where something is missing"),
+    )
+    YEAR_ENDED = "year_ended", _("the fiscal year ended")
 
 
 _ENDS = frozenset(
@@ -67,7 +75,7 @@ TRANSITIONS: dict[EnrollmentStatus, frozenset[EnrollmentStatus]] = {
     },
     EnrollmentStatus.INACTIVE: (_ENDS - {EnrollmentStatus.INACTIVE})
     | {EnrollmentStatus.INVITED},
-    EnrollmentStatus.DISCONTINUED: frozenset(),
+    EnrollmentStatus.DISCONTINUED: frozenset({EnrollmentStatus.EXPIRED}),
     # A new invitation can be asked for (domain.md §10.4).
     EnrollmentStatus.EXPIRED: frozenset({EnrollmentStatus.INVITED}),
 }
@@ -90,6 +98,45 @@ FOLLOWS_PROFILES = frozenset(
 )
 # Hidden from those who are not Incentives admins behind "Enrolling" (R42).
 VEILED = frozenset({EnrollmentStatus.ACTION_REQUIRED, EnrollmentStatus.VALIDATING})
+
+
+class Outcome(models.TextChoices):
+    """What a fiscal year's end means for an enrollment (domain.md §10.2)."""
+
+    PROGRAM_ENDED = "program_ended", _("Ends: the program ends")
+    NO_AGREEMENT = "no_agreement", _("Ends: no active agreement")
+    NOT_ELIGIBLE = "not_eligible", _("Ends: not eligible")
+    ENROLLED = "enrolled", _("Continues as Enrolled")
+    AT_RISK = "at_risk", _("Continues, but something is missing")
+    VALIDATING = "validating", _("Continues; validation goes on")
+    ACTION_REQUIRED = "action_required", _("Continues; action is required")
+    UNANSWERED = "unanswered", _("Ends: the invitation was not answered")
+    OVER = "over", _("Ends: it was not in force")
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """How an enrollment ends, and the status of its row in the next year, if any."""
+
+    ends_as: EndReason
+    renews_as: EnrollmentStatus | None = None
+
+
+RENEWALS: dict[Outcome, Renewal] = {
+    Outcome.PROGRAM_ENDED: Renewal(EndReason.PROGRAM_ENDED),
+    Outcome.NO_AGREEMENT: Renewal(EndReason.NO_AGREEMENT),
+    Outcome.NOT_ELIGIBLE: Renewal(EndReason.NOT_ELIGIBLE),
+    Outcome.ENROLLED: Renewal(EndReason.CONTINUED, EnrollmentStatus.ENROLLED),
+    Outcome.AT_RISK: Renewal(
+        EndReason.CONTINUED_WITH_GAPS, EnrollmentStatus.ACTION_REQUIRED
+    ),
+    Outcome.VALIDATING: Renewal(EndReason.CONTINUED, EnrollmentStatus.VALIDATING),
+    Outcome.ACTION_REQUIRED: Renewal(
+        EndReason.CONTINUED_WITH_GAPS, EnrollmentStatus.ACTION_REQUIRED
+    ),
+    Outcome.UNANSWERED: Renewal(EndReason.NOT_ANSWERED),
+    Outcome.OVER: Renewal(EndReason.YEAR_ENDED),
+}
 
 
 class Turn(StrEnum):

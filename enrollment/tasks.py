@@ -1,9 +1,16 @@
 """What the clock does to enrollments; a door, each call bears repetition."""
 
+import time
+
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from enrollment import services
+from enrollment.models import RenewalPlan
+
+# After this many seconds no other range is begun; the clock comes again.
+LONG_ENOUGH = 50
 
 
 @shared_task
@@ -22,3 +29,27 @@ def lapse_invitations() -> None:
 def note_expired_tax_profiles() -> None:
     """Send enrollments with an expired tax profile back to the partner."""
     services.note_expired_tax_profiles(at=timezone.now())
+
+
+@shared_task
+def run_due_renewals() -> None:
+    """Let every approved plan run that is due, however late it became (R61-R65).
+
+    It asks what is due and not done, never what time it is; asked twice, it runs once.
+    """
+    now = timezone.now()
+    for plan in services.due_plans(at=now):
+        services.start_renewals(plan, by=None, at=now)
+        for _worker in range(settings.RENEWAL_TASKS):
+            renew_enrollments.apply_async([str(plan.pk)], expires=LONG_ENOUGH)
+
+
+@shared_task
+def renew_enrollments(plan_id: str) -> None:
+    """Carry out ranges of a plan until none is left or the time is up."""
+    began = time.monotonic()
+    plan = RenewalPlan.objects.get(pk=plan_id)
+    while time.monotonic() - began < LONG_ENOUGH:
+        if services.renew_next_range(plan) is None:
+            services.finish_renewals(plan)
+            return

@@ -76,6 +76,14 @@ class AuditAction(models.TextChoices):
     RECOVERY_DECLINED = "recovery_declined", _("Recovery declined")
     RECOVERY_LAPSED = "recovery_lapsed", _("Request for recovery lapsed")
     ADMIN_RECOVERED = "admin_recovered", _("Global admin appointed by recovery")
+    RENEWALS_REHEARSED = "renewals_rehearsed", _("Year end rehearsed")
+    RENEWALS_PROPOSED = "renewals_proposed", _("Year end proposed")
+    RENEWALS_APPROVED = "renewals_approved", _("Year end approved")
+    RENEWALS_WITHDRAWN = "renewals_withdrawn", _("Year end withdrawn")
+    RENEWALS_STARTED = "renewals_started", _("Year end started")
+    RENEWALS_PAUSED = "renewals_paused", _("Year end paused")
+    RENEWALS_FINISHED = "renewals_finished", _("Year end finished")
+    SET_ASIDE_DECIDED = "set_aside_decided", _("Enrollment set aside decided")
     ACCESS_DENIED = "access_denied", _("Access denied")
 
 

@@ -6,7 +6,15 @@ from enrollment.models.enrollments import (
     Invitation,
     PayoutAssignment,
 )
+from enrollment.models.following import FollowingPayout, FollowingTerms
 from enrollment.models.overview import ProgramAtLocation, RequirementCheck
+from enrollment.models.renewals import (
+    RenewalPlan,
+    RenewalPlanStatus,
+    RenewalRange,
+    RenewalRow,
+    SetAside,
+)
 from enrollment.models.requirements import (
     Agreement,
     Criterion,
@@ -30,13 +38,20 @@ __all__ = [
     "EnrollmentEvent",
     "FiscalCalendar",
     "FiscalYear",
+    "FollowingPayout",
+    "FollowingTerms",
     "Invitation",
     "MeasuredValue",
     "PayoutAssignment",
     "PayoutStanding",
     "ProgramAtLocation",
     "ProgramTerms",
+    "RenewalPlan",
+    "RenewalPlanStatus",
+    "RenewalRange",
+    "RenewalRow",
     "Requirement",
     "RequirementCheck",
+    "SetAside",
     "ValueImport",
 ]

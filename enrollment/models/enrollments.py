@@ -506,6 +506,8 @@ class EnrollmentEvent(models.Model):
         LAPSED = "lapsed", _("Invitation lapsed")
         DISCONTINUED = "discontinued", _("Program discontinued")
         LOCATION_CLOSED = "location_closed", _("Location closed")
+        YEAR_ENDED = "year_ended", _("The fiscal year ended")
+        RENEWED = "renewed", _("Continued from the year before")
 
     enrollment = models.ForeignKey(
         Enrollment,

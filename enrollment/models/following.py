@@ -1,0 +1,82 @@
+"""Two database views: which terms follow which, and what payouts lack under them.
+
+The year end and its forecast ask them; nothing writes them
+(docs/adr/0003-database-views-ask.md).
+"""
+
+from django.db import models
+
+from accounts.roles import Permission
+from accounts.scoping import Scope, ScopedQuerySet
+from enrollment.models.enrollments import Enrollment, PayoutAssignment
+from enrollment.models.terms import EarningType, FiscalYear, ProgramTerms
+
+
+class FollowingTerms(models.Model):
+    """The year after a program's year, and its terms once they are written."""
+
+    terms = models.OneToOneField(
+        ProgramTerms,
+        models.DO_NOTHING,
+        primary_key=True,
+        related_name="succession",
+    )
+    fiscal_year = models.ForeignKey(
+        FiscalYear, models.DO_NOTHING, related_name="successions"
+    )
+    following = models.ForeignKey(
+        ProgramTerms, models.DO_NOTHING, null=True, related_name="preceded_by"
+    )
+
+    class Meta:
+        managed = False
+        db_table = "enrollment_followingterms"
+        ordering = ("terms",)
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class FollowingPayoutQuerySet(ScopedQuerySet):
+    scope = Scope(
+        account="enrollment__location__partner_account",
+        location="enrollment__location",
+        program="enrollment__terms__program",
+    )
+    view_permission = Permission.PROFILE_KNOW
+
+
+class FollowingPayout(models.Model):
+    """What one payment of the following year takes over, and lacks under its terms.
+
+    `assignment` is the one it takes over from. The gaps mean what they mean in
+    PayoutStanding.
+    """
+
+    id = models.CharField(primary_key=True, max_length=60)
+    enrollment = models.ForeignKey(
+        Enrollment, models.DO_NOTHING, related_name="following_payouts"
+    )
+    earning_type = models.ForeignKey(
+        EarningType, models.DO_NOTHING, related_name="following_payouts"
+    )
+    assignment = models.ForeignKey(
+        PayoutAssignment, models.DO_NOTHING, null=True, related_name="following"
+    )
+    used_bank = models.UUIDField(null=True)
+    used_tax = models.UUIDField(null=True)
+    used_currency = models.CharField(max_length=3, null=True)  # noqa: DJ001 - a view's
+    bank_gap = models.CharField(max_length=20)
+    currency_gap = models.CharField(max_length=20)
+    lasting_tax_gap = models.CharField(max_length=20)
+    tax_expires_on = models.DateField(null=True)
+
+    objects = FollowingPayoutQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "enrollment_followingpayout"
+        ordering = ("enrollment", "earning_type")
+
+    def __str__(self) -> str:
+        return self.pk

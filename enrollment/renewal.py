@@ -1,0 +1,180 @@
+"""What a fiscal year's end means for each enrollment: one annotated QuerySet.
+
+Forecast, rehearsal, run and report read the same annotation, so that what partners
+are told for months is what happens in the night (domain.md §10.2). Nothing here
+changes anything.
+"""
+
+from datetime import date
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import (
+    Case,
+    CharField,
+    Exists,
+    F,
+    Func,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
+
+from enrollment.eligibility import is_offered_in, tax_gap, waits_for_part
+from enrollment.models import (
+    Agreement,
+    Enrollment,
+    FiscalYear,
+    FollowingPayout,
+    RequirementCheck,
+)
+from enrollment.states import FOLLOWS_PROFILES, EnrollmentStatus, Outcome
+
+FOLLOWING = "terms__succession__following"
+# Reasons of "not eligible" that no requirement stands for.
+LOCATION_CLOSED = "location_closed"
+NOT_IN_COUNTRY = "country"
+REQUIREMENT = "requirement-"
+
+
+def ending(enrollments: QuerySet[Enrollment], *, into: FiscalYear) -> QuerySet:
+    """Return the enrollments that a fiscal year's beginning ends.
+
+    They are those of the year before in the same calendar that did not end already.
+    """
+    return enrollments.filter(terms__succession__fiscal_year=into).exclude(
+        status=EnrollmentStatus.EXPIRED
+    )
+
+
+def with_outcome(
+    enrollments: QuerySet[Enrollment], *, into: FiscalYear, on: date
+) -> QuerySet[Enrollment]:
+    """Annotate each ending enrollment with what becomes of it (domain.md §10.2).
+
+    `next_terms` are the program's terms in the year, if any; `outcome` is a code of
+    Outcome, which states.RENEWALS explains; `reasons` are codes of why: of GAPS,
+    `requirement-` with the key of an unmet requirement, LOCATION_CLOSED or
+    NOT_IN_COUNTRY.
+
+    Agreements and tax profiles are held against the new year's first day, which they
+    have to reach. Measured values are held against `on`: what is known today, or on
+    that first day if it is past.
+    """
+    first_day = into.starts_on
+    unmet = _unmet(on=min(on, first_day))
+    lacking = _lacking(on=first_day)
+    conditions = {
+        Outcome.PROGRAM_ENDED: Q(terms__program__discontinued_at__isnull=False)
+        | Q(**{FOLLOWING: None}),
+        Outcome.NO_AGREEMENT: _IS_UNDER_WAY & ~_is_agreed(on=first_day),
+        Outcome.NOT_ELIGIBLE: _IS_UNDER_WAY
+        & (_IS_CLOSED | ~_IS_IN_COUNTRY | Q(Exists(unmet))),
+        Outcome.AT_RISK: _IS_ENROLLED & Q(Exists(lacking)),
+        # Never Enrolled with what was not validated.
+        Outcome.VALIDATING: Q(status=EnrollmentStatus.VALIDATING)
+        | (_IS_ENROLLED & (Q(waits_for_part("bank")) | Q(waits_for_part("tax")))),
+        Outcome.ENROLLED: _IS_ENROLLED,
+        Outcome.ACTION_REQUIRED: Q(status=EnrollmentStatus.ACTION_REQUIRED),
+        Outcome.UNANSWERED: Q(
+            status__in=[EnrollmentStatus.INVITED, EnrollmentStatus.DECLINED]
+        ),
+    }
+    return (
+        ending(enrollments, into=into)
+        .annotate(
+            next_terms=F(FOLLOWING),
+            outcome=Case(
+                *(When(met, then=Value(code)) for code, met in conditions.items()),
+                default=Value(Outcome.OVER),
+                output_field=CharField(),
+            ),
+        )
+        .annotate(
+            reasons=Case(
+                When(outcome=Outcome.NOT_ELIGIBLE, then=_why_not_eligible(unmet)),
+                When(
+                    outcome__in=[Outcome.AT_RISK, Outcome.ACTION_REQUIRED],
+                    then=_what_is_missing(lacking),
+                ),
+                default=_NOTHING,
+            )
+        )
+    )
+
+
+_CODES = ArrayField(CharField())
+_NOTHING = Value([], output_field=_CODES)
+_IS_ENROLLED = Q(status=EnrollmentStatus.ENROLLED)
+_IS_UNDER_WAY = Q(status__in=FOLLOWS_PROFILES)
+_IS_CLOSED = Q(location__closed_at__isnull=False)
+_IS_IN_COUNTRY = is_offered_in(F("location__country"), terms=f"{FOLLOWING}__")
+
+
+def _is_agreed(*, on: date) -> Q:
+    agreements = Agreement.objects.active(on).filter(
+        partner_account=OuterRef("location__partner_account")
+    )
+    return Q(**{f"{FOLLOWING}__needs_agreement": False}) | Q(Exists(agreements))
+
+
+def _unmet(*, on: date) -> QuerySet[RequirementCheck]:
+    """The requirements of the new year's terms that the location does not meet."""
+    return RequirementCheck.objects.filter(
+        location=OuterRef("location"),
+        terms=OuterRef(FOLLOWING),
+        requirement__isnull=False,
+    ).failing(on)
+
+
+def _lacking(*, on: date) -> QuerySet[FollowingPayout]:
+    """The payments of the new year that lack something on a day."""
+    return (
+        FollowingPayout.objects.filter(enrollment=OuterRef("pk"))
+        .order_by()
+        .alias(tax_gap=tax_gap(on=on))
+        .exclude(bank_gap="", tax_gap="", currency_gap="")
+    )
+
+
+def _what_is_missing(lacking: QuerySet[FollowingPayout]) -> ArraySubquery:
+    """A code of GAPS for each thing that payments lack, once each."""
+    gaps = Func(
+        F("bank_gap"),
+        F("tax_gap"),
+        F("currency_gap"),
+        template="ARRAY_REMOVE(ARRAY[%(expressions)s]::text[], '')",
+        output_field=_CODES,
+    )
+    each = Func(gaps, function="UNNEST", output_field=CharField())
+    return _array(lacking.values(gap=each).distinct().order_by("gap"))
+
+
+def _array(codes: QuerySet) -> ArraySubquery:
+    return ArraySubquery(codes, output_field=_CODES)
+
+
+def _why_not_eligible(unmet: QuerySet[RequirementCheck]) -> Func:
+    code = Func(
+        Value(REQUIREMENT),
+        F("requirement"),
+        function="CONCAT",
+        output_field=CharField(),
+    )
+    unmet = unmet.order_by("position", "requirement").annotate(code=code)
+    return Func(
+        _one_if(_IS_CLOSED, LOCATION_CLOSED),
+        _one_if(~_IS_IN_COUNTRY, NOT_IN_COUNTRY),
+        _array(unmet.values("code")),
+        template="(%(expressions)s)",
+        arg_joiner=" || ",
+        output_field=_CODES,
+    )
+
+
+def _one_if(condition: Q, code: str) -> Case:
+    return Case(
+        When(condition, then=Value([code], output_field=_CODES)), default=_NOTHING
+    )

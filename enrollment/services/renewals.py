@@ -1,0 +1,718 @@
+"""The year end: rehearse, propose, approve, run in ranges, decide what was set aside.
+
+The rule is renewal.with_outcome(); here it is compiled into the statements that write
+its outcome, so that a million enrollments are a matter of minutes and nothing is
+decided twice. A range is one transaction: killed anywhere, it is done or it is not.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.db.models import BigIntegerField, Count, Max, QuerySet, Sum
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import AuditAction, User
+from accounts.services import lock_companies, record_audit_event
+from enrollment import renewal
+from enrollment.models import (
+    Enrollment,
+    FiscalYear,
+    RenewalPlan,
+    RenewalPlanStatus,
+    RenewalRange,
+    RenewalRow,
+    SetAside,
+)
+from enrollment.states import RENEWALS
+
+# Tried: smaller ranges are more round trips, larger ones more memory of the server.
+ROWS_AT_ONCE = 20_000
+LAST_KEY = BigIntegerField.MAX_BIGINT
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """Companies that belong together: first, last, and how many rows they have."""
+
+    first: int
+    last: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class RenewalProgress:
+    """How far a run is: rows done of all, and what became of them."""
+
+    done: int
+    renewed: int
+    ended: int
+    set_aside: int
+
+
+def renewal_progress(plan: RenewalPlan) -> RenewalProgress:
+    """Add up the ranges that are done."""
+    done = plan.ranges.exclude(done_at=None).aggregate(
+        done=Sum("rows_count", default=0),
+        renewed=Sum("renewed", default=0),
+        ended=Sum("ended", default=0),
+        set_aside=Sum("set_aside", default=0),
+    )
+    return RenewalProgress(**done)
+
+
+# --- Rehearsal ---------------------------------------------------------------
+
+
+def rehearse_renewals(
+    into: FiscalYear, *, by: User | None, at: datetime | None = None
+) -> RenewalPlan:
+    """Write down what the beginning of a year would do; change nothing else.
+
+    Each range is a transaction of its own. Raises ValidationError when a plan for the
+    year is approved or ran already.
+    """
+    at = at or timezone.now()
+    known_on = min(into.calendar.day_at(at), into.starts_on)
+    plan = _begin_plan(into, known_on=known_on, by=by)
+    for one in plan.ranges.order_by("number"):
+        _rehearse_range(one, into=into, known_on=known_on)
+    return _finish_rehearsal(plan, by=by)
+
+
+@transaction.atomic
+def _begin_plan(into: FiscalYear, *, known_on: date, by: User | None) -> RenewalPlan:
+    into = FiscalYear.objects.select_for_update(no_key=True).get(pk=into.pk)
+    _refuse_another_in_force(into)
+    plans = RenewalPlan.objects.filter(into=into)
+    # A rehearsal that was cut off says nothing.
+    plans.filter(status=RenewalPlanStatus.REHEARSING).update(
+        status=RenewalPlanStatus.WITHDRAWN
+    )
+    last = plans.aggregate(last=Max("number"))["last"] or 0
+    plan = RenewalPlan.objects.create(
+        into=into, number=last + 1, known_on=known_on, rehearsed_by=by
+    )
+    slices = _slices(Enrollment.objects.all(), into=into)
+    RenewalRange.objects.bulk_create(
+        (
+            RenewalRange(
+                plan=plan,
+                number=number,
+                first_company=one.first,
+                last_company=one.last,
+                rows_count=one.rows,
+            )
+            for number, one in enumerate(slices, start=1)
+        ),
+        batch_size=1000,
+    )
+    return plan
+
+
+def _slices(enrollments: QuerySet[Enrollment], *, into: FiscalYear) -> Iterator[_Slice]:
+    """Cut the companies' keys into ranges of whole companies, without a gap.
+
+    Whoever begins to be a partner after the rehearsal falls into one as well.
+    """
+    companies = (
+        renewal.ending(enrollments, into=into)
+        .order_by("location__partner_account")
+        .values_list("location__partner_account")
+        .annotate(rows=Count("pk"))
+    )
+    first, rows = 0, 0
+    for company, count in companies.iterator(chunk_size=5000):
+        if rows and rows + count > ROWS_AT_ONCE:
+            yield _Slice(first, company - 1, rows)
+            first, rows = company, 0
+        rows += count
+    yield _Slice(first, LAST_KEY, rows)
+
+
+@transaction.atomic
+def _rehearse_range(one: RenewalRange, *, into: FiscalYear, known_on: date) -> None:
+    found, params = _found_sql(one, into=into, on=known_on)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO enrollment_renewalrow "
+            "(range_id, enrollment_id, outcome, reasons) "
+            f"SELECT %s, found.id, found.outcome, found.reasons FROM ({found}) found",
+            [one.pk, *params],
+        )
+        one.rows_count = cursor.rowcount
+    one.digest = _digest_of(one)
+    one.save(update_fields=["rows_count", "digest"])
+
+
+def _found_sql(
+    one: RenewalRange, *, into: FiscalYear, on: date
+) -> tuple[str, tuple[object, ...]]:
+    """The one rule, of the enrollments of a range, as SQL: id, following, and why."""
+    enrollments = Enrollment.objects.filter(
+        location__partner_account__gte=one.first_company,
+        location__partner_account__lte=one.last_company,
+    )
+    return (
+        renewal.with_outcome(enrollments, into=into, on=on)
+        .order_by()
+        .values("id", "status", "next_terms", "outcome", "reasons")
+        .query.sql_with_params()
+    )
+
+
+DIGEST_OF_RANGE = """
+SELECT COALESCE(encode(sha256(convert_to(string_agg(
+    enrollment_id::text || ' ' || outcome || ' ' || array_to_string(reasons, ','),
+    E'\\n' ORDER BY enrollment_id), 'UTF8')), 'hex'), '')
+FROM enrollment_renewalrow
+WHERE range_id = %s
+"""
+
+
+def _digest_of(one: RenewalRange) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(DIGEST_OF_RANGE, [one.pk])
+        return cursor.fetchone()[0]
+
+
+@transaction.atomic
+def _finish_rehearsal(plan: RenewalPlan, *, by: User | None) -> RenewalPlan:
+    plan = _held(plan)
+    ranges = plan.ranges.order_by("number").values_list("digest", flat=True)
+    plan.digest = _digest(plan, list(ranges))
+    plan.rows_count = plan.ranges.aggregate(all=Sum("rows_count"))["all"] or 0
+    plan.outcomes, plan.reasons = _counts(plan)
+    plan.status = RenewalPlanStatus.REHEARSED
+    plan.save()
+    record_audit_event(
+        plan,
+        action=AuditAction.RENEWALS_REHEARSED,
+        by=by,
+        partner_account=None,
+        after=_described(plan),
+    )
+    return plan
+
+
+def _counts(plan: RenewalPlan) -> tuple[dict[str, int], dict[str, int]]:
+    """Count a plan's rows by outcome, and by outcome and reason."""
+    rows = RenewalRow.objects.filter(range__plan=plan).order_by()
+    outcomes = dict(rows.values_list("outcome").annotate(rows=Count("pk")))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT r.outcome || ' ' || reason, count(*) "
+            "FROM enrollment_renewalrow r "
+            "JOIN enrollment_renewalrange g ON g.id = r.range_id "
+            "CROSS JOIN LATERAL unnest(r.reasons) reason "
+            "WHERE g.plan_id = %s GROUP BY 1 ORDER BY 1",
+            [plan.pk],
+        )
+        reasons = dict(cursor.fetchall())
+    return outcomes, reasons
+
+
+# --- Propose, approve, withdraw ----------------------------------------------
+
+
+@transaction.atomic
+def propose_renewals(plan: RenewalPlan, *, by: User) -> RenewalPlan:
+    """Put a rehearsed plan before a second operator; proposing twice changes nothing.
+
+    Raises ValidationError when it is not rehearsed, or not the newest rehearsal.
+    """
+    plan = _held(plan)
+    if plan.is_proposed:
+        return plan
+    _refuse_unless(plan, RenewalPlanStatus.REHEARSED)
+    _refuse_older(plan)
+    _refuse_another_in_force(plan.into)
+    return _step(
+        plan,
+        RenewalPlanStatus.PROPOSED,
+        action=AuditAction.RENEWALS_PROPOSED,
+        by=by,
+        proposed_at=timezone.now(),
+        proposed_by=by,
+    )
+
+
+@transaction.atomic
+def approve_renewals(plan: RenewalPlan, *, digest: str, by: User) -> RenewalPlan:
+    """Approve exactly the rows a digest stands for (domain.md §10.7).
+
+    Raises ValidationError when `by` rehearsed or proposed the plan, the digest is not
+    the plan's, or something newer was rehearsed meanwhile.
+    """
+    plan = _held(plan)
+    if plan.is_approved and plan.approved_by_id == by.pk:
+        return plan
+    _refuse_unless(plan, RenewalPlanStatus.PROPOSED)
+    _refuse_older(plan)
+    if by.pk in (plan.proposed_by_id, plan.rehearsed_by_id):
+        raise ValidationError(
+            _("You prepared this plan. Somebody else has to approve it."),
+            code="four_eyes",
+        )
+    if digest != plan.digest or _recomputed(plan) != plan.digest:
+        raise ValidationError(
+            _("This is not the plan that was rehearsed. Look at it again."),
+            code="changed",
+        )
+    return _step(
+        plan,
+        RenewalPlanStatus.APPROVED,
+        action=AuditAction.RENEWALS_APPROVED,
+        by=by,
+        approved_at=timezone.now(),
+        approved_by=by,
+    )
+
+
+@transaction.atomic
+def withdraw_renewals(plan: RenewalPlan, *, by: User) -> RenewalPlan:
+    """Take a plan back that did not begin; withdrawing twice changes nothing."""
+    plan = _held(plan)
+    if plan.status == RenewalPlanStatus.WITHDRAWN:
+        return plan
+    if plan.started_at is not None:
+        raise ValidationError(
+            _("This plan has begun to run. Pause it instead."), code="status"
+        )
+    return _step(
+        plan,
+        RenewalPlanStatus.WITHDRAWN,
+        action=AuditAction.RENEWALS_WITHDRAWN,
+        by=by,
+    )
+
+
+# --- Run ---------------------------------------------------------------------
+
+
+@transaction.atomic
+def start_renewals(
+    plan: RenewalPlan, *, by: User | None, at: datetime | None = None
+) -> RenewalPlan:
+    """Let an approved plan run from its due moment on; also what was paused goes on.
+
+    Started twice, it runs once. Raises ValidationError before the year begins, and
+    when the plan is not approved.
+    """
+    at = at or timezone.now()
+    plan = _held(plan)
+    if plan.is_running or plan.is_finished:
+        return plan
+    if not (plan.is_approved or plan.is_paused):
+        raise ValidationError(
+            _("Only an approved plan can run. This one is: %(status)s."),
+            code="status",
+            params={"status": plan.get_status_display()},
+        )
+    if at < plan.due_at:
+        raise ValidationError(
+            _("Fiscal year %(year)s has not begun."),
+            code="early",
+            params={"year": plan.into},
+        )
+    return _step(
+        plan,
+        RenewalPlanStatus.RUNNING,
+        action=AuditAction.RENEWALS_STARTED,
+        by=by,
+        started_at=plan.started_at or at,
+    )
+
+
+@transaction.atomic
+def pause_renewals(plan: RenewalPlan, *, by: User | None) -> RenewalPlan:
+    """Stop after the range at work; start_renewals() goes on from there."""
+    plan = _held(plan)
+    if plan.is_paused:
+        return plan
+    _refuse_unless(plan, RenewalPlanStatus.RUNNING)
+    return _step(
+        plan, RenewalPlanStatus.PAUSED, action=AuditAction.RENEWALS_PAUSED, by=by
+    )
+
+
+def due_plans(*, at: datetime) -> list[RenewalPlan]:
+    """Return what should be running: approved and due, or running already."""
+    plans = RenewalPlan.objects.filter(
+        status__in=[RenewalPlanStatus.APPROVED, RenewalPlanStatus.RUNNING]
+    ).select_related("into__calendar")
+    return [plan for plan in plans.order_by("into__starts_on") if plan.due_at <= at]
+
+
+@transaction.atomic
+def renew_next_range(
+    plan: RenewalPlan, *, at: datetime | None = None
+) -> RenewalRange | None:
+    """Carry out the next range that nobody else is at; None when none is free.
+
+    The plan is held against pausing, the range against other workers, its companies
+    against their own people. What the rule says now is compared with the plan: only
+    rows where both agree are touched, the others are set aside (domain.md §10.2).
+    Raises ValidationError when a range's rows are not those that were approved.
+    """
+    at = at or timezone.now()
+    plan = _held_as_running(plan)
+    if plan is None:
+        return None
+    one = (
+        plan.ranges.waiting()
+        .select_for_update(skip_locked=True)
+        .order_by("number")
+        .first()
+    )
+    if one is None:
+        return None
+    _lock_companies_of(one)
+    if _digest_of(one) != one.digest:
+        raise ValidationError(
+            _("Range %(number)d of this plan is not what was approved."),
+            code="changed",
+            params={"number": one.number},
+        )
+    found, params = _found_sql(one, into=plan.into, on=plan.known_on)
+    with connection.cursor() as cursor:
+        cursor.execute(CREATE_FOUND.format(found=found), params)
+        cursor.execute("ANALYZE renewal_found")
+        cursor.execute(SET_DRIFT_ASIDE, {"plan": plan.pk, "range": one.pk})
+        one.renewed, one.ended = _carry_out(cursor, plan=plan, at=at)
+        cursor.execute(DROP_FOUND)
+    one.set_aside = SetAside.objects.filter(
+        plan=plan,
+        enrollment__location__partner_account__gte=one.first_company,
+        enrollment__location__partner_account__lte=one.last_company,
+    ).count()
+    one.done_at = at
+    one.save(update_fields=["renewed", "ended", "set_aside", "done_at"])
+    return one
+
+
+@transaction.atomic
+def finish_renewals(plan: RenewalPlan, *, at: datetime | None = None) -> bool:
+    """Close a run whose every range is done; say whether it is closed now.
+
+    One AuditEvent records the run with the digest of its plan.
+    """
+    plan = _held(plan)
+    if not plan.is_running or plan.ranges.waiting().exists():
+        return plan.is_finished
+    _step(
+        plan,
+        RenewalPlanStatus.FINISHED,
+        action=AuditAction.RENEWALS_FINISHED,
+        by=None,
+        finished_at=at or timezone.now(),
+    )
+    return True
+
+
+@transaction.atomic
+def decide_set_aside(row: SetAside, *, apply: bool, by: User) -> SetAside:
+    """Carry out what the rule says now of an enrollment set aside, or leave it.
+
+    Deciding the same twice changes nothing. Raises ValidationError when somebody
+    decided otherwise meanwhile, or there is nothing to carry out.
+    """
+    company = row.enrollment.location.partner_account_id
+    lock_companies(company)
+    row = (
+        SetAside.objects.select_for_update(of=("self",))
+        .select_related("plan__into__calendar", "enrollment__location__partner_account")
+        .get(pk=row.pk)
+    )
+    if row.decided_at is not None:
+        if row.is_applied == apply:
+            return row
+        raise ValidationError(
+            _("%(name)s decided this meanwhile."),
+            code="decided",
+            params={"name": row.decided_by.full_name},
+        )
+    at = timezone.now()
+    if apply:
+        _apply_alone(row, at=at)
+    row.decided_at, row.decided_by, row.is_applied = at, by, apply
+    row.save(update_fields=["decided_at", "decided_by", "is_applied"])
+    record_audit_event(
+        row.enrollment,
+        action=AuditAction.SET_ASIDE_DECIDED,
+        by=by,
+        partner_account=row.enrollment.location.partner_account,
+        after={"applied": apply, "outcome": row.found},
+    )
+    return row
+
+
+def _apply_alone(row: SetAside, *, at: datetime) -> None:
+    plan = row.plan
+    enrollments = Enrollment.objects.filter(pk=row.enrollment_id)
+    found, params = (
+        renewal.with_outcome(enrollments, into=plan.into, on=plan.known_on)
+        .order_by()
+        .values("id", "status", "next_terms", "outcome", "reasons")
+        .query.sql_with_params()
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(CREATE_FOUND.format(found=found), params)
+        cursor.execute("SELECT outcome, reasons FROM renewal_found")
+        now = cursor.fetchone()
+        moved = _carry_out(cursor, plan=None, at=at)
+        cursor.execute(DROP_FOUND)
+    if now is None or not sum(moved):
+        raise ValidationError(
+            _(
+                "There is nothing to carry out: it has ended already, or its place in "
+                "the new year is taken. Leave it as it is."
+            ),
+            code="nothing",
+        )
+    row.found, row.reasons = now
+    row.save(update_fields=["found", "reasons"])
+
+
+# --- The statements ----------------------------------------------------------
+
+CREATE_FOUND = """
+CREATE TEMPORARY TABLE renewal_found ON COMMIT DROP AS
+SELECT found.id, found.status, found.next_terms, found.outcome, found.reasons FROM ({found}) found
+"""
+DROP_FOUND = "DROP TABLE renewal_found"
+
+# What the plan does not say of an enrollment, or says otherwise than is true now,
+# waits for a person; so does what is ending no more.
+SET_DRIFT_ASIDE = """
+WITH planned AS (
+    SELECT enrollment_id, outcome
+    FROM enrollment_renewalrow
+    WHERE range_id = %(range)s
+), drift AS (
+    SELECT COALESCE(p.enrollment_id, f.id) AS enrollment_id,
+           COALESCE(p.outcome, '') AS planned,
+           COALESCE(f.outcome, '') AS found,
+           COALESCE(f.reasons, '{}') AS reasons
+    FROM planned p
+    FULL JOIN renewal_found f ON f.id = p.enrollment_id
+    WHERE p.outcome IS DISTINCT FROM f.outcome
+), aside AS (
+    INSERT INTO enrollment_setaside
+        (plan_id, enrollment_id, planned, found, reasons, is_applied)
+    SELECT %(plan)s, enrollment_id, planned, found, reasons, false
+    FROM drift
+    ON CONFLICT (plan_id, enrollment_id) DO NOTHING
+)
+DELETE FROM renewal_found f USING drift d WHERE d.enrollment_id = f.id
+"""
+
+# The new row takes over who accepted and who submitted; what was validated stays so.
+RENEW = """
+CREATE TEMPORARY TABLE renewal_new ON COMMIT DROP AS
+WITH fresh AS (
+    INSERT INTO enrollment_enrollment
+        (id, location_id, terms_id, status, status_since, invited_at, enroll_by,
+         accepted_at, accepted_by_id, agreement_version, submitted_at,
+         submitted_by_id, enrolled_at, earns_from, end_reason, renewed_from_id)
+    SELECT gen_random_uuid(), e.location_id, f.next_terms, m.renews_as, %(at)s,
+           e.invited_at, y.ends_on, e.accepted_at, e.accepted_by_id,
+           e.agreement_version, e.submitted_at, e.submitted_by_id,
+           CASE WHEN m.renews_as = 'enrolled' THEN %(at)s END,
+           CASE WHEN m.renews_as = 'enrolled' THEN y.starts_on END,
+           '', e.id
+    FROM renewal_found f
+    JOIN enrollment_enrollment e ON e.id = f.id
+    JOIN (VALUES {map}) m (outcome, ends_as, renews_as) ON m.outcome = f.outcome
+    JOIN enrollment_programterms t ON t.id = f.next_terms
+    JOIN enrollment_fiscalyear y ON y.id = t.fiscal_year_id
+    WHERE m.renews_as <> ''
+    ON CONFLICT (location_id, terms_id) DO NOTHING
+    RETURNING id, renewed_from_id, status, terms_id
+)
+SELECT id, renewed_from_id, status, terms_id FROM fresh
+"""
+DROP_NEW = "DROP TABLE renewal_new"
+
+# Its place in the new year is taken: a person has to look.
+SET_TAKEN_ASIDE = """
+WITH taken AS (
+    SELECT f.id, f.outcome, f.reasons
+    FROM renewal_found f
+    JOIN (VALUES {map}) m (outcome, ends_as, renews_as) ON m.outcome = f.outcome
+    LEFT JOIN renewal_new n ON n.renewed_from_id = f.id
+    WHERE m.renews_as <> '' AND n.id IS NULL
+), aside AS (
+    INSERT INTO enrollment_setaside
+        (plan_id, enrollment_id, planned, found, reasons, is_applied)
+    SELECT %(plan)s, id, outcome, '', reasons, false
+    FROM taken
+    WHERE %(plan)s IS NOT NULL
+    ON CONFLICT (plan_id, enrollment_id) DO NOTHING
+)
+DELETE FROM renewal_found f USING taken WHERE taken.id = f.id
+"""
+
+PAY_AS_BEFORE = """
+INSERT INTO enrollment_payoutassignment
+    (enrollment_id, earning_type_id, location_id, partner_account_id, method,
+     bank_profile_id, tax_profile_id, currency, bank_version_id, tax_version_id)
+SELECT n.id, f.earning_type_id, e.location_id, l.partner_account_id,
+       CASE
+           WHEN a.method IS NOT NULL AND (t.methods = '{{}}' OR a.method = ANY (t.methods))
+               THEN a.method
+           ELSE COALESCE(t.methods[1], 'bank_transfer')
+       END,
+       a.bank_profile_id, a.tax_profile_id, COALESCE(a.currency, ''),
+       a.bank_version_id, a.tax_version_id
+FROM renewal_new n
+JOIN enrollment_enrollment e ON e.id = n.id
+JOIN accounts_location l ON l.id = e.location_id
+JOIN enrollment_programterms t ON t.id = n.terms_id
+JOIN enrollment_followingassignment f ON f.enrollment_id = n.renewed_from_id
+LEFT JOIN enrollment_payoutassignment a ON a.id = f.assignment_id
+"""
+
+END_AND_REMEMBER = """
+WITH ended AS (
+    UPDATE enrollment_enrollment e
+    SET status = 'expired', status_since = %(at)s, end_reason = m.ends_as
+    FROM renewal_found f
+    JOIN (VALUES {map}) m (outcome, ends_as, renews_as) ON m.outcome = f.outcome
+    WHERE e.id = f.id
+    RETURNING e.id, f.status AS was, f.reasons
+)
+INSERT INTO enrollment_enrollmentevent
+    (enrollment_id, code, from_status, to_status, note, at)
+SELECT id, 'year_ended', was, 'expired', left(array_to_string(reasons, ' '), 400), %(at)s
+FROM ended
+UNION ALL
+SELECT n.id, 'renewed', '', n.status, left(array_to_string(f.reasons, ' '), 400), %(at)s
+FROM renewal_new n
+JOIN renewal_found f ON f.id = n.renewed_from_id
+"""
+
+
+def _carry_out(cursor, *, plan: RenewalPlan | None, at: datetime) -> tuple[int, int]:
+    """End what renewal_found holds and continue what continues; count both."""
+    mapping = ", ".join(
+        f"('{outcome}', '{end.ends_as}', '{end.renews_as or ''}')"
+        for outcome, end in RENEWALS.items()
+    )
+    facts = {"at": at, "plan": plan and plan.pk}
+    cursor.execute(RENEW.format(map=mapping), facts)
+    renewed = cursor.rowcount
+    cursor.execute("ANALYZE renewal_new")
+    cursor.execute(SET_TAKEN_ASIDE.format(map=mapping), facts)
+    cursor.execute(PAY_AS_BEFORE.format())
+    cursor.execute("SELECT count(*) FROM renewal_found")
+    (ended,) = cursor.fetchone()
+    cursor.execute(END_AND_REMEMBER.format(map=mapping), facts)
+    cursor.execute(DROP_NEW)
+    return renewed, ended - renewed
+
+
+# --- Small things ------------------------------------------------------------
+
+
+def _held(plan: RenewalPlan) -> RenewalPlan:
+    return (
+        RenewalPlan.objects.select_for_update(of=("self",))
+        .select_related("into__calendar")
+        .get(pk=plan.pk)
+    )
+
+
+def _held_as_running(plan: RenewalPlan) -> RenewalPlan | None:
+    """Share the plan with other workers, against whoever would pause it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM enrollment_renewalplan "
+            "WHERE id = %s AND status = %s FOR SHARE",
+            [plan.pk, RenewalPlanStatus.RUNNING],
+        )
+        if cursor.fetchone() is None:
+            return None
+    return RenewalPlan.objects.select_related("into__calendar").get(pk=plan.pk)
+
+
+def _lock_companies_of(one: RenewalRange) -> None:
+    """Hold a range's companies, as every change of theirs does, in their order."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM (SELECT id FROM accounts_partneraccount "
+            "WHERE id BETWEEN %s AND %s ORDER BY id FOR NO KEY UPDATE) held",
+            [one.first_company, one.last_company],
+        )
+
+
+def _step(
+    plan: RenewalPlan,
+    status: RenewalPlanStatus,
+    *,
+    action: AuditAction,
+    by: User | None,
+    **facts,
+) -> RenewalPlan:
+    plan.status = status
+    for name, value in facts.items():
+        setattr(plan, name, value)
+    plan.save(update_fields=["status", *facts])
+    record_audit_event(
+        plan, action=action, by=by, partner_account=None, after=_described(plan)
+    )
+    return plan
+
+
+def _described(plan: RenewalPlan) -> dict[str, object]:
+    return {
+        "year": plan.into.number,
+        "rehearsal": plan.number,
+        "digest": plan.digest,
+        "rows": plan.rows_count,
+        "outcomes": plan.outcomes,
+    }
+
+
+def _recomputed(plan: RenewalPlan) -> str:
+    """The digest of the rows as they are now."""
+    ranges = [_digest_of(one) for one in plan.ranges.order_by("number")]
+    return _digest(plan, ranges)
+
+
+def _digest(plan: RenewalPlan, ranges: list[str]) -> str:
+    text = "\n".join([str(plan.into_id), plan.known_on.isoformat(), *ranges])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refuse_unless(plan: RenewalPlan, status: RenewalPlanStatus) -> None:
+    if plan.status != status:
+        raise ValidationError(
+            _("This plan is not where that can be done. It is: %(status)s."),
+            code="status",
+            params={"status": plan.get_status_display()},
+        )
+
+
+def _refuse_older(plan: RenewalPlan) -> None:
+    """Only what was rehearsed last may run."""
+    newer = RenewalPlan.objects.filter(into=plan.into, number__gt=plan.number).exclude(
+        status=RenewalPlanStatus.WITHDRAWN
+    )
+    if newer.exists():
+        raise ValidationError(
+            _("A newer rehearsal exists. Look at that one."), code="older"
+        )
+
+
+def _refuse_another_in_force(into: FiscalYear) -> None:
+    if RenewalPlan.objects.filter(into=into).in_force().exists():
+        raise ValidationError(
+            _("A plan for fiscal year %(year)s is approved already."),
+            code="in_force",
+            params={"year": into},
+        )

@@ -1,0 +1,232 @@
+"""The year end from the command line and by the clock: the same services."""
+
+import getpass
+import os
+from datetime import UTC, datetime
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Group
+from django.core.management import CommandError, call_command
+
+from accounts.operators import ensure_operator_groups
+from accounts.tests.factories import UserFactory
+from enrollment import services, tasks
+from enrollment.models import Enrollment, RenewalPlan
+from enrollment.services import renewals
+from enrollment.tests.test_renewal import NEXT, TaxFact, World, made
+
+pytestmark = pytest.mark.django_db
+
+BEFORE = datetime(2027, 6, 20, 9, tzinfo=UTC)
+NIGHT = datetime(2027, 7, 1, 0, 0, 1, tzinfo=UTC)
+PASSWORD = "nine tall ships at sea"
+
+
+def operator(name: str, group: str):
+    ensure_operator_groups()
+    user = UserFactory(full_name=name, is_staff=True, email=f"{name}@owner.example")
+    user.set_password(PASSWORD)
+    user.save()
+    user.groups.add(Group.objects.get(name=group))
+    return user
+
+
+@pytest.fixture
+def mina(db):
+    return operator("mina", "Program manager")
+
+
+@pytest.fixture
+def aino(db):
+    return operator("aino", "Approver")
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """What is typed at the prompts, one after the other."""
+    answers = [PASSWORD]
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: answers[0])
+    return answers
+
+
+@pytest.fixture
+def enrollments(db):
+    return [made(World())[0], made(World(tax=TaxFact(expires=-1)))[0]]
+
+
+def renew(*options, at: datetime = BEFORE) -> None:
+    with time_machine.travel(at, tick=False):
+        call_command("renew_enrollments", str(NEXT), *options)
+
+
+def the_plan() -> RenewalPlan:
+    return RenewalPlan.objects.get()
+
+
+def approve(typed, *, settings) -> None:
+    settings.DEMO = True
+    renew("--rehearse")
+    renew("--propose", "--by", "mina@owner.example")
+    renew("--approve", the_plan().digest, "--by", "aino@owner.example")
+
+
+def test_the_whole_year_end_at_the_command_line(
+    enrollments, mina, aino, typed, settings, capsys
+):
+    approve(typed, settings=settings)
+    assert (the_plan().proposed_by, the_plan().approved_by) == (mina, aino)
+    capsys.readouterr()
+
+    renew("--run", at=NIGHT)
+
+    told = capsys.readouterr().out
+    assert "Continues as Enrolled" in told
+    assert "2 done: 2 continued, 0 ended, 0 set aside." in told
+    assert the_plan().digest in told
+    assert {e.status for e in Enrollment.objects.exclude(renewed_from=None)} == {
+        "enrolled",
+        "action_required",
+    }
+    assert the_plan().is_finished
+
+
+def test_a_run_before_the_year_begins_is_refused(
+    enrollments, mina, aino, typed, settings
+):
+    approve(typed, settings=settings)
+
+    with pytest.raises(CommandError, match="has not begun"):
+        renew("--run")
+
+
+def test_who_prepared_it_does_not_approve_it_here_either(
+    enrollments, mina, typed, settings
+):
+    settings.DEMO = True
+    mina.groups.add(Group.objects.get(name="Approver"))
+    renew("--rehearse")
+    renew("--propose", "--by", "mina@owner.example")
+
+    with pytest.raises(CommandError, match="Somebody else has to approve"):
+        renew("--approve", the_plan().digest, "--by", "mina@owner.example")
+
+
+@pytest.mark.parametrize("who", ["mina@owner.example", "nobody@owner.example"])
+def test_who_may_not_or_is_not_known_is_refused_alike(
+    who, enrollments, mina, typed, settings
+):
+    settings.DEMO = True
+    renew("--rehearse")
+
+    with pytest.raises(CommandError, match="password is wrong, or this operator"):
+        renew("--approve", the_plan().digest, "--by", who)
+
+
+def test_outside_the_demo_a_second_factor_is_asked_for(
+    enrollments, mina, typed, settings
+):
+    settings.DEMO = False
+    renew("--rehearse")
+
+    with pytest.raises(CommandError, match="authenticator app"):
+        renew("--propose", "--by", "mina@owner.example")
+
+
+def test_a_paused_run_has_a_status_of_its_own(enrollments, mina, aino, typed, settings):
+    approve(typed, settings=settings)
+    with time_machine.travel(NIGHT, tick=False):
+        services.start_renewals(the_plan(), by=None)
+        services.pause_renewals(the_plan(), by=mina)
+
+    with pytest.raises(CommandError) as refusal:
+        renew("--run", at=NIGHT)
+    assert refusal.value.returncode == os.EX_TEMPFAIL
+
+    renew("--resume", at=NIGHT)
+    assert the_plan().is_finished
+
+
+def test_a_year_that_is_not_there_is_said(db):
+    with pytest.raises(CommandError, match="There is no fiscal year 2028"):
+        renew("--report")
+
+
+def test_a_year_that_was_not_rehearsed_is_said(enrollments):
+    with pytest.raises(CommandError, match="Use --rehearse"):
+        renew("--report")
+
+
+# --- The clock ---------------------------------------------------------------
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """What the clock hands to the workers; they take it at once."""
+    handed = []
+
+    def apply_async(args, **options):
+        handed.append(args)
+        tasks.renew_enrollments(*args)
+
+    monkeypatch.setattr(tasks.renew_enrollments, "apply_async", apply_async)
+    return handed
+
+
+def tick(at: datetime) -> None:
+    with time_machine.travel(at, tick=False):
+        tasks.run_due_renewals()
+
+
+def test_the_clock_runs_what_is_due_and_nothing_before(
+    enrollments, mina, aino, typed, settings, sent
+):
+    approve(typed, settings=settings)
+
+    tick(datetime(2027, 6, 30, 23, 59, 59, tzinfo=UTC))
+    assert not sent
+
+    tick(NIGHT)
+    assert the_plan().is_finished
+
+
+def test_a_clock_that_stood_still_catches_up(
+    enrollments, mina, aino, typed, settings, sent
+):
+    approve(typed, settings=settings)
+
+    tick(datetime(2027, 7, 4, 12, tzinfo=UTC))
+
+    assert the_plan().is_finished
+
+
+def test_two_clocks_run_it_once(enrollments, mina, aino, typed, settings, sent):
+    approve(typed, settings=settings)
+
+    tick(NIGHT)
+    rows = Enrollment.objects.count()
+    tick(NIGHT)
+
+    assert Enrollment.objects.count() == rows == 4
+
+
+def test_without_an_approved_plan_nothing_runs(enrollments, sent):
+    renew("--rehearse")
+
+    tick(NIGHT)
+
+    assert not sent
+    assert not Enrollment.objects.exclude(renewed_from=None)
+
+
+def test_a_worker_whose_time_is_up_leaves_the_rest(
+    enrollments, mina, aino, typed, settings, sent, monkeypatch
+):
+    monkeypatch.setattr(renewals, "ROWS_AT_ONCE", 1)
+    approve(typed, settings=settings)
+    monkeypatch.setattr(tasks, "LONG_ENOUGH", -1)
+
+    tick(NIGHT)
+
+    assert the_plan().is_running
+    assert the_plan().ranges.waiting().count() == 2
