@@ -3,11 +3,9 @@
 import time
 
 from celery import shared_task
-from django.conf import settings
 from django.utils import timezone
 
 from enrollment import services
-from enrollment.models import RenewalPlan
 
 # After this many seconds no other range is begun; the clock comes again.
 LONG_ENOUGH = 50
@@ -32,24 +30,17 @@ def note_expired_tax_profiles() -> None:
 
 
 @shared_task
-def run_due_renewals() -> None:
+def renew_enrollments() -> None:
     """Let every approved plan run that is due, however late it became (R61-R65).
 
-    It asks what is due and not done, never what time it is; asked twice, it runs once.
+    It asks what is due and not done, never what time it is. Each call takes the ranges
+    that nobody else is at, so that any number of workers share them, and asked twice,
+    it runs once.
     """
-    now = timezone.now()
-    for plan in services.due_plans(at=now):
-        services.start_renewals(plan, by=None, at=now)
-        for _worker in range(settings.RENEWAL_TASKS):
-            renew_enrollments.apply_async([str(plan.pk)], expires=LONG_ENOUGH)
-
-
-@shared_task
-def renew_enrollments(plan_id: str) -> None:
-    """Carry out ranges of a plan until none is left or the time is up."""
     began = time.monotonic()
-    plan = RenewalPlan.objects.get(pk=plan_id)
-    while time.monotonic() - began < LONG_ENOUGH:
-        if services.renew_next_range(plan) is None:
-            services.finish_renewals(plan)
-            return
+    for plan in services.due_plans(at=timezone.now()):
+        plan = services.start_renewals(plan, by=None)
+        while time.monotonic() - began < LONG_ENOUGH:
+            if services.renew_next_range(plan) is None:
+                services.finish_renewals(plan)
+                break

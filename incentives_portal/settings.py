@@ -169,8 +169,6 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # What waited for a worker until its next turn is dropped: the next one does it all.
-# How many tasks of the worker pool carry out a year end side by side.
-RENEWAL_TASKS = env.int("RENEWAL_TASKS", default=2)
 CELERY_BEAT_SCHEDULE = {
     # Finds what no wake-up told of.
     "deliver-mail": {
@@ -193,10 +191,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 900.0,
         "options": {"expires": 840},
     },
-    "run-due-renewals": {
-        "task": "enrollment.tasks.run_due_renewals",
-        "schedule": 60.0,
-        "options": {"expires": 55},
+    # Comes again while another is at work: idle workers share the ranges.
+    "renew-enrollments": {
+        "task": "enrollment.tasks.renew_enrollments",
+        "schedule": 15.0,
+        "options": {"expires": 14},
     },
     "note-expired-tax-profiles": {
         "task": "enrollment.tasks.note_expired_tax_profiles",

@@ -82,6 +82,7 @@ class AuditAction(models.TextChoices):
     RENEWALS_WITHDRAWN = "renewals_withdrawn", _("Year end withdrawn")
     RENEWALS_STARTED = "renewals_started", _("Year end started")
     RENEWALS_PAUSED = "renewals_paused", _("Year end paused")
+    RENEWALS_RESUMED = "renewals_resumed", _("Year end resumed")
     RENEWALS_FINISHED = "renewals_finished", _("Year end finished")
     SET_ASIDE_DECIDED = "set_aside_decided", _("Enrollment set aside decided")
     ACCESS_DENIED = "access_denied", _("Access denied")

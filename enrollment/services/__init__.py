@@ -55,6 +55,7 @@ from enrollment.services.renewals import (
     rehearse_renewals,
     renew_next_range,
     renewal_progress,
+    resume_renewals,
     start_renewals,
     withdraw_renewals,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "rehearse_renewals",
     "renew_next_range",
     "renewal_progress",
+    "resume_renewals",
     "start_open_enrollment",
     "start_renewals",
     "submit_enrollment",

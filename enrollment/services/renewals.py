@@ -298,16 +298,16 @@ def withdraw_renewals(plan: RenewalPlan, *, by: User) -> RenewalPlan:
 def start_renewals(
     plan: RenewalPlan, *, by: User | None, at: datetime | None = None
 ) -> RenewalPlan:
-    """Let an approved plan run from its due moment on; also what was paused goes on.
+    """Let an approved plan run from its due moment on; what was paused stays so.
 
     Started twice, it runs once. Raises ValidationError before the year begins, and
     when the plan is not approved.
     """
     at = at or timezone.now()
     plan = _held(plan)
-    if plan.is_running or plan.is_finished:
+    if plan.started_at is not None:
         return plan
-    if not (plan.is_approved or plan.is_paused):
+    if not plan.is_approved:
         raise ValidationError(
             _("Only an approved plan can run. This one is: %(status)s."),
             code="status",
@@ -324,19 +324,31 @@ def start_renewals(
         RenewalPlanStatus.RUNNING,
         action=AuditAction.RENEWALS_STARTED,
         by=by,
-        started_at=plan.started_at or at,
+        started_at=at,
     )
 
 
 @transaction.atomic
 def pause_renewals(plan: RenewalPlan, *, by: User | None) -> RenewalPlan:
-    """Stop after the range at work; start_renewals() goes on from there."""
+    """Stop after the ranges at work; resume_renewals() goes on from there."""
     plan = _held(plan)
     if plan.is_paused:
         return plan
     _refuse_unless(plan, RenewalPlanStatus.RUNNING)
     return _step(
         plan, RenewalPlanStatus.PAUSED, action=AuditAction.RENEWALS_PAUSED, by=by
+    )
+
+
+@transaction.atomic
+def resume_renewals(plan: RenewalPlan, *, by: User | None) -> RenewalPlan:
+    """Go on with what was paused; resuming what runs changes nothing."""
+    plan = _held(plan)
+    if plan.is_running:
+        return plan
+    _refuse_unless(plan, RenewalPlanStatus.PAUSED)
+    return _step(
+        plan, RenewalPlanStatus.RUNNING, action=AuditAction.RENEWALS_RESUMED, by=by
     )
 
 

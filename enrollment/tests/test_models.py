@@ -15,6 +15,7 @@ from accounts.tests.factories import (
     LocationFactory,
     PartnerAccountFactory,
     RoleAssignmentFactory,
+    UserFactory,
 )
 from enrollment.models import (
     Enrollment,
@@ -23,6 +24,7 @@ from enrollment.models import (
     Invitation,
     PayoutAssignment,
     ProgramTerms,
+    RenewalPlan,
 )
 from enrollment.models.terms import known_time_zone
 from enrollment.tests.factories import (
@@ -61,7 +63,13 @@ def world(goteborg, terms, ida, maria):
         payout__tax_profile=tax,
         payout__currency="SEK",
     )
+    plan = approved_plan(SimpleNamespace(year=terms.fiscal_year))
+    one = plan.ranges.create(number=1, first_company=1, last_company=7)
+    one.rows.create(enrollment=enrollment, outcome="enrolled")
     return SimpleNamespace(
+        plan=plan,
+        range=one,
+        set_aside=plan.set_aside.create(enrollment=enrollment, planned="enrolled"),
         location=goteborg,
         terms=terms,
         year=terms.fiscal_year,
@@ -70,6 +78,21 @@ def world(goteborg, terms, ida, maria):
         tax=tax,
         enrollment=enrollment,
         payout=enrollment.payout_assignments.get(),
+    )
+
+
+def approved_plan(w, *, number: int = 1) -> RenewalPlan:
+    """A plan two operators prepared and approved."""
+    return RenewalPlan.objects.create(
+        into=w.year,
+        number=number,
+        status="approved",
+        known_on=w.year.starts_on,
+        digest="0" * 64,
+        proposed_at=timezone.now(),
+        proposed_by=UserFactory(is_staff=True),
+        approved_at=timezone.now(),
+        approved_by=UserFactory(is_staff=True),
     )
 
 
@@ -164,6 +187,28 @@ VIOLATIONS = {
     "enrollmentevent_statuses_are_known": lambda w: EnrollmentEvent.objects.create(
         enrollment=w.enrollment, code="invited", to_status="pending", at=timezone.now()
     ),
+}
+
+VIOLATIONS |= {
+    "renewalplan_numbered_once": lambda w: RenewalPlan.objects.create(
+        into=w.year, number=1, known_on=w.year.starts_on
+    ),
+    "renewalplan_one_in_force": lambda w: approved_plan(w, number=3),
+    "renewalplan_status_is_known": lambda w: change(w.plan, status="done"),
+    "renewalplan_approval_is_paired": lambda w: change(w.plan, approved_at=None),
+    "renewalplan_approved_by_somebody_else": lambda w: change(
+        w.plan, proposed_by=w.plan.approved_by
+    ),
+    "renewalplan_in_force_is_approved": lambda w: change(w.plan, digest=""),
+    "renewalrange_numbered_once": lambda w: copy(w.range),
+    "renewalrange_ends_after_it_starts": lambda w: change(w.range, first_company=8),
+    "renewalrow_once": lambda w: copy(w.range.rows.get()),
+    "renewalrow_outcome_is_known": lambda w: change(
+        w.range.rows.get(), outcome="maybe"
+    ),
+    "setaside_once": lambda w: copy(w.set_aside),
+    "setaside_outcomes_are_known": lambda w: change(w.set_aside, found="maybe"),
+    "setaside_decision_is_paired": lambda w: change(w.set_aside, is_applied=True),
 }
 
 # The key itself is unique; this one is only there to be referred to.

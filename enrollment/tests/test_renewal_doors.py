@@ -160,39 +160,24 @@ def test_a_year_that_was_not_rehearsed_is_said(enrollments):
 # --- The clock ---------------------------------------------------------------
 
 
-@pytest.fixture
-def sent(monkeypatch):
-    """What the clock hands to the workers; they take it at once."""
-    handed = []
-
-    def apply_async(args, **options):
-        handed.append(args)
-        tasks.renew_enrollments(*args)
-
-    monkeypatch.setattr(tasks.renew_enrollments, "apply_async", apply_async)
-    return handed
-
-
 def tick(at: datetime) -> None:
     with time_machine.travel(at, tick=False):
-        tasks.run_due_renewals()
+        tasks.renew_enrollments()
 
 
 def test_the_clock_runs_what_is_due_and_nothing_before(
-    enrollments, mina, aino, typed, settings, sent
+    enrollments, mina, aino, typed, settings
 ):
     approve(typed, settings=settings)
 
     tick(datetime(2027, 6, 30, 23, 59, 59, tzinfo=UTC))
-    assert not sent
+    assert the_plan().is_approved
 
     tick(NIGHT)
     assert the_plan().is_finished
 
 
-def test_a_clock_that_stood_still_catches_up(
-    enrollments, mina, aino, typed, settings, sent
-):
+def test_a_clock_that_stood_still_catches_up(enrollments, mina, aino, typed, settings):
     approve(typed, settings=settings)
 
     tick(datetime(2027, 7, 4, 12, tzinfo=UTC))
@@ -200,7 +185,7 @@ def test_a_clock_that_stood_still_catches_up(
     assert the_plan().is_finished
 
 
-def test_two_clocks_run_it_once(enrollments, mina, aino, typed, settings, sent):
+def test_two_clocks_run_it_once(enrollments, mina, aino, typed, settings):
     approve(typed, settings=settings)
 
     tick(NIGHT)
@@ -210,17 +195,16 @@ def test_two_clocks_run_it_once(enrollments, mina, aino, typed, settings, sent):
     assert Enrollment.objects.count() == rows == 4
 
 
-def test_without_an_approved_plan_nothing_runs(enrollments, sent):
+def test_without_an_approved_plan_nothing_runs(enrollments):
     renew("--rehearse")
 
     tick(NIGHT)
 
-    assert not sent
     assert not Enrollment.objects.exclude(renewed_from=None)
 
 
-def test_a_worker_whose_time_is_up_leaves_the_rest(
-    enrollments, mina, aino, typed, settings, sent, monkeypatch
+def test_a_worker_whose_time_is_up_leaves_the_rest_to_the_next(
+    enrollments, mina, aino, typed, settings, monkeypatch
 ):
     monkeypatch.setattr(renewals, "ROWS_AT_ONCE", 1)
     approve(typed, settings=settings)
@@ -230,3 +214,8 @@ def test_a_worker_whose_time_is_up_leaves_the_rest(
 
     assert the_plan().is_running
     assert the_plan().ranges.waiting().count() == 2
+    monkeypatch.undo()
+
+    tick(NIGHT)
+
+    assert the_plan().is_finished

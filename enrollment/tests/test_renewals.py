@@ -371,11 +371,22 @@ def test_a_paused_run_goes_on_where_it_stopped(rows, year, mina, lucia, monkeypa
     assert services.renew_next_range(plan, at=NIGHT) is None
     assert not services.finish_renewals(plan, at=NIGHT)
     assert plan.ranges.waiting().count() == plan.ranges.count() - 1
+    # The clock comes again and does not wake it.
+    assert services.start_renewals(plan, by=None, at=NIGHT).is_paused
 
+    services.resume_renewals(plan, by=mina)
+    services.resume_renewals(plan, by=mina)
     assert run(plan).is_finished
     assert not Enrollment.objects.filter(terms__fiscal_year__number=2027).exclude(
         status="expired"
     )
+
+
+def test_only_what_was_paused_is_resumed(approved, mina):
+    with pytest.raises(ValidationError, match="not where that can be done"):
+        services.resume_renewals(approved, by=mina)
+    with pytest.raises(ValidationError, match="not where that can be done"):
+        services.pause_renewals(approved, by=mina)
 
 
 def test_a_range_that_breaks_leaves_nothing_behind(approved, monkeypatch):

@@ -40,9 +40,9 @@ def test_nothing_becomes_enrolled_without_being_validated_or_regaining_eligibili
     assert before == {EnrollmentStatus.VALIDATING, EnrollmentStatus.INELIGIBLE}
 
 
-def test_a_discontinued_enrollment_stays_discontinued():
-    # R67
-    assert TRANSITIONS[EnrollmentStatus.DISCONTINUED] == frozenset()
+def test_a_discontinued_enrollment_stays_discontinued_until_its_year_ends():
+    # R67, domain.md §10.2
+    assert TRANSITIONS[EnrollmentStatus.DISCONTINUED] == {EnrollmentStatus.EXPIRED}
 
 
 def test_the_named_sets_lie_inside_each_other():

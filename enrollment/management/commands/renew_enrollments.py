@@ -144,12 +144,10 @@ class Command(PortalCommand):
 
     def _run(self, into: FiscalYear, *, resume: bool) -> None:
         plan = self._newest(into)
-        if plan.is_paused and not resume:
-            raise CommandError(
-                _("The year end is paused. Use --resume to go on."),
-                returncode=os.EX_TEMPFAIL,
-            )
+        if resume:
+            plan = services.resume_renewals(plan, by=None)
         plan = services.start_renewals(plan, by=None, at=timezone.now())
+        self._refuse_paused(plan)
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -177,7 +175,7 @@ class Command(PortalCommand):
         plan.refresh_from_db(fields=["status"])
         if plan.is_paused:
             raise CommandError(
-                _("The year end was paused. Use --resume to go on."),
+                _("The year end is paused. Use --resume to go on."),
                 returncode=os.EX_TEMPFAIL,
             )
 
