@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0015_locations_close"),
+        ("accounts", "0016_audit_numbers_shown"),
     ]
 
     operations = [
@@ -33,6 +33,7 @@ class Migration(migrations.Migration):
                     ("profile_approved", "Profile approved"),
                     ("profile_returned", "Profile returned"),
                     ("profile_archived", "Profile archived"),
+                    ("number_shown", "Whole bank number shown"),
                     ("default_set", "Default bank profile set"),
                     ("default_removed", "Default bank profile removed"),
                     ("agreement_recorded", "Agreement recorded"),
@@ -114,6 +115,7 @@ class Migration(migrations.Migration):
                             "profile_approved",
                             "profile_returned",
                             "profile_archived",
+                            "number_shown",
                             "default_set",
                             "default_removed",
                             "agreement_recorded",
