@@ -238,13 +238,21 @@ def _proof_for_role(
     return ask_again(request)
 
 
-def send_on(request: HttpRequest, waiting: dict) -> HttpResponse:
+def proved_elsewhere(request: HttpRequest, target: str) -> HttpResponse:
+    """Go on after a company's directory asked who it is: send on what waited, if any."""
+    waiting = request.session.pop(STATE_SESSION_KEY, None)
+    if not waiting or waiting["callback"] != f"{__name__}.send_on":
+        return redirect(target)
+    return send_on(request, waiting["state"], target=target)
+
+
+def send_on(request: HttpRequest, waiting: dict, *, target: str = "") -> HttpResponse:
     """Send what waited while its sender proved who they are.
 
     allauth calls this when the proof was given, for the page that it was asked for.
     """
     asked = _unsealed(request, waiting["sealed"])
-    target = request.POST.get(REDIRECT_FIELD_NAME, "")
+    target = target or request.POST.get(REDIRECT_FIELD_NAME, "")
     if not is_own_path(target):
         target = reverse("home")
     if asked is None or asked["back"] != target:
@@ -279,7 +287,8 @@ def is_on_the_way(request: HttpRequest) -> bool:
     """Whether the request is about proving who one is, or about leaving."""
     pages = [*confirmation_methods(request.user)]
     pages += map(reverse, ("own:sign_in_again", "account_logout", "set_language"))
-    return request.path in pages
+    # The company's own sign-in goes out and comes back there.
+    return request.path in pages or request.path.startswith(reverse("company:sign_in"))
 
 
 def is_own_path(target: str) -> bool:

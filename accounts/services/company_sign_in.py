@@ -116,15 +116,24 @@ def disconnect_sign_in(tenant: CompanyTenant, *, by: User) -> None:
 
 
 @transaction.atomic
-def note_refused_sign_in(tenant: CompanyTenant, refusal: SignInRefused) -> None:
-    """Write down that a directory's word was not believed, or that it let nobody in."""
+def note_refused_sign_in(
+    tenant: CompanyTenant, refusal: SignInRefused, identity: Identity | None
+) -> None:
+    """Write down that a directory's word was not believed, or that it let nobody in.
+
+    `identity` is whom it proved to mean, if it did; the trail keeps its own key of them.
+    """
     with acting_as(MACHINE):
         record_audit_event(
             tenant,
             action=AuditAction.SIGN_IN_REFUSED,
             by=None,
             partner_account=tenant.partner_account,
-            after={"reason": refusal.reason, "detail": refusal.detail},
+            after={
+                "reason": refusal.reason,
+                "detail": refusal.detail,
+                "object_id": identity.oid if identity else "",
+            },
         )
 
 

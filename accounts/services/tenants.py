@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from allauth.socialaccount.models import SocialAccount
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -21,6 +22,7 @@ from accounts.models import (
 from accounts.roles import Role
 from accounts.services.audit import record_audit_event
 from accounts.services.companies import lock_companies
+from accounts.services.leaving import end_sessions
 from accounts.services.roles import check_revoking, check_scopes, end_assignments
 from accounts.text import normalize_domain
 
@@ -118,6 +120,7 @@ def set_tenant_active(
 ) -> CompanyTenant:
     """Let a tenant sign people in, or stop it: then the roles it gave end at once.
 
+    Whoever connected it is signed out everywhere, for it may have been in wrong hands.
     The last Global admin of the company stays one (rule 75). Doing it twice changes
     nothing. Raises ValidationError when `by` is no operator who may.
     """
@@ -129,6 +132,10 @@ def set_tenant_active(
     tenant.is_active = is_active
     tenant.save(update_fields=["is_active"])
     kept = [] if is_active else end_roles_from(tenant, roles_given_by(tenant))
+    if not is_active:
+        links = SocialAccount.objects.filter(provider=tenant.provider_id)
+        for person in User.objects.filter(socialaccount__in=links).order_by("pk"):
+            end_sessions(person)
     record_audit_event(
         tenant,
         action=AuditAction.TENANT_CHANGED,

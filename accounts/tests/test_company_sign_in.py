@@ -15,6 +15,7 @@ from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from django.core.exceptions import ValidationError
 from django.test import Client
+from playwright.sync_api import expect
 
 from accounts import id_tokens, proof
 from accounts.models import (
@@ -678,9 +679,12 @@ class TestRoles:
         sign_in(client, entra)
         way_back = entra.answer(begin(Client()), "nora")
 
+        nora = who(client)
         set_tenant_active(mapped, is_active=False, by=iris)
 
-        assert held(who(client)) == set()
+        assert held(nora) == set()
+        # It may have been in wrong hands: what it opened is shut.
+        assert client.get("/").url.startswith("/accounts/login/")
         assert (
             Client().post(SIGN_IN, {"email": "nora@partner.example"}).status_code == 422
         )
@@ -719,6 +723,9 @@ class TestWhoIsWho:
         assert page.status_code == 403
         assert "not connected" in page.content.decode()
         assert who(client) is None
+        refused = AuditEvent.objects.get(action=AuditAction.SIGN_IN_REFUSED)
+        assert refused.after["reason"] == "known"
+        assert refused.after["object_id"] == NORA["oid"]
         assert not SocialAccount.objects.exists()
 
     def test_one_connects_ones_own_account_and_signs_in_with_it(
@@ -1041,6 +1048,48 @@ class TestProofs:
         assert back.url == "/profiles/bank/new/"
         assert self.session_is_fresh(client)
 
+    def test_after_a_pause_the_directory_proves_who_is_there(
+        self, mapped, entra, settings
+    ):
+        entra.add("nora", amr=["mfa"])
+        client = Client()
+        sign_in(client, entra)
+        session = client.session
+        session["seen_at"] = time.time() - settings.SESSION_LONGEST_PAUSE - 60
+        for record in session["account_authentication_methods"]:
+            record["proved_at"] = 0
+        session.save()
+        asked = client.get("/incentives/")
+        assert urlsplit(asked.url).path == "/account/sign-in-again/"
+
+        client.post("/accounts/company/prove/", {"next": "/incentives/"})
+        back = client.get(entra.answer(asked_at(client.get(GO)), "nora"))
+
+        assert back.url == "/incentives/"
+        assert client.get("/incentives/").status_code == 200
+
+    def test_what_was_typed_before_the_proof_is_sent_on_after_it(
+        self, mapped, entra, nordvik, iris
+    ):
+        map_app_role(mapped, app_role="Global", role=Role.GLOBAL_ADMIN, by=iris)
+        entra.add("nora", amr=["mfa"], auth_time=0, roles=["Global"])
+        client = Client()
+        sign_in(client, entra)
+        page = "/people/provisioning/"
+        asked = client.post(
+            f"{page}tokens/",
+            {"name": "Entra ID"},
+            headers={"Referer": f"http://testserver{page}"},
+        )
+        assert urlsplit(asked.url).path == "/account/sign-in-again/", asked.url
+        target = parse_qs(urlsplit(asked.url).query)["next"][0]
+
+        entra.add("nora", auth_time=int(time.time()))
+        client.post("/accounts/company/prove/", {"next": target})
+        client.get(entra.answer(asked_at(client.get(GO)), "nora"))
+
+        assert [one.name for one in nordvik.provisioning_tokens.all()] == ["Entra ID"]
+
     def test_a_directory_that_does_not_say_when_it_asked_is_told_on_a_page(
         self, mapped, entra
     ):
@@ -1163,3 +1212,32 @@ class TestRegistering:
         )
 
         assert events(AuditAction.APP_ROLE_MAPPED) == 2
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_a_browser_finds_the_whole_way_and_our_policy_lets_it(
+    live_server, mapped, entra, chromium, settings, scripts
+):
+    # form-action stays 'self': the way out is a page, not the form's own redirect.
+    settings.PUBLIC_BASE_URL = live_server.url
+    context = chromium.new_context(java_script_enabled=scripts)
+    page = context.new_page()
+    refused = []
+    page.on(
+        "console",
+        lambda said: refused.append(said.text) if said.type == "error" else None,
+    )
+    page.goto(f"{live_server.url}/accounts/login/")
+    page.get_by_role("link", name="Sign in with Microsoft").click()
+    page.get_by_label("E-mail address at work").fill("nora@partner.example")
+    page.get_by_role("button", name="Continue to Microsoft").click()
+    page.wait_for_url(f"{entra.url}/**")
+    page.locator("input[name=sub]").fill("nora")
+    page.locator("input[name=sub]").press("Enter")
+    page.wait_for_url(f"{live_server.url}/")
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Nora")
+    assert not [text for text in refused if "Content Security Policy" in text]
+    context.close()

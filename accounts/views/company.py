@@ -18,7 +18,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import openid, services
-from accounts.access import is_own_path, public, recently_authenticated, signed_in
+from accounts.access import (
+    is_own_path,
+    proved_elsewhere,
+    public,
+    recently_authenticated,
+    signed_in,
+)
 from accounts.directory import linked_tenants
 from accounts.id_tokens import Identity, SignInRefused
 from accounts.models import CompanyTenant, User
@@ -34,8 +40,8 @@ LOGIN, CONNECT, PROVE = "login", "connect", "prove"
 _WAITING = "company_sign_in"
 # How long that may take: it is the next request.
 WAITS_FOR = 60
-# Refusals that say something about the directory, for the company's audit trail.
-NOTED = frozenset({"token", "tenant", "operator", "elsewhere", "left"})
+# Refusals before a directory answered, or that it gave no answer: not in the trail.
+UNHEARD = frozenset({"state", "cancelled", "provider"})
 
 
 @public("who signs in through their company is not signed in yet")
@@ -107,11 +113,12 @@ def callback(request, pk):
     tenant = _tenant(pk)
     if tenant is None:
         raise Http404
+    identity = None
     try:
         asked, identity = openid.answer_of(tenant, request)
         return ANSWERED[asked["process"]](request, tenant, identity, asked)
     except SignInRefused as refusal:
-        return _refused(request, tenant, refusal)
+        return _refused(request, tenant, refusal, identity)
 
 
 @signed_in(OWN)
@@ -227,7 +234,7 @@ def _prove(
         raise SignInRefused("not_asked")
     services.sign_in_by_tenant(tenant, identity)
     _record(request, request.user, tenant, identity)
-    return redirect(asked.get("next") or reverse("home"))
+    return proved_elsewhere(request, asked.get("next") or reverse("home"))
 
 
 ANSWERED = {LOGIN: _sign_in, CONNECT: _connect, PROVE: _prove}
@@ -276,15 +283,18 @@ def _refuse_another(request: HttpRequest, asked: dict) -> None:
 
 
 def _refused(
-    request: HttpRequest, tenant: CompanyTenant, refusal: SignInRefused
+    request: HttpRequest,
+    tenant: CompanyTenant,
+    refusal: SignInRefused,
+    identity: Identity | None = None,
 ) -> HttpResponse:
     logger.warning(
         "Company sign-in refused: %s",
         refusal,
         extra={"company_tenant": tenant.provider_id, "reason": refusal.reason},
     )
-    if refusal.reason in NOTED:
-        services.note_refused_sign_in(tenant, refusal)
+    if refusal.reason not in UNHEARD:
+        services.note_refused_sign_in(tenant, refusal, identity)
     context = {"refusal": company_refusal(refusal.reason, tenant=tenant)}
     return render(request, "accounts/company_refused.html", context, status=403)
 
