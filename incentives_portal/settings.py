@@ -312,7 +312,8 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed_in_all": "600/5m/key",
     # Codes after the right password, wherever they come from.
     "second_factor_failed": "20/10m/key",
-    # As long as the links of these mails work: who is refused has five that do.
+    # As long as the links of these mails work: who is refused has five that do. None in
+    # all: with that, anybody could keep everybody from a new password.
     "reset_password": "20/m/ip,5/h/key",
     # Asking for a company's sign-in and coming back from it: an office has one address.
     "company_sign_in": "120/m/ip",

@@ -284,6 +284,7 @@ def test_after_a_refusal_one_still_gets_where_one_wanted(phone):
     response = send(client, "{}", next="/profiles/")
 
     assert response.url == f"{LOGIN}?next=%2Fprofiles%2F"
+    assert said(response) == ["No passkey was used. Try again, or use the other way."]
 
 
 def test_a_refused_passkey_leads_nowhere_else(phone):

@@ -19,6 +19,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse, reverse_lazy
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts import proof
@@ -37,7 +38,7 @@ class TryAgainMixin:
     page = ""
 
     def form_invalid(self, form) -> HttpResponse:
-        super().form_invalid(form)  # It leaves the message, and forgets the way.
+        _say_why(self.request, form)
         address = reverse(self.page)
         target = self.request.POST.get(REDIRECT_FIELD_NAME, "")
         if is_own_path(target):
@@ -55,12 +56,21 @@ class SecondStepView(AuthenticateView):
     """Asks for a code or a passkey after the password."""
 
     def form_invalid(self, form) -> HttpResponse:
-        """Say why a passkey was refused too; its field is nothing that anybody sees."""
+        """Say why a passkey was refused too."""
         if form is not self.webauthn_form:
             return super().form_invalid(form)
-        for error in form.errors.get("credential", []):
-            messages.error(self.request, error)
+        _say_why(self.request, form)
         return redirect("mfa_authenticate")
+
+
+def _say_why(request, form) -> None:
+    """Say why a passkey was refused; its field is nothing that anybody fills in."""
+    for error in form.errors.as_data().get("credential", []):
+        if error.code in ("required", "invalid"):
+            words = _("No passkey was used. Try again, or use the other way.")
+        else:
+            words = " ".join(error.messages)
+        messages.error(request, words)
 
 
 class ProveByPasskeyView(TryAgainMixin, ReauthenticateWebAuthnView):

@@ -361,3 +361,56 @@ def test_a_role_for_the_whole_company_reaches_later_locations(world, nordvik, um
     reached = Location.objects.where_roles({Role.INCENTIVES_USER}, user=uma)
 
     assert later in reached
+
+
+# Whose roles reach bank or tax data, other people's roles, or approvals (T7).
+GUARDED_PEOPLE = {"greta", "alice", "ida", *OPERATORS}
+
+
+def _wall_answers(world) -> dict[str, bool]:
+    """For each page that asks for a right: whether the wall answers instead of it."""
+    answers = {}
+    for name, row in TABLE.items():
+        if ADDRESSES[name].view.access.kind not in ("requires", "operator"):
+            continue
+        for person in sorted(GUARDED_PEOPLE & set(row.yes)):
+            for method in row.methods:
+                response = world.clients[person].generic(
+                    method, _path(name, row, "own", world)
+                )
+                answers[f"{person} {method} {name}"] = response.status_code == 302 and (
+                    response["Location"].startswith(reverse("own:second_factor"))
+                )
+    return answers
+
+
+def test_whoever_reaches_much_meets_the_wall_at_every_page(world, settings):
+    settings.SECOND_FACTOR_REQUIRED = True
+
+    answers = _wall_answers(world)
+
+    assert len(answers) > 150
+    assert [case for case, is_wall in answers.items() if not is_wall] == []
+
+
+def test_without_the_policy_there_is_no_wall(world):
+    # The control: nothing else leads there.
+    assert not any(_wall_answers(world).values())
+
+
+def test_the_admin_is_behind_the_wall_with_every_page(world, settings):
+    settings.SECOND_FACTOR_REQUIRED = True
+    names = [
+        address.name
+        for address in every_address()
+        if re.fullmatch(r"admin:\w+", address.name) and not address.parts
+    ]
+
+    apart = {"admin:login", "admin:logout", "admin:app_list"}
+
+    for person in ("greta", "oscar", "mina"):
+        for name in sorted({*names} - apart):
+            response = world.clients[person].get(reverse(name))
+            assert response.status_code == 302, f"{person} {name}"
+            assert response["Location"].startswith(reverse("own:second_factor")), name
+    assert len(names) > 20
