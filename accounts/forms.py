@@ -125,6 +125,17 @@ class PeopleFilterForm(forms.Form):
         self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)
 
 
+class PlacesFilterForm(forms.Form):
+    """Which locations to list."""
+
+    q = forms.CharField(
+        label=_("Location or PartnerID"),
+        required=False,
+        max_length=120,
+        widget=forms.SearchInput,
+    )
+
+
 class RoleForm(forms.Form):
     """Which role, where and until when.
 

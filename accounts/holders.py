@@ -1,5 +1,7 @@
 """Who holds which right where, and where nobody would be left to hold it."""
 
+from collections.abc import Iterable
+
 from django.db.models import Model, Q
 from django.db.models.functions import Least
 
@@ -50,14 +52,20 @@ def holds_anywhere(user, permission: Permission, company) -> bool:
     )
 
 
+def roles_held_by(user: User, company: PartnerAccount) -> frozenset[Role]:
+    """Return the roles a person holds in a company, wherever in it."""
+    held = RoleAssignment.objects.live().filter(user=user, partner_account=company)
+    return frozenset(map(Role, held.order_by().values_list("role", flat=True)))
+
+
 def roles_given_by(user: User, company: PartnerAccount) -> frozenset[Role]:
     """Return the roles a person may give and end in a company."""
-    held = (
-        RoleAssignment.objects.live()
-        .filter(user=user, partner_account=company)
-        .values_list("role", flat=True)
-    )
-    return frozenset[Role]().union(*(GRANTS[Role(role)].gives for role in held))
+    return given_by_roles(roles_held_by(user, company))
+
+
+def given_by_roles(held: Iterable[Role]) -> frozenset[Role]:
+    """Return the roles that holders of some roles may give and end."""
+    return frozenset[Role]().union(*(GRANTS[role].gives for role in held))
 
 
 def roles_given_in(company: PartnerAccount) -> dict[int, frozenset[Role]]:
@@ -94,11 +102,11 @@ def gaps_left_by(*assignments: RoleAssignment) -> dict[Coverage, list[Location]]
     ]
     if not enrolling:
         return {}
+    company = enrolling[0].partner_account_id
     locations = (
         Location.objects.active()
-        .of_company(enrolling[0].partner_account_id)
-        .with_coverage()
-        .with_coverage(besides=enrolling, name="left")
+        .with_coverage(company)
+        .with_coverage(company, besides=enrolling, name="left")
         .filter(left__lt=Least("coverage", Coverage.ONE_PERSON))
         .order_by("name", "pk")
     )

@@ -34,6 +34,7 @@ from accounts.reach import (
 from accounts.roles import Role
 
 # Names or places in one line; the rest is a number.
+MOST_CANDIDATES = 3
 MOST_NAMED = 5
 
 
@@ -79,6 +80,8 @@ class GapRow:
     enrollers: list[Enroller]
     more: int
     sentence: str
+    # People who look at the location already.
+    candidates: list[User]
     # Programs nobody can enroll it in, where the others are covered.
     uncovered: list[IncentiveProgram]
     is_mine: bool
@@ -218,15 +221,18 @@ def gap_row(
     location: Location,
     admins: Iterable[RoleAssignment],
     *,
+    people: int | None = None,
     programs: Iterable[IncentiveProgram] = (),
     covered: Container[int] = (),
+    readers: Iterable[RoleAssignment] = (),
     is_mine: bool = False,
 ) -> GapRow:
     """Show who can enroll one location, and in which programs nobody can.
 
-    `admins` are some of the company's, by name: enough to name the first few.
-    `programs` are those the company knows, `covered` the keys of those somebody is
-    there for.
+    `admins` are the company's, by name; of many enough to name the first few, if
+    `people` says how many there are for all programs. `programs` are those the company knows,
+    `covered` the keys of those somebody is there for. `readers` are people who only
+    look, here or elsewhere: who knows the location already could be appointed.
     """
     here: dict[int, list[RoleAssignment]] = {}
     for assignment in admins:
@@ -236,7 +242,8 @@ def gap_row(
         map(_enroller, here.values()), key=lambda one: bool(one.programs)
     )
     shown = enrollers[:MOST_NAMED]
-    unnamed = location.coverage_people - sum(not one.programs for one in shown)
+    unnamed = (people or 0) - sum(not one.programs for one in shown)
+    known = [one.user for one in readers if one.location_id == location.pk]
     is_partly = location.coverage == Coverage.SOME_PROGRAMS
     return GapRow(
         location=location,
@@ -244,6 +251,7 @@ def gap_row(
         enrollers=shown,
         more=max(len(enrollers) - len(shown), unnamed),
         sentence=_coverage_sentence(location.coverage),
+        candidates=[one for one in known if one.pk not in here][:MOST_CANDIDATES],
         uncovered=[one for one in programs if is_partly and one.pk not in covered],
         is_mine=is_mine,
     )

@@ -110,9 +110,13 @@ class ScopedQuerySet(models.QuerySet):
         """Rows of one company: the company the person is working in."""
         return self.filter(**{self.scope.account: partner_account})
 
+    def _assignments(self):
+        return apps.get_model("accounts", "RoleAssignment").objects.live()
+
     def _covering_assignments(self):
-        assignments = apps.get_model("accounts", "RoleAssignment").objects.live()
-        assignments = assignments.filter(partner_account=OuterRef(self.scope.account))
+        assignments = self._assignments().filter(
+            partner_account=OuterRef(self.scope.account)
+        )
         if self.scope.location:
             assignments = assignments.filter(
                 Q(location=None) | Q(location=OuterRef(self.scope.location))

@@ -132,50 +132,84 @@ class LocationQuerySet(ScopedQuerySet):
         return self.select_related("partner_account", "closing_asked_by")
 
     def with_coverage(
-        self, *, besides=(), joining=(), is_partly=False, name: str = "coverage"
+        self,
+        account: PartnerAccount | int,
+        *,
+        besides=(),
+        joining=(),
+        is_partly=False,
+        name: str = "coverage",
     ) -> Self:
-        """Annotate coverage: how many people can enroll each location (R6).
+        """Annotate a company's locations with how many people can enroll each (R6).
 
         A role limited to a program covers that program only, so it is not counted as
         somebody who can enroll the location. `besides` are assignments not to count;
         `joining` are people to count as if they were Incentives admins of every row,
         for some programs only if `is_partly`.
+
+        Asked as questions about the whole company, whose answers each row looks up:
+        asked row by row, thousands of locations take seconds.
         """
         admins = (
-            self._covering_assignments()
+            self._assignments()
+            .of_company(account)
             .filter(role__in=roles_with(Permission.ENROLLMENT_EDIT))
             .exclude(pk__in=[assignment.pk for assignment in besides])
-        )
-        counted_anyway = 0 if is_partly else len(joining)
-        somebody = Q(Exists(admins)) if not joining else Q(pk__isnull=False)
-        if not is_partly:
-            admins = admins.exclude(user__in=joining)
-        people = (
-            admins.filter(program=None)
             .order_by()
-            .values("partner_account")
+        )
+        counted = 0 if is_partly else len(joining)
+        for_all_programs = admins.filter(program=None)
+        if counted:
+            for_all_programs = for_all_programs.exclude(user__in=joining)
+        # People with several roles count once, those of the whole company there.
+        wide = for_all_programs.filter(location=None)
+        here = (
+            for_all_programs.exclude(location=None)
+            .exclude(user__in=wide.values("user"))
+            .values("location")
+        )
+        two_here = here.annotate(people=Count("user", distinct=True)).filter(
+            people__gte=2
+        )
+        any_here = admins.exclude(location=None).values("location")
+        everywhere = (
+            wide.values("partner_account")
             .annotate(people=Count("user", distinct=True))
             .values("people")
         )
-        counted = f"{name}_people"
-        return self.annotate(
-            **{counted: Coalesce(Subquery(people), 0) + counted_anyway}
-        ).annotate(
-            **{
-                name: Case(
-                    When(**{f"{counted}__gte": 2}, then=Coverage.COVERED),
-                    When(**{counted: 1}, then=Coverage.ONE_PERSON),
-                    When(somebody, then=Coverage.SOME_PROGRAMS),
-                    default=Coverage.NOBODY,
-                    output_field=IntegerField(),
-                )
-            }
+        wide_people = f"{name}_everywhere"
+        is_one_here, is_two_here = Q(pk__in=here), Q(pk__in=two_here.values("location"))
+        return (
+            self.of_company(account)
+            .alias(**{wide_people: Coalesce(Subquery(everywhere), 0) + counted})
+            .annotate(
+                **{
+                    name: Case(
+                        When(
+                            Q(**{f"{wide_people}__gte": 2})
+                            | Q(is_one_here, **{wide_people: 1})
+                            | is_two_here,
+                            then=Coverage.COVERED,
+                        ),
+                        When(
+                            Q(**{wide_people: 1}) | is_one_here,
+                            then=Coverage.ONE_PERSON,
+                        ),
+                        When(
+                            Q(pk__isnull=not joining) | Q(pk__in=any_here),
+                            then=Coverage.SOME_PROGRAMS,
+                        ),
+                        default=Coverage.NOBODY,
+                        output_field=IntegerField(),
+                    )
+                }
+            )
         )
 
-    def gaps(self) -> Self:
+    def gaps(self, account: PartnerAccount) -> Self:
         """Those that fewer than two people can enroll in all programs, worst first."""
         return (
-            self.with_coverage()
+            self.with_coverage(account)
             .filter(coverage__lt=Coverage.COVERED)
             .order_by("coverage", "name", "pk")
         )

@@ -367,13 +367,15 @@ def _coverage_changes(
     """The locations that more people can enroll afterwards, by name."""
     if not gaining or role not in roles_with(Permission.ENROLLMENT_EDIT):
         return []
-    rows = Location.objects.active().of_company(account)
+    rows = Location.objects.active()
     if locations:
         rows = rows.filter(pk__in=[location.pk for location in locations])
     joining = {step.user.pk for step in gaining}
     rows = (
-        rows.with_coverage()
-        .with_coverage(joining=joining, is_partly=bool(programs), name="afterwards")
+        rows.with_coverage(account)
+        .with_coverage(
+            account, joining=joining, is_partly=bool(programs), name="afterwards"
+        )
         .exclude(coverage=F("afterwards"))
         .order_by("name", "pk")
     )

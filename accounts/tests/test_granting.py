@@ -119,7 +119,8 @@ class TestPlanning:
         plan = give_roles([lars, ida], **asked(nordvik, goteborg, malmo, by=greta))
 
         after = {
-            row.pk: row.coverage for row in nordvik.locations.all().with_coverage()
+            row.pk: row.coverage
+            for row in nordvik.locations.all().with_coverage(nordvik)
         }
         assert {one.location.pk: one.after for one in plan.gaps} == after
 

@@ -581,7 +581,8 @@ class TestCompanies:
 
 class TestCoverage:
     def of(self, location, **options) -> Coverage:
-        row = Location.objects.with_coverage(**options).get(pk=location.pk)
+        account = location.partner_account
+        row = Location.objects.with_coverage(account, **options).get(pk=location.pk)
         return Coverage(row.coverage)
 
     def test_it_grows_with_people(self, nordvik, goteborg, program):

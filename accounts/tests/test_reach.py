@@ -111,10 +111,10 @@ def test_a_row_names_people_once_with_the_widest_of_their_roles(
         RoleAssignmentFactory(
             user=lars, partner_account=nordvik, location=location, program=one
         )
-    goteborg.coverage, goteborg.coverage_people = Coverage.ONE_PERSON, 1
+    goteborg.coverage = Coverage.ONE_PERSON
     admins = RoleAssignment.objects.select_related("user", "program")
 
-    row = gap_row(goteborg, admins, is_mine=True)
+    row = gap_row(goteborg, admins, people=1, is_mine=True)
 
     assert [(one.person, one.programs) for one in row.enrollers] == [(lars, [])]
     assert (row.more, row.is_mine) == (0, True)
@@ -123,11 +123,11 @@ def test_a_row_names_people_once_with_the_widest_of_their_roles(
 def test_a_row_counts_the_people_it_does_not_name(nordvik, goteborg):
     for _number in range(7):
         RoleAssignmentFactory(partner_account=nordvik)
-    goteborg.coverage, goteborg.coverage_people = Coverage.COVERED, 7
+    goteborg.coverage = Coverage.COVERED
     admins = RoleAssignment.objects.filter(role=Role.INCENTIVES_ADMIN).select_related(
         "user", "program"
     )
 
-    row = gap_row(goteborg, admins[:6])
+    row = gap_row(goteborg, admins[:6], people=7)
 
     assert (len(row.enrollers), row.more, row.is_mine) == (5, 2, False)

@@ -272,7 +272,7 @@ class TestPeople:
         client = client_of(greta)
         client.get(PEOPLE)
 
-        with django_assert_num_queries(14):
+        with django_assert_num_queries(13):
             client.get(PEOPLE)
 
     def test_the_list_is_filtered_by_program(
@@ -495,6 +495,7 @@ class TestGaps:
             ("Gaps", 2),
             ("Requests", 0),
             ("Invitations", 0),
+            ("Provisioning", None),
         ]
 
     @pytest.mark.parametrize("number", [1, 24])

@@ -4,21 +4,22 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.holders import appointers, holds_anywhere, roles_given_by
+from accounts.holders import appointers, given_by_roles, roles_held_by
 from accounts.models import AccessRequest, ColleagueInvitation, Location
-from accounts.roles import Permission
+from accounts.roles import Permission, roles_with
 
 
 def around(request, current: str) -> dict:
     """The tabs with what waits behind them; who can give roles where one gives none."""
-    given = roles_given_by(request.user, request.company)
+    held = roles_held_by(request.user, request.company)
+    given = given_by_roles(held)
     if not given:
         return {
             "may_assign": False,
             "given": given,
             "appointers": appointers(request.company),
         }
-    gap_count = locations_to_cover(request).gaps().count()
+    gap_count = locations_to_cover(request).gaps(request.company).count()
     open_invitations = (
         ColleagueInvitation.objects.where_user_may(request.user, Permission.ROLE_ASSIGN)
         .of_company(request.company)
@@ -36,7 +37,7 @@ def around(request, current: str) -> dict:
         ("requests", _("Requests"), to_answer.count()),
         ("invitations", _("Invitations"), open_invitations.count()),
     )
-    if holds_anywhere(request.user, Permission.PROVISIONING_EDIT, request.company):
+    if held & roles_with(Permission.PROVISIONING_EDIT):
         tabs += (("provisioning", _("Provisioning"), None),)
     return {
         "may_assign": True,

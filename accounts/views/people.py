@@ -1,5 +1,8 @@
 """Lists of people: who works for the company in which role, and where one is missing."""
 
+from collections import defaultdict
+from dataclasses import dataclass
+
 from django.core.paginator import Paginator
 from django.db.models import Count, Exists, F, OuterRef, Q, Window
 from django.db.models.functions import RowNumber
@@ -7,9 +10,9 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.access import requires
-from accounts.forms import PeopleFilterForm
+from accounts.forms import PeopleFilterForm, PlacesFilterForm
 from accounts.models import IncentiveProgram, Membership, RoleAssignment
-from accounts.roles import Permission, roles_with
+from accounts.roles import INCENTIVE_ROLES, Permission, roles_with
 from accounts.rows import MOST_NAMED, gap_row, person_rows
 from accounts.views.around import around, locations_to_cover
 
@@ -51,35 +54,37 @@ def people(request):
 @require_safe
 def gaps(request):
     """List every location with who can enroll it, worst first (R6)."""
-    locations = locations_to_cover(request).with_coverage()
+    filters = PlacesFilterForm(request.GET or None)
+    locations = _found(locations_to_cover(request), filters)
+    locations = locations.with_coverage(request.company)
     page = page_of(request, locations.order_by("coverage", "name", "pk"))
     places = [location.pk for location in page]
-    admins = (
-        RoleAssignment.objects.live()
-        .of_company(request.company)
-        .filter(role__in=roles_with(Permission.ENROLLMENT_EDIT))
-    )
+    admins = _holders(request, roles_with(Permission.ENROLLMENT_EDIT))
     named = [*_first_everywhere(admins), *_first_at(admins, places)]
+    looking = INCENTIVE_ROLES - roles_with(Permission.ENROLLMENT_EDIT)
+    readers = list(_first_at(_holders(request, looking), places))
+    numbers = _numbers_at(admins, places, reader=request.user)
     covered: dict[int, set[int]] = {}
     there = admins.filter(location__in=places).exclude(program=None)
-    for place, program in there.order_by().values_list("location", "program"):
+    for place, program in (
+        there.order_by().values_list("location", "program").distinct()
+    ):
         covered.setdefault(place, set()).add(program)
-    own = set(
-        admins.filter(user=request.user, program=None)
-        .order_by()
-        .values_list("location", flat=True)
-    )
     programs = list(IncentiveProgram.objects.known_to(request.company))
     context = {
+        "filters": filters,
+        "is_filtered": filters.is_bound and any(filters.cleaned_data.values()),
         "page": page,
         "query": query_without_page(request),
         "rows": [
             gap_row(
                 location,
                 sorted(named, key=lambda one: (one.user.full_name, one.user_id)),
+                people=numbers[None].people + numbers[location.pk].people,
                 programs=programs,
                 covered=covered.get(location.pk, ()),
-                is_mine=bool(own & {None, location.pk}),
+                readers=readers,
+                is_mine=numbers[None].is_mine or numbers[location.pk].is_mine,
             )
             for location in page
         ],
@@ -148,6 +153,53 @@ def _first_roles(request, people):
         .select_related("location", "program", "granted_by")
         .order_by("user_id", "position")
     )
+
+
+@dataclass(frozen=True)
+class Number:
+    """How many people a place has, and whether the reader is one of them."""
+
+    people: int = 0
+    is_mine: bool = False
+
+
+def _numbers_at(admins, places, *, reader) -> dict[int | None, Number]:
+    """Who is there for all programs: at each place, and (None) in the whole company.
+
+    Those of the whole company count there only.
+    """
+    admins = admins.filter(program=None).order_by()
+    wide = admins.filter(location=None)
+    here = admins.filter(location__in=places).exclude(user__in=wide.values("user"))
+    counted = (
+        admins.filter(Q(pk__in=wide) | Q(pk__in=here))
+        .values("location")
+        .annotate(
+            people=Count("user", distinct=True),
+            own=Count("pk", filter=Q(user=reader)),
+        )
+    )
+    numbers = {
+        row["location"]: Number(row["people"], row["own"] > 0) for row in counted
+    }
+    return defaultdict(Number, numbers)
+
+
+def _holders(request, roles):
+    """Who holds one of some roles in the company now."""
+    held = RoleAssignment.objects.live().of_company(request.company)
+    return held.filter(role__in=roles)
+
+
+def _found(locations, filters):
+    """The locations with all the words, in the name or as PartnerID."""
+    if not filters.is_valid():
+        return locations
+    for word in filters.cleaned_data["q"].split():
+        locations = locations.filter(
+            Q(name__icontains=word) | Q(partner_id__startswith=word)
+        )
+    return locations
 
 
 def _first_everywhere(admins):

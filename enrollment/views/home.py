@@ -182,9 +182,8 @@ def _gaps(user, company) -> dict:
     """
     gaps = (
         Location.objects.where_user_may(user, Permission.ROLE_ASSIGN)
-        .of_company(company)
         .active()
-        .gaps()
+        .gaps(company)
         .annotate(of=Window(Count("pk")))[:MOST_GAPS]
     )
     return {

@@ -55,7 +55,7 @@ def locations(request):
             | Q(partner_id__startswith=word)
         )
     page = Paginator(
-        shown.with_coverage().order_by("name", "pk"), ROWS_PER_PAGE
+        shown.with_coverage(request.company).order_by("name", "pk"), ROWS_PER_PAGE
     ).get_page(request.GET.get("page"))
     query = request.GET.copy()
     query.pop("page", None)
@@ -141,7 +141,7 @@ def keep(request, location):
 
 def _page(request, location) -> dict:
     user, company, now = request.user, location.partner_account, timezone.now()
-    covered = Location.objects.with_coverage().for_pages().get(pk=location.pk)
+    covered = Location.objects.with_coverage(company).for_pages().get(pk=location.pk)
     (row,) = place_rows([covered], user=user, at=now)
     admins = (
         RoleAssignment.objects.live()
