@@ -28,7 +28,13 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts import proof
-from accounts.companies import current_company
+from accounts.companies import (
+    CompanyNotNamed,
+    arrive,
+    company_of_frame,
+    current_company,
+    enter,
+)
 from accounts.holders import follow, holds_anywhere
 from accounts.models import PartnerAccount, RoleAssignment
 from accounts.roles import GUARDED, PROVED_ROLES, Permission, Role
@@ -322,12 +328,15 @@ def _as_typed(request: HttpRequest, asked: dict) -> None:
     """Turn a request into the one that waited."""
     path, _, query = asked["url"].partition("?")
     request.method = "POST"
-    request.path = request.path_info = path
-    request.META = request.META | {"PATH_INFO": path, "QUERY_STRING": query}
+    request.path, request.path_info = path, arrive(request, path)
+    request.META = request.META | {
+        "PATH_INFO": request.path_info,
+        "QUERY_STRING": query,
+    }
     request.GET = QueryDict(query)
     request.POST = QueryDict(asked["typed"])
     request._files = MultiValueDict()
-    request.resolver_match = resolve(path)
+    request.resolver_match = resolve(request.path_info)
     request.company = SimpleLazyObject(lambda: current_company(request))
 
 
@@ -372,8 +381,8 @@ def note_refused_request(request: HttpRequest, refusal: Exception) -> None:
     if at is None or not request.user.is_authenticated:
         return
     company = None
-    if not request.user.is_staff and request.company:
-        company = request.company.pk
+    if working_in := company_of_frame(request):
+        company = working_in.pk
     model, key, wanted = None, {"page": at.view_name}, "page"
     if isinstance(refusal, Hidden):
         model, key, wanted = refusal.model, refusal.key, refusal.wanted
@@ -401,14 +410,15 @@ def _record_of(page: str) -> type[Model] | None:
 
 
 def is_global_admin(user) -> bool:
-    """Whether the person is Global admin of some company: the shared admin door."""
-    return (
-        user.is_authenticated
-        and not user.is_staff
-        and RoleAssignment.objects.live()
-        .filter(user=user, role=Role.GLOBAL_ADMIN)
-        .exists()
-    )
+    """Whether the person is Global admin of some company: the shared admin door.
+
+    In a company that the address names, of that one.
+    """
+    if not user.is_authenticated or user.is_staff:
+        return False
+    held = RoleAssignment.objects.live().filter(user=user, role=Role.GLOBAL_ADMIN)
+    working_in = getattr(user, "working_in", None)
+    return (held.of_company(working_in) if working_in else held).exists()
 
 
 def _refuse_operators(request: HttpRequest) -> None:
@@ -432,10 +442,30 @@ def _reachable(request: HttpRequest, on: type[Model], permission: Permission, ke
         row = rows.for_pages().get(**key)
     except (on.DoesNotExist, ValidationError, ValueError) as error:
         raise Hidden(on, key, wanted=str(permission)) from error
+    _keep_to_company(request, row, wanted=str(permission))
     if not row.is_allowed:
         company = _company_of(row)
         raise NotAllowed(permission, row=row, company=company)
     return row
+
+
+def _keep_to_company(request: HttpRequest, row: Model, *, wanted: str) -> None:
+    """Show a row under its own company's address, and change it under no other.
+
+    Only people of several companies have such addresses.
+    """
+    if len(request.companies) < 2:
+        return
+    key = follow(row, type(row)._default_manager.all().scope.account)
+    named = request.named_company
+    if named is not None and named.pk == key:
+        return
+    company = next(one for one in request.companies if one.pk == key)
+    if request.method in ("GET", "HEAD"):
+        raise CompanyNotNamed(company)
+    if named is not None:
+        raise Hidden(type(row), {"pk": row.pk}, wanted=wanted)
+    enter(request, company)
 
 
 def _company_of(row: Model) -> PartnerAccount:

@@ -24,7 +24,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.access import HiddenPage, is_global_admin, wall
-from accounts.models import AuditEvent, Membership, User
+from accounts.companies import CompanyNotNamed
+from accounts.models import AuditEvent, Membership, PartnerAccount, User
 from accounts.roles import Role
 from accounts.scoping import ScopedQuerySet
 from accounts.text import CleanCharField, CleanTextField, EmailField
@@ -48,8 +49,20 @@ def may_set_up(request) -> bool:
 
 
 def of_own_companies(rows: ScopedQuerySet, user) -> ScopedQuerySet:
-    """Rows of the companies the person is Global admin of (domain.md §10.6)."""
-    return rows.where_roles(frozenset({Role.GLOBAL_ADMIN}), user=user)
+    """Rows of the companies the person is Global admin of (domain.md §10.6).
+
+    In a company that the address names, of that one alone.
+    """
+    rows = rows.where_roles(frozenset({Role.GLOBAL_ADMIN}), user=user)
+    working_in = getattr(user, "working_in", None)
+    return rows.of_company(working_in) if working_in else rows
+
+
+def _keep_to_company(request) -> None:
+    """Lead a Global admin who belongs to several companies to one of theirs."""
+    if request.named_company is None and len(request.companies) > 1:
+        own = of_own_companies(PartnerAccount.objects.all(), request.user)
+        raise CompanyNotNamed(own.order_by("name", "pk").first())
 
 
 def people_of_own_companies(user) -> QuerySet[User]:
@@ -115,6 +128,7 @@ class PortalAdminSite(AdminSite):
                 return inner(request, *args, **kwargs)
             if not self.has_permission(request):
                 raise HiddenPage
+            _keep_to_company(request)
             return wall(request) or inner(request, *args, **kwargs)
 
         return guarded

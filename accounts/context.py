@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts import proof
+from accounts.companies import company_of_frame, path_in
 from accounts.models import Language
 
 
@@ -54,7 +55,7 @@ def portal(request) -> dict:
 
 
 def _partner_frame(request) -> dict:
-    current = request.company or None
+    current = company_of_frame(request)
     return {
         "nav": _nav(
             request,
@@ -71,7 +72,7 @@ def _partner_frame(request) -> dict:
             {
                 "name": company.name,
                 "partner_id": company.partner_id,
-                "url": f"{reverse('home')}?company={company.partner_id}",
+                "url": path_in(company, "home"),
                 "is_current": bool(current) and company.pk == current.pk,
             }
             for company in request.companies

@@ -9,12 +9,24 @@ from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseBadRequest
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.urls import get_script_prefix, set_script_prefix
 from django.utils import translation
 from django.utils.functional import SimpleLazyObject
 
 from accounts import access, proof, services
-from accounts.companies import current_company
+from accounts.companies import (
+    PARAMETER,
+    CompanyNotNamed,
+    arrive,
+    companies_of,
+    company_to_enter,
+    current_company,
+    in_company,
+    named_in,
+    without_company,
+)
 from accounts.devices import device_name
 from accounts.logs import request_id
 from accounts.origin import (
@@ -60,6 +72,73 @@ class PlainAddressMiddleware:
         return self.get_response(request)
 
 
+class CompanyMiddleware:
+    """Take the company out of the address and put it into every address made.
+
+    Only whoever belongs to several companies works under /c/<global PartnerID>/; there
+    the pages are the same, for that company. A company that is none of theirs is no
+    address at all, whether there is one or not (R16).
+    """
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        prefix = get_script_prefix()
+        request.named_company = None
+        request.companies = SimpleLazyObject(lambda: companies_of(request.user))
+        request.company = SimpleLazyObject(lambda: current_company(request))
+        try:
+            return self._led(request) or self.get_response(request)
+        finally:
+            set_script_prefix(prefix)
+
+    def process_exception(self, request, exception):
+        """Lead to the company where the address names none, or not the object's."""
+        if not isinstance(exception, CompanyNotNamed):
+            return None
+        path = without_company(request.get_full_path())
+        if request.method in ("GET", "HEAD"):
+            company = exception.company or company_to_enter(request)
+            return redirect(in_company(company, path))
+        # Whatever was to be done, it is not said in which company.
+        ways = [
+            {"company": company, "url": in_company(company, path)}
+            for company in request.companies
+        ]
+        return render(
+            request, "accounts/choose_company.html", {"ways": ways}, status=409
+        )
+
+    def _led(self, request):
+        asked = request.path_info
+        is_looked_at = request.method in ("GET", "HEAD")
+        if named_in(asked) is None:
+            return self._led_by_parameter(request) if is_looked_at else None
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        rest = arrive(request, asked)
+        if rest == asked:
+            return None
+        if request.named_company is None and is_looked_at:
+            return redirect(without_company(request.get_full_path()))
+        request.path_info = rest
+        return None
+
+    def _led_by_parameter(self, request):
+        """Follow an address of before, as older mails have them."""
+        asked = request.GET.get(PARAMETER)
+        if not asked or len(request.companies) < 2:
+            return None
+        for company in request.companies:
+            if company.partner_id == asked:
+                query = request.GET.copy()
+                query.pop(PARAMETER)
+                path = in_company(company, request.path_info)
+                return redirect(f"{path}?{query.urlencode()}" if query else path)
+        return None
+
+
 class PresenceMiddleware:
     """End a session that is too old; ask who it is after a long pause (T8).
 
@@ -93,7 +172,7 @@ class PresenceMiddleware:
 
 
 class PersonMiddleware:
-    """Speak the signed-in person's language; know which company they work in."""
+    """Speak the signed-in person's language."""
 
     def __init__(self, get_response):
         self.get_response = get_response
@@ -102,7 +181,6 @@ class PersonMiddleware:
         if request.user.is_authenticated:
             translation.activate(request.user.language)
             request.LANGUAGE_CODE = request.user.language
-        request.company = SimpleLazyObject(lambda: current_company(request))
         response = self.get_response(request)
         if request.user.is_authenticated:
             response.headers.setdefault("Cache-Control", "no-store")

@@ -21,8 +21,8 @@ from allauth.socialaccount.providers.openid_connect.views import (
 )
 from django.conf import settings
 from django.http import HttpRequest
-from django.urls import reverse
 
+from accounts.companies import site_path
 from accounts.id_tokens import (
     Identity,
     SignInRefused,
@@ -78,9 +78,7 @@ class TenantAdapter(OpenIDConnectOAuth2Adapter):
 
 def callback_address(tenant: CompanyTenant) -> str:
     """Return the redirect URI to register: no tenant answers at another's (RFC 9700)."""
-    return settings.PUBLIC_BASE_URL + reverse(
-        "company:callback", kwargs={"pk": tenant.pk}
-    )
+    return settings.PUBLIC_BASE_URL + site_path("company:callback", pk=tenant.pk)
 
 
 def question_for(

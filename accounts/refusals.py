@@ -148,7 +148,7 @@ def _assign_url(
     given = [role for role in roles if role in roles_given_by(reader, company)]
     if not given:
         return ""
-    answers = {"company": company.partner_id, "role": given[0], "person": reader.pk}
+    answers = {"role": given[0], "person": reader.pk}
     if location is not None and given[0] not in COMPANY_WIDE_ROLES:
         answers["location"] = location.pk
     return f"{reverse('accounts:assign')}?{urlencode(answers)}"

@@ -12,9 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.urls import reverse
 
 from accounts import outbox
+from accounts.companies import path_in
 from accounts.holders import (
     appointers,
     people_with,
@@ -65,7 +65,11 @@ def invitation_sent(
         }
         for enrollment in enrollments
     ]
-    path = reverse("enrollment:get_started", kwargs={"pk": invitations[0].pk})
+    path = path_in(
+        enrollments[0].location.partner_account,
+        "enrollment:get_started",
+        pk=invitations[0].pk,
+    )
     # Somebody invited anew is told anew.
     event = f"{invitations[0].pk}:{enrollments[0].invited_at.isoformat()}"
     return outbox.prepare(
@@ -95,7 +99,7 @@ def nobody_can_enroll(
     at: datetime,
 ) -> None:
     """Tell the Global and Account admins that an invitation reaches nobody (rule 74)."""
-    path = f"{reverse('accounts:gaps')}?company={account.partner_id}"
+    path = path_in(account, "accounts:gaps")
     keys = ",".join(str(location.pk) for location in locations) + at.isoformat()
     event = hashlib.sha256(keys.encode()).hexdigest()[:32]
     for admin in appointers(account):
@@ -151,7 +155,11 @@ def enrollment_needs_attention(
         enrollment,
         event=enrollment.status_since.isoformat(),
         context=context,
-        path=reverse("enrollment:profiles", kwargs={"pk": enrollment.pk}),
+        path=path_in(
+            enrollment.location.partner_account,
+            "enrollment:profiles",
+            pk=enrollment.pk,
+        ),
         to=to,
     )
 
@@ -202,7 +210,7 @@ def _tell_of_many(
     costs = [_earning(row.terms) for row in waiting]
     is_one_cost = costs and all(cost == costs[0] for cost in costs)
     about = _about(version)
-    path = version.profile.get_absolute_url()
+    path = path_in(about["company"], version.profile)
     since = max(enrollment.status_since for enrollment in enrollments)
     outbox.queue(
         "needs_attention",
@@ -234,12 +242,13 @@ def _unsaid(gaps: Iterable[Gap], version: ProfileVersion) -> list[Gap]:
 
 def profile_decided(version: ProfileVersion) -> None:
     """Tell whoever sent a profile that is used nowhere yet what was decided."""
-    path = version.profile.get_absolute_url()
+    about = _about(version)
+    path = path_in(about["company"], version.profile)
     outbox.queue(
         "profile_approved" if version.is_approved else "profile_returned",
         to=version.submitted_by,
         dedupe_key=f"profile_decided:{version.pk}:{version.decided_at.isoformat()}",
-        context=_about(version) | {"url": settings.PUBLIC_BASE_URL + path},
+        context=about | {"url": settings.PUBLIC_BASE_URL + path},
         about_url=path,
     )
 
@@ -254,7 +263,7 @@ def _tell_incentive_admins(
     to: Iterable[User] | None = None,
 ) -> None:
     company = enrollment.location.partner_account
-    path = path or enrollment.get_absolute_url()
+    path = path or path_in(company, enrollment)
     for person in _incentive_admins(enrollment) if to is None else to:
         outbox.queue(
             name,
@@ -372,7 +381,7 @@ def location_closed(
     theirs: dict[int, list[RoleAssignment]] = {}
     for assignment in roles:
         theirs.setdefault(assignment.user_id, []).append(assignment)
-    path = reverse("home")
+    path = path_in(location.partner_account, "home")
     return outbox.queue_many(
         outbox.prepare(
             "location_closed",

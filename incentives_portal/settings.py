@@ -72,6 +72,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.CompanyMiddleware",
     "accounts.middleware.OriginMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.PresenceMiddleware",

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import QuerySet
-from django.urls import reverse
 from django.utils import timezone
 
 from accounts import outbox
+from accounts.companies import path_in, site_path
 from accounts.link_tokens import token_matching
 from accounts.models import ColleagueInvitation, MailStatus, OutgoingEmail, User
 from accounts.roles import Role
@@ -38,7 +38,10 @@ def colleague_invited(
         ),
         dedupe_key=f"{INVITATION}:{invitation.pk}:{occasion}",
         context=_offer(invitation)
-        | {"is_kept": True, "url": settings.PUBLIC_BASE_URL + reverse("account_login")},
+        | {
+            "is_kept": True,
+            "url": settings.PUBLIC_BASE_URL + site_path("account_login"),
+        },
         secret_of=invitation.pk,
     )
 
@@ -57,7 +60,7 @@ def invitation_link(email: OutgoingEmail) -> dict[str, Any]:
     if invitation is None:
         raise ValueError("the invitation is not open any more")
     token = token_matching(invitation.pk, fingerprint=invitation.token_sha256)
-    path = reverse("joining:link", kwargs={"token": token})
+    path = site_path("joining:link", token=token)
     return _offer(invitation) | {
         "is_kept": False,
         "url": settings.PUBLIC_BASE_URL + path,
@@ -93,7 +96,7 @@ def undeliverable(invitations: Iterable[UUID]) -> frozenset[UUID]:
 def colleague_joined(invitation: ColleagueInvitation, *, person: User) -> None:
     """Tell the inviter that the invitation was accepted."""
     account = invitation.partner_account
-    path = f"{reverse('accounts:people')}?company={account.partner_id}"
+    path = path_in(account, "accounts:people")
     outbox.queue(
         "colleague_joined",
         to=invitation.created_by,

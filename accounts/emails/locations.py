@@ -5,6 +5,7 @@ from datetime import datetime
 from django.conf import settings
 
 from accounts import outbox
+from accounts.companies import path_in
 from accounts.holders import appointers
 from accounts.models import Location, OutgoingEmail, User
 
@@ -48,7 +49,7 @@ def closing_declined(
 def _about(
     name: str, location: Location, *, to: User, event: datetime, context: dict
 ) -> OutgoingEmail:
-    path = location.get_absolute_url()
+    path = path_in(location.partner_account, location)
     return outbox.prepare(
         name,
         to=to,

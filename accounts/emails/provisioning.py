@@ -3,9 +3,9 @@
 import uuid
 
 from django.conf import settings
-from django.urls import reverse
 
 from accounts import outbox
+from accounts.companies import path_in
 from accounts.holders import people_with
 from accounts.models import OutgoingEmail, ProvisioningToken, User
 from accounts.roles import Permission
@@ -24,7 +24,7 @@ def provisioning_token_changed(
     the place of. Nothing in the mail opens the door.
     """
     company = token.partner_account
-    path = f"{reverse('accounts:provisioning')}?company={company.partner_id}"
+    path = path_in(company, "accounts:provisioning")
     return outbox.queue_many(
         outbox.prepare(
             "provisioning_token",

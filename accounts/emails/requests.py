@@ -1,12 +1,11 @@
 """Mails about access asked for: to those who can give it, and back to who asked."""
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django.conf import settings
-from django.urls import reverse
 
 from accounts import outbox
+from accounts.companies import path_in
 from accounts.holders import givers_of
 from accounts.models import AccessRequest
 from accounts.roles import Role
@@ -49,5 +48,4 @@ def _about(request: AccessRequest, path: str) -> dict[str, Any]:
 
 
 def _in_company(name: str, request: AccessRequest) -> str:
-    query = urlencode({"company": request.partner_account.partner_id})
-    return f"{reverse(name)}?{query}"
+    return path_in(request.partner_account, name)

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.urls import reverse
 
 from accounts import outbox
+from accounts.companies import path_in
 from accounts.holders import appointers
 from accounts.models import (
     Coverage,
@@ -94,9 +94,9 @@ def _role_given(
 ) -> OutgoingEmail:
     first = roles[0]
     is_incentive = first.role in INCENTIVE_ROLES
-    path = _of_company(
-        "enrollment:overview" if is_incentive else "accounts:people",
+    path = path_in(
         first.partner_account,
+        "enrollment:overview" if is_incentive else "accounts:people",
     )
     return outbox.prepare(
         "role_given",
@@ -114,7 +114,7 @@ def _role_given(
 
 def _self_grant(roles: list[RoleAssignment], *, by: User) -> list[OutgoingEmail]:
     first = roles[0]
-    path = _of_company("accounts:people", first.partner_account)
+    path = path_in(first.partner_account, "accounts:people")
     return [
         outbox.prepare(
             "role_taken",
@@ -132,7 +132,7 @@ def _role_ended(
     holder: User, roles: list[RoleAssignment], *, by: User | None
 ) -> OutgoingEmail:
     first = roles[0]
-    path = _of_company("home", first.partner_account)
+    path = path_in(first.partner_account, "home")
     return outbox.prepare(
         "role_ended",
         to=holder,
@@ -149,7 +149,7 @@ def _location_uncovered(
     first = ended[0]
     company = first.partner_account
     is_of_one = all(assignment.user == first.user for assignment in ended)
-    path = _of_company("accounts:gaps", company)
+    path = path_in(company, "accounts:gaps")
     return outbox.prepare(
         "location_uncovered",
         to=admin,
@@ -183,10 +183,6 @@ def _about(roles: list[RoleAssignment]) -> dict[str, Any]:
 def _named(by: User | None) -> str:
     """The name of a colleague; none for the program owner's operators."""
     return "" if by is None or by.is_staff else by.full_name
-
-
-def _of_company(name: str, company: PartnerAccount) -> str:
-    return f"{reverse(name)}?company={company.partner_id}"
 
 
 def _absolute(path: str) -> str:

@@ -1,16 +1,16 @@
 """Mails to those who begin: operators, and a company's first Global admin."""
 
 from django.conf import settings
-from django.urls import reverse
 
 from accounts import outbox
+from accounts.companies import path_in, site_path
 from accounts.models import PartnerAccount, User
 
 
 def operator_added(operator: User) -> None:
     """Tell a new operator where to choose a password; told once per person."""
     # The page never gets old: there one asks for a link that works for an hour.
-    path = reverse("account_reset_password")
+    path = site_path("account_reset_password")
     outbox.queue(
         "operator_added",
         to=operator,
@@ -22,9 +22,9 @@ def operator_added(operator: User) -> None:
 def company_set_up(account: PartnerAccount, *, admin: User) -> None:
     """Tell a company's first Global admin what to do there; told once per company."""
     has_password = admin.has_usable_password()
-    path = reverse("account_reset_password")
+    path = site_path("account_reset_password")
     if has_password:
-        path = f"{reverse('accounts:gaps')}?company={account.partner_id}"
+        path = path_in(account, "accounts:gaps")
     outbox.queue(
         "company_set_up",
         to=admin,

@@ -6,15 +6,15 @@ Each function queues its mail in the caller's transaction (experience.md §6.2).
 import uuid
 
 from django.conf import settings
-from django.urls import reverse
 
 from accounts import outbox
+from accounts.companies import site_path
 from accounts.models import OutgoingEmail, User
 
 
 def site_address(name: str, **parts: str) -> str:
     """Return a whole address of this site, whatever name the request came to (T9)."""
-    return settings.PUBLIC_BASE_URL + reverse(name, kwargs=parts or None)
+    return settings.PUBLIC_BASE_URL + site_path(name, **parts)
 
 
 def password_changed(user: User) -> OutgoingEmail | None:

@@ -153,7 +153,7 @@ class TestGiven:
         give(lars, goteborg, by=greta)
 
         (email,) = mails("role_given").values()
-        assert email.about_url == "/incentives/?company=5012001"
+        assert email.about_url == "/c/5012001/incentives/"
         assert f"https://portal.example{email.about_url}" in email.body_text
 
     def test_a_name_stays_a_name(self, greta, lars, goteborg):
@@ -274,7 +274,7 @@ class TestEnded:
         assert email.subject == "Göteborg has no Incentives admin any more"
         assert "Göteborg (PartnerID 6120102)" in flat(email)
         assert "Malmö" not in flat(email)
-        assert email.about_url == "/people/gaps/?company=5012001"
+        assert email.about_url == "/c/5012001/people/gaps/"
 
     def test_many_gaps_are_one_mail(self, greta, alice, nordvik, goteborg, malmo):
         everywhere = RoleAssignmentFactory(partner_account=nordvik)

@@ -238,7 +238,7 @@ def test_a_global_admin_who_has_a_password_is_led_to_the_locations(lars, nordvik
 
     mail = OutgoingEmail.objects.get()
     assert mail.to_user == lars
-    assert f"{reverse('accounts:gaps')}?company=5012001" in mail.body_text
+    assert f"/c/5012001{reverse('accounts:gaps')}" in mail.body_text
 
 
 def test_setting_a_company_up_again_adds_what_is_missing():

@@ -1,7 +1,5 @@
 """People who are not there yet: inviting colleagues by e-mail, and what came of it."""
 
-from urllib.parse import urlencode
-
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
@@ -13,7 +11,6 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import services
 from accounts.access import requires
-from accounts.companies import PARAMETER
 from accounts.emails import undeliverable
 from accounts.forms import InviteForm
 from accounts.holders import roles_given_in
@@ -28,10 +25,8 @@ PAGE_SIZE = 25
 
 
 def _list_with(invitation) -> str:
-    """The list an invitation stands in, in its company."""
-    company = invitation.partner_account
-    query = urlencode({PARAMETER: company.partner_id})
-    return f"{reverse('accounts:invitations')}?{query}"
+    """The list an invitation stands in."""
+    return reverse("accounts:invitations")
 
 
 @requires(Permission.ROLE_ASSIGN)

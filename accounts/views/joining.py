@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import services
 from accounts.access import public, signed_in
-from accounts.companies import PARAMETER
+from accounts.companies import path_in
 from accounts.forms import JoinForm
 from accounts.link_tokens import fingerprint_of
 from accounts.models import ColleagueInvitation, InvitationState
@@ -72,7 +72,7 @@ def accept(request):
         _("You belong to %(company)s now, with the role %(role)s.")
         % {"company": company.name, "role": Role(accepted.role).label},
     )
-    return redirect(f"{reverse('home')}?{PARAMETER}={company.partner_id}")
+    return redirect(path_in(company, "home"))
 
 
 @public("somebody new has no account yet; the link and the address prove who it is")

@@ -10,7 +10,6 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import services
 from accounts.access import requires
-from accounts.companies import PARAMETER
 from accounts.forms import ROLE_TEXTS
 from accounts.holders import (
     gaps_left_by,
@@ -64,7 +63,7 @@ def person(request, member):
         ],
         "may_assign": bool(given),
         "may_deactivate": holds_anywhere(request.user, Permission.PERSON_EDIT, company),
-        "people_url": people_url(company),
+        "people_url": reverse("accounts:people"),
         "company": company,
     }
     return render(request, "accounts/person.html", context)
@@ -88,7 +87,7 @@ def deactivate(request, member):
         _("%(person)s no longer belongs to %(company)s.")
         % {"person": member.user.full_name, "company": company.name},
     )
-    return redirect(people_url(company))
+    return redirect(reverse("accounts:people"))
 
 
 @requires(Permission.ROLE_ASSIGN, on=RoleAssignment)
@@ -112,12 +111,7 @@ def revoke(request, assignment):
     )
     company = assignment.partner_account
     may_stay = holds_anywhere(request.user, Permission.PERSON_VIEW, company)
-    return redirect(people_url(company) if may_stay else "home")
-
-
-def people_url(company) -> str:
-    """The list of a company's people."""
-    return f"{reverse('accounts:people')}?{PARAMETER}={company.partner_id}"
+    return redirect(reverse("accounts:people") if may_stay else "home")
 
 
 def _roles_of(member):
@@ -170,7 +164,7 @@ def _deactivate_page(request, member, *, refusal=None, status=200):
         ]
         if is_about_roles
         else [],
-        "people_url": people_url(company),
+        "people_url": reverse("accounts:people"),
     }
     return render(request, "accounts/deactivate.html", context, status=status)
 
@@ -192,7 +186,7 @@ def _revoke_page(request, assignment, *, refusal=None, status=200):
         "is_self": assignment.user == request.user,
         "is_over": is_over,
         "refusal": " ".join(refusal.messages) if refusal else "",
-        "people_url": people_url(company),
+        "people_url": reverse("accounts:people"),
         "left": [] if is_over else gap_warnings(gaps_left_by(assignment)),
         "givers": givers_of(role, company),
     }

@@ -1,7 +1,6 @@
 """Connecting a company's directory: its tokens, and which of its groups hold a role."""
 
 from datetime import timedelta
-from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
@@ -13,7 +12,6 @@ from django.views.decorators.http import require_safe
 
 from accounts import services
 from accounts.access import recently_authenticated, requires
-from accounts.companies import PARAMETER
 from accounts.connections import group_rows, token_rows
 from accounts.directory import guests_without_their_role
 from accounts.forms import GroupMappingForm, TokenForm
@@ -32,9 +30,8 @@ USUAL_LIFETIME = timedelta(days=365)
 
 
 def _page_of(row) -> str:
-    """The page a token or a group stands on, in its company."""
-    query = urlencode({PARAMETER: row.partner_account.partner_id})
-    return f"{reverse('accounts:provisioning')}?{query}"
+    """The page a token or a group stands on."""
+    return reverse("accounts:provisioning")
 
 
 @requires(Permission.PROVISIONING_EDIT)

@@ -1,7 +1,5 @@
 """Access: asked for from a page that refused, given or declined by an admin."""
 
-from urllib.parse import urlencode
-
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
@@ -12,7 +10,6 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import services
 from accounts.access import requires, signed_in
-from accounts.companies import PARAMETER
 from accounts.holders import appointers, roles_given_by
 from accounts.models import AccessRequest, RequestState
 from accounts.posting import posted
@@ -25,9 +22,8 @@ PAGE_SIZE = 25
 
 
 def _list_with(request_row) -> str:
-    """The list a request stands in, in its company."""
-    query = urlencode({PARAMETER: request_row.partner_account.partner_id})
-    return f"{reverse('accounts:requests')}?{query}"
+    """The list a request stands in."""
+    return reverse("accounts:requests")
 
 
 @signed_in("everybody asks for themselves; the service asks who may ask for what")
@@ -58,7 +54,7 @@ def request_access(request):
         _("You have asked for the role %(role)s: %(place)s. The answer comes by mail.")
         % {"role": Role(asked.role).label, "place": asked.where},
     )
-    return redirect(_own_page(company))
+    return redirect("accounts:request_access")
 
 
 @requires(Permission.ROLE_ASSIGN)
@@ -129,11 +125,6 @@ def decline_access(request, asked):
             _("Declined. %(person)s reads why.") % {"person": asked.user.full_name},
         )
     return redirect(_list_with(asked))
-
-
-def _own_page(company) -> str:
-    query = urlencode({PARAMETER: company.partner_id})
-    return f"{reverse('accounts:request_access')}?{query}"
 
 
 def _ask_page(request, form, *, status=200):

@@ -1304,8 +1304,8 @@ def test_a_person_of_two_companies_sees_one_at_a_time(client_of, ida, invited):
     theirs = EnrollmentFactory(location__partner_account=other)
     client = client_of(ida)
 
-    first = client.get(url("overview") + "?company=5012001")
-    second = client.get(url("overview") + f"?company={other.partner_id}")
+    first = client.get(f"/c/5012001{url('overview')}")
+    second = client.get(f"/c/{other.partner_id}{url('overview')}")
 
     assert [row.location for row in first.context["page"].object_list if row.enrollment]
     assert {row.location for row in first.context["page"].object_list} == {

@@ -5,6 +5,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from accounts.access import requires
+from accounts.companies import path_in
 from accounts.roles import Permission
 from enrollment import services
 from enrollment.models import Enrollment, Invitation
@@ -22,7 +23,9 @@ def get_started(request, invitation):
     together = Enrollment.objects.where_user_may(
         request.user, Permission.ENROLLMENT_EDIT
     ).filter(invitations__user=invitation.user, invitations__email=invitation.email_id)
-    if invitation.email_id is None or together.count() < 2:
+    elsewhere = _elsewhere(request, together)
+    together = together.of_company(request.company)
+    if invitation.email_id is None or (together.count() < 2 and not elsewhere):
         return redirect(invitation.enrollment)
     return render(
         request,
@@ -33,8 +36,21 @@ def get_started(request, invitation):
             "rows": enrollment_rows(
                 together.order_by("location__name", "pk"), user=request.user
             ),
+            "elsewhere": elsewhere,
         },
     )
+
+
+def _elsewhere(request, together) -> list[dict]:
+    """Other companies of the person that the same mail invited: their names only."""
+    invited = set(
+        together.order_by().values_list("location__partner_account", flat=True)
+    )
+    return [
+        {"company": company, "url": path_in(company, "home")}
+        for company in request.companies
+        if company.pk in invited and company != request.company
+    ]
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Invitation)
