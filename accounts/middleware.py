@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseBadRequest
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
-from django.urls import get_script_prefix, set_script_prefix
+from django.urls import Resolver404, get_script_prefix, resolve, set_script_prefix
 from django.utils import translation
 from django.utils.functional import SimpleLazyObject
 
@@ -116,6 +116,8 @@ class CompanyMiddleware:
         if named_in(asked) is None:
             return self._led_by_parameter(request) if is_looked_at else None
         if not request.user.is_authenticated:
+            if is_looked_at and _is_public(without_company(asked)):
+                return redirect(without_company(request.get_full_path()))
             return redirect_to_login(request.get_full_path())
         rest = arrive(request, asked)
         if rest == asked:
@@ -186,6 +188,15 @@ class PersonMiddleware:
             response.headers.setdefault("Cache-Control", "no-store")
             response.headers.setdefault("Content-Language", request.user.language)
         return response
+
+
+def _is_public(path: str) -> bool:
+    """Whether an address is for people who are not signed in: to sign in, say."""
+    try:
+        view = resolve(path).func
+    except Resolver404:
+        return False
+    return not getattr(view, "login_required", True)
 
 
 def language_cookie(response, language: str) -> None:

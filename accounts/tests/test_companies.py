@@ -184,6 +184,18 @@ class TestTheAddress:
             assert where.path == reverse("account_login")
             assert f"next=/c/{number}/people/" in where.query
 
+    def test_signing_out_leads_to_where_everybody_signs_in(
+        self, client_of, ines, nordvik
+    ):
+        client = client_of(ines)
+
+        response = client.post(under(nordvik, "account_logout"), follow=True)
+
+        assert response.status_code == 200
+        assert urlsplit(response.redirect_chain[-1][0]).path == reverse("account_login")
+        plain = client.get(under(nordvik, "account_reset_password"))
+        assert plain["Location"] == reverse("account_reset_password")
+
     @pytest.mark.parametrize(
         "rest", ["//evil.example/", "/\\evil.example/", "///evil.example"]
     )
