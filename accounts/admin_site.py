@@ -55,7 +55,7 @@ def of_own_companies(rows: ScopedQuerySet, user) -> ScopedQuerySet:
     """
     rows = rows.where_roles(frozenset({Role.GLOBAL_ADMIN}), user=user)
     working_in = getattr(user, "working_in", None)
-    return rows.of_company(working_in) if working_in else rows
+    return rows.of_company(working_in.pk) if working_in else rows
 
 
 def _keep_to_company(request) -> None:

@@ -165,7 +165,7 @@ def _ask_url(
     role = role_to_ask_for(permission)
     if role is None:
         return ""
-    answers = {"company": company.partner_id, "role": role.value}
+    answers = {"role": role.value}
     if role in COMPANY_WIDE_ROLES:
         answers["location"] = AccessRequestForm.WHOLE_COMPANY
     elif location is not None:

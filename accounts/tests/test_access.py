@@ -163,8 +163,8 @@ class TestLists:
         other = RoleAssignmentFactory(user=ida, role=Role.ACCOUNT_ADMIN).partner_account
         client = client_of(ida)
 
-        here = client.get("/probe/list/", {"company": nordvik.partner_id})
-        there = client.get("/probe/list/", {"company": other.partner_id})
+        here = client.get(f"/c/{nordvik.partner_id}/probe/list/")
+        there = client.get(f"/c/{other.partner_id}/probe/list/")
 
         assert here.status_code == 200
         assert there.status_code == 403

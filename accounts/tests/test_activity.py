@@ -13,6 +13,7 @@ from django.utils import translation
 
 from accounts import services
 from accounts.activity import PAGE_SIZE
+from accounts.companies import in_company
 from accounts.models import (
     AuditAction,
     AuditEvent,
@@ -167,7 +168,7 @@ class TestWhoReads:
             (nordvik, "first", "second"),
             (other, "second", "first"),
         ):
-            page = words(client.get(LIST, {"company": company.partner_id}))
+            page = words(client.get(in_company(company, LIST)))
             assert f"Reason: {told}" in page
             assert f"Reason: {untold}" not in page
 

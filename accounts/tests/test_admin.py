@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
+from accounts.companies import in_company
 from accounts.models import (
     AuditAction,
     AuditEvent,
@@ -390,16 +391,17 @@ class TestNarrowing:
 
         assert theirs.status_code == missing.status_code == 404
 
-    def test_a_global_admin_of_two_companies_sees_both(
-        self, client_of, greta, goteborg, elsewhere, foreign_place
+    def test_a_global_admin_of_two_companies_sees_one_at_a_time(
+        self, client_of, greta, nordvik, goteborg, elsewhere, foreign_place
     ):
         RoleAssignmentFactory(
             user=greta, role=Role.GLOBAL_ADMIN, partner_account=elsewhere
         )
 
-        response = client_of(greta).get(address("accounts.location", "changelist"))
+        client, path = client_of(greta), address("accounts.location", "changelist")
 
-        assert names_in(response) == {goteborg, foreign_place}
+        assert names_in(client.get(in_company(nordvik, path))) == {goteborg}
+        assert names_in(client.get(in_company(elsewhere, path))) == {foreign_place}
 
     def test_another_role_elsewhere_opens_nothing_there(
         self, client_of, greta, goteborg, elsewhere, foreign_place
@@ -409,9 +411,10 @@ class TestNarrowing:
             user=greta, role=Role.ACCOUNT_ADMIN, partner_account=elsewhere
         )
 
-        response = client_of(greta).get(address("accounts.location", "changelist"))
+        client, path = client_of(greta), address("accounts.location", "changelist")
 
-        assert names_in(response) == {goteborg}
+        assert names_in(client.get(path, follow=True)) == {goteborg}
+        assert client.get(in_company(elsewhere, path)).status_code == 404
 
     def test_a_person_of_two_companies_shows_one_companys_roles(
         self, client_of, greta, sam, nordvik, elsewhere
@@ -428,7 +431,7 @@ class TestNarrowing:
         assert "Incentives user" not in page
         assert "Nothing was done to this record yet." in history
         assert "Role given" in text_of(
-            client_of(sam).get(address("accounts.user", "history", sam.pk))
+            client_of(sam).get(address("accounts.user", "history", sam.pk), follow=True)
         )
 
     def test_search_stays_in_the_own_company(self, client_of, greta, sam, ida):
@@ -670,9 +673,11 @@ class TestGivingRoles:
             user=greta, role=Role.GLOBAL_ADMIN, partner_account=elsewhere
         )
 
-        response = client_of(greta).post(ADD_ROLE, typed(lars, company=elsewhere))
+        response = client_of(greta).post(
+            in_company(elsewhere, ADD_ROLE), typed(lars, company=elsewhere)
+        )
 
-        assert "Choose a person of your company." in text_of(response)
+        assert "Select a valid choice" in text_of(response)
         assert not RoleAssignment.objects.filter(user=lars).exists()
 
     def test_unlisted_programs_are_not_told(self, client_of, greta, nordvik):
@@ -1003,11 +1008,12 @@ def test_a_company_of_ones_own_is_chosen_already(client_of, greta, nordvik):
     assert form["partner_account"].value() == nordvik.pk
 
 
-def test_with_two_companies_none_is_chosen(client_of, greta):
-    RoleAssignmentFactory(
-        user=greta, role=Role.GLOBAL_ADMIN, partner_account=PartnerAccountFactory()
-    )
+def test_with_two_companies_the_one_worked_in_is_chosen(client_of, greta, nordvik):
+    other = PartnerAccountFactory()
+    RoleAssignmentFactory(user=greta, role=Role.GLOBAL_ADMIN, partner_account=other)
 
-    form = client_of(greta).get(ADD_ROLE).context["adminform"].form
+    for company in (nordvik, other):
+        page = client_of(greta).get(in_company(company, ADD_ROLE))
 
-    assert form["partner_account"].value() is None
+        form = page.context["adminform"].form
+        assert form["partner_account"].value() == company.pk

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import services
+from accounts.companies import in_company
 from accounts.models import (
     AuditAction,
     AuditEvent,
@@ -252,25 +253,30 @@ class TestMakingIncentivesAdmins:
         ) == text_of(missing).count("not one of the available choices")
         assert "Hamburg" not in text_of(place)
 
-    def test_with_two_companies_one_is_chosen(
-        self, client_of, greta, lars, sam, goteborg
+    def test_of_two_companies_the_one_worked_in_is_meant(
+        self, client_of, greta, lars, sam, nordvik, goteborg
     ):
         other = sam.role_assignments.get().partner_account
         RoleAssignmentFactory(user=greta, role=Role.GLOBAL_ADMIN, partner_account=other)
         client = client_of(greta)
 
+        here = client.post(
+            in_company(nordvik, PEOPLE),
+            chosen(GIVE, lars, step="preview", location=[goteborg.pk]),
+        )
+        there = client.post(
+            in_company(other, PEOPLE),
+            chosen(GIVE, lars, step="preview", location=[goteborg.pk]),
+        )
         unsaid = client.post(
             PEOPLE, chosen(GIVE, lars, step="preview", location=[goteborg.pk])
         )
-        wrong = client.post(
-            PEOPLE,
-            chosen(
-                GIVE, lars, step="preview", width="everywhere", partner_account=other.pk
-            ),
-        )
 
-        assert unsaid.status_code == wrong.status_code == 422
-        assert "Choose a person of your company." in text_of(wrong)
+        assert here.status_code == 200
+        assert "Göteborg" in text_of(here)
+        assert "Göteborg" not in text_of(there)
+        assert "Lars Ek" not in text_of(there)
+        assert unsaid.status_code == 409
 
     def test_a_role_that_ends_meanwhile_ends_the_way(
         self, client_of, greta, lars, goteborg
@@ -380,18 +386,19 @@ class TestEndingRoles:
         assert response.url == reverse("home")
 
     def test_roles_of_two_companies_end_one_company_at_a_time(
-        self, client_of, greta, ida, sam
+        self, client_of, greta, ida, sam, nordvik
     ):
         other = sam.role_assignments.get()
         RoleAssignmentFactory(
             user=greta, role=Role.GLOBAL_ADMIN, partner_account=other.partner_account
         )
 
-        response = client_of(greta).post(
-            ROLES, chosen(END, ida.role_assignments.get(), other, step="end")
-        )
+        client, both = client_of(greta), (ida.role_assignments.get(), other)
+        page = client.post(in_company(nordvik, ROLES), chosen(END, *both))
 
-        assert "Choose roles of one company at a time." in text_of(response)
+        assert "Ida Lund" in text_of(page)
+        assert "Sam Stranger" not in text_of(page)
+        client.post(in_company(nordvik, ROLES), chosen(END, other, step="end"))
         assert live(ida)
         assert live(sam)
 

@@ -430,9 +430,7 @@ class TestPageThatRefuses:
         response = client_of(cast.lars).get(reverse("enrollment:overview"))
 
         assert response.status_code == 403
-        assert response.context["refusal"].ask_url == (
-            f"{ASK}?company=5012001&role=incentives_user"
-        )
+        assert response.context["refusal"].ask_url == (f"{ASK}?role=incentives_user")
         assert "Ask for access" in text_of(response)
 
     def test_a_page_for_admins_asks_for_the_admins_role(self, client_of, cast):

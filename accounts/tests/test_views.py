@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.companies import in_company
 from accounts.models import AuditAction, AuditEvent, Membership, RoleAssignment, User
 from accounts.roles import COMPANY_WIDE_ROLES, GRANTS, Role
 from accounts.services import assign_role, granting, revoke_role
@@ -182,7 +183,7 @@ class TestPeople:
         )
         stranger = RoleAssignmentFactory(partner_account=other).user
 
-        response = client_of(greta).get(PEOPLE, {"company": nordvik.partner_id})
+        response = client_of(greta).get(in_company(nordvik, PEOPLE))
 
         assert "No role" in row_of(response, "Sam Stranger")
         assert stranger.full_name not in text_of(response)
@@ -196,7 +197,7 @@ class TestPeople:
         )
         there = RoleAssignmentFactory(partner_account=other).user
 
-        response = client_of(greta).get(PEOPLE, {"company": other.partner_id})
+        response = client_of(greta).get(in_company(other, PEOPLE))
 
         assert there.full_name in text_of(response)
         assert "Lars Ek" not in text_of(response)
