@@ -13,6 +13,7 @@ from accounts.emails.colleagues import (
     invitations_mailed_to,
     undeliverable,
 )
+from accounts.emails.company_sign_in import company_sign_in_changed
 from accounts.emails.locations import closing_asked, closing_declined
 from accounts.emails.provisioning import provisioning_token_changed
 from accounts.emails.requests import access_declined, access_requested
@@ -35,6 +36,7 @@ __all__ = [
     "colleague_invited",
     "colleague_joined",
     "company_set_up",
+    "company_sign_in_changed",
     "invitation_link",
     "invitation_mails",
     "invitations_mailed_to",

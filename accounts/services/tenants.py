@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from accounts import emails
 from accounts.models import (
     AuditAction,
     CompanyTenant,
@@ -72,6 +73,7 @@ def register_tenant(
         partner_account=account,
         after=_described(tenant),
     )
+    emails.company_sign_in_changed(tenant, news="registered")
     return tenant
 
 
@@ -111,6 +113,7 @@ def change_tenant(
             before=before,
             after=after | {"has_new_credential": bool(client_secret)},
         )
+        emails.company_sign_in_changed(tenant, news="changed")
     return tenant
 
 
@@ -144,6 +147,7 @@ def set_tenant_active(
         before={"is_active": not is_active},
         after={"is_active": is_active} | _kept(kept),
     )
+    emails.company_sign_in_changed(tenant, news="started" if is_active else "stopped")
     return tenant
 
 
@@ -194,6 +198,7 @@ def map_app_role(
         partner_account=account,
         after=_mapping_described(mapping),
     )
+    emails.company_sign_in_changed(tenant, news="mapped", mapping=mapping)
     return mapping
 
 
@@ -221,6 +226,7 @@ def unmap_app_role(mapping: TenantRoleMapping, *, by: User) -> None:
         before=described,
         after=_kept(kept),
     )
+    emails.company_sign_in_changed(tenant, news="unmapped", mapping=mapping)
 
 
 def roles_given_by(

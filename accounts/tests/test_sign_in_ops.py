@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group
 from accounts.models import (
     AuditEvent,
     CompanyTenant,
+    OutgoingEmail,
     RoleAssignment,
     RoleSource,
     TenantRoleMapping,
@@ -183,6 +184,37 @@ def test_what_changes_who_a_companys_people_are_asks_for_a_fresh_proof(door, ten
     for part in ("stop", "start", "roles"):
         answer = door.post(f"/ops/sign-ins/{tenant.pk}/{part}/")
         assert "/accounts/reauthenticate/" in answer.url, part
+
+
+def test_every_global_admin_is_told_of_each_change(door, tenant, greta, alice):
+    # Whoever speaks for a company decides who its people are.
+    page = f"/ops/sign-ins/{tenant.pk}/"
+    facts = {"client_id": "other", "domains": "partner.example"}
+    line = {"app_role": "Enrollers", "role": Role.INCENTIVES_ADMIN}
+    door.post(f"{page}change/", facts)
+    door.post(f"{page}roles/", line)
+    door.post(f"/ops/sign-ins/roles/{TenantRoleMapping.objects.get().pk}/remove/")
+    door.post(f"{page}stop/")
+    door.post(f"{page}start/")
+
+    mails = OutgoingEmail.objects.filter(name="company_sign_in").order_by("created_at")
+    assert {mail.to_user for mail in mails} == {greta}
+    said = [mail.body_text.replace("\n", " ") for mail in mails]
+    for text, wanted in zip(
+        said,
+        (
+            "registered",
+            "changed how",
+            "“Enrollers”",
+            "no longer gives",
+            "stopped",
+            "again",
+        ),
+        strict=True,
+    ):
+        assert wanted in text
+        assert "Zq8~the-secret" not in text
+    assert "whole company" in said[2]
 
 
 def test_the_list_asks_the_same_for_one_and_for_many(
