@@ -10,10 +10,14 @@ from django.contrib import messages
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
-from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth import REDIRECT_FIELD_NAME, get_permission_codename
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import (
+    ImproperlyConfigured,
+    PermissionDenied,
+    ValidationError,
+)
 from django.db import models
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponseRedirect
@@ -26,12 +30,27 @@ from django.utils.translation import gettext_lazy
 from accounts.access import HiddenPage, is_global_admin, wall
 from accounts.companies import CompanyNotNamed
 from accounts.models import AuditEvent, Membership, PartnerAccount, User
+from accounts.operators import RECORDS
 from accounts.roles import Role
 from accounts.scoping import ScopedQuerySet
 from accounts.text import CleanCharField, CleanTextField, EmailField
 
 # Addresses of Django's admin that this one does without: any object by its number.
 LEFT_OUT = frozenset({"view_on_site"})
+
+# All that there is for a company's Global admin; no other page of the admin exists.
+PARTNER_PAGES = frozenset(
+    {
+        *("index", "app_list", "autocomplete", "jsi18n", "login", "logout"),
+        *("password_change", "password_change_done"),
+        *(
+            f"accounts_{model}_{page}"
+            for model in ("user", "location", "roleassignment")
+            for page in ("changelist", "change", "history")
+        ),
+        *(f"accounts_roleassignment_{page}" for page in ("add", "delete")),
+    }
+)
 
 
 def is_partner_door(request) -> bool:
@@ -105,9 +124,20 @@ class PortalAdminSite(AdminSite):
         self.disable_action("delete_selected")
 
     def register(self, model_or_iterable, admin_class=None, **options) -> None:
-        """Take only records that keep the rules below; packages' own stay out."""
-        if admin_class is not None and issubclass(admin_class, PortalModelAdmin):
-            super().register(model_or_iterable, admin_class, **options)
+        """Take only records on the list that keep the rules below.
+
+        Those that packages bring along stay out. Raises ImproperlyConfigured for one of
+        ours that is not on the list with its reason.
+        """
+        if admin_class is None or not issubclass(admin_class, PortalModelAdmin):
+            return
+        models = model_or_iterable
+        for model in models if isinstance(models, list | tuple) else [models]:
+            if model._meta.label_lower not in RECORDS:
+                raise ImproperlyConfigured(
+                    f"{model._meta.label} is not among the RECORDS of operators.py."
+                )
+        super().register(model_or_iterable, admin_class, **options)
 
     def has_permission(self, request) -> bool:
         """Operators, and whoever is Global admin of a company (domain.md §10.6)."""
@@ -126,7 +156,10 @@ class PortalAdminSite(AdminSite):
         def guarded(request, *args, **kwargs):
             if not request.user.is_authenticated:
                 return inner(request, *args, **kwargs)
+            page = request.resolver_match.url_name
             if not self.has_permission(request):
+                raise HiddenPage
+            if not request.user.is_staff and page not in PARTNER_PAGES:
                 raise HiddenPage
             _keep_to_company(request)
             return wall(request) or inner(request, *args, **kwargs)
@@ -162,7 +195,9 @@ class PortalAdminSite(AdminSite):
 
 
 class PortalModelAdmin(ModelAdmin):
-    """What every record keeps: for operators only, never deleted, asked as listed.
+    """What every record keeps: for operators only, looked at, never deleted.
+
+    Whoever changes one here has a mixin that says so.
 
     Text is cleaned as everywhere else; what a service refuses becomes a message.
     """
@@ -186,10 +221,10 @@ class PortalModelAdmin(ModelAdmin):
         return request.user.is_staff and super().has_view_permission(request, obj)
 
     def has_add_permission(self, request) -> bool:
-        return request.user.is_staff and super().has_add_permission(request)
+        return False
 
     def has_change_permission(self, request, obj=None) -> bool:
-        return request.user.is_staff and super().has_change_permission(request, obj)
+        return False
 
     def has_delete_permission(self, request, obj=None) -> bool:
         return False
@@ -224,13 +259,31 @@ class PortalModelAdmin(ModelAdmin):
         raise Http404
 
 
-class ReadOnlyMixin:
-    """A record that is looked at here and changed elsewhere."""
+class ReferenceMixin:
+    """A record that operators add and change here whose group may."""
+
+    def has_add_permission(self, request) -> bool:
+        return _may(request, "add", self.opts)
+
+    def has_change_permission(self, request, obj=None) -> bool:
+        return _may(request, "change", self.opts)
+
+
+def _may(request, verb: str, opts) -> bool:
+    name = f"{opts.app_label}.{get_permission_codename(verb, opts)}"
+    return request.user.is_staff and request.user.has_perm(name)
+
+
+class LookedAtMixin:
+    """Rows beside a record that are looked at here and changed elsewhere."""
 
     def has_add_permission(self, request, *args) -> bool:
         return False
 
     def has_change_permission(self, request, obj=None) -> bool:
+        return False
+
+    def has_delete_permission(self, request, obj=None) -> bool:
         return False
 
 

@@ -1,6 +1,7 @@
-"""The program owner's own people: groups and what each may do. Pure data plus set-up.
+"""The program owner's own people: groups, what each may do, which records there are.
 
-Operators hold no RoleAssignment; Django's groups and permissions speak for them.
+Pure data plus set-up. Operators hold no RoleAssignment; Django's groups and permissions
+speak for them. Superusers are for emergencies, and for setting companies up.
 """
 
 from django.contrib.auth.models import Group
@@ -60,6 +61,31 @@ OPERATOR_GROUPS: dict[str, tuple[str, ...]] = {
     IDENTITY_MANAGER: tuple(
         f"accounts.{verb}_companytenant" for verb in ("add", "change", "view")
     ),
+}
+
+
+# Every record of the admin site, and why it is there. The site takes no other; all of
+# them are looked at only, but for what the reason says (security.md T17).
+RECORDS: dict[str, str] = {
+    "accounts.auditevent": "the trail; no numbers in it, no secrets",
+    "accounts.incentiveprogram": "reference data: program managers add and change it",
+    "accounts.location": "superusers add; Global admins see those of their company",
+    "accounts.outgoingemail": "where a mail is on its way; without its bodies",
+    "accounts.partneraccount": "superusers add",
+    "accounts.roleassignment": "Global admins give and end the roles of their company, "
+    "superusers the role Global admin",
+    "accounts.user": "superusers add; Global admins see those of their company",
+    "enrollment.agreement": "program managers record and terminate agreements",
+    "enrollment.criterion": "reference data: program managers add and change it",
+    "enrollment.enrollment": "with its history; it moves by what people do on pages",
+    "enrollment.fiscalcalendar": "reference data: program managers add and change it",
+    "enrollment.fiscalyear": "reference data: program managers add and change it",
+    "enrollment.measuredvalue": "what was measured; a command imports it",
+    "enrollment.programterms": "reference data: program managers add and change it",
+    "enrollment.valueimport": "files that were read",
+    "profiles.bankprofile": "for superusers only, without what is sealed",
+    "profiles.defaultbankprofile": "for superusers only; names and currencies",
+    "profiles.taxprofile": "for superusers only, without what is sealed",
 }
 
 

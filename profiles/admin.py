@@ -7,7 +7,7 @@ shown to those who decide.
 from django.contrib import admin
 from django.contrib.admin import TabularInline
 
-from accounts.admin_site import PortalModelAdmin, ReadOnlyMixin
+from accounts.admin_site import LookedAtMixin, PortalModelAdmin
 from profiles.models import (
     BankProfile,
     BankProfileVersion,
@@ -28,7 +28,7 @@ SHOWN = (
 )
 
 
-class VersionInline(ReadOnlyMixin, TabularInline):
+class VersionInline(LookedAtMixin, TabularInline):
     """The versions of a profile, newest first, without what is sealed."""
 
     extra = 0
@@ -57,7 +57,7 @@ class TaxVersionInline(VersionInline):
 
 
 @admin.register(BankProfile)
-class BankProfileAdmin(ReadOnlyMixin, PortalModelAdmin):
+class BankProfileAdmin(PortalModelAdmin):
     list_display = ("name", "partner_account", "created_at", "archived_at")
     list_filter = (("archived_at", admin.EmptyFieldListFilter),)
     list_select_related = ("partner_account",)
@@ -74,7 +74,7 @@ class BankProfileAdmin(ReadOnlyMixin, PortalModelAdmin):
 
 
 @admin.register(TaxProfile)
-class TaxProfileAdmin(ReadOnlyMixin, PortalModelAdmin):
+class TaxProfileAdmin(PortalModelAdmin):
     list_display = ("name", "location", "created_at", "archived_at")
     list_filter = (("archived_at", admin.EmptyFieldListFilter),)
     list_select_related = ("location",)
@@ -91,7 +91,7 @@ class TaxProfileAdmin(ReadOnlyMixin, PortalModelAdmin):
 
 
 @admin.register(DefaultBankProfile)
-class DefaultBankProfileAdmin(ReadOnlyMixin, PortalModelAdmin):
+class DefaultBankProfileAdmin(PortalModelAdmin):
     list_display = ("location", "bank_profile", "currency", "set_at", "set_by")
     list_filter = ("currency",)
     list_select_related = ("location", "bank_profile", "set_by")

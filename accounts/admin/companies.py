@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 from accounts import services
 from accounts.admin.role_inlines import RolesAtLocationInline
 from accounts.admin.setting_up import SetUpMixin
-from accounts.admin_site import PartnerDoorMixin, PortalModelAdmin
+from accounts.admin_site import PartnerDoorMixin, PortalModelAdmin, ReferenceMixin
 from accounts.models import IncentiveProgram, Location, PartnerAccount
 from accounts.text import normalize_domain
 
@@ -76,7 +76,7 @@ class LocationAdmin(PartnerDoorMixin, SetUpMixin, PortalModelAdmin):
 
 
 @admin.register(IncentiveProgram)
-class IncentiveProgramAdmin(PortalModelAdmin):
+class IncentiveProgramAdmin(ReferenceMixin, PortalModelAdmin):
     """What a program asks in a year stands in its terms."""
 
     list_display = ("name", "code", "discontinued_at")

@@ -5,7 +5,7 @@ from django.contrib.admin import TabularInline
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin_site import PartnerDoorMixin, ReadOnlyMixin
+from accounts.admin_site import LookedAtMixin, PartnerDoorMixin
 from accounts.models import RoleAssignment, scope_words
 
 
@@ -28,7 +28,7 @@ class RoleWordsMixin:
         return giver.full_name
 
 
-class RoleInline(PartnerDoorMixin, ReadOnlyMixin, RoleWordsMixin, TabularInline):
+class RoleInline(PartnerDoorMixin, LookedAtMixin, RoleWordsMixin, TabularInline):
     """The roles held at a place or by a person, as a list to look at."""
 
     model = RoleAssignment

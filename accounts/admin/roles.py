@@ -18,7 +18,6 @@ from accounts.admin_site import (
     AuditedMixin,
     PartnerDoorMixin,
     PortalModelAdmin,
-    ReadOnlyMixin,
     is_partner_door,
     may_set_up,
     of_own_companies,
@@ -96,7 +95,6 @@ class RoleAssignmentAdmin(
     AtOnceMixin,
     PartnerDoorMixin,
     AuditedMixin,
-    ReadOnlyMixin,
     RoleWordsMixin,
     PortalModelAdmin,
 ):
@@ -157,8 +155,8 @@ class RoleAssignmentAdmin(
     def get_list_display(self, request):
         if request.user.is_staff:
             return self.list_display
-        columns = [name for name in self.list_display if name != "revoked_at"]
-        return (*columns, "end_role")
+        left_out = {"granted_at", "revoked_at"}
+        return (*(one for one in self.list_display if one not in left_out), "end_role")
 
     def get_list_filter(self, request):
         if request.user.is_staff:

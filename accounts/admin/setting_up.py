@@ -9,9 +9,6 @@ class SetUpMixin(AuditedMixin):
     def has_add_permission(self, request) -> bool:
         return may_set_up(request)
 
-    def has_change_permission(self, request, obj=None) -> bool:
-        return False
-
     def create(self, *, by, **answers):
         """Call the service that adds one."""
         raise NotImplementedError

@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from accounts.admin_site import PortalModelAdmin, ReadOnlyMixin
+from accounts.admin_site import PortalModelAdmin
 from accounts.models import AuditEvent, OutgoingEmail
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnlyMixin, PortalModelAdmin):
+class AuditEventAdmin(PortalModelAdmin):
     """Written once and chained; `audit_verify` recomputes the chains."""
 
     list_display = (
@@ -50,7 +50,7 @@ class AuditEventAdmin(ReadOnlyMixin, PortalModelAdmin):
 
 
 @admin.register(OutgoingEmail)
-class OutgoingEmailAdmin(ReadOnlyMixin, PortalModelAdmin):
+class OutgoingEmailAdmin(PortalModelAdmin):
     """Where each mail is on its way; its bodies are its reader's."""
 
     list_display = ("subject", "to_address", "status", "attempts", "created_at")

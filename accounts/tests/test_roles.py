@@ -1,5 +1,7 @@
 """The two tables of roles, held against domain.md §1.3, its decisions, and the pages."""
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
@@ -9,12 +11,15 @@ from accounts.roles import (
     CAPABILITIES,
     COMPANY_WIDE_ROLES,
     GRANTS,
+    GUARDED,
     INCENTIVE_ROLES,
+    PROVED_ROLES,
     Permission,
     Role,
     permissions_of,
     roles_that_grant,
     roles_with,
+    roles_with_any,
 )
 from accounts.services import assign_role, deactivate_person
 from accounts.tests.factories import RoleAssignmentFactory, UserFactory
@@ -193,3 +198,32 @@ def test_c5_an_incentives_user_sees_no_bank_details(holder, client_of, goteborg)
     assert client.get(reverse("enrollment:overview")).status_code == 200
     for name in ("profiles:list", "profiles:tax_list", "profiles:defaults"):
         assert client.get(reverse(name)).status_code == 403
+
+
+# --- What a stolen password alone must not reach ----------------------------------------
+
+
+def test_what_is_guarded_by_a_second_factor_is_named_once_more():
+    # security.md T1, T7
+    assert {
+        Permission.ENROLLMENT_EDIT,
+        Permission.PERSON_EDIT,
+        Permission.PROFILE_EDIT,
+        Permission.PROFILE_VIEW,
+        Permission.PROVISIONING_EDIT,
+        Permission.ROLE_ASSIGN,
+    } == GUARDED
+    assert {GLOBAL} == PROVED_ROLES
+
+
+def test_roles_with_any_of_several_permissions_are_those_of_each():
+    several = [Permission.PERSON_VIEW, Permission.ENROLLMENT_EDIT]
+
+    assert roles_with_any(several) == {GLOBAL, ACCOUNT, USERS, MPN, ADMIN}
+    assert roles_with_any([]) == set()
+
+
+def test_nobody_changes_a_line_of_the_tables():
+    for line in (*CAPABILITIES.values(), *GRANTS.values()):
+        with pytest.raises(FrozenInstanceError):
+            line.source = "somebody said so"

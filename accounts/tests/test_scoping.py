@@ -1,5 +1,6 @@
 """From a table to the rows a person may see: company, location, program, and time."""
 
+from dataclasses import FrozenInstanceError
 from datetime import timedelta
 
 import pytest
@@ -20,6 +21,7 @@ from accounts.scoping import Scope, ScopedQuerySet, today
 from accounts.tests.factories import (
     IncentiveProgramFactory,
     LocationFactory,
+    MembershipFactory,
     RoleAssignmentFactory,
     UserFactory,
 )
@@ -208,6 +210,25 @@ class TestRights:
         assert {row.location for row in rows if row.may_edit} == {goteborg}
         assert rows.count() == 6
 
+    def test_what_others_may_do_with_a_row_says_nothing_of_oneself(
+        self, everywhere, ida, uma, goteborg, malmo
+    ):
+        RoleAssignmentFactory(partner_account=malmo.partner_account)
+
+        for person, places in ((ida, {goteborg}), (uma, set())):
+            rows = everywhere.with_covered(
+                Permission.ENROLLMENT_EDIT, user=person, name="may_edit"
+            )
+            assert {row.location for row in rows if row.may_edit} == places
+
+    def test_a_role_in_a_company_one_left_shows_nothing(self, everywhere, ida):
+        # T5: whether or not one belongs to another company
+        ida.memberships.update(ended_at=timezone.now())
+        assert not everywhere.visible_to(ida).exists()
+
+        MembershipFactory(user=ida)
+        assert not everywhere.visible_to(ida).exists()
+
 
 class TestCompanies:
     def test_rows_are_narrowed_to_the_company_one_works_in(
@@ -237,10 +258,20 @@ class TestHolders:
 
         assert not Location.objects.without_holder(Role.INCENTIVES_ADMIN).exists()
 
+    def test_who_only_looks_covers_nothing(self, ida, uma, goteborg, malmo):
+        rows = Location.objects.without_holder(Role.INCENTIVES_ADMIN)
+
+        assert set(rows) == {malmo}
+
     def test_a_role_that_ended_covers_nothing(self, nordvik, goteborg):
         RoleAssignmentFactory(partner_account=nordvik, revoked_at=timezone.now())
 
         assert Location.objects.without_holder(Role.INCENTIVES_ADMIN).exists()
+
+
+def test_where_a_table_keeps_its_company_stays_as_it_is():
+    with pytest.raises(FrozenInstanceError):
+        AtProgram.scope.account = "location__partner_account"
 
 
 def test_seeing_costs_one_query(everywhere, ida, django_assert_num_queries):

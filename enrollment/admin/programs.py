@@ -8,7 +8,7 @@ from django.forms.models import BaseInlineFormSet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin_site import AuditedMixin, PortalModelAdmin
+from accounts.admin_site import AuditedMixin, PortalModelAdmin, ReferenceMixin
 from enrollment import services
 from enrollment.models import (
     Criterion,
@@ -166,14 +166,14 @@ class RequirementInline(OfTermsInline):
 
 
 @admin.register(FiscalCalendar)
-class FiscalCalendarAdmin(PortalModelAdmin):
+class FiscalCalendarAdmin(ReferenceMixin, PortalModelAdmin):
     list_display = ("name", "code", "time_zone")
     search_fields = ("name", "code")
     fields = ("code", "name", "time_zone")
 
 
 @admin.register(FiscalYear)
-class FiscalYearAdmin(PortalModelAdmin):
+class FiscalYearAdmin(ReferenceMixin, PortalModelAdmin):
     list_display = ("number", "calendar", "starts_on", "ends_on")
     list_filter = ("calendar",)
     list_select_related = ("calendar",)
@@ -182,7 +182,7 @@ class FiscalYearAdmin(PortalModelAdmin):
 
 
 @admin.register(ProgramTerms)
-class ProgramTermsAdmin(AuditedMixin, PortalModelAdmin):
+class ProgramTermsAdmin(ReferenceMixin, AuditedMixin, PortalModelAdmin):
     """Saved whole by services.define_program_terms, which keeps its rules."""
 
     form = ProgramTermsForm
@@ -260,7 +260,7 @@ class ProgramTermsAdmin(AuditedMixin, PortalModelAdmin):
 
 
 @admin.register(Criterion)
-class CriterionAdmin(PortalModelAdmin):
+class CriterionAdmin(ReferenceMixin, PortalModelAdmin):
     list_display = ("code", "name_en", "kind", "unit", "max_age_days")
     list_filter = ("kind",)
     search_fields = ("code", "name_en", "name_sv")

@@ -4,7 +4,12 @@ from django.contrib import admin
 from django.contrib.admin import TabularInline
 from django.utils.translation import gettext_lazy
 
-from accounts.admin_site import AuditedMixin, PortalModelAdmin, ReadOnlyMixin
+from accounts.admin_site import (
+    AuditedMixin,
+    LookedAtMixin,
+    PortalModelAdmin,
+    ReferenceMixin,
+)
 from enrollment import services
 from enrollment.models import (
     Agreement,
@@ -15,7 +20,7 @@ from enrollment.models import (
 )
 
 
-class EventInline(ReadOnlyMixin, TabularInline):
+class EventInline(LookedAtMixin, TabularInline):
     """The steps of an enrollment's history, to look at."""
 
     model = EnrollmentEvent
@@ -32,7 +37,7 @@ class EventInline(ReadOnlyMixin, TabularInline):
 
 
 @admin.register(Enrollment)
-class EnrollmentAdmin(ReadOnlyMixin, PortalModelAdmin):
+class EnrollmentAdmin(PortalModelAdmin):
     """Enrollments move by what people do on their pages, never here."""
 
     list_display = ("reference", "location", "program", "year", "status", "invited_at")
@@ -76,7 +81,7 @@ class EnrollmentAdmin(ReadOnlyMixin, PortalModelAdmin):
 
 
 @admin.register(MeasuredValue)
-class MeasuredValueAdmin(ReadOnlyMixin, PortalModelAdmin):
+class MeasuredValueAdmin(PortalModelAdmin):
     list_display = ("location", "criterion", "value", "measured_on", "source")
     list_filter = ("criterion",)
     list_select_related = ("location", "criterion")
@@ -85,7 +90,7 @@ class MeasuredValueAdmin(ReadOnlyMixin, PortalModelAdmin):
 
 
 @admin.register(ValueImport)
-class ValueImportAdmin(ReadOnlyMixin, PortalModelAdmin):
+class ValueImportAdmin(PortalModelAdmin):
     """Files that were read: `import_eligibility` reads them."""
 
     list_display = ("imported_at", "imported_by", "accepted", "changed", "rejected")
@@ -95,7 +100,7 @@ class ValueImportAdmin(ReadOnlyMixin, PortalModelAdmin):
 
 
 @admin.register(Agreement)
-class AgreementAdmin(AuditedMixin, PortalModelAdmin):
+class AgreementAdmin(ReferenceMixin, AuditedMixin, PortalModelAdmin):
     """Recorded and terminated through the services; what was terminated stays so."""
 
     list_display = ("partner_account", "starts_on", "ends_on", "terminated_on")
