@@ -85,6 +85,8 @@ def _partner_frame(request) -> dict:
 def _operator_nav(request) -> list[NavItem]:
     may_see = request.user.has_perm("accounts.view_companytenant")
     sign_ins = [(_("Sign-ins"), "ops:sign_ins", "key")] if may_see else []
+    if request.user.has_perm("accounts.view_recoveryrequest"):
+        sign_ins.append((_("Recovery"), "ops:recoveries", "people"))
     return _nav(
         request,
         (

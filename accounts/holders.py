@@ -1,11 +1,14 @@
 """Who holds which right where, and where nobody would be left to hold it."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from django.db.models import Model, Q
 from django.db.models.functions import Least
+from django.utils import timezone
 
 from accounts.models import (
+    AccessRequest,
     Coverage,
     IncentiveProgram,
     Location,
@@ -88,6 +91,18 @@ def givers_of(role: Role, company: PartnerAccount) -> list[User]:
     return list(
         User.objects.filter(pk__in=givers.values("user_id")).order_by("full_name", "pk")
     )
+
+
+def needs_recovery(user: User, company: PartnerAccount) -> bool:
+    """Whether only the program owner can help: nobody is Global admin, or none answers.
+
+    None answers when a request of the person has waited for a week.
+    """
+    if not givers_of(Role.GLOBAL_ADMIN, company):
+        return True
+    long_ago = timezone.now() - timedelta(days=7)
+    unanswered = AccessRequest.objects.waiting().of_company(company)
+    return unanswered.filter(user=user, asked_at__lte=long_ago).exists()
 
 
 def gaps_left_by(*assignments: RoleAssignment) -> dict[Coverage, list[Location]]:

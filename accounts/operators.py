@@ -58,8 +58,10 @@ OPERATOR_GROUPS: dict[str, tuple[str, ...]] = {
     PROGRAM_MANAGER: (*_READ, *_MANAGE_PROGRAMS),
     VALIDATOR: (*_READ, "profiles.validate_profiles"),
     APPROVER: (*_READ, "enrollment.view_renewalplan", "enrollment.approve_renewals"),
-    IDENTITY_MANAGER: tuple(
-        f"accounts.{verb}_companytenant" for verb in ("add", "change", "view")
+    IDENTITY_MANAGER: (
+        *(f"accounts.{verb}_companytenant" for verb in ("add", "change", "view")),
+        "accounts.view_recoveryrequest",
+        "accounts.decide_recovery",
     ),
 }
 

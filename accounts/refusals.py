@@ -8,7 +8,7 @@ from django.db.models import Model, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts.holders import people_with, place_of, roles_given_by
+from accounts.holders import needs_recovery, people_with, place_of, roles_given_by
 from accounts.models import (
     IncentiveProgram,
     Location,
@@ -50,6 +50,8 @@ class Refusal:
     assign_url: str = ""
     # Where the reader asks for it, filled in as far as it is known.
     ask_url: str = ""
+    # Where the reader asks the program owner, when nobody in the company can give it.
+    recovery_url: str = ""
 
 
 def refusal_for(
@@ -78,6 +80,9 @@ def refusal_for(
                 [],
             )
         )
+    recovery_url = (
+        reverse("accounts:recovery") if needs_recovery(reader, company) else ""
+    )
     assign_url = _assign_url(reader, wanted, company=company, location=location)
     ask_url = _ask_url(permission, company=company, location=location, program=program)
     return Refusal(
@@ -85,6 +90,7 @@ def refusal_for(
         lists=lists,
         assign_url=assign_url,
         ask_url="" if assign_url or not givers else ask_url,
+        recovery_url="" if assign_url or givers else recovery_url,
     )
 
 

@@ -33,3 +33,4 @@ def close_what_is_over() -> None:
     """Close invitations whose time is over and requests that nobody needs."""
     services.expire_invitations(at=timezone.now())
     services.lapse_requests(at=timezone.now())
+    services.lapse_recoveries(at=timezone.now())

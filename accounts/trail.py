@@ -160,6 +160,22 @@ SENTENCES = {
         "The request of %(person)s was declined: %(role)s, %(scope)s."
     ),
     AuditAction.ACCESS_LAPSED: gettext_lazy("A request for access lapsed."),
+    AuditAction.RECOVERY_REQUESTED: gettext_lazy(
+        "%(person)s asked the program owner to become Global admin."
+    ),
+    AuditAction.RECOVERY_REVIEWED: gettext_lazy(
+        "The program owner checked the evidence of %(person)s."
+    ),
+    AuditAction.RECOVERY_STOPPED: gettext_lazy(
+        "The request of %(person)s to become Global admin was stopped."
+    ),
+    AuditAction.RECOVERY_DECLINED: gettext_lazy(
+        "The program owner declined the request of %(person)s to become Global admin."
+    ),
+    AuditAction.RECOVERY_LAPSED: gettext_lazy("A request for recovery lapsed."),
+    AuditAction.ADMIN_RECOVERED: gettext_lazy(
+        "The program owner made %(person)s Global admin, since nobody else could."
+    ),
 }
 REFUSED = gettext_lazy("Access was refused: %(wanted)s.")
 REFUSED_OFTEN = gettext_lazy(

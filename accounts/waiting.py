@@ -13,6 +13,8 @@ from accounts.models import (
     ColleagueInvitation,
     InvitationState,
     PartnerAccount,
+    RecoveryRequest,
+    RecoveryState,
     RequestState,
     User,
 )
@@ -156,3 +158,31 @@ def _request_row(
         can_answer=can_answer,
         givers=givers,
     )
+
+
+@dataclass(frozen=True)
+class RecoveryRow:
+    """A company's request for an admin: how far it has come."""
+
+    recovery: RecoveryRequest
+    chip: ShownCoverage
+
+
+RECOVERY_CHIPS = {
+    RecoveryState.WAITING: ("you", "mail"),
+    RecoveryState.REVIEWED: ("them", "clock"),
+    RecoveryState.GRANTED: ("done", "check"),
+    RecoveryState.DECLINED: ("stop", "ban"),
+    RecoveryState.STOPPED: ("stop", "ban"),
+    RecoveryState.LAPSED: ("idle", "ended"),
+}
+
+
+def recovery_rows(requests: Iterable[RecoveryRequest]) -> list[RecoveryRow]:
+    """Show requests for recovery to the operators."""
+    return [
+        RecoveryRow(
+            one, ShownCoverage(one.get_state_display(), *RECOVERY_CHIPS[one.state])
+        )
+        for one in requests
+    ]

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from accounts import ops as accounts_ops
-from accounts import sign_in_ops
+from accounts import recovery_ops, sign_in_ops
 from enrollment import ops as enrollment_ops
 from profiles import ops as profiles_ops
 
@@ -57,6 +57,11 @@ urlpatterns = [
         enrollment_ops.decline_closing,
         name="decline_closing",
     ),
+    path("recovery/", recovery_ops.recoveries, name="recoveries"),
+    path("recovery/<uuid:pk>/", recovery_ops.recovery, name="recovery"),
+    path("recovery/<uuid:pk>/check/", recovery_ops.review, name="review_recovery"),
+    path("recovery/<uuid:pk>/appoint/", recovery_ops.appoint, name="appoint"),
+    path("recovery/<uuid:pk>/decline/", recovery_ops.decline, name="decline_recovery"),
     path("mail/", accounts_ops.mail, name="mail"),
     path("mail/<uuid:pk>/resend/", accounts_ops.resend, name="resend"),
     path("sign-ins/", sign_in_ops.sign_ins, name="sign_ins"),

@@ -16,6 +16,11 @@ from accounts.emails.colleagues import (
 from accounts.emails.company_sign_in import company_sign_in_changed
 from accounts.emails.locations import closing_asked, closing_declined
 from accounts.emails.provisioning import provisioning_token_changed
+from accounts.emails.recovery import (
+    recovery_declined,
+    recovery_granted,
+    recovery_requested,
+)
 from accounts.emails.requests import access_declined, access_requested
 from accounts.emails.roles import readers_of_grant, roles_ended, roles_given
 from accounts.emails.setting_up import company_set_up, operator_added
@@ -44,6 +49,9 @@ __all__ = [
     "password_changed",
     "provisioning_token_changed",
     "readers_of_grant",
+    "recovery_declined",
+    "recovery_granted",
+    "recovery_requested",
     "roles_ended",
     "roles_given",
     "second_factor_changed",

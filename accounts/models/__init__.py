@@ -27,10 +27,16 @@ from accounts.models.provisioning import (
     GroupMapping,
     ProvisioningToken,
 )
+from accounts.models.recovery import (
+    TIME_TO_OBJECT,
+    RecoveryRequest,
+    RecoveryState,
+)
 from accounts.models.requests import AccessRequest, RequestState
 from accounts.models.tenants import CompanyTenant, TenantDomain, TenantRoleMapping
 
 __all__ = [
+    "TIME_TO_OBJECT",
     "AccessRequest",
     "AuditAction",
     "AuditChain",
@@ -53,6 +59,8 @@ __all__ = [
     "OutgoingEmail",
     "PartnerAccount",
     "ProvisioningToken",
+    "RecoveryRequest",
+    "RecoveryState",
     "RequestState",
     "RoleAssignment",
     "RoleSource",

@@ -73,6 +73,8 @@ class AuditAction(models.TextChoices):
     ACCESS_DECLINED = "access_declined", _("Request for access declined")
     ACCESS_LAPSED = "access_lapsed", _("Request for access lapsed")
     RECOVERY_REQUESTED = "recovery_requested", _("Recovery asked for")
+    RECOVERY_REVIEWED = "recovery_reviewed", _("Evidence for recovery checked")
+    RECOVERY_STOPPED = "recovery_stopped", _("Recovery stopped by an admin")
     RECOVERY_DECLINED = "recovery_declined", _("Recovery declined")
     RECOVERY_LAPSED = "recovery_lapsed", _("Request for recovery lapsed")
     ADMIN_RECOVERED = "admin_recovered", _("Global admin appointed by recovery")

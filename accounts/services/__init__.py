@@ -65,6 +65,15 @@ from accounts.services.provisioning import (
     unmap_group,
     use_provisioning_token,
 )
+from accounts.services.recovery import DECIDE as DECIDE_RECOVERY
+from accounts.services.recovery import (
+    appoint_recovered,
+    decline_recovery,
+    lapse_recoveries,
+    request_recovery,
+    review_recovery,
+    stop_recovery,
+)
 from accounts.services.refused import note_refusal, write_refusals
 from accounts.services.requests import (
     decline_access,
@@ -100,6 +109,7 @@ from accounts.services.tenants import (
 )
 
 __all__ = [
+    "DECIDE_RECOVERY",
     "INVITATION_LIFETIME",
     "MOST_AT_ONCE",
     "CompanySetUp",
@@ -113,6 +123,7 @@ __all__ = [
     "add_location",
     "add_operator",
     "add_person",
+    "appoint_recovered",
     "ask_for_closing",
     "assign_role",
     "assign_roles",
@@ -135,6 +146,7 @@ __all__ = [
     "deactivate_person",
     "decline_access",
     "decline_closing",
+    "decline_recovery",
     "disconnect_sign_in",
     "end_sessions",
     "expire_invitations",
@@ -142,6 +154,7 @@ __all__ = [
     "grant_access",
     "invite_colleague",
     "join_by_invitation",
+    "lapse_recoveries",
     "lapse_requests",
     "lock_companies",
     "map_app_role",
@@ -162,8 +175,10 @@ __all__ = [
     "remove_directory_person",
     "replace_provisioning_token",
     "request_access",
+    "request_recovery",
     "resend_email",
     "resend_invitation",
+    "review_recovery",
     "revoke_invitation",
     "revoke_provisioning_token",
     "revoke_role",
@@ -175,6 +190,7 @@ __all__ = [
     "sign_in_by_tenant",
     "sign_out_elsewhere",
     "sign_out_everywhere",
+    "stop_recovery",
     "sync_roles",
     "unmap_app_role",
     "unmap_group",

@@ -18,6 +18,7 @@ from accounts.models import (
     OfferedPlace,
     PartnerAccount,
     ProvisioningToken,
+    RecoveryRequest,
     RoleAssignment,
     User,
 )
@@ -178,4 +179,22 @@ class AccessRequestFactory(factory.django.DjangoModelFactory):
     def membership(request, create, extracted, **kwargs):
         Membership.objects.get_or_create(
             user=request.user, partner_account=request.partner_account, ended_at=None
+        )
+
+
+class RecoveryRequestFactory(factory.django.DjangoModelFactory):
+    """Somebody of a company asks the program owner to become Global admin."""
+
+    class Meta:
+        model = RecoveryRequest
+        skip_postgeneration_save = True
+
+    user = factory.SubFactory(UserFactory)
+    partner_account = factory.SubFactory(PartnerAccountFactory)
+    reason = "The last admin has left."
+
+    @factory.post_generation
+    def membership(recovery, create, extracted, **kwargs):
+        Membership.objects.get_or_create(
+            user=recovery.user, partner_account=recovery.partner_account, ended_at=None
         )

@@ -24,6 +24,7 @@ from accounts.models import (
     OutgoingEmail,
     PartnerAccount,
     ProvisioningToken,
+    RecoveryState,
     RequestState,
     RoleAssignment,
     TenantRoleMapping,
@@ -38,6 +39,7 @@ from accounts.tests.factories import (
     LocationFactory,
     MembershipFactory,
     PartnerAccountFactory,
+    RecoveryRequestFactory,
     RoleAssignmentFactory,
     UserFactory,
 )
@@ -179,6 +181,30 @@ def asked_outside_the_company():
     change(AccessRequestFactory(), location=LocationFactory())
 
 
+def recovered(**fields):
+    """Somebody was appointed in every respect as it should be, but for `fields`."""
+    now = timezone.now()
+    as_it_should_be = {
+        "state": RecoveryState.GRANTED,
+        "asked_at": now - timedelta(days=4),
+        "evidence": "Register.",
+        "reviewed_by": UserFactory(),
+        "answered_by": UserFactory(),
+        "answered_at": now,
+    }
+    RecoveryRequestFactory(**(as_it_should_be | fields))
+
+
+def appointed_by_one_operator():
+    operator = UserFactory()
+    recovered(reviewed_by=operator, answered_by=operator)
+
+
+def recovery_asked_twice():
+    first = RecoveryRequestFactory()
+    RecoveryRequestFactory(partner_account=first.partner_account)
+
+
 # Each constraint of accounts, and one way of breaking it.
 VIOLATIONS = {
     "accounts_accessrequest_answered_by_somebody": lambda: AccessRequestFactory(
@@ -267,6 +293,18 @@ VIOLATIONS = {
     "accounts_partneraccount_partner_id_is_digits": lambda: PartnerAccountFactory(
         partner_id="1234"
     ),
+    "accounts_recoveryrequest_answered_by_somebody": lambda: recovered(
+        reviewed_by=None
+    ),
+    "accounts_recoveryrequest_checked_with_evidence": lambda: recovered(evidence=""),
+    "accounts_recoveryrequest_declined_with_a_reason": lambda: recovered(
+        state=RecoveryState.DECLINED
+    ),
+    "accounts_recoveryrequest_one_open_per_company": recovery_asked_twice,
+    "accounts_recoveryrequest_time_to_object": lambda: recovered(
+        asked_at=timezone.now() - timedelta(days=2)
+    ),
+    "accounts_recoveryrequest_two_operators": appointed_by_one_operator,
     "accounts_roleassignment_company_roles_are_company_wide": lambda: change(
         RoleAssignmentFactory(
             location=(place := LocationFactory()),

@@ -19,6 +19,7 @@ from accounts.views.provisioning import (
     revoke_token,
     unmap_group,
 )
+from accounts.views.recovery import recovery, stop_recovery
 from accounts.views.requests import (
     decline_access,
     grant_access,
@@ -45,6 +46,7 @@ __all__ = [
     "preview",
     "preview_invitation",
     "provisioning",
+    "recovery",
     "replace_token",
     "request_access",
     "requests",
@@ -52,5 +54,6 @@ __all__ = [
     "revoke",
     "revoke_invitation",
     "revoke_token",
+    "stop_recovery",
     "unmap_group",
 ]

@@ -10,8 +10,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import services
 from accounts.access import requires, signed_in
-from accounts.holders import appointers, roles_given_by
-from accounts.models import AccessRequest, RequestState
+from accounts.holders import appointers, needs_recovery, roles_given_by
+from accounts.models import AccessRequest, RecoveryRequest, RequestState
 from accounts.posting import posted
 from accounts.request_forms import AccessRequestForm, DeclineForm
 from accounts.roles import Permission, Role
@@ -70,6 +70,10 @@ def requests(request):
     page = Paginator(answered, PAGE_SIZE).get_page(request.GET.get("page"))
     given = roles_given_by(request.user, request.company)
     context = {
+        "recovery": RecoveryRequest.objects.of_company(request.company)
+        .open()
+        .select_related("user")
+        .first(),
         "waiting": request_rows(
             mine.waiting().order_by("asked_at", "pk"),
             given=given,
@@ -139,6 +143,8 @@ def _ask_page(request, form, *, status=200):
         "company": company,
         "form": form,
         "rows": own_request_rows(own[:PAGE_SIZE]),
+        "needs_recovery": needs_recovery(request.user, company),
+        "recovery_url": reverse("accounts:recovery"),
         "appointers": [one for one in appointers(company) if one != request.user],
     }
     return render(request, "accounts/request_access.html", context, status=status)

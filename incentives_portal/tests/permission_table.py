@@ -136,6 +136,8 @@ TABLE: dict[str, Row] = {
     "accounts:decline_access": Row(
         ADMINS, methods=("GET", "POST"), on="access_request", is_company_wide=True
     ),
+    "accounts:recovery": Row(PARTNERS, methods=("GET", "POST")),
+    "accounts:stop_recovery": _post("recovery", *ADMINS, no=(), is_company_wide=True),
     # The link of a colleague's invitation: who it is for is the service's question.
     "joining:accept": Row(PARTNERS, methods=("POST",)),
     "accounts:provisioning": _list("greta"),
@@ -175,6 +177,11 @@ TABLE: dict[str, Row] = {
     "ops:mail": _ops("oscar", "mina", "reader"),
     "ops:resend": _ops("mina", methods=("POST",), on="mail"),
     # Which directory speaks for a company: of one group, which does nothing else.
+    "ops:recoveries": _ops("iris"),
+    "ops:recovery": _ops("iris", on="recovery"),
+    "ops:review_recovery": _ops("iris", methods=("POST",), on="recovery"),
+    "ops:appoint": _ops("iris", methods=("POST",), on="recovery"),
+    "ops:decline_recovery": _ops("iris", methods=("GET", "POST"), on="recovery"),
     "ops:sign_ins": _ops("iris"),
     "ops:register_sign_in": _ops("iris", methods=("GET", "POST")),
     "ops:sign_in": _ops("iris", on="tenant"),

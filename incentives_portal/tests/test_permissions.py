@@ -24,6 +24,7 @@ from accounts.tests.factories import (
     LocationFactory,
     MembershipFactory,
     ProvisioningTokenFactory,
+    RecoveryRequestFactory,
     RoleAssignmentFactory,
     UserFactory,
 )
@@ -113,6 +114,7 @@ def _objects(location, terms, open_terms, *, addressee):
         ),
         member=MembershipFactory(partner_account=account),
         access_request=AccessRequestFactory(partner_account=account),
+        recovery=RecoveryRequestFactory(partner_account=account),
         colleague=ColleagueInvitationFactory(partner_account=account),
         token=ProvisioningTokenFactory(partner_account=account),
         mapping=GroupMappingFactory(partner_account=account),
