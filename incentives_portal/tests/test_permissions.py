@@ -114,7 +114,9 @@ def _objects(location, terms, open_terms, *, addressee):
         ),
         member=MembershipFactory(partner_account=account),
         access_request=AccessRequestFactory(partner_account=account),
-        recovery=RecoveryRequestFactory(partner_account=account),
+        # At most one waits in a company.
+        recovery=account.recovery_requests.first()
+        or RecoveryRequestFactory(partner_account=account),
         colleague=ColleagueInvitationFactory(partner_account=account),
         token=ProvisioningTokenFactory(partner_account=account),
         mapping=GroupMappingFactory(partner_account=account),
