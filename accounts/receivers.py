@@ -11,7 +11,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_used
 from allauth.usersessions.models import UserSession
 from celery.signals import task_postrun, task_prerun
-from django.contrib.auth.signals import user_logged_in
+from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
 
@@ -54,6 +54,13 @@ def note_used_factor(sender, user, authenticator, **_signal) -> None:
     """A recovery code that is used up is news; the others are everyday."""
     if authenticator.type == Authenticator.Type.RECOVERY_CODES:
         services.note_recovery_code_used(user)
+
+
+@receiver(user_login_failed, dispatch_uid="accounts.sign_in_failed")
+def note_failed_sign_in(sender, credentials, **_signal) -> None:
+    """Note a password that did not match; whose it was is found out after the answer."""
+    address = User.objects.normalize_email(credentials.get("email", ""))
+    services.note_refusal(User, {"email": address}, wanted="sign_in", by=_acting())
 
 
 @receiver(user_logged_in, dispatch_uid="accounts.signed_in")

@@ -200,6 +200,8 @@ WANTED = {
     Permission.ROLE_ASSIGN: gettext_lazy("giving or ending roles"),
     Permission.PROVISIONING_EDIT: gettext_lazy("the company's directory"),
     Permission.ACTIVITY_VIEW: gettext_lazy("the company's activity"),
+    "sign_in": gettext_lazy("signing in with a wrong password"),
+    "token": gettext_lazy("a key that is revoked or has expired"),
     "owned": gettext_lazy("a message or invitation of somebody else"),
     "directory": gettext_lazy("a person or group of another company"),
 }
@@ -344,6 +346,8 @@ class _Reader:
     def _who(self, event: AuditEvent, *, is_outside: bool) -> str:
         if is_outside:
             return _("Somebody outside your company")
+        if event.actor_id is None and event.after.get("wanted") == "sign_in":
+            return _("Somebody who did not sign in")
         if event.actor_id is None:
             return event.actor_name or _("The portal")
         return self._person(event.actor)
@@ -401,6 +405,8 @@ class _Reader:
         thing = ""
         if event.action == AuditAction.ACCESS_DENIED:
             thing = _thing(event) if event.object_type != "page" else ""
+            if event.person_id:
+                thing = self._person_of(event, told)
         return _joined(thing, place, program)
 
     # --- Before and after -----------------------------------------------------------

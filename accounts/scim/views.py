@@ -299,6 +299,7 @@ def _caller(request: HttpRequest) -> ProvisioningToken:
         raise UnauthorizedException(detail="Send a bearer token.")
     token = services.use_provisioning_token(secret)
     if token is None:
+        services.note_refused_token(secret)
         if not ratelimit.consume(
             request,
             app="accounts",

@@ -60,6 +60,7 @@ from accounts.services.people import add_person, choose_language, share_demo_pas
 from accounts.services.provisioning import (
     create_provisioning_token,
     map_group,
+    note_refused_token,
     replace_provisioning_token,
     revoke_provisioning_token,
     unmap_group,
@@ -166,6 +167,7 @@ __all__ = [
     "note_recovery_code_used",
     "note_refusal",
     "note_refused_sign_in",
+    "note_refused_token",
     "note_second_factor",
     "plan_roles",
     "record_audit_event",

@@ -26,10 +26,10 @@ from accounts.models import (
 )
 from accounts.roles import Permission, Role, roles_with
 from accounts.scoping import today
-from accounts.services.audit import record_audit_event
+from accounts.services.audit import acting_as, record_audit_event
 from accounts.services.companies import lock_companies
 from accounts.services.directory import sync_roles
-from accounts.services.refused import noting_refusals
+from accounts.services.refused import note_refusal, noting_refusals
 from accounts.services.roles import check_scopes
 
 TOKEN_BYTES = 32
@@ -170,6 +170,20 @@ def use_provisioning_token(secret: str) -> ProvisioningToken | None:
             Q(last_used_at=None) | Q(last_used_at__lt=now - USE_NOTED), pk=token.pk
         ).update(last_used_at=now)
     return token
+
+
+def note_refused_token(secret: str) -> None:
+    """Remember that somebody showed a key which opens nothing; a former one is told of.
+
+    Whether there ever was such a key is found out after the answer, as for any refusal.
+    """
+    with acting_as("SCIM"):
+        note_refusal(
+            ProvisioningToken,
+            {"token_sha256": _fingerprint(secret)},
+            wanted="token",
+            by=None,
+        )
 
 
 @noting_refusals

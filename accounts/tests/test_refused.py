@@ -155,8 +155,43 @@ class TestWhatIsRemembered:
         assert event.actor_name.startswith("SCIM:")
         assert event.after == {"wanted": "directory"}
 
+    def test_a_wrong_password(self, client, lars, nordvik):
+        form = {"login": lars.email, "password": "not this one"}
+        client.post(reverse("account_login"), form, REMOTE_ADDR="192.0.2.7")
+        client.post(reverse("account_login"), form, REMOTE_ADDR="192.0.2.7")
+
+        (event,) = denied()
+        assert (event.actor, event.person) == (None, lars)
+        assert event.partner_account == nordvik
+        assert event.after == {"wanted": "sign_in"}
+        assert event.place == "192.0.2.0/24"
+
+    def test_a_key_that_was_revoked(self, nordvik, greta):
+        directory = Directory(nordvik)
+        services.revoke_provisioning_token(directory.token, by=greta)
+
+        response = directory.get("/Users")
+
+        (event,) = denied()
+        assert response.status_code == 401
+        assert (event.actor_name, event.partner_account) == ("SCIM", nordvik)
+        assert event.object_type == "accounts.provisioningtoken"
+        assert event.after == {"wanted": "token"}
+        assert directory.secret not in str(event.__dict__)
+
 
 class TestWhatIsNot:
+    def test_a_password_for_nobody(self, client, nordvik):
+        form = {"login": "nobody@partner.example", "password": "not this one"}
+        client.post(reverse("account_login"), form)
+
+        assert denied() == []
+
+    def test_a_key_that_never_was(self, client):
+        client.get("/scim/v2/Users", headers={"Authorization": "Bearer made-up"})
+
+        assert denied() == []
+
     @pytest.mark.parametrize("key", [99_999_999, 0])
     def test_what_does_not_exist(self, client_of, greta, key):
         response = client_of(greta).get(reverse("accounts:revoke", args=[key]))
