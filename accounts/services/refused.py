@@ -15,10 +15,9 @@ from django.apps import apps
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Expression, F, IntegerField, Min, Model, Q, Value
 
 from accounts import origin
-from accounts.holders import follow
 from accounts.models import AuditAction, AuditEvent, PartnerAccount, User
 from accounts.origin import Origin, Refused
 from accounts.roles import Permission
@@ -38,6 +37,7 @@ MOST_IN_A_WINDOW = 300
 # More than any page refuses at once; what a script makes of it is cut.
 MOST_AT_ONCE = 20
 PAGE = "page"
+NOWHERE = Value(None, output_field=IntegerField())
 # What services say when a right is missing, and which it is.
 MISSING_RIGHTS = {
     "not_granting": Permission.ROLE_ASSIGN,
@@ -143,6 +143,7 @@ def _write(refused: Refused) -> None:
             transaction.savepoint_rollback(point)
         else:
             _record(refused, refused.model, **found)
+            transaction.savepoint_commit(point)
 
 
 def _record(
@@ -174,33 +175,38 @@ def _found(refused: Refused) -> dict[str, Any] | None:
         (page,) = (str(value) for _name, value in refused.key)
         return {"object_id": masked_text(page)[:64], "company": refused.company}
     model = apps.get_model(refused.model)
+    company, location = _place_of(model)
+    rows = model._default_manager.order_by("pk").annotate(
+        its_company=company, its_location=location
+    )
     try:
-        row = model._default_manager.order_by().filter(**dict(refused.key)).first()
-    except (ValidationError, ValueError, TypeError):
+        rows = rows.filter(**dict(refused.key))
+        found = rows.values_list("pk", "its_company", "its_location").first()
+    except (ValidationError, ValueError):
         return None
-    if row is None:
+    if found is None:
         return None
-    company, location = _place_of(row)
-    if refused.person is None and company == refused.company:
+    key, company, location = found
+    if refused.person is None and company is not None and company == refused.company:
         # What a directory no longer finds of its own company was not kept from it.
         return None
     return {
-        "object_id": str(row.pk),
+        "object_id": str(key),
         "company": company,
         "location": location if company else None,
-        "person": row.pk if isinstance(row, User) else None,
+        "person": key if model is User else None,
     }
 
 
-def _place_of(row: Model) -> tuple[int | None, int | None]:
-    if isinstance(row, User):
-        companies = PartnerAccount.objects.with_member(row).order_by("pk")
-        return companies.values_list("pk", flat=True).first(), None
-    scope = getattr(type(row)._default_manager.all(), "scope", None)
+def _place_of(model: type[Model]) -> tuple[Expression, Expression]:
+    """Where rows of a table keep their company and location, asked with the row."""
+    if model is User:
+        of_now = Q(memberships__ended_at=None)
+        return Min("memberships__partner_account", filter=of_now), NOWHERE
+    scope = getattr(model._default_manager.all(), "scope", None)
     if scope is None:
-        return None, None
-    location = follow(row, scope.location) if scope.location else None
-    return follow(row, scope.account), location
+        return NOWHERE, NOWHERE
+    return F(scope.account), F(scope.location) if scope.location else NOWHERE
 
 
 def _is_first(what: str) -> bool:
@@ -211,8 +217,7 @@ def _is_first(what: str) -> bool:
 def _so_many(who: str) -> int:
     """Count the refusals of somebody in the window, this one too."""
     name = f"refusals:{_short(who)}"
-    if cache.add(name, 1, WINDOW_SECONDS):
-        return 1
+    cache.add(name, 0, WINDOW_SECONDS)
     try:
         return cache.incr(name)
     except ValueError:

@@ -303,7 +303,9 @@ class TestNoOracle:
     def test_foreign_and_missing_take_the_same_steps(self, client_of, greta, foreign):
         # R16: until the answer exactly the same; afterwards the same statements.
         client = client_of(greta)
-        client.get(reverse("accounts:people"))
+        # Whoever was refused before in this window is counted already.
+        client.get(end_role(RoleAssignmentFactory()))
+        denied_before = len(denied())
 
         def asked_for(key):
             return self.queries(
@@ -315,12 +317,8 @@ class TestNoOracle:
             before_missing, after_missing = asked_for(99_999_999)
 
             assert len(before_foreign) == len(before_missing)
-            inserts = [
-                sum("INSERT INTO" in sql and "auditevent" in sql for sql in asked)
-                for asked in (after_foreign, after_missing)
-            ]
-            assert inserts[0] == inserts[1]
-        assert len(denied()) == 1
+            assert len(after_foreign) == len(after_missing)
+        assert len(denied()) == denied_before + 1
 
     def test_a_trail_that_cannot_be_written_changes_no_answer(
         self, client_of, greta, foreign, monkeypatch, caplog
