@@ -109,6 +109,27 @@ def test_it_asks_nobody_for_an_address(phone):
     assert asked["rpId"] == SITE
 
 
+def test_no_log_names_a_key(phone, caplog):
+    caplog.set_level("INFO")
+    client = Client()
+
+    send(client, phone.signed(challenge_of(client)))
+
+    assert is_signed_in(client)
+    assert phone.id.hex() not in caplog.text
+
+
+def test_the_library_would_name_it(phone, caplog):
+    # The control.
+    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="fido2")
+    client = Client()
+
+    send(client, phone.signed(challenge_of(client)))
+
+    assert phone.id.hex() in caplog.text
+
+
 LIES = {
     "another site": lambda key, challenge: key.signed(
         challenge, origin="https://portal.example.evil"
