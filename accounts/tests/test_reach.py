@@ -1,5 +1,7 @@
 """What roles add up to, in words."""
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
 from accounts.models import Coverage, RoleAssignment, scope_words
@@ -74,6 +76,21 @@ def test_enrolling_everywhere_leaves_nothing_to_only_look_at(goteborg):
     reach = reach_of([role(), role(goteborg, role=Role.INCENTIVES_USER)])
 
     assert reach.look == []
+
+
+def test_looking_at_one_program_is_not_said_where_all_are_enrolled(goteborg, program):
+    only = role(goteborg, program, role=Role.INCENTIVES_USER)
+
+    assert reach_of([role(goteborg), only]).look == []
+
+
+def test_what_was_added_up_stays_as_it_is():
+    for sum_, name in (
+        (reach_of([]), "enroll"),
+        (shown_coverage(Coverage.NOBODY), "turn"),
+    ):
+        with pytest.raises(FrozenInstanceError):
+            setattr(sum_, name, "else")
 
 
 def test_company_roles_reach_no_enrollment():

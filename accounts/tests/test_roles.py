@@ -207,6 +207,7 @@ def test_what_is_guarded_by_a_second_factor_is_named_once_more():
     # security.md T1, T7
     assert {
         Permission.ENROLLMENT_EDIT,
+        Permission.LOCATION_EDIT,
         Permission.PERSON_EDIT,
         Permission.PROFILE_EDIT,
         Permission.PROFILE_VIEW,
