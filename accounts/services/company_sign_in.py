@@ -37,12 +37,14 @@ NAME_LENGTH = 120
 
 
 @transaction.atomic
-def sign_in_by_tenant(tenant: CompanyTenant, identity: Identity) -> User:
+def sign_in_by_tenant(
+    tenant: CompanyTenant, identity: Identity, *, language: str = "en"
+) -> User:
     """Return whom a directory's identity is, with the roles the table gives now.
 
     A person is known by the link to the directory's own key, never by an address.
     Somebody new is added when the table gives them a role and their address is of a
-    domain the tenant answers for. Raises SignInRefused with the reason "known" when the
+    domain the tenant answers for; they read `language`. Raises SignInRefused with the reason "known" when the
     address is somebody's who has not connected it, "no_role" or "guest" when nobody is
     added, "left" when the person does not belong to the company any more, "elsewhere"
     when other companies depend on the account too, "operator" and "inactive".
@@ -53,7 +55,9 @@ def sign_in_by_tenant(tenant: CompanyTenant, identity: Identity) -> User:
         raise SignInRefused("tenant", "not active")
     with acting_as(MACHINE):
         link = _link(tenant, identity)
-        user = _added(tenant, identity) if link is None else link.user
+        user = (
+            _added(tenant, identity, language=language) if link is None else link.user
+        )
         refuse_stranger(tenant, user)
         _sync_roles(tenant, user, identity)
         if link is not None:
@@ -189,7 +193,7 @@ def _connected(
     return link
 
 
-def _added(tenant: CompanyTenant, identity: Identity) -> User:
+def _added(tenant: CompanyTenant, identity: Identity, *, language: str) -> User:
     """Add somebody new whom the table gives a role; refuse everybody else."""
     addresses = _own_addresses(tenant, identity)
     # Of other domains it is not even said whether somebody here has the address.
@@ -204,6 +208,7 @@ def _added(tenant: CompanyTenant, identity: Identity) -> User:
         tenant.partner_account,
         email=address,
         full_name=_name(identity) or address.partition("@")[0],
+        language=language,
         by=None,
     )
     _connected(tenant, user, identity, by=None)

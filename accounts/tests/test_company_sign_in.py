@@ -15,6 +15,7 @@ from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from django.core.exceptions import ValidationError
 from django.test import Client
+from django.utils import translation
 from playwright.sync_api import expect
 
 from accounts import id_tokens, proof
@@ -38,6 +39,7 @@ from accounts.services import (
     revoke_role,
     set_password,
     set_tenant_active,
+    sign_in_by_tenant,
     unmap_app_role,
 )
 from accounts.tests.entra_provider import running_entra
@@ -48,6 +50,7 @@ from accounts.tests.factories import (
     UserFactory,
 )
 from accounts.tests.second_factors import give_app
+from accounts.tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -179,6 +182,16 @@ class TestSigningIn:
         assert events(AuditAction.SIGN_IN_CONNECTED) == 1
         role = AuditEvent.objects.get(action=AuditAction.ROLE_ASSIGNED)
         assert (role.actor, role.actor_name) == (None, "Microsoft Entra ID")
+
+    def test_somebody_new_reads_the_language_of_the_page(self, mapped, entra):
+        client = Client()
+        # What a page speaks stays with the thread; the next test speaks English.
+        with translation.override("en"):
+            client.post("/language/", {"language": "sv", "next": SIGN_IN})
+
+            sign_in(client, entra)
+
+        assert who(client).language == "sv"
 
     def test_the_second_time_it_is_the_same_person(self, mapped, entra):
         first, second = Client(), Client()
@@ -1212,6 +1225,50 @@ class TestRegistering:
         )
 
         assert events(AuditAction.APP_ROLE_MAPPED) == 2
+
+
+class TestAtOnce:
+    """Two sign-ins at the same moment wait for each other at the company's row."""
+
+    def identity(self, claims, *roles) -> id_tokens.Identity:
+        return id_tokens.Identity(
+            oid=claims["oid"],
+            full_name=claims["name"],
+            addresses=(claims["preferred_username"],),
+            app_roles=frozenset(roles),
+        )
+
+    @pytest.mark.django_db(transaction=True)
+    def test_somebody_new_is_added_once(self, mapped):
+        nora = self.identity(NORA, "Incentives.Admin")
+
+        outcomes = at_once(*[lambda: sign_in_by_tenant(mapped, nora)] * 3)
+
+        assert len({one.pk for one in outcomes}) == 1
+        assert SocialAccount.objects.count() == 1
+        assert held(outcomes[0]) == {ENROLLS_IN_GOTEBORG}
+
+    @pytest.mark.django_db(transaction=True)
+    def test_the_last_two_global_admins_do_not_leave_together(
+        self, mapped, greta, iris
+    ):
+        map_app_role(mapped, app_role="Global", role=Role.GLOBAL_ADMIN, by=iris)
+        nora, omar = (
+            sign_in_by_tenant(mapped, self.identity(claims, "Global"))
+            for claims in (NORA, OMAR)
+        )
+        revoke_role(
+            RoleAssignment.objects.get(user=greta, role=Role.GLOBAL_ADMIN), by=nora
+        )
+
+        outcomes = at_once(
+            lambda: sign_in_by_tenant(mapped, self.identity(NORA)),
+            lambda: sign_in_by_tenant(mapped, self.identity(OMAR)),
+        )
+
+        assert {one.pk for one in outcomes} == {nora.pk, omar.pk}
+        left = RoleAssignment.objects.live().filter(role=Role.GLOBAL_ADMIN)
+        assert left.count() == 1
 
 
 @pytest.mark.browser

@@ -179,7 +179,9 @@ def prove(request):
 def _sign_in(
     request: HttpRequest, tenant: CompanyTenant, identity: Identity, asked: dict
 ) -> HttpResponse:
-    user = services.sign_in_by_tenant(tenant, identity)
+    user = services.sign_in_by_tenant(
+        tenant, identity, language=request.LANGUAGE_CODE[:2]
+    )
     if request.user.is_authenticated and request.user.pk != user.pk:
         get_adapter().logout(request)
     _record(request, user, tenant, identity)
