@@ -83,13 +83,13 @@ class TestAdding:
         )
         second = add_location(nordvik, **NEW | {"partner_id": "6120198"}, by=greta)
 
-        gaps = dict(Location.objects.gaps().values_list("pk", "coverage"))
+        gaps = dict(Location.objects.gaps(nordvik).values_list("pk", "coverage"))
         assert gaps[first.pk] == gaps[second.pk] == Coverage.ONE_PERSON
 
     def test_a_location_nobody_has_a_role_for_is_a_gap(self, nordvik, greta, ida):
         location = add_location(nordvik, **NEW, by=greta)
 
-        gaps = dict(Location.objects.gaps().values_list("pk", "coverage"))
+        gaps = dict(Location.objects.gaps(nordvik).values_list("pk", "coverage"))
         assert gaps[location.pk] == Coverage.NOBODY
 
 
