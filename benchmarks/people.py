@@ -114,11 +114,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small, to see it work")
     parser.add_argument("--rows", type=int, help="people; locations are 2 in 5 of them")
+    parser.add_argument("--rounds", type=int, help="how often each page is asked for")
     options = parser.parse_args()
     rows = options.rows or (300 if options.quick else 10_000)
     with _pages.own_database():
         django.setup()
-        measure(rows=rows, rounds=10 if options.quick else 60)
+        measure(rows=rows, rounds=options.rounds or (10 if options.quick else 60))
 
 
 if __name__ == "__main__":
