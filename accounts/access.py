@@ -400,6 +400,13 @@ def note_refused_request(request: HttpRequest, refusal: Exception) -> None:
     note_refusal(model, key, wanted=wanted, by=request.user, company=company)
 
 
+def note_refused_company(request: HttpRequest, partner_id: str) -> None:
+    """Note that somebody named a company that is none of theirs, if there is one."""
+    note_refusal(
+        PartnerAccount, {"partner_id": partner_id}, wanted="page", by=request.user
+    )
+
+
 def _record_of(page: str) -> type[Model] | None:
     """Return the model of a page of the admin site: <app>_<model>_<verb>."""
     app, _sep, rest = page.partition("_")

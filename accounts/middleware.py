@@ -86,6 +86,8 @@ class CompanyMiddleware:
     def __call__(self, request):
         prefix = get_script_prefix()
         request.named_company = None
+        # The PartnerID an address names that is none of the person's companies.
+        request.refused_company = ""
         request.companies = SimpleLazyObject(lambda: companies_of(request.user))
         request.company = SimpleLazyObject(lambda: current_company(request))
         try:
@@ -121,6 +123,7 @@ class CompanyMiddleware:
             return redirect_to_login(request.get_full_path())
         rest = arrive(request, asked)
         if rest == asked:
+            request.refused_company = named_in(asked)[0]
             return None
         if request.named_company is None and is_looked_at:
             return redirect(without_company(request.get_full_path()))
@@ -230,6 +233,8 @@ class OriginMiddleware:
             session=lambda: fingerprint_of_session(request.session.session_key),
         )
         with coming_from(here):
+            if request.refused_company and not request.user.is_staff:
+                access.note_refused_company(request, request.refused_company)
             response = self.get_response(request)
         if here.refused:
             response._resource_closers.append(partial(services.write_refusals, here))

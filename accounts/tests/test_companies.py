@@ -9,7 +9,13 @@ from django.urls import get_script_prefix, reverse, set_script_prefix
 
 from accounts import companies
 from accounts.companies import in_company, path_in, site_path
-from accounts.models import Membership, OutgoingEmail, RoleAssignment
+from accounts.models import (
+    AuditAction,
+    AuditEvent,
+    Membership,
+    OutgoingEmail,
+    RoleAssignment,
+)
 from accounts.roles import Role
 from accounts.services import add_location, assign_role
 from accounts.tests.factories import (
@@ -164,6 +170,23 @@ class TestTheAddress:
             }
             assert len(bodies) == 1
             assert "Foreign" not in bodies.pop()
+
+    def test_naming_a_foreign_company_is_remembered(
+        self, client_of, ines, greta, nordvik
+    ):
+        foreign = PartnerAccountFactory(partner_id="5077001")
+
+        for person in (ines, greta, UserFactory(operator=True)):
+            client = client_of(person)
+            for number in (foreign.partner_id, "5077999", nordvik.partner_id):
+                client.get(f"/c/{number}/people/")
+
+        denied = AuditEvent.objects.filter(
+            action=AuditAction.ACCESS_DENIED, object_type="accounts.partneraccount"
+        )
+        assert {event.actor for event in denied} == {ines, greta}
+        assert {event.object_id for event in denied} == {str(foreign.pk)}
+        assert {event.partner_account for event in denied} == {foreign}
 
     def test_a_membership_that_ended_opens_nothing(self, client_of, ines, other):
         client = client_of(ines)

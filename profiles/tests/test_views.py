@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.companies import in_company
 from accounts.roles import Role
 from accounts.tests.factories import (
     LocationFactory,
@@ -147,10 +148,10 @@ def test_lists_hold_the_current_companys_rows_only(web, ida, bank, tax, malmo):
     TaxProfileFactory(name="Malmö tax", location=malmo)
     second = RoleAssignmentFactory(user=ida, partner_account=PartnerAccountFactory())
     BankProfileFactory(name="Second bank", partner_account=second.partner_account)
-    company = bank.partner_account.partner_id
+    company = bank.partner_account
 
-    banks = words(web.get(address("list", company=company)))
-    taxes = words(web.get(address("tax_list", company=company)))
+    banks = words(web.get(in_company(company, address("list"))))
+    taxes = words(web.get(in_company(company, address("tax_list"))))
 
     assert "Nordvik main" in banks
     assert "Foreign bank" not in banks
