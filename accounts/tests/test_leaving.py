@@ -12,6 +12,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -188,3 +189,21 @@ def test_a_person_who_left_may_come_back(greta, lars, nordvik):
     MembershipFactory(user=lars, partner_account=nordvik)
 
     assert lars.memberships.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_admins_who_deactivate_each_other_at_once_leave_one(greta, nordvik):
+    # security.md T3: the second waits for the first, then reads again what is left.
+    other = RoleAssignmentFactory(role=Role.GLOBAL_ADMIN, partner_account=nordvik).user
+    one, two = membership_of(greta, nordvik), membership_of(other, nordvik)
+
+    outcomes = at_once(
+        lambda: deactivate_person(two, by=greta),
+        lambda: deactivate_person(one, by=other),
+    )
+
+    refused = [one for one in outcomes if isinstance(one, ValidationError)]
+    assert [one.code for one in refused] == ["not_editing_people"]
+    staying = RoleAssignment.objects.live().filter(role=Role.GLOBAL_ADMIN)
+    assert staying.count() == 1
+    assert Membership.objects.current().filter(user__in=[greta, other]).count() == 1
