@@ -7,7 +7,10 @@ from scim2_tester import Status, check_server
 
 from accounts.services import create_provisioning_token
 
-FINE = {Status.SUCCESS, Status.COMPLIANT, Status.ACCEPTABLE, Status.SKIPPED}
+# What is left out, and why.
+LEFT_OUT = {
+    "search_with_attributes": "searching by POST is not offered: 501, and said so",
+}
 
 
 class OverTheNetwork(BaseSyncSCIMClient):
@@ -42,7 +45,13 @@ def results(transactional_db, live_server, settings, nordvik, greta):
 
 
 def test_the_server_keeps_the_standard(results):
-    faults = [one for one in results if one.status not in FINE]
+    others = [one for one in results if one.status != Status.SUCCESS]
 
+    faults = [
+        one
+        for one in others
+        if one.status != Status.SKIPPED or one.title not in LEFT_OUT
+    ]
     assert faults == []
-    assert len(results) > 40
+    assert {one.title for one in others} == set(LEFT_OUT)
+    assert len(results) - len(others) > 60
