@@ -225,3 +225,6 @@ TOKEN: dict[str, tuple[tuple[str, ...], str]] = {
 }
 # Libraries' own addresses, tested beside the code that sets them up.
 LIBRARIES = ("account_", "mfa_", "admin:")
+# Of these the admin site shows Global admins the rows of their own company (domain.md
+# §10.6); nobody else of a company learns that there is such a site.
+PARTNERS_RECORDS = ("accounts.user", "accounts.location", "accounts.roleassignment")

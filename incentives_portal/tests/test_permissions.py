@@ -1,21 +1,37 @@
 """The matrix: every address, every person, own, other, foreign and missing objects.
 
-Generated from the URLconf: a new address without a row in permission_table.py fails.
+Generated from the URLconf, the admin site and the directories' door included: a new
+address without a row in permission_table.py fails. A cell is one request; it leaves
+the world as it found it, so that all cells share one.
 """
 
+import logging
 import re
 import types
 import uuid
+from contextlib import contextmanager
+from http.cookies import SimpleCookie
+from itertools import product
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import Group
+from django.db import transaction
+from django.template.backends.django import Template
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts import outbox
-from accounts.models import Location, RoleAssignment, TenantRoleMapping
+from accounts.models import (
+    DirectoryGroup,
+    Location,
+    RoleAssignment,
+    TenantRoleMapping,
+    User,
+)
 from accounts.roles import Role
+from accounts.services import create_provisioning_token, revoke_provisioning_token
 from accounts.tests.factories import (
     AccessRequestFactory,
     ColleagueInvitationFactory,
@@ -41,11 +57,15 @@ from incentives_portal.tests.permission_table import (
     LIBRARIES,
     OPERATORS,
     PARTNERS,
+    PARTNERS_RECORDS,
     PUBLIC,
     PUBLIC_PREFIXES,
     TABLE,
+    TOKEN,
     TOKEN_PREFIX,
 )
+from incentives_portal.tests.test_token_permissions import ask as ask_by_token
+from incentives_portal.tests.test_token_permissions import path_of as token_path_of
 from profiles.tests.factories import (
     BankProfileFactory,
     DefaultBankProfileFactory,
@@ -59,6 +79,14 @@ ADDRESSES = {
     and address.name not in PUBLIC
 }
 DONE = {200, 302, 422}
+# In every name of a company that nobody of the cast belongs to.
+CANARY = "Kanariefågel"
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
+NOBODY = ("nobody", "gone")
+# Whose pages about foreign and missing things are held side by side, byte by byte.
+WATCHED = ("greta", "ida", "uma")
+REFUSALS = {"403.html", "404.html"}
+LEAST_CELLS = 5_000
 # What every refusal says: the role or the group that is missing.
 MISSING = re.compile("You need the role|This is for operators in the group")
 
@@ -67,17 +95,23 @@ def test_every_address_has_a_row_and_every_row_an_address():
     assert set(TABLE) == set(ADDRESSES)
 
 
-def _objects(location, terms, open_terms, *, addressee):
-    """One of everything at a location."""
+def _objects(location, terms, open_terms, *, addressee, mark):
+    """One of everything at a location, with a mark in what people call it."""
     account = location.partner_account
     enrollment = EnrollmentFactory(
         location=location, terms=terms, accepted=True, accepted_by=addressee
     )
     bank_profile = BankProfileFactory(
-        partner_account=account, version__pending=True, created_by=UserFactory()
+        partner_account=account,
+        name=f"Bank {mark}",
+        version__pending=True,
+        created_by=UserFactory(),
     )
     tax_profile = TaxProfileFactory(
-        location=location, version__pending=True, created_by=UserFactory()
+        location=location,
+        name=f"Tax {mark}",
+        version__pending=True,
+        created_by=UserFactory(),
     )
     mail = outbox.OutgoingEmail.objects.create(
         dedupe_key=f"mail:{location.pk}",
@@ -85,7 +119,7 @@ def _objects(location, terms, open_terms, *, addressee):
         to_user=addressee,
         to_address=addressee.email,
         language="en",
-        subject="Hello",
+        subject=f"Hello {mark}",
         body_text="Hello",
         body_html="<p>Hello</p>",
         next_attempt_at=timezone.now(),
@@ -110,19 +144,32 @@ def _objects(location, terms, open_terms, *, addressee):
         tax_version=tax_profile.versions.get(),
         default=DefaultBankProfileFactory(location=location, bank_profile=bank_profile),
         role=RoleAssignmentFactory(
-            user=UserFactory(), partner_account=account, location=location
+            user=_somebody(mark), partner_account=account, location=location
         ),
-        member=MembershipFactory(partner_account=account),
-        access_request=AccessRequestFactory(partner_account=account),
+        member=MembershipFactory(partner_account=account, user=_somebody(mark)),
+        access_request=AccessRequestFactory(
+            partner_account=account, user=_somebody(mark)
+        ),
+        colleague=ColleagueInvitationFactory(
+            partner_account=account, full_name=f"Colleague {mark}"
+        ),
+        token=ProvisioningTokenFactory(partner_account=account, name=f"Key {mark}"),
+        mapping=GroupMappingFactory(
+            partner_account=account, group_name=f"Group {mark}"
+        ),
+        group=DirectoryGroup.objects.create(
+            partner_account=account, display_name=f"Group {mark}"
+        ),
         # At most one waits in a company.
         recovery=account.recovery_requests.first()
         or RecoveryRequestFactory(partner_account=account),
-        colleague=ColleagueInvitationFactory(partner_account=account),
-        token=ProvisioningTokenFactory(partner_account=account),
-        mapping=GroupMappingFactory(partner_account=account),
         terms=terms,
         mail=mail,
     )
+
+
+def _somebody(mark: str):
+    return UserFactory(full_name=f"Some Body {mark}")
 
 
 @pytest.fixture
@@ -142,16 +189,26 @@ def world(cast, goteborg, malmo, program, nordvik):
     iris = UserFactory(full_name="Iris Identity", operator=True)
     iris.groups.add(Group.objects.get(name="Identity manager"))
     people = vars(cast) | {"revoked": revoked, "reader": reader, "iris": iris}
-    abroad = LocationFactory(country="DE")
-    clients = {}
-    for name in EVERYBODY:
+    people["gone"] = UserFactory(full_name="Gus Gone", email="gus@partner.example")
+    MembershipFactory(user=people["gone"], partner_account=nordvik)
+    abroad = LocationFactory(
+        country="DE",
+        name=f"Ort {CANARY}",
+        partner_account__name=f"{CANARY} GmbH",
+        partner_account__legal_name=f"{CANARY} GmbH",
+    )
+    clients = {"nobody": Client()}
+    for name, person in people.items():
         clients[name] = Client()
-        clients[name].force_login(people[name])
+        clients[name].force_login(person)
+    User.objects.filter(pk=people["gone"].pk).update(is_active=False)
     return types.SimpleNamespace(
         clients=clients,
-        own=_objects(goteborg, terms, open_terms, addressee=cast.ida),
-        other=_objects(malmo, terms, open_terms, addressee=UserFactory()),
-        foreign=_objects(abroad, terms, open_terms, addressee=UserFactory()),
+        own=_objects(goteborg, terms, open_terms, addressee=cast.ida, mark="here"),
+        other=_objects(malmo, terms, open_terms, addressee=UserFactory(), mark="there"),
+        foreign=_objects(
+            abroad, terms, open_terms, addressee=_somebody(CANARY), mark=CANARY
+        ),
     )
 
 
@@ -169,6 +226,8 @@ def _path(name: str, row, target: str, world) -> str:
 
 
 def _expected(row, person: str, target: str) -> str:
+    if person in NOBODY:
+        return "sent to sign in"
     if row.yes == EVERYBODY:
         return "done"
     is_operator_page = any(one in OPERATORS for one in row.yes)
@@ -196,7 +255,7 @@ def _expected(row, person: str, target: str) -> str:
 
 def _answer(response) -> str:
     if response.status_code == 302 and response["Location"].startswith(
-        reverse("account_login")
+        (reverse("account_login"), reverse("admin:login"))
     ):
         return "sent to sign in"
     if response.status_code == 302 and response["Location"] == reverse("ops:today"):
@@ -218,99 +277,389 @@ def _targets(name: str, row) -> tuple[str, ...]:
     return ("own", "other", "foreign", "missing")
 
 
-@pytest.mark.parametrize("name", sorted(TABLE))
-def test_each_person_gets_exactly_what_the_table_says(name, world):
+class Matrix:
+    """Asks one cell after the other, and remembers what was not as expected."""
+
+    def __init__(self, world, monkeypatch):
+        self.world = world
+        self.kept = {name: one.cookies.output() for name, one in world.clients.items()}
+        self.cells = 0
+        self.faults = []
+        self.canaries = 0
+        # What the first of two pages said that have to say the same.
+        self.words = {}
+        self.draws_refusals = True
+        draw = Template.render
+
+        def render(template, context=None, request=None):
+            if not self.draws_refusals and template.template.name in REFUSALS:
+                return ""
+            return draw(template, context, request)
+
+        monkeypatch.setattr(Template, "render", render)
+        # Thousands of refusals are no news here.
+        monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+
+    def ask(self, person: str, method: str, path: str, *, is_drawn: bool = True):
+        """Ask for one cell; a page that only refuses need not be drawn each time."""
+        client = self.world.clients[person]
+        client.cookies = SimpleCookie(self.kept[person].replace("Set-Cookie: ", ""))
+        with self.cell(is_drawn=is_drawn):
+            return client.generic(method, path)
+
+    @contextmanager
+    def cell(self, *, is_drawn: bool = True):
+        """Count what is asked within, and undo what it did."""
+        self.cells += 1
+        self.draws_refusals = is_drawn
+        with transaction.atomic():
+            yield
+            transaction.set_rollback(True)
+        self.draws_refusals = True
+
+    def hold(self, case: str, found, expected) -> None:
+        if found != expected:
+            self.faults.append(f"{case}: {found}, not {expected}")
+
+    def look_for_canaries(self, case: str, person: str, response) -> None:
+        """Operators see every company; nobody else sees a foreign one."""
+        is_there = CANARY in _text(response)
+        if person in OPERATORS:
+            self.canaries += is_there
+        elif is_there:
+            self.faults.append(f"{case}: names a foreign company")
+
+
+@pytest.fixture
+def matrix(world, monkeypatch) -> Matrix:
+    return Matrix(world, monkeypatch)
+
+
+# Whose second look at another place would tell nothing new: they reach none at all.
+EMPTY_HANDED = ("lars", "revoked", "gone")
+
+
+def _page_cells(part: str) -> list[tuple[str, str, str, str]]:
+    """Each address of a part with a target, a method and a person."""
+    cells = []
+    for name, row in TABLE.items():
+        if name.partition(":")[0] != part:
+            continue
+        for target, method, person in product(
+            _targets(name, row), row.methods, (*EVERYBODY, *NOBODY)
+        ):
+            is_asked = target == "own" or person not in EMPTY_HANDED
+            if target == "missing":
+                is_asked = person in (*WATCHED, *OPERATORS)
+            if is_asked:
+                cells.append((name, target, method, person))
+        others = sorted({*METHODS, "HEAD"} - set(row.methods))
+        for method, person in product(others, (row.yes[0], *NOBODY)):
+            cells.append((name, "otherwise", method, person))
+    return cells
+
+
+PARTS = sorted({name.partition(":")[0] for name in TABLE})
+TOKEN_METHODS = (*METHODS, "HEAD", "OPTIONS", "TRACE")
+HOLDERS = ("own", "foreign", "revoked", "made up", "nobody", "greta", "mina")
+
+
+def _token_cells() -> list[tuple[str, str, str, str]]:
+    """Each address of a directory with a target, a method and who asks."""
+    return [
+        (name, target, method, holder)
+        for name, (_methods, on) in TOKEN.items()
+        for target, method, holder in product(
+            ("own", "foreign", "missing") if on else ("own",), TOKEN_METHODS, HOLDERS
+        )
+    ]
+
+
+def test_there_are_thousands_of_cells():
+    pages = sum(len(_page_cells(part)) for part in PARTS)
+
+    # The admin site's come on top.
+    assert pages + len(_token_cells()) >= LEAST_CELLS
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_person_gets_exactly_what_the_table_says(part, matrix):
+    for name, target, method, person in _page_cells(part):
+        path = _path(
+            name, TABLE[name], "own" if target == "otherwise" else target, matrix.world
+        )
+        if target == "otherwise":
+            _ask_otherwise(matrix, name, person, method, path)
+        else:
+            _ask_for_page(matrix, name, person, method, path, target)
+
+    assert matrix.faults == []
+    # The control: operators see the foreign company.
+    assert bool(matrix.canaries) == (part == "ops")
+
+
+def test_of_the_admin_site_partners_see_their_own_records(matrix):
+    """Three records, for Global admins; what operators see there is test_admin.py's."""
+    _ask_for_records(matrix)
+
+    assert matrix.faults == []
+    assert matrix.cells > 1_000
+
+
+def test_a_token_opens_its_own_companys_door(matrix):
+    """A session opens none, another company's token no other."""
+    _ask_by_directories(matrix)
+
+    assert matrix.faults == []
+
+
+def _ask_for_page(matrix, name, person, method, path, target) -> None:
+    case = f"{person} {method} {name} on {target}"
+    is_drawn = target == "own" or person in WATCHED
+    response = matrix.ask(person, method, path, is_drawn=is_drawn)
+    matrix.hold(case, _answer(response), _expected(TABLE[name], person, target))
+    matrix.look_for_canaries(case, person, response)
+    if response.status_code == 403 and is_drawn:
+        matrix.hold(
+            f"{case} says what is missing",
+            bool(MISSING.search(response.content.decode())),
+            True,
+        )
+    if target in ("foreign", "missing") and person in WATCHED:
+        # R16: no oracle, byte by byte.
+        first = matrix.words.setdefault((person, method, name), _said(response))
+        matrix.hold(f"{case}, in words", _said(response) == first, True)
+
+
+def _ask_otherwise(matrix, name, person, method, path) -> None:
+    """Other methods do nothing; looking at what can be done leads somewhere else."""
     row = TABLE[name]
-    # Missing and foreign first: what is done on one's own may use it up.
-    targets = reversed(_targets(name, row))
-
-    for target in targets:
-        for method in row.methods:
-            for person in sorted(EVERYBODY, key=lambda one: one in row.yes):
-                response = world.clients[person].generic(
-                    method, _path(name, row, target, world)
-                )
-                case = f"{person} {method} {name} on {target}"
-                assert _answer(response) == _expected(row, person, target), case
-                if method != "HEAD" and response.status_code == 403:
-                    assert MISSING.search(response.content.decode()), case
+    response = matrix.ask(person, method, path, is_drawn=False)
+    expected = _expected(row, person, "own")
+    if expected == "done" and method not in ("GET", "HEAD"):
+        expected = "wrong method"
+    elif expected == "done" and "GET" not in row.methods:
+        matrix.hold(f"{person} {method} {name}", response.status_code, 302)
+    matrix.hold(f"{person} {method} {name}", _answer(response), expected)
 
 
-@pytest.mark.parametrize("name", sorted(TABLE))
-def test_nobody_gets_in_without_signing_in(name, world):
-    row = TABLE[name]
-
-    for target in _targets(name, row):
-        for method in ("GET", "HEAD", "POST", "PUT", "DELETE"):
-            response = Client().generic(method, _path(name, row, target, world))
-
-            assert _answer(response) == "sent to sign in", f"{method} {name}"
-
-
-@pytest.mark.parametrize("name", sorted(TABLE))
-def test_other_methods_do_nothing_for_those_who_may(name, world):
-    row = TABLE[name]
-    person = row.yes[0]
-
-    for method in {"GET", "POST", "PUT", "DELETE", "PATCH"} - set(row.methods):
-        response = world.clients[person].generic(method, _path(name, row, "own", world))
-
-        # Who only looks at what can be done is led to what it is about.
-        expected = 302 if method == "GET" else 405
-        assert response.status_code == expected, f"{method} {name}"
+def _ask_for_records(matrix: Matrix) -> None:
+    nowhere = reverse("admin:index") + "no/such/record/"
+    asked = [(name, "", path) for name, path in _admin_paths("none", matrix.world)]
+    asked.append(("admin:nowhere", "", nowhere))
+    # A record's own address without a page, which has no name.
+    asked += [
+        (name, "", f"{path}98765432/")
+        for name, _target, path in asked
+        if "changelist" in name
+    ]
+    for target in ("own", "foreign", "missing"):
+        asked += [
+            (name, target, path) for name, path in _admin_paths(target, matrix.world)
+        ]
+    for name, target, path in asked:
+        for person in ("greta", "ida", "lars", "sam", *NOBODY):
+            _ask_for_record(matrix, name, person, "GET", path, target)
+        for person in ("greta", "sam", "nobody"):
+            _ask_for_record(matrix, name, person, "POST", path, target)
 
 
-@pytest.mark.parametrize(
-    "name", sorted(name for name, row in TABLE.items() if "GET" not in row.methods)
-)
-def test_looking_at_what_can_be_done_leads_to_a_page(name, world):
-    # A language chosen under an error, or a sign-in after the session's end, asks for
-    # the address of the step itself.
-    row = TABLE[name]
-    client = world.clients[row.yes[0]]
-    path = _path(name, row, "own", world)
+def _ask_for_record(matrix, name, person, method, path, target) -> None:
+    case = f"{person} {method} {name} on {target}"
+    is_drawn = person == "greta"
+    response = matrix.ask(person, method, path, is_drawn=is_drawn)
+    matrix.look_for_canaries(case, person, response)
+    if person in NOBODY:
+        matrix.hold(case, _answer(response), "sent to sign in")
+    elif person != "greta":
+        matrix.hold(case, _answer(response), "hidden")
+    elif target and not _is_record_of_partners(name):
+        matrix.hold(case, _answer(response) in ("hidden", "refused"), True)
+    elif target in ("foreign", "missing"):
+        # R16: what is refused to all is refused before anything is looked for.
+        said = (_answer(response), _said(response))
+        matrix.hold(case, said[0] in ("hidden", "refused"), True)
+        first = matrix.words.setdefault((method, name), said)
+        matrix.hold(f"{case}, in words", said == first, True)
+    elif (target, method) == ("own", "GET") and name.endswith(("_change", "_history")):
+        matrix.hold(case, _answer(response), "done")
 
-    response = client.post(
-        reverse("set_language"), {"language": "sv", "next": path}, follow=True
+
+def _is_record_of_partners(name: str) -> bool:
+    return name.removeprefix("admin:").startswith(
+        tuple(f"{label.replace('.', '_')}_" for label in PARTNERS_RECORDS)
     )
 
-    assert response.status_code == 200
-    assert response.redirect_chain[0] == (path, 302)
-    assert response.redirect_chain[-1][0] != path
-    assert 'lang="sv"' in response.content.decode()
 
-
-@pytest.mark.parametrize(
-    "name", sorted(name for name, row in TABLE.items() if "POST" in row.methods)
-)
-def test_a_post_without_the_token_is_refused(name, world):
-    row = TABLE[name]
-    client = Client(enforce_csrf_checks=True)
-    client.cookies = world.clients[row.yes[0]].cookies
-
-    response = client.post(_path(name, row, "own", world))
-
-    assert response.status_code == 403
-    assert b"expired" in response.content or b"again" in response.content
-
-
-@pytest.mark.parametrize("person", ["greta", "ida", "uma"])
-def test_foreign_and_missing_look_the_same(person, world):
-    # R16: no oracle.
-    for name, row in TABLE.items():
-        if not row.on or any(one in OPERATORS for one in row.yes):
+def _admin_paths(target: str, world) -> list[tuple[str, str]]:
+    """Every address of the admin site that names such a thing, from the URLconf."""
+    keys = {
+        f"{model._meta.app_label}_{model._meta.model_name}": _key_of(
+            model._meta.label_lower, target, world
+        )
+        for model in admin.site._registry
+    }
+    paths = []
+    for address in every_address():
+        name = address.name
+        if not name.startswith("admin:") or re.search("[(<]", name):
             continue
-        for method in row.methods:
-            foreign, missing = (
-                world.clients[person].generic(method, _path(name, row, target, world))
-                for target in ("foreign", "missing")
+        if name == "admin:app_list":
+            labels = {key.partition("_")[0] for key in keys}
+            found = [reverse(name, args=[label]) for label in sorted(labels)]
+            paths += [(name, path) for path in found if target == "none"]
+        elif not address.parts:
+            paths += [(name, reverse(name))] if target == "none" else []
+        elif target != "none":
+            record = name.removeprefix("admin:").rsplit("_", 1)[0]
+            key = keys.get(record, 98_765_432 if target == "missing" else None)
+            if key is not None:
+                part = address.parts[0]
+                paths.append((name, reverse(name, kwargs={part: key})))
+    return paths
+
+
+def _key_of(label: str, target: str, world):
+    """The key of such a record there, if the world has one."""
+    if target in ("none", "missing"):
+        return 98_765_432
+    place = getattr(world, target)
+    rows = {
+        "accounts.user": place.role.user,
+        "accounts.partneraccount": place.location.partner_account,
+        "accounts.roleassignment": place.role,
+        "accounts.location": place.location,
+        "accounts.outgoingemail": place.mail,
+        "enrollment.enrollment": place.enrollment,
+        "profiles.bankprofile": place.bank_profile,
+        "profiles.taxprofile": place.tax_profile,
+        "profiles.defaultbankprofile": place.default,
+    }
+    return rows[label].pk if label in rows else None
+
+
+def _ask_by_directories(matrix: Matrix) -> None:
+    world = matrix.world
+    own, foreign = world.own.location, world.foreign.location
+    revoked, secrets = None, {}
+    for holder, account in (
+        ("own", own.partner_account),
+        ("foreign", foreign.partner_account),
+        ("revoked", own.partner_account),
+    ):
+        revoked, secrets[holder] = create_provisioning_token(
+            account, name=f"Matrix {holder}", by=None
+        )
+    revoke_provisioning_token(revoked, by=None)
+    clients = {
+        holder: Client(headers={"Authorization": f"Bearer {secret}"})
+        for holder, secret in (secrets | {"made up": "scim_x"}).items()
+    }
+    clients |= {name: world.clients[name] for name in ("nobody", "greta", "mina")}
+    world.rows = {
+        "person": {"own": world.own.member, "foreign": world.foreign.member},
+        "group": {"own": world.own.group, "foreign": world.foreign.group},
+    }
+    for name, target, method, holder in _token_cells():
+        methods, _on = TOKEN[name]
+        case = f"{holder} {method} {name} on {target}"
+        with matrix.cell():
+            response = ask_by_token(
+                clients[holder], method, token_path_of(name, world, target)
             )
+        is_told = method in methods or (method == "HEAD" and "GET" in methods)
+        expected = _expected_by_token(holder, target, name, is_told)
+        matrix.hold(case, _status_by_token(response), expected)
+        if holder != "foreign":
+            matrix.look_for_canaries(case, holder, response)
+        if holder == "own" and target in ("foreign", "missing"):
+            # R16: no oracle, byte by byte.
+            first = matrix.words.setdefault((method, name), response.content)
+            matrix.hold(f"{case}, in words", response.content == first, True)
 
-            assert foreign.status_code == missing.status_code == 404, name
-            assert _without_request(foreign) == _without_request(missing), name
+
+def _expected_by_token(holder: str, target: str, name: str, is_told: bool) -> str:
+    if holder not in ("own", "foreign"):
+        return "unknown"
+    if not is_told:
+        return "wrong method"
+    if name == "scim:elsewhere":
+        return "hidden"
+    is_there = not TOKEN[name][1] or target == holder
+    return "done" if is_there else "hidden"
 
 
-def _without_request(response) -> str:
+def _status_by_token(response) -> str:
+    words = {401: "unknown", 404: "hidden", 405: "wrong method", 500: "broken"}
+    return words.get(response.status_code, "done")
+
+
+def test_looking_at_what_can_be_done_leads_to_a_page(matrix):
+    # A language chosen under an error, or a sign-in after the session's end, asks for
+    # the address of the step itself.
+    for name, row in TABLE.items():
+        if "GET" in row.methods:
+            continue
+        client = matrix.world.clients[row.yes[0]]
+        path = _path(name, row, "own", matrix.world)
+        asked = {"language": "sv", "next": path}
+
+        with matrix.cell():
+            response = client.post(reverse("set_language"), asked, follow=True)
+
+        matrix.hold(name, response.status_code, 200)
+        matrix.hold(name, response.redirect_chain[0], (path, 302))
+        matrix.hold(name, response.redirect_chain[-1][0] != path, True)
+        matrix.hold(name, 'lang="sv"' in response.content.decode(), True)
+    assert matrix.faults == []
+
+
+def test_a_post_without_the_token_is_refused(matrix):
+    for name, row in TABLE.items():
+        if "POST" not in row.methods:
+            continue
+        client = Client(enforce_csrf_checks=True)
+        client.cookies = matrix.world.clients[row.yes[0]].cookies
+
+        with matrix.cell():
+            response = client.post(_path(name, row, "own", matrix.world))
+
+        said = response.content
+        matrix.hold(name, response.status_code, 403)
+        matrix.hold(name, b"expired" in said or b"again" in said, True)
+    assert matrix.faults == []
+
+
+def test_the_matrix_would_notice_a_foreign_name(matrix):
+    # The control of the canaries: shown to Ida, it is a fault; to Mina it is none.
+    path = reverse("ops:validation")
+    shown = matrix.ask("mina", "GET", path)
+    matrix.look_for_canaries("mina", "mina", shown)
+    assert (matrix.canaries, matrix.faults) == (1, [])
+
+    matrix.look_for_canaries("ida", "ida", shown)
+
+    assert matrix.faults == ["ida: names a foreign company"]
+
+
+def test_a_cell_leaves_the_world_as_it_was(matrix):
+    role = matrix.world.own.role
+    path = reverse("accounts:revoke", kwargs={"pk": role.pk})
+
+    answers = [_answer(matrix.ask("greta", "POST", path)) for _twice in range(2)]
+
+    role.refresh_from_db()
+    assert answers == ["done", "done"]
+    assert role.revoked_at is None
+
+
+def _text(response) -> str:
+    if response.streaming:
+        return b"".join(response.streaming_content).decode()
+    return response.content.decode(errors="replace")
+
+
+def _said(response) -> str:
     """What the page says, without the asked address and the token of the moment."""
     text = response.content.decode().replace(response.request["PATH_INFO"], "ADDRESS")
     return re.sub(r'(name="csrfmiddlewaretoken" value=)"\w+"', r"\1TOKEN", text)
