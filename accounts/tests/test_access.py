@@ -192,6 +192,13 @@ class TestOwned:
         assert client.get(f"/probe/mail/{email.pk}/").status_code == 404
         assert client.get(f"/probe/mail/{uuid4()}/").status_code == 404
 
+    def test_an_operators_own_row_has_no_page_among_the_partners(
+        self, client_of, mina, email
+    ):
+        OutgoingEmail.objects.filter(pk=email.pk).update(to_user=mina)
+
+        assert client_of(mina).get(f"/probe/mail/{email.pk}/").status_code == 404
+
 
 class TestSignedInAndPublic:
     def test_every_partner_has_a_home(self, client_of, lars):
