@@ -157,6 +157,9 @@ class PortalAdminSite(AdminSite):
             if not request.user.is_authenticated:
                 return inner(request, *args, **kwargs)
             page = request.resolver_match.url_name
+            if page is None and not request.user.is_staff:
+                # Django's page for addresses that are none: nothing was refused.
+                raise Http404
             if not self.has_permission(request):
                 raise HiddenPage
             if not request.user.is_staff and page not in PARTNER_PAGES:

@@ -18,7 +18,7 @@ from accounts.tests.factories import (
 
 def typed(someone, **others) -> dict:
     return {
-        "person": someone.pk,
+        "person": [someone.pk],
         "role": Role.INCENTIVES_ADMIN,
         "width": "company",
         "location": [],
@@ -131,8 +131,8 @@ class TestAssigning:
     @pytest.mark.parametrize(
         "wrong",
         [
-            {"person": "x\x00"},
-            {"person": ""},
+            {"person": ["x\x00"]},
+            {"person": []},
             {"location": ["x"], "width": "some"},
             {"ends_on": "tomorrow"},
             {"width": "planet"},
@@ -152,7 +152,6 @@ class TestAssigning:
         ]
 
         assert labels == [
-            "Choose a person",
             "Gunnar Gäst (gunnar@elsewhere.example), guest",
             "Lars Ek (lars@partner.example)",
         ]

@@ -606,7 +606,7 @@ class TestInvitations:
         client = client_of(greta)
         client.get(INVITATIONS)
 
-        with django_assert_num_queries(15):
+        with django_assert_num_queries(14):
             client.get(INVITATIONS)
 
 

@@ -143,13 +143,16 @@ def test_the_command_adds_the_first_superuser(capsys):
             ["--group=Boss"],
             (
                 "There is no group Boss. The groups are: Reader, Program manager, "
-                "Validator."
+                "Validator, Approver, Identity manager."
             ),
         ),
         (
             "oscar@owner.example",
             [],
-            "Give at least one group: Reader, Program manager, Validator.",
+            (
+                "Give at least one group: Reader, Program manager, Validator, "
+                "Approver, Identity manager."
+            ),
         ),
         (
             "oscar",
