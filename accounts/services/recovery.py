@@ -74,7 +74,7 @@ def request_recovery(
     )
     recovery.full_clean(validate_constraints=False)
     recovery.save()
-    _record(recovery, AuditAction.RECOVERY_REQUESTED, by=by, reason=reason)
+    _record_step(recovery, AuditAction.RECOVERY_REQUESTED, by=by, reason=reason)
     emails.recovery_requested(recovery)
     return recovery
 
@@ -105,7 +105,7 @@ def review_recovery(
     recovery.evidence = evidence
     recovery.reviewed_by, recovery.reviewed_at = by, timezone.now()
     recovery.save(update_fields=["state", "evidence", "reviewed_by", "reviewed_at"])
-    _record(recovery, AuditAction.RECOVERY_REVIEWED, by=by, reason=evidence)
+    _record_step(recovery, AuditAction.RECOVERY_REVIEWED, by=by, reason=evidence)
     return recovery
 
 
@@ -150,7 +150,7 @@ def appoint_recovered(recovery: RecoveryRequest, *, by: User) -> RecoveryRequest
             by=None,
         )
     _answer(recovery, state=RecoveryState.GRANTED, by=by)
-    _record(recovery, AuditAction.ADMIN_RECOVERED, by=by, reason=recovery.evidence)
+    _record_step(recovery, AuditAction.ADMIN_RECOVERED, by=by, reason=recovery.evidence)
     emails.recovery_granted(recovery)
     return recovery
 
@@ -171,7 +171,7 @@ def decline_recovery(
     if not reason.strip():
         raise ValidationError({"reason": _("Say why. The person reads it.")})
     _answer(recovery, state=RecoveryState.DECLINED, by=by, answer=reason)
-    _record(recovery, AuditAction.RECOVERY_DECLINED, by=by, reason=reason)
+    _record_step(recovery, AuditAction.RECOVERY_DECLINED, by=by, reason=reason)
     emails.recovery_declined(recovery)
     return recovery
 
@@ -193,7 +193,7 @@ def stop_recovery(recovery: RecoveryRequest, *, by: User) -> RecoveryRequest:
         return recovery
     _refuse_answered(recovery)
     _answer(recovery, state=RecoveryState.STOPPED, by=by)
-    _record(recovery, AuditAction.RECOVERY_STOPPED, by=by)
+    _record_step(recovery, AuditAction.RECOVERY_STOPPED, by=by)
     emails.recovery_declined(recovery)
     return recovery
 
@@ -211,7 +211,7 @@ def _lapse(requests, *, at: datetime) -> int:
     for recovery in overtaken:
         recovery.state, recovery.answered_at = RecoveryState.LAPSED, at
         recovery.save(update_fields=["state", "answered_at"])
-        _record(recovery, AuditAction.RECOVERY_LAPSED, by=None)
+        _record_step(recovery, AuditAction.RECOVERY_LAPSED, by=None)
     return len(overtaken)
 
 
@@ -271,7 +271,7 @@ def _answer(
     recovery.save(update_fields=["state", "answer", "answered_by", "answered_at"])
 
 
-def _record(
+def _record_step(
     recovery: RecoveryRequest, action: AuditAction, *, by: User | None, reason: str = ""
 ) -> None:
     record_audit_event(

@@ -65,7 +65,7 @@ GROUPS = st.lists(PEOPLE, min_size=1, max_size=2, unique=True)
 WHICH = st.integers(min_value=0, max_value=99)
 
 STEPS = settings(
-    max_examples=25,
+    max_examples=10,
     stateful_step_count=20,
     deadline=None,
     database=None,
