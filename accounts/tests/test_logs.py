@@ -6,7 +6,7 @@ import sys
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from accounts.logs import JsonFormatter, redact, request_id
@@ -154,6 +154,8 @@ def test_arguments_that_do_not_fit_are_not_shown(capsys):
 
 
 @given(st.from_regex(r"[0-9]([ ./-]?[0-9]){7,16}", fullmatch=True))
+@example("00.0.0.00/0.0")
+@example("10.20.30.4-55-66")
 def test_no_run_of_eight_digits_survives_unless_it_is_a_day_or_a_host(number):
     written = redact(f"value {number} end")
 
