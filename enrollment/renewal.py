@@ -5,7 +5,8 @@ are told for months is what happens in the night (domain.md §10.2). Nothing her
 changes anything.
 """
 
-from datetime import date
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.fields import ArrayField
@@ -25,9 +26,11 @@ from django.db.models import (
 from enrollment.eligibility import is_offered_in, tax_gap, waits_for_part
 from enrollment.models import (
     Agreement,
+    Criterion,
     Enrollment,
     FiscalYear,
     FollowingPayout,
+    Requirement,
     RequirementCheck,
 )
 from enrollment.states import FOLLOWS_PROFILES, EnrollmentStatus, Outcome
@@ -47,6 +50,38 @@ def ending(enrollments: QuerySet[Enrollment], *, into: FiscalYear) -> QuerySet:
     return enrollments.filter(terms__succession__fiscal_year=into).exclude(
         status=EnrollmentStatus.EXPIRED
     )
+
+
+def years_ending(
+    at: datetime, *, ahead: timedelta, behind: timedelta
+) -> list[FiscalYear]:
+    """Return the years that begin so soon, or began so lately, and end something.
+
+    Each is looked at on the day that it is in its own calendar (R66).
+    """
+    years = (
+        FiscalYear.objects.filter(
+            successions__isnull=False,
+            starts_on__gte=at.date() - behind - timedelta(days=1),
+            starts_on__lte=at.date() + ahead + timedelta(days=1),
+        )
+        .distinct()
+        .select_related("calendar")
+        .order_by("starts_on", "pk")
+    )
+    return [
+        year
+        for year in years
+        if -behind <= year.starts_on - year.calendar.day_at(at) <= ahead
+        and ending(Enrollment.objects.all(), into=year).exists()
+    ]
+
+
+def criteria_of(codes: Iterable[str]) -> dict[str, Criterion]:
+    """Return what the requirements among some reasons ask for, by reason."""
+    keys = {code.removeprefix(REQUIREMENT) for code in codes if REQUIREMENT in code}
+    found = Requirement.objects.filter(pk__in=keys).select_related("criterion")
+    return {f"{REQUIREMENT}{one.pk}": one.criterion for one in found.order_by("pk")}
 
 
 def with_outcome(

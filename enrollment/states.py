@@ -114,25 +114,44 @@ class Outcome(models.TextChoices):
     OVER = "over", _("Ends: it was not in force")
 
 
+class RenewalMail(models.TextChoices):
+    """The mail that a fiscal year's end causes for an enrollment, by its template."""
+
+    CONTINUED = "renewal_done", _("Summary: what continued, and what needs you")
+    ENDED = "renewal_ended", _("Enrollment ended, with the reason")
+
+
 @dataclass(frozen=True)
 class Renewal:
-    """How an enrollment ends, and the status of its row in the next year, if any."""
+    """How an enrollment ends, and the status of its row in the next year, if any.
+
+    `mail` is what the people of the enrollment are sent because of it, if anything.
+    """
 
     ends_as: EndReason
     renews_as: EnrollmentStatus | None = None
+    mail: RenewalMail | None = None
 
 
 RENEWALS: dict[Outcome, Renewal] = {
-    Outcome.PROGRAM_ENDED: Renewal(EndReason.PROGRAM_ENDED),
-    Outcome.NO_AGREEMENT: Renewal(EndReason.NO_AGREEMENT),
-    Outcome.NOT_ELIGIBLE: Renewal(EndReason.NOT_ELIGIBLE),
-    Outcome.ENROLLED: Renewal(EndReason.CONTINUED, EnrollmentStatus.ENROLLED),
-    Outcome.AT_RISK: Renewal(
-        EndReason.CONTINUED_WITH_GAPS, EnrollmentStatus.ACTION_REQUIRED
+    Outcome.PROGRAM_ENDED: Renewal(EndReason.PROGRAM_ENDED, mail=RenewalMail.ENDED),
+    Outcome.NO_AGREEMENT: Renewal(EndReason.NO_AGREEMENT, mail=RenewalMail.ENDED),
+    Outcome.NOT_ELIGIBLE: Renewal(EndReason.NOT_ELIGIBLE, mail=RenewalMail.ENDED),
+    Outcome.ENROLLED: Renewal(
+        EndReason.CONTINUED, EnrollmentStatus.ENROLLED, RenewalMail.CONTINUED
     ),
-    Outcome.VALIDATING: Renewal(EndReason.CONTINUED, EnrollmentStatus.VALIDATING),
+    Outcome.AT_RISK: Renewal(
+        EndReason.CONTINUED_WITH_GAPS,
+        EnrollmentStatus.ACTION_REQUIRED,
+        RenewalMail.CONTINUED,
+    ),
+    Outcome.VALIDATING: Renewal(
+        EndReason.CONTINUED, EnrollmentStatus.VALIDATING, RenewalMail.CONTINUED
+    ),
     Outcome.ACTION_REQUIRED: Renewal(
-        EndReason.CONTINUED_WITH_GAPS, EnrollmentStatus.ACTION_REQUIRED
+        EndReason.CONTINUED_WITH_GAPS,
+        EnrollmentStatus.ACTION_REQUIRED,
+        RenewalMail.CONTINUED,
     ),
     Outcome.UNANSWERED: Renewal(EndReason.NOT_ANSWERED),
     Outcome.OVER: Renewal(EndReason.YEAR_ENDED),

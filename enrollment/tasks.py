@@ -30,6 +30,20 @@ def note_expired_tax_profiles() -> None:
 
 
 @shared_task
+def rehearse_renewals() -> None:
+    """Write down the rehearsals that were asked for, as far as time allows.
+
+    Any number of workers share the ranges; what one leaves, the next goes on with.
+    """
+    began = time.monotonic()
+    for plan in services.unfinished_rehearsals():
+        while time.monotonic() - began < LONG_ENOUGH:
+            if services.rehearse_next_range(plan) is None:
+                services.finish_rehearsal(plan)
+                break
+
+
+@shared_task
 def renew_enrollments() -> None:
     """Let every approved plan run that is due, however late it became (R61-R65).
 

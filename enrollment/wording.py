@@ -3,7 +3,7 @@
 One place, so that no two screens disagree (R69). Reads annotated rows; asks nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,8 +14,9 @@ from django.utils.formats import date_format
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
-from enrollment.eligibility import Gap
-from enrollment.models import Enrollment, ProgramTerms
+from enrollment.eligibility import GAPS, Gap
+from enrollment.models import Criterion, Enrollment, ProgramTerms
+from enrollment.renewal import LOCATION_CLOSED, NOT_IN_COUNTRY
 from enrollment.states import SHOWN, ShownStatus, Turn, shown_status
 
 
@@ -80,6 +81,31 @@ SOURCES = {
 def source_name(source: str) -> str:
     """Where a measured value comes from, in the reader's language if it is known."""
     return str(SOURCES.get(source, source))
+
+
+# Why an enrollment does not continue, where no requirement and no gap stands for it.
+_RENEWAL_REASONS = {
+    LOCATION_CLOSED: gettext_lazy("The location is closed."),
+    NOT_IN_COUNTRY: gettext_lazy("The program does not take locations of the country."),
+}
+
+
+def reason_words(
+    codes: Iterable[str], *, criteria: Mapping[str, Criterion]
+) -> list[str]:
+    """Say reasons of renewal.with_outcome() in sentences, in their order.
+
+    `criteria` are what renewal.criteria_of() found of them.
+    """
+    return [_reason(code, criteria) for code in codes]
+
+
+def _reason(code: str, criteria: Mapping[str, Criterion]) -> str:
+    if code in criteria:
+        return _("Requirement not met: %(name)s.") % {"name": criteria[code].name}
+    if code in GAPS:
+        return str(GAPS[code].sentence)
+    return str(_RENEWAL_REASONS.get(code, code))
 
 
 def standing(

@@ -1,13 +1,13 @@
 """The year end: a plan, its ranges, what it says of each enrollment, what it left.
 
-A plan is rehearsed, proposed, approved by its digest and run, range by range. Its rows
-are written once, by the rehearsal; what the run found different stands beside them.
+A plan is asked for, rehearsed, proposed, approved by its digest and run, range by range.
+Its rows are written once, by the rehearsal; what the run found different stands beside
+them.
 """
 
 import uuid
-from datetime import datetime, time
+from datetime import datetime
 from typing import Self
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -21,12 +21,16 @@ from accounts.roles import Permission
 from accounts.scoping import Scope, ScopedQuerySet
 from enrollment.models.enrollments import Enrollment
 from enrollment.models.terms import FiscalYear
-from enrollment.states import Outcome
+from enrollment.states import EnrollmentStatus, Outcome
+
+# Instead of an earlier outcome: the rehearsal before did not have the row.
+NEWCOMER = "new"
 
 
 class RenewalPlanStatus(models.TextChoices):
     """Where a plan stands: rehearsed, proposed, approved, run."""
 
+    ASKED = "asked", _("Waiting for a worker")
     REHEARSING = "rehearsing", _("Being rehearsed")
     REHEARSED = "rehearsed", _("Rehearsed")
     PROPOSED = "proposed", _("Waiting for approval")
@@ -39,7 +43,9 @@ class RenewalPlanStatus(models.TextChoices):
 
 # One of these per year: what will run, runs, or ran.
 IN_FORCE = ("approved", "running", "paused", "finished")
-_PLANNED = ("rehearsing", "rehearsed", "proposed", "withdrawn")
+# A worker writes its rows down, or is about to.
+UNFINISHED = ("asked", "rehearsing")
+_PLANNED = (*UNFINISHED, "rehearsed", "proposed", "withdrawn")
 
 
 class RenewalPlanQuerySet(models.QuerySet):
@@ -47,15 +53,21 @@ class RenewalPlanQuerySet(models.QuerySet):
         """What will run, runs, or ran."""
         return self.filter(status__in=IN_FORCE)
 
-    def waiting_for(self, *, before: RenewalPlanStatus) -> Self:
-        return self.filter(status=before)
+    def unfinished(self) -> Self:
+        """Asked for or being rehearsed."""
+        return self.filter(status__in=UNFINISHED)
+
+    def whole(self) -> Self:
+        """Rehearsed to the end, whatever became of it."""
+        return self.exclude(digest="")
 
 
 class RenewalPlan(models.Model):
     """What a fiscal year's beginning will do to every enrollment of the year before.
 
     `digest` stands for all its rows: who approves a plan approves exactly these.
-    `known_on` is the day measured values were held against.
+    `known_on` is the day measured values were held against. Its rows are compared with
+    the rehearsal before, if there was one.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -70,7 +82,7 @@ class RenewalPlan(models.Model):
         _("status"),
         max_length=12,
         choices=RenewalPlanStatus,
-        default=RenewalPlanStatus.REHEARSING,
+        default=RenewalPlanStatus.ASKED,
     )
     known_on = models.DateField(_("values as known on"))
     rows_count = models.PositiveIntegerField(_("enrollments"), default=0)
@@ -78,6 +90,16 @@ class RenewalPlan(models.Model):
     # Counts by outcome and by reason, written by the rehearsal.
     outcomes = models.JSONField(_("outcomes"), default=dict, blank=True)
     reasons = models.JSONField(_("reasons"), default=dict, blank=True)
+    compared_with = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("compared with"),
+    )
+    # Rows whose outcome is another one, by both: "enrolled at_risk".
+    changes = models.JSONField(_("changes"), default=dict, blank=True)
     rehearsed_at = models.DateTimeField(_("rehearsed at"), auto_now_add=True)
     rehearsed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -161,8 +183,15 @@ class RenewalPlan(models.Model):
     @property
     def due_at(self) -> datetime:
         """The first instant of the new year in its calendar (R66)."""
-        zone = ZoneInfo(self.into.calendar.time_zone)
-        return datetime.combine(self.into.starts_on, time(0), tzinfo=zone)
+        return self.into.begins_at
+
+    @property
+    def is_in_force(self) -> bool:
+        return self.status in IN_FORCE
+
+    @property
+    def is_unfinished(self) -> bool:
+        return self.status in UNFINISHED
 
     @property
     def is_rehearsed(self) -> bool:
@@ -190,6 +219,10 @@ class RenewalPlan(models.Model):
 
 
 class RenewalRangeQuerySet(models.QuerySet):
+    def unrehearsed(self) -> Self:
+        """Whose rows are not written down yet."""
+        return self.filter(rehearsed_at=None)
+
     def waiting(self) -> Self:
         """Not run yet."""
         return self.filter(done_at=None)
@@ -213,6 +246,10 @@ class RenewalRange(models.Model):
     last_company = models.BigIntegerField(_("last company"))
     rows_count = models.PositiveIntegerField(_("enrollments"), default=0)
     digest = models.CharField(_("digest"), max_length=64, blank=True)
+    rehearsed_at = models.DateTimeField(_("rehearsed at"), null=True, blank=True)
+    outcomes = models.JSONField(_("outcomes"), default=dict, blank=True)
+    reasons = models.JSONField(_("reasons"), default=dict, blank=True)
+    changes = models.JSONField(_("changes"), default=dict, blank=True)
     done_at = models.DateTimeField(_("done at"), null=True, blank=True)
     renewed = models.PositiveIntegerField(_("continued"), default=0)
     ended = models.PositiveIntegerField(_("ended"), default=0)
@@ -248,7 +285,11 @@ class RenewalRowQuerySet(ScopedQuerySet):
 
 
 class RenewalRow(models.Model):
-    """What a plan says of one enrollment; written once, by the rehearsal."""
+    """What a plan says of one enrollment; written once, by the rehearsal.
+
+    `status` is what the enrollment was then; `was` its outcome in the rehearsal before
+    if that was another one, or NEWCOMER.
+    """
 
     range = models.ForeignKey(
         RenewalRange, models.CASCADE, related_name="rows", verbose_name=_("range")
@@ -265,6 +306,20 @@ class RenewalRow(models.Model):
     reasons = ArrayField(
         models.CharField(max_length=40), verbose_name=_("reasons"), default=list
     )
+    status = models.CharField(
+        _("status"),
+        max_length=20,
+        choices=EnrollmentStatus,
+        blank=True,
+        db_default="",
+    )
+    was = models.CharField(
+        _("outcome before"),
+        max_length=20,
+        choices=[*Outcome.choices, (NEWCOMER, _("was not there"))],
+        blank=True,
+        db_default="",
+    )
 
     objects = RenewalRowQuerySet.as_manager()
 
@@ -279,6 +334,11 @@ class RenewalRow(models.Model):
             models.CheckConstraint(
                 condition=Q(outcome__in=Outcome.values),
                 name="%(app_label)s_%(class)s_outcome_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["", *EnrollmentStatus.values])
+                & Q(was__in=["", NEWCOMER, *Outcome.values]),
+                name="%(app_label)s_%(class)s_past_is_known",
             ),
         ]
 
@@ -332,6 +392,7 @@ class SetAside(models.Model):
         verbose_name=_("decided by"),
     )
     is_applied = models.BooleanField(_("applied as found"), default=False)
+    reason = models.CharField(_("reason"), max_length=400, blank=True, db_default="")
 
     objects = SetAsideQuerySet.as_manager()
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -162,6 +162,12 @@ class FiscalYear(models.Model):
 
     def __str__(self) -> str:
         return str(self.number)
+
+    @property
+    def begins_at(self) -> datetime:
+        """The first instant of the year in its calendar's zone (R66)."""
+        zone = ZoneInfo(self.calendar.time_zone)
+        return datetime.combine(self.starts_on, time(0), tzinfo=zone)
 
     def contains(self, day: date) -> bool:
         """Whether the day is between the first and the last, both included."""

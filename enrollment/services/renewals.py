@@ -6,7 +6,8 @@ decided twice. A range is one transaction: killed anywhere, it is done or it is 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -25,7 +26,6 @@ from enrollment.models import (
     RenewalPlan,
     RenewalPlanStatus,
     RenewalRange,
-    RenewalRow,
     SetAside,
 )
 from enrollment.states import RENEWALS
@@ -68,36 +68,86 @@ def renewal_progress(plan: RenewalPlan) -> RenewalProgress:
 # --- Rehearsal ---------------------------------------------------------------
 
 
+@transaction.atomic
+def ask_for_rehearsal(
+    into: FiscalYear, *, by: User | None, at: datetime | None = None
+) -> RenewalPlan:
+    """Let the workers write down what the beginning of a year would do.
+
+    Asking while one is asked for or under way returns that one. Raises ValidationError
+    when a plan for the year is approved or ran already.
+    """
+    at = at or timezone.now()
+    into = (
+        FiscalYear.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("calendar")
+        .get(pk=into.pk)
+    )
+    _refuse_another_in_force(into)
+    plans = RenewalPlan.objects.filter(into=into)
+    under_way = plans.unfinished().first()
+    if under_way is not None:
+        return under_way
+    last = plans.aggregate(last=Max("number"))["last"] or 0
+    return RenewalPlan.objects.create(
+        into=into,
+        number=last + 1,
+        known_on=min(into.calendar.day_at(at), into.starts_on),
+        compared_with=plans.whole().order_by("-number").first(),
+        rehearsed_by=by,
+    )
+
+
 def rehearse_renewals(
     into: FiscalYear, *, by: User | None, at: datetime | None = None
 ) -> RenewalPlan:
     """Write down what the beginning of a year would do; change nothing else.
 
-    Each range is a transaction of its own. Raises ValidationError when a plan for the
-    year is approved or ran already.
+    Each range is a transaction of its own; other workers may share them. Raises
+    ValidationError as ask_for_rehearsal() does.
     """
-    at = at or timezone.now()
-    known_on = min(into.calendar.day_at(at), into.starts_on)
-    plan = _begin_plan(into, known_on=known_on, by=by)
-    for one in plan.ranges.order_by("number"):
-        _rehearse_range(one, into=into, known_on=known_on)
-    return _finish_rehearsal(plan, by=by)
+    plan = ask_for_rehearsal(into, by=by, at=at)
+    while rehearse_next_range(plan) is not None:
+        pass
+    finish_rehearsal(plan)
+    return RenewalPlan.objects.select_related("into__calendar").get(pk=plan.pk)
+
+
+def unfinished_rehearsals() -> list[RenewalPlan]:
+    """Return the rehearsals that are asked for or under way, the oldest first."""
+    plans = RenewalPlan.objects.unfinished().select_related("into__calendar")
+    return list(plans.order_by("rehearsed_at", "pk"))
 
 
 @transaction.atomic
-def _begin_plan(into: FiscalYear, *, known_on: date, by: User | None) -> RenewalPlan:
-    into = FiscalYear.objects.select_for_update(no_key=True).get(pk=into.pk)
-    _refuse_another_in_force(into)
-    plans = RenewalPlan.objects.filter(into=into)
-    # A rehearsal that was cut off says nothing.
-    plans.filter(status=RenewalPlanStatus.REHEARSING).update(
-        status=RenewalPlanStatus.WITHDRAWN
+def rehearse_next_range(plan: RenewalPlan) -> RenewalRange | None:
+    """Write down the rows of the next range nobody else is at; None when none is free.
+
+    The first of them cuts the ranges. Killed anywhere, the others go on.
+    """
+    _begin_rehearsal(plan)
+    plan = _held_at_work(plan, RenewalPlanStatus.REHEARSING)
+    if plan is None:
+        return None
+    one = (
+        plan.ranges.unrehearsed()
+        .select_for_update(skip_locked=True)
+        .order_by("number")
+        .first()
     )
-    last = plans.aggregate(last=Max("number"))["last"] or 0
-    plan = RenewalPlan.objects.create(
-        into=into, number=last + 1, known_on=known_on, rehearsed_by=by
-    )
-    slices = _slices(Enrollment.objects.all(), into=into)
+    if one is not None:
+        _rehearse_range(one, plan=plan)
+    return one
+
+
+@transaction.atomic
+def _begin_rehearsal(plan: RenewalPlan) -> None:
+    if plan.status != RenewalPlanStatus.ASKED:
+        return
+    plan = _held(plan)
+    if plan.status != RenewalPlanStatus.ASKED:
+        return
+    slices = list(_slices(Enrollment.objects.all(), into=plan.into))
     RenewalRange.objects.bulk_create(
         (
             RenewalRange(
@@ -111,7 +161,9 @@ def _begin_plan(into: FiscalYear, *, known_on: date, by: User | None) -> Renewal
         ),
         batch_size=1000,
     )
-    return plan
+    plan.status = RenewalPlanStatus.REHEARSING
+    plan.rows_count = sum(one.rows for one in slices)
+    plan.save(update_fields=["status", "rows_count"])
 
 
 def _slices(enrollments: QuerySet[Enrollment], *, into: FiscalYear) -> Iterator[_Slice]:
@@ -134,19 +186,74 @@ def _slices(enrollments: QuerySet[Enrollment], *, into: FiscalYear) -> Iterator[
     yield _Slice(first, LAST_KEY, rows)
 
 
-@transaction.atomic
-def _rehearse_range(one: RenewalRange, *, into: FiscalYear, known_on: date) -> None:
-    found, params = _found_sql(one, into=into, on=known_on)
+# The rows of a range, each beside its outcome in the rehearsal before if it has another.
+BEFORE = """
+SELECT r.enrollment_id, r.outcome
+FROM enrollment_renewalrow r
+JOIN enrollment_renewalrange g ON g.id = r.range_id
+WHERE g.plan_id = %s AND g.first_company <= %s AND g.last_company >= %s
+"""
+REHEARSE = """
+INSERT INTO enrollment_renewalrow
+    (range_id, enrollment_id, outcome, reasons, status, was)
+SELECT %s, found.id, found.outcome, found.reasons, found.status,
+       CASE
+           WHEN NOT %s OR b.outcome = found.outcome THEN ''
+           ELSE COALESCE(b.outcome, 'new')
+       END
+FROM ({found}) found
+LEFT JOIN ({before}) b ON b.enrollment_id = found.id
+"""
+COUNT_OUTCOMES = """
+SELECT outcome, count(*) FROM enrollment_renewalrow WHERE range_id = %s GROUP BY 1
+"""
+COUNT_REASONS = """
+SELECT outcome || ' ' || reason, count(*)
+FROM enrollment_renewalrow
+CROSS JOIN LATERAL unnest(reasons) reason
+WHERE range_id = %s
+GROUP BY 1
+"""
+# What was there before and is not any more has no outcome now, and the other way round.
+COUNT_CHANGES = """
+SELECT CASE was WHEN 'new' THEN '' ELSE was END || ' ' || outcome, count(*)
+FROM enrollment_renewalrow
+WHERE range_id = %s AND was <> ''
+GROUP BY 1
+UNION ALL
+SELECT b.outcome || ' ', count(*)
+FROM ({before}) b
+JOIN enrollment_enrollment e ON e.id = b.enrollment_id
+JOIN accounts_location l ON l.id = e.location_id
+LEFT JOIN enrollment_renewalrow n
+    ON n.range_id = %s AND n.enrollment_id = b.enrollment_id
+WHERE n.id IS NULL AND l.partner_account_id BETWEEN %s AND %s
+GROUP BY 1
+"""
+
+
+def _rehearse_range(one: RenewalRange, *, plan: RenewalPlan) -> None:
+    found, params = _found_sql(one, into=plan.into, on=plan.known_on)
+    earlier = [plan.compared_with_id, one.last_company, one.first_company]
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO enrollment_renewalrow "
-            "(range_id, enrollment_id, outcome, reasons) "
-            f"SELECT %s, found.id, found.outcome, found.reasons FROM ({found}) found",
-            [one.pk, *params],
+            REHEARSE.format(found=found, before=BEFORE),
+            [one.pk, plan.compared_with_id is not None, *params, *earlier],
         )
         one.rows_count = cursor.rowcount
+        cursor.execute(COUNT_OUTCOMES, [one.pk])
+        one.outcomes = dict(cursor.fetchall())
+        cursor.execute(COUNT_REASONS, [one.pk])
+        one.reasons = dict(cursor.fetchall())
+        if plan.compared_with_id is not None:
+            cursor.execute(
+                COUNT_CHANGES.format(before=BEFORE),
+                [one.pk, *earlier, one.pk, one.first_company, one.last_company],
+            )
+            one.changes = dict(cursor.fetchall())
     one.digest = _digest_of(one)
-    one.save(update_fields=["rows_count", "digest"])
+    one.rehearsed_at = timezone.now()
+    one.save()
 
 
 def _found_sql(
@@ -181,39 +288,45 @@ def _digest_of(one: RenewalRange) -> str:
 
 
 @transaction.atomic
-def _finish_rehearsal(plan: RenewalPlan, *, by: User | None) -> RenewalPlan:
+def finish_rehearsal(plan: RenewalPlan) -> bool:
+    """Close a rehearsal whose every range is written down; say whether it is closed."""
     plan = _held(plan)
-    ranges = plan.ranges.order_by("number").values_list("digest", flat=True)
-    plan.digest = _digest(plan, list(ranges))
-    plan.rows_count = plan.ranges.aggregate(all=Sum("rows_count"))["all"] or 0
-    plan.outcomes, plan.reasons = _counts(plan)
-    plan.status = RenewalPlanStatus.REHEARSED
-    plan.save()
-    record_audit_event(
+    if plan.status != RenewalPlanStatus.REHEARSING:
+        return not plan.is_unfinished
+    ranges = list(plan.ranges.order_by("number"))
+    if any(one.rehearsed_at is None for one in ranges):
+        return False
+    plan.rows_count = sum(one.rows_count for one in ranges)
+    plan.outcomes = _added_up(one.outcomes for one in ranges)
+    plan.reasons = _added_up(one.reasons for one in ranges)
+    plan.changes = _added_up(one.changes for one in ranges)
+    _step(
         plan,
+        RenewalPlanStatus.REHEARSED,
         action=AuditAction.RENEWALS_REHEARSED,
-        by=by,
-        partner_account=None,
-        after=_described(plan),
+        by=plan.rehearsed_by,
+        digest=_digest(plan, [one.digest for one in ranges]),
+        **{
+            name: getattr(plan, name)
+            for name in ("rows_count", "outcomes", "reasons", "changes")
+        },
     )
-    return plan
+    return True
 
 
-def _counts(plan: RenewalPlan) -> tuple[dict[str, int], dict[str, int]]:
-    """Count a plan's rows by outcome, and by outcome and reason."""
-    rows = RenewalRow.objects.filter(range__plan=plan).order_by()
-    outcomes = dict(rows.values_list("outcome").annotate(rows=Count("pk")))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT r.outcome || ' ' || reason, count(*) "
-            "FROM enrollment_renewalrow r "
-            "JOIN enrollment_renewalrange g ON g.id = r.range_id "
-            "CROSS JOIN LATERAL unnest(r.reasons) reason "
-            "WHERE g.plan_id = %s GROUP BY 1 ORDER BY 1",
-            [plan.pk],
-        )
-        reasons = dict(cursor.fetchall())
-    return outcomes, reasons
+def rehearsal_progress(plan: RenewalPlan) -> RenewalProgress:
+    """Add up the ranges that are written down."""
+    done = plan.ranges.exclude(rehearsed_at=None).aggregate(
+        done=Sum("rows_count", default=0)
+    )
+    return RenewalProgress(renewed=0, ended=0, set_aside=0, **done)
+
+
+def _added_up(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(sorted(total.items()))
 
 
 # --- Propose, approve, withdraw ----------------------------------------------
@@ -366,13 +479,13 @@ def renew_next_range(
 ) -> RenewalRange | None:
     """Carry out the next range that nobody else is at; None when none is free.
 
-    The plan is held against pausing, the range against other workers, its companies
-    against their own people. What the rule says now is compared with the plan: only
+    The range is held against other workers, its companies against their own people; who
+    pauses the plan waits for nobody, and nothing is begun after that. What the rule says now is compared with the plan: only
     rows where both agree are touched, the others are set aside (domain.md §10.2).
     Raises ValidationError when a range's rows are not those that were approved.
     """
     at = at or timezone.now()
-    plan = _held_as_running(plan)
+    plan = _held_at_work(plan, RenewalPlanStatus.RUNNING)
     if plan is None:
         return None
     one = (
@@ -427,12 +540,14 @@ def finish_renewals(plan: RenewalPlan, *, at: datetime | None = None) -> bool:
 
 
 @transaction.atomic
-def decide_set_aside(row: SetAside, *, apply: bool, by: User) -> SetAside:
+def decide_set_aside(row: SetAside, *, apply: bool, reason: str, by: User) -> SetAside:
     """Carry out what the rule says now of an enrollment set aside, or leave it.
 
-    Deciding the same twice changes nothing. Raises ValidationError when somebody
-    decided otherwise meanwhile, or there is nothing to carry out.
+    Deciding the same twice changes nothing. Raises ValidationError without a reason,
+    when somebody decided otherwise meanwhile, or there is nothing to carry out.
     """
+    if not reason.strip():
+        raise ValidationError(_("Say why."), code="required")
     company = row.enrollment.location.partner_account_id
     lock_companies(company)
     row = (
@@ -452,15 +567,33 @@ def decide_set_aside(row: SetAside, *, apply: bool, by: User) -> SetAside:
     if apply:
         _apply_alone(row, at=at)
     row.decided_at, row.decided_by, row.is_applied = at, by, apply
-    row.save(update_fields=["decided_at", "decided_by", "is_applied"])
+    row.reason = reason.strip()
+    row.save(update_fields=["decided_at", "decided_by", "is_applied", "reason"])
     record_audit_event(
         row.enrollment,
         action=AuditAction.SET_ASIDE_DECIDED,
         by=by,
         partner_account=row.enrollment.location.partner_account,
         after={"applied": apply, "outcome": row.found},
+        reason=row.reason,
     )
     return row
+
+
+def decide_alike(
+    rows: Iterable[SetAside], *, apply: bool, reason: str, by: User
+) -> dict[SetAside, str]:
+    """Decide many enrollments set aside with one reason, each in its own transaction.
+
+    Returns those that could not be decided so, with the sentence why; the others are.
+    """
+    refused = {}
+    for row in rows:
+        try:
+            decide_set_aside(row, apply=apply, reason=reason, by=by)
+        except ValidationError as error:
+            refused[row] = " ".join(error.messages)
+    return refused
 
 
 def _apply_alone(row: SetAside, *, at: datetime) -> None:
@@ -633,19 +766,22 @@ def _carry_out(cursor, *, plan: RenewalPlan | None, at: datetime) -> tuple[int, 
 
 def _held(plan: RenewalPlan) -> RenewalPlan:
     return (
-        RenewalPlan.objects.select_for_update(of=("self",))
+        RenewalPlan.objects.select_for_update(of=("self",), no_key=True)
         .select_related("into__calendar")
         .get(pk=plan.pk)
     )
 
 
-def _held_as_running(plan: RenewalPlan) -> RenewalPlan | None:
-    """Share the plan with other workers, against whoever would pause it."""
+def _held_at_work(plan: RenewalPlan, status: RenewalPlanStatus) -> RenewalPlan | None:
+    """Share the plan with other workers, as long as it is where they work on it.
+
+    Whoever would pause it is not kept waiting by a range at work, nor by the next.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id FROM enrollment_renewalplan "
-            "WHERE id = %s AND status = %s FOR SHARE",
-            [plan.pk, RenewalPlanStatus.RUNNING],
+            "WHERE id = %s AND status = %s FOR KEY SHARE",
+            [plan.pk, status],
         )
         if cursor.fetchone() is None:
             return None

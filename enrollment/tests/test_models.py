@@ -206,6 +206,7 @@ VIOLATIONS |= {
     "renewalrow_outcome_is_known": lambda w: change(
         w.range.rows.get(), outcome="maybe"
     ),
+    "renewalrow_past_is_known": lambda w: change(w.range.rows.get(), was="maybe"),
     "setaside_once": lambda w: copy(w.set_aside),
     "setaside_outcomes_are_known": lambda w: change(w.set_aside, found="maybe"),
     "setaside_decision_is_paired": lambda w: change(w.set_aside, is_applied=True),

@@ -9,7 +9,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 
 from accounts.models import AuditAction, AuditEvent
 from accounts.tests.factories import UserFactory
-from enrollment import services
+from enrollment import services, tasks
 from enrollment.models import (
     Enrollment,
     EnrollmentEvent,
@@ -162,6 +162,78 @@ def test_a_year_without_enrollments_is_rehearsed_as_well(rows, year, mina):
     plan = services.rehearse_renewals(year, by=mina, at=BEFORE)
 
     assert (plan.is_rehearsed, plan.rows_count, plan.outcomes) == (True, 0, {})
+
+
+def test_a_rehearsal_that_is_asked_for_waits_for_a_worker(rows, year, mina):
+    plan = services.ask_for_rehearsal(year, by=mina, at=BEFORE)
+    again = services.ask_for_rehearsal(year, by=None, at=BEFORE)
+
+    assert (again, plan.status, plan.rows_count) == (plan, "asked", 0)
+    assert services.unfinished_rehearsals() == [plan]
+    assert not RenewalRow.objects.exists()
+
+    tasks.rehearse_renewals()
+    tasks.rehearse_renewals()
+
+    plan.refresh_from_db()
+    assert (plan.is_rehearsed, plan.rehearsed_by) == (True, mina)
+    assert plan.rows_count == len(WORLDS) + 1
+    told = AuditEvent.objects.get(action=AuditAction.RENEWALS_REHEARSED)
+    assert told.after["digest"] == plan.digest
+
+
+def test_a_rehearsal_that_was_cut_off_goes_on(rows, year, mina, monkeypatch):
+    whole = services.rehearse_renewals(year, by=mina, at=BEFORE)
+    monkeypatch.setattr(renewals, "ROWS_AT_ONCE", 2)
+    plan = services.ask_for_rehearsal(year, by=mina, at=BEFORE)
+    services.rehearse_next_range(plan)
+    plan.refresh_from_db()
+
+    assert not services.finish_rehearsal(plan)
+    assert services.rehearsal_progress(plan).done == 2
+    with pytest.raises(ValidationError, match="Being rehearsed"):
+        services.propose_renewals(plan, by=mina)
+
+    done = services.rehearse_renewals(year, by=None, at=BEFORE)
+    assert (done, done.is_rehearsed, done.rehearsed_by) == (plan, True, mina)
+    assert (done.outcomes, done.reasons) == (whole.outcomes, whole.reasons)
+    assert done.changes == {}
+
+
+def test_a_withdrawn_rehearsal_writes_nothing_more(rows, year, mina):
+    plan = services.ask_for_rehearsal(year, by=mina, at=BEFORE)
+    services.withdraw_renewals(plan, by=mina)
+
+    assert services.rehearse_next_range(plan) is None
+    assert not RenewalRow.objects.exists()
+
+
+def test_a_rehearsal_tells_what_changed_since_the_one_before(
+    rows, rehearsed, mina, monkeypatch
+):
+    Enrollment.objects.filter(pk=rows["continues"].pk).update(status="validating")
+    Enrollment.objects.filter(pk=rows["invited"].pk).update(
+        status="expired", end_reason=EndReason.NOT_ANSWERED
+    )
+    newcomer, _year = made(World(status="declined"))
+    # Cut otherwise than before.
+    monkeypatch.setattr(renewals, "ROWS_AT_ONCE", 2)
+
+    again = services.rehearse_renewals(rehearsed.into, by=mina, at=BEFORE)
+
+    assert again.compared_with == rehearsed
+    assert again.changes == {
+        "enrolled validating": 1,
+        " unanswered": 1,
+        "unanswered ": 1,
+    }
+    changed = RenewalRow.objects.filter(range__plan=again).exclude(was="")
+    assert set(changed.values_list("enrollment", "was")) == {
+        (rows["continues"].pk, "enrolled"),
+        (newcomer.pk, "new"),
+    }
+    row = RenewalRow.objects.get(range__plan=again, enrollment=rows["continues"])
+    assert row.status == "validating"
 
 
 def test_companies_stay_whole_in_ranges(rows, year, mina, monkeypatch):
@@ -469,17 +541,21 @@ def test_what_has_ended_since_is_set_aside(rows, approved):
     assert (aside.planned, aside.found) == ("enrolled", "")
 
 
-def test_a_place_taken_in_the_new_year_is_set_aside(rows, approved):
-    old = rows["continues"]
-    following = old.terms.program.terms.get(fiscal_year=approved.into)
+def take_its_place(old: Enrollment, plan: RenewalPlan) -> None:
+    """Let somebody invite the location to the new year beforehand."""
     Enrollment.objects.create(
         location=old.location,
-        terms=following,
+        terms=old.terms.program.terms.get(fiscal_year=plan.into),
         status="invited",
         status_since=BEFORE,
         invited_at=BEFORE,
         enroll_by=date(2028, 6, 30),
     )
+
+
+def test_a_place_taken_in_the_new_year_is_set_aside(rows, approved):
+    old = rows["continues"]
+    take_its_place(old, approved)
 
     run(approved)
 
@@ -492,20 +568,52 @@ def test_a_place_taken_in_the_new_year_is_set_aside(rows, approved):
 def test_a_person_carries_out_what_is_found(approved, drifted, mina):
     run(approved)
 
-    services.decide_set_aside(SetAside.objects.get(), apply=True, by=mina)
-    services.decide_set_aside(SetAside.objects.get(), apply=True, by=mina)
+    services.decide_set_aside(
+        SetAside.objects.get(), apply=True, reason="Checked by phone.", by=mina
+    )
+    services.decide_set_aside(
+        SetAside.objects.get(), apply=True, reason="Checked by phone.", by=mina
+    )
 
     drifted.refresh_from_db()
     assert (drifted.status, drifted.end_reason) == ("expired", "continued_with_gaps")
     assert Enrollment.objects.get(renewed_from=drifted).status == "action_required"
-    assert SetAside.objects.get().decided_by == mina
+    decided = SetAside.objects.get()
+    assert (decided.decided_by, decided.reason) == (mina, "Checked by phone.")
     assert not SetAside.objects.undecided().exists()
+
+
+def test_nothing_is_decided_without_a_reason(approved, drifted, mina):
+    run(approved)
+
+    with pytest.raises(ValidationError, match="Say why"):
+        services.decide_set_aside(
+            SetAside.objects.get(), apply=True, reason=" ", by=mina
+        )
+
+
+def test_many_are_decided_at_once_and_those_that_cannot_be_are_named(
+    rows, approved, drifted, mina
+):
+    take_its_place(rows["form expires"], approved)
+    run(approved)
+    taken = SetAside.objects.get(enrollment=rows["form expires"])
+
+    refused = services.decide_alike(
+        SetAside.objects.order_by("pk"), apply=True, reason="All checked.", by=mina
+    )
+
+    assert list(refused) == [taken]
+    assert "nothing to carry out" in refused[taken]
+    assert list(SetAside.objects.undecided()) == [taken]
 
 
 def test_a_person_leaves_it(approved, drifted, mina):
     run(approved)
 
-    services.decide_set_aside(SetAside.objects.get(), apply=False, by=mina)
+    services.decide_set_aside(
+        SetAside.objects.get(), apply=False, reason="Checked by phone.", by=mina
+    )
 
     drifted.refresh_from_db()
     assert drifted.status == "enrolled"
@@ -515,15 +623,22 @@ def test_what_somebody_decided_otherwise_is_not_overwritten(
     approved, drifted, mina, lucia
 ):
     run(approved)
-    services.decide_set_aside(SetAside.objects.get(), apply=False, by=mina)
+    services.decide_set_aside(
+        SetAside.objects.get(), apply=False, reason="Checked by phone.", by=mina
+    )
 
     with pytest.raises(ValidationError, match="Mina Okafor decided this"):
-        services.decide_set_aside(SetAside.objects.get(), apply=True, by=lucia)
+        services.decide_set_aside(
+            SetAside.objects.get(), apply=True, reason="Checked by phone.", by=lucia
+        )
 
 
 def test_nothing_is_carried_out_where_the_place_is_taken(rows, approved, mina):
-    test_a_place_taken_in_the_new_year_is_set_aside(rows, approved)
+    take_its_place(rows["continues"], approved)
+    run(approved)
 
     with pytest.raises(ValidationError, match="nothing to carry out"):
-        services.decide_set_aside(SetAside.objects.get(), apply=True, by=mina)
+        services.decide_set_aside(
+            SetAside.objects.get(), apply=True, reason="Checked by phone.", by=mina
+        )
     assert SetAside.objects.undecided().exists()

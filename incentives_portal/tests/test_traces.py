@@ -25,6 +25,8 @@ SILENT = {
     "enrollment.define_fiscal_calendar": "a rhythm of years; terms in them are told",
     "enrollment.define_fiscal_year": "a year's days; terms in it are told",
     "enrollment.define_program": "a name and a summary; its terms are told",
+    "enrollment.ask_for_rehearsal": "changes no enrollment; what was rehearsed is told",
+    "enrollment.rehearse_next_range": "one event tells of the whole rehearsal",
     "enrollment.renew_next_range": "its steps are written in SQL; one event tells all",
     "enrollment.open_invitation": "the reader's own tick; changes no enrollment",
 }
