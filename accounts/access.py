@@ -35,8 +35,8 @@ from accounts.companies import (
     current_company,
     enter,
 )
-from accounts.holders import follow, holds_anywhere
-from accounts.models import PartnerAccount, RoleAssignment
+from accounts.holders import follow, holds_anywhere, roles_held_by
+from accounts.models import Membership, PartnerAccount, RoleAssignment
 from accounts.roles import GUARDED, PROVED_ROLES, Permission, Role
 from accounts.sealing import DecryptionError, seal, unseal
 from accounts.services import note_refusal
@@ -44,6 +44,8 @@ from accounts.services import note_refusal
 _MARK = "access"
 # Where a session keeps what was sent on and refused, until it is shown again.
 _REFUSED = "typed_and_refused"
+# Pages with these give and end roles, the role of all roles among them.
+_ENDING_ROLES = frozenset({Permission.ROLE_ASSIGN, Permission.PERSON_EDIT})
 
 
 @dataclass(frozen=True)
@@ -234,11 +236,14 @@ def _proof_for_role(
 ) -> HttpResponse | None:
     """Ask who it is before the role of all roles is given, offered or ended (T3, P3).
 
-    Whatever page does it: the role stands in the form, or in the row it is about.
+    Whatever page does it: the role stands in the form, or in the row it is about, or
+    the row is a person who holds it and is to leave.
     """
-    if request.method != "POST" or permission != Permission.ROLE_ASSIGN:
+    if request.method != "POST" or permission not in _ENDING_ROLES:
         return None
     named = {*request.POST.getlist("role"), getattr(row, "role", "")}
+    if isinstance(row, Membership):
+        named |= roles_held_by(row.user, row.partner_account)
     if not named & PROVED_ROLES or proof.is_fresh(request):
         return None
     return ask_again(request)

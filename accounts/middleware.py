@@ -163,8 +163,19 @@ class PresenceMiddleware:
             self._note(request)
             access.show_again(request)
         elif not access.is_on_the_way(request):
-            return access.ask_again(request)
+            if request.method in ("GET", "HEAD"):
+                return access.ask_again(request)
+            request.is_sent_after_pause = True
         return self.get_response(request)
+
+    def process_view(self, request, view, args, kwargs):
+        """Keep what was sent for after the proof, once its form's token was looked at.
+
+        That happens before views only: what another site sends is not kept (T10).
+        """
+        if getattr(request, "is_sent_after_pause", False):
+            return access.ask_again(request)
+        return None
 
     def _note(self, request):
         if proof.stamp_use(request):

@@ -5,6 +5,7 @@ nothing about the session of somebody who only knows the password.
 """
 
 import time
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from allauth.account.authentication import get_authentication_records
@@ -51,21 +52,20 @@ def is_proved(request) -> bool:
     Here, or in the company's directory when it says that it asked for one there.
     """
     records = get_authentication_records(request, request.user)
-    return any(
-        record["method"] == "mfa"
-        or (record["method"] == BY_COMPANY and record.get("has_second_factor") is True)
-        for record in records
-    )
+    return any(map(_has_second_factor, records))
 
 
 def is_fresh(request) -> bool:
     """Whether somebody proved who they are within the last ten minutes.
 
-    A company's directory may know the browser and ask nothing: there the moment counts
-    that it says it asked at.
+    With a second factor, where the person has one: a password, or a directory that asked
+    for no more, proves nothing of them then (T1). A company's directory may know the
+    browser and ask nothing: there the moment counts that it says it asked at.
     """
-    age = time.time() - _last_proof(request)
-    return age < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
+    records = get_authentication_records(request, request.user)
+    if _is_recent(_moment_of(one) for one in records if _has_second_factor(one)):
+        return True
+    return _is_recent([_last_proof(request)]) and not second_factors_of(request.user)
 
 
 def is_over(request) -> bool:
@@ -100,13 +100,27 @@ def stamp_use(request) -> bool:
 
 def _last_proof(request) -> float:
     records = get_authentication_records(request, request.user)
-    moments = [
-        record.get("proved_at", 0) if record["method"] == BY_COMPANY else record["at"]
-        for record in records
-    ]
+    moments = [_moment_of(record) for record in records]
     if not request.session.get(_ASKED_ELSEWHERE):
         moments.append(request.session.get(_SIGNED_IN_AT, 0))
     return max(moments, default=0)
+
+
+def _moment_of(record: dict) -> float:
+    return (
+        record.get("proved_at", 0) if record["method"] == BY_COMPANY else record["at"]
+    )
+
+
+def _has_second_factor(record: dict) -> bool:
+    return record["method"] == "mfa" or (
+        record["method"] == BY_COMPANY and record.get("has_second_factor") is True
+    )
+
+
+def _is_recent(moments: Iterable[float]) -> bool:
+    age = time.time() - max(moments, default=0)
+    return age < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
 
 def passkey_host(request) -> str:

@@ -23,7 +23,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from fido2.utils import websafe_decode, websafe_encode
 
-from accounts.models import CompanyTenant
+from accounts.models import CompanyTenant, User
 from accounts.sealing import DecryptionError, seal, unseal
 from accounts.text import CleanCharField, EmailField
 
@@ -68,12 +68,18 @@ class _CodeMixin:
             raise get_adapter().validation_error("too_many_login_attempts")
         code = super().clean_code()
         usage.rollback()
-        if self.authenticator.type == Authenticator.Type.TOTP:
-            digits = "".join(filter(str.isalnum, code))
-            digest = hashlib.sha256(f"{self.user.pk}:{digits}".encode()).hexdigest()
-            if not cache.add(f"second-factor:{digest}", "used", CODE_LIFE):
-                raise get_factor_adapter().validation_error("incorrect_code")
+        if self.authenticator.type == Authenticator.Type.TOTP and not _spend(
+            self.user, code
+        ):
+            raise get_factor_adapter().validation_error("incorrect_code")
         return code
+
+
+def _spend(user: User, code: str) -> bool:
+    """Use a code of an app up; False when it has been used."""
+    digits = "".join(filter(str.isalnum, code))
+    digest = hashlib.sha256(f"{user.pk}:{digits}".encode()).hexdigest()
+    return cache.add(f"second-factor:{digest}", "used", CODE_LIFE)
 
 
 class CodeForm(_CodeMixin, AuthenticateForm):
@@ -100,6 +106,12 @@ class AddAppForm(ActivateTOTPForm):
         forms.Form.__init__(self, *args, **options)
         self.user = user
         self.secret = self._waiting_secret() or self._new_secret()
+
+    def clean_code(self) -> str:
+        code = super().clean_code()
+        # It opens no other door after that.
+        _spend(self.user, code)
+        return code
 
     @property
     def grouped_secret(self) -> str:

@@ -257,6 +257,34 @@ def test_what_was_typed_before_a_pause_is_sent_on(clock, ida, greta, lars, nordv
     assert lars.role_assignments.get().role == "incentives_user"
 
 
+@pytest.mark.parametrize("is_checked", [True, False])
+def test_what_another_site_sends_in_a_pause_is_not_sent_on(
+    clock, greta, lars, is_checked
+):
+    client = Client(enforce_csrf_checks=is_checked)
+    client.force_login(greta)
+    token = client.get("/people/assign/").cookies[portal_settings.CSRF_COOKIE_NAME]
+    proof_of_form = {"csrfmiddlewaretoken": token.value}
+    given = {"person": lars.pk, "role": "incentives_user", "width": "company"}
+    given |= {"depth": "all"}
+    preview = client.post("/people/assign/preview/", given | proof_of_form)
+    clock.shift(timedelta(minutes=31))
+
+    sent = client.post(
+        "/people/assign/",
+        given | {"seen": preview.context["seen"]},
+        HTTP_REFERER="http://testserver/people/assign/",
+    )
+    client.post(
+        BY_PASSWORD,
+        {"password": PASSWORD, "next": "/people/assign/"} | proof_of_form,
+    )
+
+    # The control: without the forms' tokens, it would be done in the person's name.
+    assert sent.status_code == (403 if is_checked else 302)
+    assert lars.role_assignments.exists() is not is_checked
+
+
 def test_what_is_refused_after_a_pause_is_shown_again_with_its_token(
     clock, greta, lars
 ):

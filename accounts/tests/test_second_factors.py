@@ -22,6 +22,7 @@ from accounts.tests.second_factors import (
     give_app,
     give_codes,
     place_of,
+    prove,
     secret_on,
 )
 
@@ -194,6 +195,20 @@ def test_a_code_opens_one_door_once(ida):
 
     assert NO_MATCH in again.content.decode()
     assert not is_signed_in(second)
+
+
+@pytest.mark.parametrize("is_remembered", [True, False])
+def test_the_code_that_added_an_app_opens_nothing_more(client_of, ida, is_remembered):
+    with time_machine.travel(1_800_000_000, tick=False):
+        secret = add_app(client_of(ida))
+        if not is_remembered:
+            # The control: where nobody remembers it, the code works again.
+            cache.clear()
+        elsewhere = Client()
+        sign_in(elsewhere, ida)
+        elsewhere.post(SECOND, {"code": code_of(secret)})
+
+    assert is_signed_in(elsewhere) is not is_remembered
 
 
 def test_a_remembered_code_is_what_refuses_the_second_use(ida):
@@ -385,7 +400,10 @@ def test_nobody_touches_another_persons_passkey(client_of, ida, lars):
 def test_a_passkey_gets_another_name(client_of, ida):
     key = passkey_of(ida)
 
-    client_of(ida).post(f"/accounts/passkeys/{key.pk}/rename/", {"name": "Blue key"})
+    client = client_of(ida)
+    prove(client, ida)
+
+    client.post(f"/accounts/passkeys/{key.pk}/rename/", {"name": "Blue key"})
 
     key.refresh_from_db()
     assert key.data["name"] == "Blue key"

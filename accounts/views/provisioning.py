@@ -110,6 +110,7 @@ def map_group(request):
 
 
 @requires(Permission.PROVISIONING_EDIT, on=GroupMapping)
+@recently_authenticated
 @posted(instead=_page_of)
 def unmap_group(request, mapping):
     """Take the role away that a group gives."""

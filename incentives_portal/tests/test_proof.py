@@ -545,3 +545,55 @@ def test_the_moment_of_a_proof_is_the_servers(client_of):
     client = client_of(ida)
 
     assert time.time() - client.session["signed_in_at"] < 60
+
+
+# --- With a second factor, where there is one --------------------------------------------
+
+CHANGES_OF_SIGN_IN = (
+    "/accounts/passkeys/add/",
+    "/accounts/codes/make/",
+    "/accounts/app/remove/",
+    "/accounts/company/connect/",
+)
+
+
+@pytest.mark.parametrize("path", CHANGES_OF_SIGN_IN)
+def test_a_session_that_saw_only_a_password_changes_no_sign_in(client_of, ida, path):
+    # It began a minute ago; the person added an app in another one since then.
+    client = client_of(ida)
+    give_app(ida)
+
+    asked = client.post(path)
+    prove(client, ida)
+    after = client.post(path)
+
+    assert urlsplit(asked.url).path == BY_CODE
+    assert after.status_code != 302 or urlsplit(after.url).path != BY_CODE
+
+
+@pytest.mark.parametrize("has_factor", [True, False])
+@pytest.mark.parametrize(
+    ("method", "said", "is_enough"),
+    [
+        ("password", {"reauthenticated": True}, False),
+        ("socialaccount", {"proved_at": START, "has_second_factor": False}, False),
+        ("socialaccount", {"proved_at": START, "has_second_factor": True}, True),
+        ("mfa", {}, True),
+    ],
+)
+def test_a_proof_is_of_the_second_factor_where_there_is_one(
+    clock, client_of, ida, method, said, is_enough, has_factor
+):
+    client = client_of(ida)
+    clock.shift(timedelta(minutes=11))
+    if has_factor:
+        give_app(ida)
+    said = {
+        name: START + 660 if name == "proved_at" else one for name, one in said.items()
+    }
+    prove(client, ida, method, **said)
+
+    response = client.get("/accounts/passkeys/add/")
+
+    # The control: whoever has none proves it with what they have.
+    assert (response.status_code == 200) is (is_enough or not has_factor)

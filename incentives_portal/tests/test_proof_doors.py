@@ -22,6 +22,7 @@ from accounts.tests.factories import (
     PASSWORD,
     ColleagueInvitationFactory,
     CompanyTenantFactory,
+    GroupMappingFactory,
     ProvisioningTokenFactory,
     RecoveryRequestFactory,
     RoleAssignmentFactory,
@@ -122,6 +123,7 @@ BY_ROLE = [
     Door("accounts:resend_invitation", "greta", lambda world: world.offered),
     Door("accounts:revoke_invitation", "greta", lambda world: world.offered),
     Door("accounts:revoke", "greta", lambda world: world.second),
+    Door("accounts:deactivate", "greta", lambda world: world.second_person),
 ]
 ROLES = [
     *BY_ROLE,
@@ -140,6 +142,7 @@ DIRECTORY = [
     Door("accounts:replace_token", "greta", lambda world: world.token),
     Door("accounts:revoke_token", "greta", lambda world: world.token),
     Door("accounts:map_group", "greta"),
+    Door("accounts:unmap_group", "greta", lambda world: world.group),
     Door("ops:register_sign_in", "iris"),
     Door("ops:change_sign_in", "iris", lambda world: world.tenant),
     Door("ops:stop_sign_in", "iris", lambda world: world.tenant),
@@ -181,6 +184,9 @@ def world(clock, cast, nordvik, goteborg, malmo):
     cast.iris = UserFactory(operator=True)
     cast.iris.groups.add(Group.objects.get(name="Identity manager"))
     tenant = CompanyTenantFactory(partner_account=nordvik)
+    second = RoleAssignmentFactory(
+        partner_account=nordvik, role=Role.GLOBAL_ADMIN, granted_by=cast.greta
+    )
     return types.SimpleNamespace(
         nordvik=nordvik,
         tenant=tenant,
@@ -204,9 +210,9 @@ def world(clock, cast, nordvik, goteborg, malmo):
         offered=ColleagueInvitationFactory(
             partner_account=nordvik, role=Role.GLOBAL_ADMIN, created_by=cast.greta
         ),
-        second=RoleAssignmentFactory(
-            partner_account=nordvik, role=Role.GLOBAL_ADMIN, granted_by=cast.greta
-        ),
+        second=second,
+        second_person=second.user.memberships.get(),
+        group=GroupMappingFactory(partner_account=nordvik, role=Role.GLOBAL_ADMIN),
         token=ProvisioningTokenFactory(partner_account=nordvik),
         passkey=cast.uma.authenticator_set.create(type="webauthn", data={"name": "K"}),
     )
@@ -278,7 +284,7 @@ def test_other_roles_are_given_without_being_asked(
     if "role" in sent:
         sent["role"] = Role.INCENTIVES_ADMIN
     if door.row:
-        row = door.row(world)
+        row = world.second if door.name == "accounts:deactivate" else door.row(world)
         type(row).objects.filter(pk=row.pk).update(role=Role.ACCOUNT_ADMIN)
     clock.shift(STALE)
 
