@@ -11,10 +11,11 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.cache import cache
+from django.db import connection, transaction
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.db.models.query import ModelIterable
 from django.template.base import FilterExpression, Variable, VariableDoesNotExist
-from django.test import Client
+from django.test import Client, TransactionTestCase
 from playwright.sync_api import sync_playwright
 
 from accounts.roles import Role
@@ -64,17 +65,21 @@ def _unknown_template_variables_fail():
     original = FilterExpression.resolve
 
     def strict(self, context, ignore_failures=False):
-        if not ignore_failures and isinstance(self.var, Variable):
+        if ignore_failures or not isinstance(self.var, Variable):
+            return original(self, context, ignore_failures)
+        try:
+            value = self.var.resolve(context)
+        except VariableDoesNotExist as error:
             names = {function.__name__ for function, _arguments in self.filters}
             template = context.render_context.template
             if names.isdisjoint(MAY_BE_MISSING) and _is_page(template.origin.name):
-                try:
-                    self.var.resolve(context)
-                except VariableDoesNotExist as error:
-                    raise UnknownTemplateVariable(
-                        f"{self.var} in {template.origin.name}"
-                    ) from error
-        return original(self, context, ignore_failures)
+                raise UnknownTemplateVariable(
+                    f"{self.var} in {template.origin.name}"
+                ) from error
+            return original(self, context)
+        # Looked up once: what a page asks the database for, it asks once here too.
+        known = types.SimpleNamespace(is_var=False, var=value, filters=self.filters)
+        return original(known, context)
 
     patch = pytest.MonkeyPatch()
     patch.setattr(FilterExpression, "resolve", strict)
@@ -100,18 +105,75 @@ def _unordered_rows_are_shuffled():
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _tests_may_empty_history():
-    """Django empties every table after a test with transactions; nobody else may."""
-    original = DatabaseOperations.sql_flush
+def _tables_are_emptied_quickly():
+    """After a test with transactions only the tables that it filled are emptied.
+
+    Django makes all of them anew, and writes its permissions and groups again; here
+    these stay, unless the test changed them. Nobody but tests may empty history.
+    """
+    statements = DatabaseOperations.sql_flush
+    empty_all = TransactionTestCase._fixture_teardown
+    left = []
 
     def allowed(self, *args, **kwargs):
-        statements = original(self, *args, **kwargs)
-        return ["SET LOCAL portal.allow_truncate = 'on';", *statements]
+        return [
+            "SET LOCAL portal.allow_truncate = 'on';",
+            *statements(self, *args, **kwargs),
+        ]
+
+    def empty(self):
+        if left and left == [_written_by_django()] and _may_do_everything():
+            _empty_what_is_full()
+        else:
+            empty_all(self)
+            left[:] = [_written_by_django()]
 
     patch = pytest.MonkeyPatch()
     patch.setattr(DatabaseOperations, "sql_flush", allowed)
+    patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
     yield
     patch.undo()
+
+
+# What Django writes when the tables are made, and again when they were emptied.
+OF_DJANGO = (
+    "auth_group",
+    "auth_group_permissions",
+    "auth_permission",
+    "django_content_type",
+)
+
+
+def _written_by_django() -> list:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            " UNION ALL ".join(
+                f"SELECT md5(string_agg(row::text, ' ' ORDER BY id)) FROM {name} row"
+                for name in OF_DJANGO
+            )
+        )
+        return cursor.fetchall()
+
+
+def _may_do_everything() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+        return cursor.fetchone()[0]
+
+
+def _empty_what_is_full() -> None:
+    """Delete all rows, without a word from triggers and keys."""
+    names = {*connection.introspection.django_table_names(only_existing=True)}
+    asked = (
+        f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})"
+        for name in sorted(names.difference(OF_DJANGO))
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(asked))
+        full = [name for (name,) in cursor.fetchall()]
+        cursor.execute("SET LOCAL session_replication_role = 'replica'")
+        for name in full:
+            cursor.execute(f"DELETE FROM {name}")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -130,6 +192,20 @@ def _no_network():
     patch.setattr(socket.socket, "connect", only_here)
     yield
     patch.undo()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Let what waits most begin: servers and browsers, then tests with transactions."""
+    items.sort(key=_place_in_line)
+
+
+def _place_in_line(item) -> int:
+    if any(item.get_closest_marker(name) for name in ("browser", "faults")):
+        return 0
+    marker = item.get_closest_marker("django_db")
+    is_slow = marker is not None and marker.kwargs.get("transaction", False)
+    return 1 if is_slow or "transactional_db" in item.fixturenames else 2
 
 
 @pytest.fixture(autouse=True)
