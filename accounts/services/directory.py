@@ -56,14 +56,15 @@ class PersonEntry:
 def add_directory_person(account: PartnerAccount, entry: PersonEntry) -> Membership:
     """Add somebody the company's directory sends; return their first membership.
 
-    Somebody known elsewhere only joins: their name, address, password and other
-    companies stay as they are, and the answer tells nothing about them. Raises
-    ValidationError with the code "taken" when the directory has this person already,
-    the address is an operator's, or a name is somebody else's.
+    Somebody with an account and an address of the company's only joins: their name,
+    password and other companies stay as they are. Raises ValidationError with the code
+    "taken" when the directory has this person already, the address is an operator's, or
+    a name is somebody else's, and with "not_yours" when the address is other people's.
     """
     lock_companies(account.pk)
     address = normalize_email(entry.email)
     user = User.objects.filter(email=address).first()
+    _refuse_others_people(account, address, user=user)
     if user is not None and (
         user.is_staff or directory_people(account).filter(user=user).exists()
     ):
@@ -389,6 +390,33 @@ def _move_address(
     before["email"], after["email"] = user.email, address
     EmailAddress.objects.filter(user=user).delete()
     user.email = address
+
+
+def _refuse_others_people(
+    account: PartnerAccount, address: str, *, user: User | None
+) -> None:
+    """A directory takes nobody in who is not its company's to give (T2).
+
+    Neither who belongs elsewhere nor who is still to come there: they accept an
+    invitation. Whether another company's address has an account is not told.
+    """
+    if account.welcomes(address):
+        return
+    if user is not None and not user.is_staff:
+        is_others = not user.memberships.filter(partner_account=account).exists()
+    else:
+        others = PartnerAccount.objects.exclude(pk=account.pk)
+        is_others = others.filter(
+            email_domains__contains=[address.rpartition("@")[2]]
+        ).exists()
+    if is_others:
+        raise ValidationError(
+            _(
+                "This address is outside your company's domains and belongs to somebody "
+                "else here. Invite the person by e-mail: they join by accepting."
+            ),
+            code="not_yours",
+        )
 
 
 def _refuse_taken_names(

@@ -1,9 +1,8 @@
 """People by SCIM: added, changed, deactivated; other companies notice nothing."""
 
-import json
-
 import pytest
 
+from accounts.id_tokens import SignInRefused
 from accounts.models import (
     AuditAction,
     AuditEvent,
@@ -12,9 +11,9 @@ from accounts.models import (
     Membership,
     User,
 )
-from accounts.tests.factories import (
-    MembershipFactory,
-)
+from accounts.services import directory
+from accounts.services.company_sign_in import refuse_stranger
+from accounts.tests.factories import CompanyTenantFactory, MembershipFactory
 from accounts.tests.scim_directory import (
     CORE,
     ENTERPRISE,
@@ -166,34 +165,77 @@ class TestPeopleOfOtherCompanies:
     def hanse(self, sam):
         return sam.memberships.get().partner_account
 
-    def test_somebody_known_elsewhere_joins_and_stays_as_they_are(
-        self, entra, nordvik, sam, hanse
+    def test_somebody_known_elsewhere_is_not_taken_in(self, entra, nordvik, sam):
+        refused = error_of(entra.ask("POST", "/Users", person(sam.email)))
+
+        assert (refused.status, refused.type) == (400, "invalidValue")
+        assert "Invite the person by e-mail" in refused.detail
+        assert not is_member(sam, nordvik)
+        assert not DirectoryPerson.objects.exists()
+
+    def test_a_guest_of_another_company_is_not_taken_in(self, entra, nordvik, hanse):
+        guest = MembershipFactory(
+            user__email="freelancer@mail.example", partner_account=hanse
+        ).user
+
+        assert entra.ask("POST", "/Users", person(guest.email)).status_code == 400
+        assert not is_member(guest, nordvik)
+
+    def test_without_the_refusal_their_own_company_could_not_sign_them_in(
+        self, entra, sam, hanse, monkeypatch
     ):
-        password = sam.password
+        # The control: a foreign directory could keep anybody from their own.
+        tenant = CompanyTenantFactory(partner_account=hanse)
+        refuse_stranger(tenant, sam)
+        monkeypatch.setattr(directory, "_refuse_others_people", lambda *_, **__: None)
 
-        added = entra.add_person(sam.email, displayName="Samuel Other")
+        entra.add_person(sam.email)
 
-        sam.refresh_from_db()
-        assert (sam.full_name, sam.password) == ("Sam Stranger", password)
-        assert sam.is_active
-        assert is_member(sam, nordvik)
-        assert is_member(sam, hanse)
-        assert len(live_roles(sam)) == 1
-        assert added["displayName"] == "Samuel Other"
+        with pytest.raises(SignInRefused, match="elsewhere"):
+            refuse_stranger(tenant, sam)
+
+    def test_nobodys_place_in_another_company_is_taken_beforehand(self, entra, hanse):
+        address = "new@stranger.example"
+
+        assert entra.ask("POST", "/Users", person(address)).status_code == 400
+
+        assert not User.objects.filter(email=address).exists()
 
     def test_the_answer_tells_nothing_about_them(self, entra, sam):
-        new = entra.add_person("new@stranger.example", displayName="A B")
-        known = entra.add_person(sam.email, displayName="A B")
+        answers = [
+            entra.ask("POST", "/Users", person(address))
+            for address in ("new@stranger.example", sam.email)
+        ]
 
-        assert "Stranger" not in json.dumps(known).replace("stranger.example", "")
-        assert set(new) == set(known)
-        assert int(known["id"]) > int(new["id"])
+        assert answers[0].status_code == answers[1].status_code
+        assert answers[0].content == answers[1].content
 
-    def test_their_name_and_address_cannot_be_changed(self, entra, sam):
-        added = entra.add_person(sam.email)
+    def test_somebody_with_an_address_of_the_company_joins_and_stays_as_they_are(
+        self, entra, nordvik, hanse
+    ):
+        user = MembershipFactory(
+            user__email="guest@partner.example",
+            user__full_name="Gil Guest",
+            partner_account=hanse,
+        ).user
 
+        added = entra.add_person(user.email, displayName="Gilbert Other")
+
+        password = user.password
+        user.refresh_from_db()
+        assert (user.full_name, user.password) == ("Gil Guest", password)
+        assert is_member(user, nordvik)
+        assert is_member(user, hanse)
+        assert added["displayName"] == "Gilbert Other"
+
+    @pytest.fixture
+    def accepted(self, nordvik, sam):
+        """Sam belongs here too, as by an invitation."""
+        return MembershipFactory(user=sam, partner_account=nordvik)
+
+    def test_their_name_and_address_cannot_be_changed(self, entra, sam, accepted):
         response = entra.patch(
-            f"/Users/{added['id']}",
+            f"/Users/{accepted.pk}",
             {
                 "op": "Replace",
                 "value": {"displayName": "Mine Now", "userName": "x@partner.example"},
@@ -211,13 +253,12 @@ class TestPeopleOfOtherCompanies:
         assert (sam.full_name, sam.email) == ("Sam Stranger", "sam@stranger.example")
 
     def test_deactivating_them_ends_this_membership_only(
-        self, entra, nordvik, sam, hanse, client_of
+        self, entra, nordvik, sam, hanse, accepted, client_of
     ):
-        added = entra.add_person(sam.email)
         sam_client = client_of(sam)
 
         entra.patch(
-            f"/Users/{added['id']}",
+            f"/Users/{accepted.pk}",
             {"op": "Replace", "path": "active", "value": "False"},
         )
 
