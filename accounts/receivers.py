@@ -8,7 +8,7 @@ from allauth.account.internal.flows.login import record_authentication
 from allauth.account.signals import authentication_step_completed
 from allauth.core import context as current
 from allauth.mfa.models import Authenticator
-from allauth.mfa.signals import authenticator_used
+from allauth.mfa.signals import authentication_failed, authenticator_used
 from allauth.usersessions.models import UserSession
 from celery.signals import task_postrun, task_prerun
 from django.contrib.auth.signals import user_logged_in, user_login_failed
@@ -61,6 +61,12 @@ def note_failed_sign_in(sender, credentials, **_signal) -> None:
     """Note a password that did not match; whose it was is found out after the answer."""
     address = User.objects.normalize_email(credentials.get("email", ""))
     services.note_refusal(User, {"email": address}, wanted="sign_in", by=_acting())
+
+
+@receiver(authentication_failed, dispatch_uid="accounts.code_refused")
+def note_failed_code(sender, user, **_signal) -> None:
+    """Note a code that did not match: whoever types it knows the password already."""
+    services.note_refusal(User, {"pk": user.pk}, wanted="second_factor", by=_acting())
 
 
 @receiver(user_logged_in, dispatch_uid="accounts.signed_in")

@@ -201,10 +201,13 @@ WANTED = {
     Permission.PROVISIONING_EDIT: gettext_lazy("the company's directory"),
     Permission.ACTIVITY_VIEW: gettext_lazy("the company's activity"),
     "sign_in": gettext_lazy("signing in with a wrong password"),
+    "second_factor": gettext_lazy("signing in with a wrong code"),
     "token": gettext_lazy("a key that is revoked or has expired"),
     "owned": gettext_lazy("a message or invitation of somebody else"),
     "directory": gettext_lazy("a person or group of another company"),
 }
+# Where nobody knows yet who it is.
+UNKNOWN_YET = frozenset({"sign_in", "second_factor"})
 OPERATORS_ONLY = gettext_lazy("a page of the program owner")
 NOT_OPEN = gettext_lazy("a page that is not open to them")
 
@@ -346,7 +349,7 @@ class _Reader:
     def _who(self, event: AuditEvent, *, is_outside: bool) -> str:
         if is_outside:
             return _("Somebody outside your company")
-        if event.actor_id is None and event.after.get("wanted") == "sign_in":
+        if event.actor_id is None and event.after.get("wanted") in UNKNOWN_YET:
             return _("Somebody who did not sign in")
         if event.actor_id is None:
             return event.actor_name or _("The portal")

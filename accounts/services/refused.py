@@ -37,6 +37,8 @@ MOST_IN_A_WINDOW = 300
 # More than any page refuses at once; what a script makes of it is cut.
 MOST_AT_ONCE = 20
 PAGE = "page"
+# What people and directories are refused before anybody knows who they are.
+BEFORE_SIGN_IN = frozenset({"sign_in", "second_factor", "token"})
 NOWHERE = Value(None, output_field=IntegerField())
 # What services say when a right is missing, and which it is.
 MISSING_RIGHTS = {
@@ -119,8 +121,8 @@ def write_refusals(here: Origin) -> None:
 
 
 def _write(refused: Refused) -> None:
-    who = refused.person or refused.written_by.get("actor_name", "")
-    number = _so_many(f"{who}")
+    who = _whose(refused)
+    number = _so_many(who)
     if number > MOST_IN_A_WINDOW + 1:
         return
     if number == MOST_IN_A_WINDOW + 1:
@@ -207,6 +209,18 @@ def _place_of(model: type[Model]) -> tuple[Expression, Expression]:
     if scope is None:
         return NOWHERE, NOWHERE
     return F(scope.account), F(scope.location) if scope.location else NOWHERE
+
+
+def _whose(refused: Refused) -> str:
+    """Under what somebody's refusals are counted.
+
+    Strangers' are counted for what they tried from where, so that nobody hides a try at
+    one account behind noise at others; how often they may try is limited at the door.
+    """
+    if refused.person is None and refused.wanted in BEFORE_SIGN_IN:
+        here = origin.current()
+        return f"{here.place if here else ''} {refused.key}"
+    return str(refused.person or refused.written_by.get("actor_name", ""))
 
 
 def _is_first(what: str) -> bool:

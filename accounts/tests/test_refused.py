@@ -15,8 +15,9 @@ from accounts.models import AuditAction, AuditChain, AuditEvent, RoleAssignment
 from accounts.origin import Door, Origin, coming_from
 from accounts.roles import Role
 from accounts.services import refused
-from accounts.tests.factories import RoleAssignmentFactory
+from accounts.tests.factories import PASSWORD, RoleAssignmentFactory
 from accounts.tests.scim_directory import Directory
+from accounts.tests.second_factors import give_app
 
 pytestmark = pytest.mark.django_db
 
@@ -166,6 +167,25 @@ class TestWhatIsRemembered:
         assert event.after == {"wanted": "sign_in"}
         assert event.place == "192.0.2.0/24"
 
+    def test_a_wrong_code_after_the_right_password(self, client, lars, nordvik):
+        give_app(lars)
+        client.post(
+            reverse("account_login"), {"login": lars.email, "password": PASSWORD}
+        )
+        client.post(reverse("mfa_authenticate"), {"code": "000000"})
+
+        (event,) = denied()
+        assert (event.actor, event.person) == (None, lars)
+        assert event.partner_account == nordvik
+        assert event.after == {"wanted": "second_factor"}
+
+    def test_a_wrong_code_instead_of_the_password(self, client_of, lars):
+        give_app(lars)
+        client_of(lars).post(reverse("mfa_reauthenticate"), {"code": "000000"})
+
+        (event,) = denied()
+        assert (event.actor, event.person) == (lars, lars)
+
     def test_a_key_that_was_revoked(self, nordvik, greta):
         directory = Directory(nordvik)
         services.revoke_provisioning_token(directory.token, by=greta)
@@ -280,6 +300,21 @@ class TestFloods:
         assert (last.object_type, last.object_id) == ("page", "many")
         assert (last.partner_account, last.actor) == (nordvik, greta)
         assert last.after == {"wanted": "role_assign", "times": 5}
+
+    @pytest.mark.parametrize("is_counted_apart", [True, False])
+    def test_a_try_at_an_account_is_not_hidden_behind_noise(
+        self, client, lars, monkeypatch, is_counted_apart
+    ):
+        monkeypatch.setattr(refused, "MOST_IN_A_WINDOW", 2)
+        if not is_counted_apart:
+            # The control: all strangers share one count.
+            monkeypatch.setattr(refused, "BEFORE_SIGN_IN", frozenset())
+        for address in ("a@b.example", "c@d.example", "e@f.example", lars.email):
+            form = {"login": address, "password": "not this one"}
+            client.post(reverse("account_login"), form)
+
+        found = [event for event in denied() if event.person == lars]
+        assert bool(found) is is_counted_apart
 
 
 class TestNoOracle:
