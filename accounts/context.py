@@ -87,12 +87,15 @@ def _operator_nav(request) -> list[NavItem]:
     sign_ins = [(_("Sign-ins"), "ops:sign_ins", "key")] if may_see else []
     if request.user.has_perm("accounts.view_recoveryrequest"):
         sign_ins.append((_("Recovery"), "ops:recoveries", "people"))
+    is_at_year_end = request.user.has_perm("enrollment.view_renewalplan")
+    year_end = [(_("Year end"), "ops:renewals", "renewals")] if is_at_year_end else []
     return _nav(
         request,
         (
             (_("Today"), "ops:today", "home"),
             (_("Invitations"), "ops:invitations", "mail"),
             (_("Validation"), "ops:validation", "check"),
+            *year_end,
             (_("Locations"), "ops:locations", "location"),
             (_("Mail"), "ops:mail", "alert"),
             (_("Audit"), "ops:audit", "audit"),

@@ -16,6 +16,7 @@ from accounts.models import (
     RoleAssignment,
     User,
 )
+from accounts.operators import groups_with
 from accounts.roles import GRANTS, Permission, Role, roles_that_grant, roles_with
 
 
@@ -38,6 +39,14 @@ def people_with(
             "full_name", "pk"
         )
     )
+
+
+def operators_with(permission: str) -> list[User]:
+    """Return the active operators whose groups carry a Django permission."""
+    people = User.objects.filter(
+        groups__name__in=groups_with(permission), is_staff=True, is_active=True
+    )
+    return list(people.distinct().order_by("full_name", "pk"))
 
 
 def appointers(company: PartnerAccount) -> list[User]:

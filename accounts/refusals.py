@@ -4,11 +4,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.db.models import Model, Q
+from django.db.models import Model
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts.holders import needs_recovery, people_with, place_of, roles_given_by
+from accounts.holders import (
+    needs_recovery,
+    operators_with,
+    people_with,
+    place_of,
+    roles_given_by,
+)
 from accounts.models import (
     IncentiveProgram,
     Location,
@@ -97,15 +103,12 @@ def refusal_for(
 def operator_refusal(permission: str) -> Refusal:
     """Say which group of operators may do this, and who is in it."""
     groups = groups_with(permission)
-    people = User.objects.filter(
-        Q(groups__name__in=groups), is_staff=True, is_active=True
-    ).distinct()
     return Refusal(
         sentence=_("This is for operators in the group %(groups)s.")
         % {"groups": _either(groups)}
         if groups
         else _("This is for the portal's superusers."),
-        lists=[_named(_("These people are in it:"), people.order_by("full_name", "pk"))]
+        lists=[_named(_("These people are in it:"), operators_with(permission))]
         if groups
         else [],
     )

@@ -213,6 +213,7 @@ NOT_OPEN = gettext_lazy("a page that is not open to them")
 
 # What stands before and after, where no field of the record has the name.
 LABELS = {
+    "applied": gettext_lazy("Carried out"),
     "ended": gettext_lazy("Ended"),
     "expires_at": gettext_lazy("Valid until"),
     "expires_on": gettext_lazy("Last day"),
@@ -225,10 +226,13 @@ LABELS = {
     "people": gettext_lazy("People"),
     "places": gettext_lazy("Where"),
     "reasons": gettext_lazy("Reasons"),
+    "rehearsal": gettext_lazy("Rehearsal"),
     "roles_ended": gettext_lazy("Roles ended"),
+    "rows": gettext_lazy("Enrollments"),
     "sessions": gettext_lazy("Sessions"),
     "superuser": gettext_lazy("Superuser"),
     "version": gettext_lazy("Version"),
+    "year": gettext_lazy("Fiscal year"),
     "without_admin": gettext_lazy("Without an Incentives admin"),
 }
 WORDS = {
@@ -444,6 +448,11 @@ class _Reader:
             return _choice(RoleSource.choices, value)
         if name == "reasons":
             return str(len(value))
+        if name == "digest":
+            return str(value)
+        if isinstance(value, dict):
+            words = getattr(field and field.model, "words_of_codes", {})
+            value = {str(words.get(code, code)): one for code, one in value.items()}
         if name == "people":
             return self._people(value)
         if name == "places":

@@ -5,6 +5,7 @@ from django.urls import path
 from accounts import ops as accounts_ops
 from accounts import recovery_ops, sign_in_ops
 from enrollment import ops as enrollment_ops
+from enrollment import renewal_ops
 from profiles import ops as profiles_ops
 
 app_name = "ops"
@@ -62,6 +63,27 @@ urlpatterns = [
     path("recovery/<uuid:pk>/check/", recovery_ops.review, name="review_recovery"),
     path("recovery/<uuid:pk>/appoint/", recovery_ops.appoint, name="appoint"),
     path("recovery/<uuid:pk>/decline/", recovery_ops.decline, name="decline_recovery"),
+    path("renewals/", renewal_ops.renewals, name="renewals"),
+    path(
+        "renewals/years/<int:pk>/rehearse/",
+        renewal_ops.rehearse,
+        name="rehearse_renewals",
+    ),
+    path("renewals/<uuid:pk>/", renewal_ops.renewal, name="renewal"),
+    path("renewals/<uuid:pk>/rows/", renewal_ops.rows, name="renewal_rows"),
+    path("renewals/<uuid:pk>/export/", renewal_ops.export, name="export_renewal"),
+    path("renewals/<uuid:pk>/propose/", renewal_ops.propose, name="propose_renewal"),
+    path("renewals/<uuid:pk>/approve/", renewal_ops.approve, name="approve_renewal"),
+    path("renewals/<uuid:pk>/withdraw/", renewal_ops.withdraw, name="withdraw_renewal"),
+    path("renewals/<uuid:pk>/pause/", renewal_ops.pause, name="pause_renewal"),
+    path("renewals/<uuid:pk>/resume/", renewal_ops.resume, name="resume_renewal"),
+    path("renewals/<uuid:pk>/set-aside/", renewal_ops.set_aside, name="set_aside"),
+    path(
+        "renewals/<uuid:pk>/set-aside/decide/",
+        renewal_ops.decide,
+        name="decide_set_aside",
+    ),
+    path("renewals/<uuid:pk>/report/", renewal_ops.report, name="renewal_report"),
     path("mail/", accounts_ops.mail, name="mail"),
     path("mail/<uuid:pk>/resend/", accounts_ops.resend, name="resend"),
     path("sign-ins/", sign_in_ops.sign_ins, name="sign_ins"),

@@ -117,7 +117,10 @@ _BEGINNINGS = (
     (AuditKind.PROFILES, ("profile_", "default_", "payout_")),
     (
         AuditKind.PROGRAMS,
-        ("terms_", "program_", "invited_anew", "invitations_", "values_", "mail_"),
+        (
+            "terms_", "program_", "invited_anew", "invitations_", "values_", "mail_",
+            "renewals_", "set_aside_",
+        ),
     ),
     (
         AuditKind.PEOPLE,

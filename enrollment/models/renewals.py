@@ -131,6 +131,8 @@ class RenewalPlan(models.Model):
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
 
     objects = RenewalPlanQuerySet.as_manager()
+    # What the audit trail says for the codes of `outcomes`.
+    words_of_codes = dict(Outcome.choices)
 
     class Meta:
         verbose_name = _("year-end plan")

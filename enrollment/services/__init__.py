@@ -46,6 +46,7 @@ from enrollment.services.programs import (
     define_program_terms,
 )
 from enrollment.services.renewals import (
+    MOST_DECIDED_AT_ONCE,
     RenewalProgress,
     approve_renewals,
     ask_for_rehearsal,
@@ -66,8 +67,12 @@ from enrollment.services.renewals import (
     unfinished_rehearsals,
     withdraw_renewals,
 )
+from enrollment.services.year_end import AHEAD, BEHIND
 
 __all__ = [
+    "AHEAD",
+    "BEHIND",
+    "MOST_DECIDED_AT_ONCE",
     "ClosingPlan",
     "ImportReport",
     "InvitationRun",

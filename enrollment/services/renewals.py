@@ -33,6 +33,8 @@ from enrollment.states import RENEWALS
 # Tried: smaller ranges are more round trips, larger ones more memory of the server.
 ROWS_AT_ONCE = 20_000
 LAST_KEY = BigIntegerField.MAX_BIGINT
+# As many as a person waits for.
+MOST_DECIDED_AT_ONCE = 200
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ without the right. An address without a row fails, and so does a row without an 
 from dataclasses import dataclass
 
 PARTNERS = ("lars", "greta", "alice", "ida", "uma", "revoked", "sam")
-OPERATORS = ("oscar", "mina", "reader", "iris")
+OPERATORS = ("oscar", "mina", "reader", "iris", "aino")
 EVERYBODY = (*PARTNERS, *OPERATORS)
 
 
@@ -156,12 +156,12 @@ TABLE: dict[str, Row] = {
     "activity:list": Row(PARTNERS),
     "activity:export": Row(PARTNERS),
     # Operators.
-    "ops:today": _ops("oscar", "mina", "reader"),
-    "ops:invitations": _ops("oscar", "mina", "reader"),
+    "ops:today": _ops("oscar", "mina", "reader", "aino"),
+    "ops:invitations": _ops("oscar", "mina", "reader", "aino"),
     "ops:invite": _ops("mina", methods=("POST",), on="terms"),
     "ops:invite_anew": _ops("mina", methods=("POST",), on="enrollment"),
-    "ops:validation": _ops("oscar", "mina", "reader"),
-    "ops:enrollment": _ops("oscar", "mina", "reader", on="enrollment"),
+    "ops:validation": _ops("oscar", "mina", "reader", "aino"),
+    "ops:enrollment": _ops("oscar", "mina", "reader", "aino", on="enrollment"),
     "ops:confirm": _ops("oscar", methods=("POST",), on="enrollment"),
     "ops:bank_version": _ops("oscar", on="bank_version"),
     "ops:approve_bank": _ops("oscar", methods=("POST",), on="bank_version"),
@@ -169,12 +169,26 @@ TABLE: dict[str, Row] = {
     "ops:tax_version": _ops("oscar", on="tax_version"),
     "ops:approve_tax": _ops("oscar", methods=("POST",), on="tax_version"),
     "ops:return_tax": _ops("oscar", methods=("POST",), on="tax_version"),
-    "ops:audit": _ops("oscar", "mina", "reader"),
-    "ops:export_audit": _ops("oscar", "mina", "reader"),
-    "ops:locations": _ops("oscar", "mina", "reader"),
+    "ops:audit": _ops("oscar", "mina", "reader", "aino"),
+    "ops:export_audit": _ops("oscar", "mina", "reader", "aino"),
+    "ops:locations": _ops("oscar", "mina", "reader", "aino"),
     "ops:close_location": _ops("mina", methods=("GET", "POST"), on="location"),
     "ops:decline_closing": _ops("mina", methods=("GET", "POST"), on="location"),
-    "ops:mail": _ops("oscar", "mina", "reader"),
+    # The year end: who prepares it does not approve it.
+    "ops:renewals": _ops("mina", "aino"),
+    "ops:rehearse_renewals": _ops("mina", methods=("POST",), on="year"),
+    "ops:renewal": _ops("mina", "aino", on="plan"),
+    "ops:renewal_rows": _ops("mina", "aino", on="plan"),
+    "ops:export_renewal": _ops("mina", "aino", on="plan"),
+    "ops:propose_renewal": _ops("mina", methods=("POST",), on="plan"),
+    "ops:approve_renewal": _ops("aino", methods=("POST",), on="plan"),
+    "ops:withdraw_renewal": _ops("mina", methods=("POST",), on="plan"),
+    "ops:pause_renewal": _ops("mina", methods=("POST",), on="plan"),
+    "ops:resume_renewal": _ops("mina", methods=("POST",), on="plan"),
+    "ops:set_aside": _ops("mina", "aino", on="plan"),
+    "ops:decide_set_aside": _ops("mina", methods=("POST",), on="plan"),
+    "ops:renewal_report": _ops("mina", "aino", on="plan"),
+    "ops:mail": _ops("oscar", "mina", "reader", "aino"),
     "ops:resend": _ops("mina", methods=("POST",), on="mail"),
     # Which directory speaks for a company: of one group, which does nothing else.
     "ops:recoveries": _ops("iris"),

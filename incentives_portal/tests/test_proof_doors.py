@@ -28,7 +28,8 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
-from enrollment.tests.factories import EnrollmentFactory
+from enrollment.models import RenewalPlan
+from enrollment.tests.factories import EnrollmentFactory, FiscalYearFactory
 from incentives_portal.tests.addresses import every_address
 from profiles.tests.factories import (
     BANK_DETAILS,
@@ -113,6 +114,12 @@ APPROVING = [
     Door("ops:approve_bank", "oscar", lambda world: world.bank_version),
     Door("ops:approve_tax", "oscar", lambda world: world.tax_version),
     Door("ops:confirm", "oscar", lambda world: world.enrollment),
+    Door(
+        "ops:approve_renewal",
+        "aino",
+        lambda world: world.plan,
+        lambda world: {"digest": "0" * 64},
+    ),
 ]
 # Their role is said by what is sent, or by the row they are about.
 BY_ROLE = [
@@ -183,10 +190,13 @@ def world(clock, cast, nordvik, goteborg, malmo):
     )
     cast.iris = UserFactory(operator=True)
     cast.iris.groups.add(Group.objects.get(name="Identity manager"))
+    cast.aino = UserFactory(operator=True)
+    cast.aino.groups.add(Group.objects.get(name="Approver"))
     tenant = CompanyTenantFactory(partner_account=nordvik)
     second = RoleAssignmentFactory(
         partner_account=nordvik, role=Role.GLOBAL_ADMIN, granted_by=cast.greta
     )
+    year = FiscalYearFactory()
     return types.SimpleNamespace(
         nordvik=nordvik,
         tenant=tenant,
@@ -207,6 +217,7 @@ def world(clock, cast, nordvik, goteborg, malmo):
             location=goteborg, bank_profile=bank, set_by=cast.ida
         ),
         enrollment=EnrollmentFactory(location=goteborg, submitted=True),
+        plan=RenewalPlan.objects.create(into=year, number=1, known_on=year.starts_on),
         offered=ColleagueInvitationFactory(
             partner_account=nordvik, role=Role.GLOBAL_ADMIN, created_by=cast.greta
         ),

@@ -51,6 +51,29 @@
     }
   });
 
+  // <div id="plan" data-poll="3">: looks again every so many seconds, while it says so.
+  // Who reads or types in it is left alone.
+  const watched = document.querySelector("[data-poll][id]");
+  if (watched) lookAgain(watched);
+  function lookAgain(part) {
+    setTimeout(async () => {
+      let next = part;
+      try {
+        const isBusy = document.hidden || part.contains(document.activeElement);
+        if (!isBusy) {
+          const answer = await fetch(location.href, { credentials: "same-origin" });
+          const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+          next = page.getElementById(part.id);
+          if (!answer.ok || answer.redirected || !next) return location.reload();
+          part.replaceWith(next);
+        }
+      } catch {
+        next = part;
+      }
+      if (next.dataset.poll) lookAgain(next);
+    }, part.dataset.poll * 1000);
+  }
+
   // <button type="button" data-copy="#receipt" hidden>Copy</button>
   for (const button of document.querySelectorAll("[data-copy]")) {
     const source = document.querySelector(button.dataset.copy);
