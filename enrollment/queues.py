@@ -25,6 +25,7 @@ from accounts.models import (
     User,
 )
 from accounts.roles import Role
+from enrollment import services
 from enrollment.eligibility import (
     count_locations_to_invite,
     is_part_validated,
@@ -33,7 +34,15 @@ from enrollment.eligibility import (
     why_not_enrolling,
     why_not_inviting,
 )
-from enrollment.models import Enrollment, PayoutAssignment, ProgramTerms
+from enrollment.models import (
+    Enrollment,
+    PayoutAssignment,
+    ProgramTerms,
+    RenewalPlan,
+    RenewalPlanStatus,
+    SetAside,
+)
+from enrollment.renewal import years_ending
 from enrollment.states import EnrollmentStatus
 from profiles.models import (
     VALIDATION_PROMISE,
@@ -447,6 +456,8 @@ def queues_today(at: datetime, *, may: Callable[[str], bool]) -> list[Queue]:
         queues += _invitation_queues(at)
     if may("accounts.view_location"):
         queues.append(_closings_asked(at))
+    if may("enrollment.view_renewalplan"):
+        queues += _year_end_queues(at)
     return queues
 
 
@@ -506,6 +517,74 @@ def _invitation_queues(at: datetime) -> list[Queue]:
         # Nothing tells since when a location has been eligible.
         _queue(_("Eligible locations to invite"), to_invite, None, url, "new", at),
     ]
+
+
+def _year_end_queues(at: datetime) -> list[Queue]:
+    """What the year end waits for: an approval, an answer to it, decisions."""
+    url = reverse("ops:renewals")
+    years = years_ending(at, ahead=services.AHEAD, behind=services.BEHIND)
+    in_force = set(
+        RenewalPlan.objects.in_force()
+        .filter(into__in=years)
+        .order_by()
+        .values_list("into", flat=True)
+    )
+    waiting = [year for year in years if year.pk not in in_force]
+    past = [year.begins_at for year in waiting if year.begins_at <= at]
+    proposed = RenewalPlan.objects.filter(status=RenewalPlanStatus.PROPOSED).aggregate(
+        count=Count("pk"), oldest=Min("proposed_at")
+    )
+    aside = (
+        SetAside.objects.undecided()
+        .order_by()
+        .aggregate(count=Count("pk"), oldest=Min("plan__started_at"))
+    )
+    return [
+        _queue(
+            _("Year ends without an approved plan"),
+            len(waiting),
+            min(past, default=None),
+            url,
+            "stop" if past else "you",
+            at,
+        ),
+        _queue(
+            _("Year-end plans waiting for approval"),
+            proposed["count"],
+            proposed["oldest"],
+            url,
+            "them",
+            at,
+        ),
+        _queue(
+            _("Enrollments set aside at the year end"),
+            aside["count"],
+            aside["oldest"],
+            url,
+            "you",
+            at,
+        ),
+        *(_under_way(plan, url=url, at=at) for plan in _running_plans()),
+    ]
+
+
+def _running_plans() -> QuerySet[RenewalPlan]:
+    at_work = [RenewalPlanStatus.RUNNING, RenewalPlanStatus.PAUSED]
+    return RenewalPlan.objects.filter(status__in=at_work).order_by("started_at")
+
+
+def _under_way(plan: RenewalPlan, *, url: str, at: datetime) -> Queue:
+    left = plan.rows_count - services.renewal_progress(plan).done
+    return _queue(
+        _("Enrollments left in the year end that is paused")
+        if plan.is_paused
+        else _("Enrollments left in the year end that runs"),
+        max(left, 0),
+        plan.started_at,
+        plan.get_absolute_url(),
+        "stop" if plan.is_paused else "them",
+        at,
+    )
 
 
 def _queue(

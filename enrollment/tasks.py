@@ -30,6 +30,12 @@ def note_expired_tax_profiles() -> None:
 
 
 @shared_task
+def prepare_year_ends() -> None:
+    """Rehearse the years that begin soon; remind operators of what they left open."""
+    services.prepare_year_ends(at=timezone.now())
+
+
+@shared_task
 def rehearse_renewals() -> None:
     """Write down the rehearsals that were asked for, as far as time allows.
 

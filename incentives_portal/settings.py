@@ -192,6 +192,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 900.0,
         "options": {"expires": 840},
     },
+    # Rehearses by itself as a year's end comes near, and reminds operators.
+    "prepare-year-ends": {
+        "task": "enrollment.tasks.prepare_year_ends",
+        "schedule": 1800.0,
+        "options": {"expires": 1700},
+    },
     # What operators asked for; idle workers share the ranges here too.
     "rehearse-renewals": {
         "task": "enrollment.tasks.rehearse_renewals",

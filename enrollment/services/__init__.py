@@ -67,7 +67,7 @@ from enrollment.services.renewals import (
     unfinished_rehearsals,
     withdraw_renewals,
 )
-from enrollment.services.year_end import AHEAD, BEHIND
+from enrollment.services.year_end import AHEAD, BEHIND, prepare_year_ends
 
 __all__ = [
     "AHEAD",
@@ -112,6 +112,7 @@ __all__ = [
     "open_invitation",
     "pause_renewals",
     "plan_closing",
+    "prepare_year_ends",
     "propose_renewals",
     "reassess_enrollments",
     "recall_enrollment",
