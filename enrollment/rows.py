@@ -4,9 +4,11 @@ Constant numbers of queries, whatever the number of rows.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from types import MappingProxyType
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -14,15 +16,27 @@ from django.utils import timezone
 from accounts.models import IncentiveProgram, Location
 from accounts.roles import Permission
 from enrollment.eligibility import Gap, gaps_of, payout_at
+from enrollment.forecast import (
+    ADMIN,
+    KINDS,
+    WORTH_TELLING,
+    Forecast,
+    Kind,
+    Reader,
+    forecasts_of,
+    found,
+    told,
+)
 from enrollment.models import (
     Enrollment,
-    FiscalCalendar,
+    FiscalYear,
     PayoutAssignment,
     ProgramAtLocation,
     ProgramTerms,
     RequirementCheck,
 )
 from enrollment.models.overview import CheckState
+from enrollment.states import Outcome
 from enrollment.wording import Standing, standing, standing_without_enrollment
 
 
@@ -36,14 +50,26 @@ class Row:
     enrollment: Enrollment | None
     standing: Standing
     gaps: list[Gap]
+    # What the next year brings, once it is known.
+    forecast: Forecast | None = None
     # How an enrollment that can still be changed is paid, as payout_of() tells it.
     assignments: list[PayoutAssignment] = field(default_factory=list)
 
 
-def enrollment_rows(enrollments: QuerySet[Enrollment], *, user) -> list[Row]:
-    """Return the rows of some enrollments, in their order."""
+def enrollment_rows(
+    enrollments: QuerySet[Enrollment],
+    *,
+    user,
+    years: Mapping[FiscalYear, date] = MappingProxyType({}),
+) -> list[Row]:
+    """Return the rows of some enrollments, in their order.
+
+    `years` are the coming ones of FiscalCalendar.objects.days_at(), where the rows say
+    what they bring.
+    """
     enrollments = list(
         enrollments.for_pages()
+        .with_was_left()
         .with_covered(
             Permission.ENROLLMENT_SEE_PROGRESS, user=user, name="sees_progress"
         )
@@ -52,6 +78,7 @@ def enrollment_rows(enrollments: QuerySet[Enrollment], *, user) -> list[Row]:
     )
     now = timezone.now()
     payouts = payout_at(_editable(enrollments), at=now)
+    forecasts = forecasts_of(enrollments, years=years, reader=_reader)
     rows = []
     for enrollment in enrollments:
         assignments = payouts.get(enrollment.pk, [])
@@ -71,27 +98,112 @@ def enrollment_rows(enrollments: QuerySet[Enrollment], *, user) -> list[Row]:
                     sees_requirements=enrollment.sees_requirements,
                     gaps=gaps,
                     at=now,
+                    was_left=enrollment.was_left,
                 ),
+                forecast=forecasts.get(enrollment.pk),
             )
         )
     return rows
 
 
-def overview_rows(places: Iterable[ProgramAtLocation], *, at: datetime) -> list[Row]:
-    """Return the Overview's rows; `places` are annotated by overview_places()."""
+@dataclass(frozen=True)
+class NextYearRow:
+    """An enrollment that the next year puts at risk or ends."""
+
+    enrollment: Enrollment
+    forecast: Forecast
+
+
+@dataclass(frozen=True)
+class NextYear:
+    """What the years to come bring the enrollments a person may change."""
+
+    rows: list[NextYearRow]
+    # At risk or ending, and not shown.
+    more: int
+    # What goes on by itself, by the day it does.
+    continuing: list[tuple[date, int]]
+
+
+def next_year_rows(
+    enrollments: QuerySet[Enrollment], *, years: Mapping[FiscalYear, date], most: int
+) -> NextYear:
+    """Return what is at risk or ends, and count what continues by itself.
+
+    What is the person's turn already is told there. `enrollments` are those that the
+    reader may change.
+    """
+    found_rows = found(enrollments, years)
+    worst = {
+        key: row for key, row in found_rows.items() if row.outcome in WORTH_TELLING
+    }
+    shown = dict(list(worst.items())[:most])
+    known = Enrollment.objects.for_pages().in_bulk(shown) if shown else {}
+    told_rows = told(
+        {known[key]: row for key, row in shown.items() if key in known},
+        years,
+        reader=lambda one: ADMIN,
+    )
+    days = Counter(
+        row.into
+        for row in found_rows.values()
+        if KINDS[Outcome(row.outcome)] == Kind.CONTINUES
+    )
+    return NextYear(
+        rows=[NextYearRow(known[key], one) for key, one in told_rows.items()],
+        more=len(worst) - len(shown),
+        continuing=[(year.starts_on, days[year.pk]) for year in years if days[year.pk]],
+    )
+
+
+def _reader(row: Enrollment | ProgramAtLocation) -> Reader:
+    """What with_covered() found out of the reader of these pages."""
+    return Reader(
+        may_edit=row.may_edit,
+        sees_progress=row.sees_progress,
+        sees_requirements=row.sees_requirements,
+    )
+
+
+def overview_rows(
+    places: Iterable[ProgramAtLocation],
+    *,
+    at: datetime,
+    years: Mapping[FiscalYear, date] = MappingProxyType({}),
+) -> list[Row]:
+    """Return the Overview's rows; `places` are annotated by overview_places().
+
+    `years` as for enrollment_rows().
+    """
     places = list(places)
+    readers = {}
     for place in places:
         if place.enrollment is not None:
             # The same objects, so that nothing is asked again.
             place.enrollment.location = place.location
             place.enrollment.terms = place.terms
+            readers[place.enrollment_id] = _reader(place)
+    between = _between_years(places)
     counts = requirement_counts(places, at=at)
     enrollments = [place.enrollment for place in places if place.enrollment]
     payouts = payout_at(_editable(enrollments), at=at)
+    forecasts = forecasts_of(
+        enrollments, years=years, reader=lambda one: readers[one.pk]
+    )
     rows = []
     for place in places:
+        old = between.get(place.enrollment_between_years)
         gaps = gaps_of(payouts.get(place.enrollment_id, ()))
-        if place.enrollment is None:
+        if old is not None:
+            seen = standing(
+                old,
+                sees_progress=place.sees_progress,
+                may_edit=place.may_edit,
+                sees_requirements=place.sees_requirements,
+                gaps=(),
+                at=at,
+            )
+        elif place.enrollment is None:
             tally = counts[place.terms_id, place.location_id]
             seen = standing_without_enrollment(
                 place.status,
@@ -120,14 +232,27 @@ def overview_rows(places: Iterable[ProgramAtLocation], *, at: datetime) -> list[
                 enrollment=place.enrollment,
                 gaps=gaps,
                 standing=seen,
+                forecast=forecasts.get(place.enrollment_id),
             )
         )
     return rows
 
 
-def overview_places(user, *, company, at: datetime) -> QuerySet[ProgramAtLocation]:
-    """Return every program at every location in the person's scope (R10, R27)."""
-    days = FiscalCalendar.objects.by_day(at)
+def _between_years(places: Iterable[ProgramAtLocation]) -> dict[UUID, Enrollment]:
+    """Enrollments of the year before that the year end has not reached yet."""
+    keys = [one.enrollment_between_years for one in places]
+    if not any(keys):
+        return {}
+    return Enrollment.objects.for_pages().in_bulk([key for key in keys if key])
+
+
+def overview_places(
+    user, *, company, days: Mapping[date, list[int]]
+) -> QuerySet[ProgramAtLocation]:
+    """Return every program at every location in the person's scope (R10, R27).
+
+    `days` come from FiscalCalendar.objects.days_at().
+    """
     return (
         ProgramAtLocation.objects.where_user_may(user, Permission.ENROLLMENT_VIEW)
         .of_company(company)
@@ -138,6 +263,7 @@ def overview_places(user, *, company, at: datetime) -> QuerySet[ProgramAtLocatio
         )
         .with_covered(Permission.ENROLLMENT_EDIT, user=user, name="may_edit")
         .with_covered(Permission.REQUIREMENT_VIEW, user=user, name="sees_requirements")
+        .with_enrollment_between_years()
         .for_pages()
     )
 

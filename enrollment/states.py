@@ -203,6 +203,9 @@ SHOWN: dict[str, ShownStatus] = {
     )
 }
 
+# Of a year that is over, until the year end has carried it over or ended it.
+BETWEEN_YEARS = ShownStatus("between_years", _("Year end"), Turn.THEM, "clock")
+
 # The order in which "by status" sorts: what needs the partner first.
 STATUS_ORDER = (
     "action_required",

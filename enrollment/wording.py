@@ -3,21 +3,26 @@
 One place, so that no two screens disagree (R69). Reads annotated rows; asks nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
 
-from django.template.defaultfilters import floatformat
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
-from enrollment.eligibility import GAPS, Gap
-from enrollment.models import Criterion, Enrollment, ProgramTerms
-from enrollment.renewal import LOCATION_CLOSED, NOT_IN_COUNTRY
-from enrollment.states import SHOWN, ShownStatus, Turn, shown_status
+from enrollment import forecast
+from enrollment.eligibility import Gap
+from enrollment.models import Enrollment, ProgramTerms
+from enrollment.states import (
+    BETWEEN_YEARS,
+    SHOWN,
+    EnrollmentStatus,
+    ShownStatus,
+    Turn,
+    shown_status,
+)
 
 
 @dataclass(frozen=True)
@@ -48,22 +53,6 @@ def day(value: date | datetime) -> str:
     return date_format(value, "j N" if get_language() == "sv" else "j M")
 
 
-def amount(value: Decimal, unit: str) -> str:
-    """A number with its unit, as in "25 000 USD", "1 person" or "3 people"."""
-    number = floatformat(value, "-2g")
-    # What counts as one; everything else, halves too, is many.
-    count = 1 if value == 1 else 2
-    if unit == "people":
-        return ngettext("%(number)s person", "%(number)s people", count) % {
-            "number": number
-        }
-    if unit == "points":
-        return ngettext("%(number)s point", "%(number)s points", count) % {
-            "number": number
-        }
-    return f"{number} {unit}".strip()
-
-
 # Where values usually come from; a name that is not here is shown as it was imported.
 SOURCES = {
     "accreditation register": gettext_lazy("accreditation register"),
@@ -83,29 +72,8 @@ def source_name(source: str) -> str:
     return str(SOURCES.get(source, source))
 
 
-# Why an enrollment does not continue, where no requirement and no gap stands for it.
-_RENEWAL_REASONS = {
-    LOCATION_CLOSED: gettext_lazy("The location is closed."),
-    NOT_IN_COUNTRY: gettext_lazy("The program does not take locations of the country."),
-}
-
-
-def reason_words(
-    codes: Iterable[str], *, criteria: Mapping[str, Criterion]
-) -> list[str]:
-    """Say reasons of renewal.with_outcome() in sentences, in their order.
-
-    `criteria` are what renewal.criteria_of() found of them.
-    """
-    return [_reason(code, criteria) for code in codes]
-
-
-def _reason(code: str, criteria: Mapping[str, Criterion]) -> str:
-    if code in criteria:
-        return _("Requirement not met: %(name)s.") % {"name": criteria[code].name}
-    if code in GAPS:
-        return str(GAPS[code].sentence)
-    return str(_RENEWAL_REASONS.get(code, code))
+# Pages find the reasons of a year end here; mails, below.
+reason_words = forecast.reason_words
 
 
 def standing(
@@ -116,8 +84,14 @@ def standing(
     may_edit: bool,
     gaps: Iterable[Gap],
     at: datetime,
+    was_left: bool = False,
 ) -> Standing:
-    """Return what one reader sees of an enrollment."""
+    """Return what one reader sees of an enrollment.
+
+    `was_left` is whether an operator decided at the year end to leave it as it was.
+    """
+    if enrollment.is_between_years(at):
+        return _between_years(enrollment, was_left=was_left)
     shown = shown_status(enrollment.status, sees_progress=sees_progress)
     line = _LINES.get(shown.code, _no_line)(enrollment, list(gaps), may_edit, at)
     return Standing(
@@ -128,6 +102,26 @@ def standing(
             enrollment, shown, may_edit=may_edit, sees_requirements=sees_requirements
         ),
     )
+
+
+def _between_years(enrollment: Enrollment, *, was_left: bool) -> Standing:
+    """Its year is over; the program owner decides what becomes of it."""
+    year = enrollment.terms.fiscal_year
+    words = {"year": year, "day": day(year.ends_on)}
+    if was_left:
+        shown = SHOWN[EnrollmentStatus.EXPIRED]
+        line = _("Fiscal year %(year)s ended %(day)s · it was not continued") % words
+    else:
+        shown = BETWEEN_YEARS
+        line = (
+            _(
+                "The program owner is looking at this · fiscal year %(year)s ended "
+                "%(day)s"
+            )
+            % words
+        )
+    action = Action(_("View"), enrollment.get_absolute_url())
+    return Standing(status=shown, turn=shown.turn, line=line, action=action)
 
 
 def standing_without_enrollment(

@@ -7,7 +7,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -86,6 +86,15 @@ class EnrollmentQuerySet(ScopedQuerySet):
 
     def using_tax_profile(self, profile: TaxProfile) -> Self:
         return self.filter(payout_assignments__tax_profile=profile).distinct()
+
+    def with_was_left(self) -> Self:
+        """Annotate whether an operator decided at the year end to leave it there."""
+        left = type(self)(self.model).filter(
+            pk=OuterRef("pk"),
+            set_aside__decided_at__isnull=False,
+            set_aside__is_applied=False,
+        )
+        return self.annotate(was_left=Exists(left.order_by()))
 
     def for_pages(self) -> Self:
         """With what every page says of an enrollment."""
@@ -272,6 +281,13 @@ class Enrollment(models.Model):
         return (
             self.status == EnrollmentStatus.EXPIRED
             and self.end_reason == EndReason.NOT_ANSWERED
+        )
+
+    def is_between_years(self, at: datetime) -> bool:
+        """Whether its year is over and nobody has carried it over or ended it yet."""
+        year = self.terms.fiscal_year
+        return (
+            self.status in FOLLOWS_PROFILES and year.calendar.day_at(at) > year.ends_on
         )
 
     @property

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import Self
 
 from django.db import models
-from django.db.models import Case, Exists, OuterRef, Q, Value, When
+from django.db.models import Case, Exists, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
@@ -20,7 +20,7 @@ from accounts.scoping import Scope, ScopedQuerySet
 from enrollment.models.enrollments import Enrollment
 from enrollment.models.requirements import Agreement, Criterion, Requirement
 from enrollment.models.terms import FiscalYear, ProgramTerms, on_its_day
-from enrollment.states import STATUS_ORDER
+from enrollment.states import FOLLOWS_PROFILES, STATUS_ORDER
 
 
 class CheckState(models.TextChoices):
@@ -140,6 +140,23 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
         counts its days in its own calendar (R66).
         """
         return self.filter(on_its_day(days, CALENDAR, _is_current))
+
+    def with_enrollment_between_years(self) -> Self:
+        """Annotate the key of the enrollment of the year before, if that still counts.
+
+        Its year is over, and the year end has neither carried it over nor ended it.
+        """
+        before = Enrollment.objects.filter(
+            location=OuterRef("location"),
+            terms__succession__following=OuterRef("terms"),
+            status__in=FOLLOWS_PROFILES,
+        ).exclude(set_aside__decided_at__isnull=False)
+        return self.annotate(
+            enrollment_between_years=Case(
+                When(enrollment=None, then=Subquery(before.values("pk")[:1])),
+                output_field=models.UUIDField(),
+            )
+        )
 
     def with_status(self, days: Mapping[date, list[int]]) -> Self:
         """Annotate `status`: the enrollment's, or open, eligible, not eligible."""

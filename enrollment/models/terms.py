@@ -1,7 +1,9 @@
 """Fiscal years, and what a program asks and allows in one of them."""
 
+from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -16,7 +18,7 @@ from django.contrib.postgres.fields import (
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Func, Q, Value
+from django.db.models import F, FilteredRelation, Func, Q, Value
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
@@ -35,7 +37,43 @@ def known_time_zone(name: str) -> None:
         ) from error
 
 
+@dataclass(frozen=True)
+class CalendarDays:
+    """The day it is in each calendar, and the years that begin within six months."""
+
+    days: dict[date, list[int]]
+    coming: dict["FiscalYear", date]
+
+
+# A little more than the longest six months.
+SIX_MONTHS = timedelta(days=190)
+
+
 class FiscalCalendarQuerySet(models.QuerySet):
+    def days_at(self, at: datetime) -> CalendarDays:
+        """Return what by_day() does, and the years to come with the day there.
+
+        In one question: pages that ask for one need the other.
+        """
+        begins = (at.date() - timedelta(days=1), at.date() + SIX_MONTHS)
+        calendars = self.annotate(
+            year=FilteredRelation("years", condition=Q(years__starts_on__range=begins)),
+            **{f"year_{name}": F(f"year__{name}") for name in _YEAR},
+        )
+        days: dict[date, list[int]] = defaultdict(list)
+        coming = {}
+        for calendar in calendars.order_by("pk", "year__starts_on"):
+            today = calendar.day_at(at)
+            if calendar.pk not in days[today]:
+                days[today].append(calendar.pk)
+            if calendar.year_id is None:
+                continue
+            facts = {name: getattr(calendar, f"year_{name}") for name in _YEAR}
+            year = FiscalYear(calendar=calendar, **facts)
+            if year.is_near(today):
+                coming[year] = today
+        return CalendarDays(days=dict(days), coming=coming)
+
     def by_day(self, at: datetime) -> dict[date, list[int]]:
         """Group the calendars' keys by the day it is there at a moment (R66).
 
@@ -172,6 +210,19 @@ class FiscalYear(models.Model):
     def contains(self, day: date) -> bool:
         """Whether the day is between the first and the last, both included."""
         return self.starts_on <= day <= self.ends_on
+
+    def is_near(self, day: date) -> bool:
+        """Whether it begins after a day, and at most six months after it."""
+        months = self.starts_on.year * 12 + self.starts_on.month - 1 - 6
+        year, month = divmod(months, 12)
+        last = monthrange(year, month + 1)[1]
+        return (
+            date(year, month + 1, min(self.starts_on.day, last)) <= day < self.starts_on
+        )
+
+
+# What of a year days_at() reads beside its calendar.
+_YEAR = ("id", "number", "starts_on", "ends_on")
 
 
 class EarningsStart(models.TextChoices):

@@ -13,6 +13,7 @@ from enrollment.views.enrolling import (
     reconsider,
     submit,
 )
+from enrollment.views.history import past
 from enrollment.views.home import home
 from enrollment.views.invitations import get_started, open_invitation
 from enrollment.views.locations import (
@@ -45,6 +46,7 @@ __all__ = [
     "old_overview",
     "open_invitation",
     "overview",
+    "past",
     "profiles",
     "recall",
     "reconsider",

@@ -16,13 +16,15 @@ from accounts.holders import (
 from accounts.roles import Permission
 from enrollment import services
 from enrollment.eligibility import accepted_currencies, gaps_of, payout_at
+from enrollment.forecast import changes_of
 from enrollment.forms import (
     ChooseBankProfileForm,
     ChooseCurrencyForm,
     ChooseTaxProfileForm,
     DeclineForm,
 )
-from enrollment.models import Enrollment
+from enrollment.history import history_of
+from enrollment.models import Enrollment, FiscalCalendar
 from enrollment.payout import payout_page
 from enrollment.rows import enrollment_rows
 from enrollment.states import EnrollmentStatus
@@ -172,7 +174,8 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
     shown = Enrollment.objects.filter(pk=enrollment.pk).with_covered(
         Permission.PROFILE_VIEW, user=request.user, name="may_see_numbers"
     )
-    row = enrollment_rows(shown, user=request.user)[0]
+    years = FiscalCalendar.objects.days_at(timezone.now()).coming
+    row = enrollment_rows(shown, user=request.user, years=years)[0]
     enrollment = row.enrollment
     is_closed = enrollment.status in CLOSED
     context = payout_page(enrollment, assignments=row.assignments) | {
@@ -186,8 +189,15 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
         "decline_form": decline_form or DeclineForm(),
         "is_overdue": enrollment.is_overdue(timezone.now()),
         "is_closed": is_closed,
+        "is_between_years": enrollment.is_between_years(timezone.now()),
         "who_can": [],
         "next_one": None,
+        "changes": (
+            changes_of({enrollment: row.forecast}).get(enrollment.pk, [])
+            if row.forecast
+            else []
+        ),
+        **history_of(enrollment, sees_progress=enrollment.sees_progress),
     }
     if not enrollment.may_edit and not is_closed:
         context["who_can"] = people_with(

@@ -21,13 +21,14 @@ from enrollment.eligibility import gaps_of, payout_at
 from enrollment.models import Enrollment, FiscalCalendar, Invitation
 from enrollment.models.terms import on_its_day
 from enrollment.places import readiness
-from enrollment.rows import enrollment_rows
-from enrollment.states import EnrollmentStatus
+from enrollment.rows import enrollment_rows, next_year_rows
+from enrollment.states import EnrollmentStatus, Turn
 from profiles.models import TaxProfileVersion
 
 AHEAD = timedelta(days=90)
 CALENDAR = "terms__fiscal_year__calendar"
 MOST_GAPS = 5
+MOST_FORECASTS = 10
 
 
 @signed_in("everybody's own page; each part asks through the scoped QuerySets")
@@ -39,25 +40,36 @@ def home(request):
     mine = Enrollment.objects.where_user_may(
         user, Permission.ENROLLMENT_EDIT
     ).of_company(company)
-    turn = enrollment_rows(
+    days = FiscalCalendar.objects.days_at(now)
+    is_over = on_its_day(
+        days.days, CALENDAR, lambda day: Q(terms__fiscal_year__ends_on__lt=day)
+    )
+    under_way = enrollment_rows(
         mine.filter(
-            Q(status=EnrollmentStatus.ACTION_REQUIRED)
+            Q(
+                status__in=[
+                    EnrollmentStatus.ACTION_REQUIRED,
+                    EnrollmentStatus.VALIDATING,
+                ]
+            )
             | Q(status=EnrollmentStatus.INVITED, accepted_at__isnull=False)
+            # What the year end has not reached, and nobody decided to leave.
+            | Q(is_over, status=EnrollmentStatus.ENROLLED)
         ).order_by("status_since", "pk"),
         user=user,
     )
-    waiting = enrollment_rows(
-        mine.filter(status=EnrollmentStatus.VALIDATING).order_by("status_since", "pk"),
-        user=user,
-    )
+    waiting = [row for row in under_way if row.standing.turn == Turn.THEM]
+    turn = [row for row in under_way if row.standing.turn == Turn.YOU]
     to_open = _invitations(user, company, now)
-    is_empty = not (to_open or turn or waiting)
+    next_year = next_year_rows(mine, years=days.coming, most=MOST_FORECASTS)
+    is_empty = not (to_open or turn or waiting or next_year.rows)
     context = {
         "messages_to_open": to_open,
         "your_turn": turn,
         "with_owner": waiting,
+        "next_year": next_year,
         "is_empty": is_empty,
-        "dates": _coming_dates(mine, user, company, now),
+        "dates": _coming_dates(mine, user, company, now, days.days),
         **_gaps(user, company),
     }
     if is_empty:
@@ -109,9 +121,8 @@ def _invitations(user, company, now):
     ]
 
 
-def _coming_dates(mine, user, company, now):
+def _coming_dates(mine, user, company, now, days):
     """What ends soon; what belongs to a program, in its own calendar (R66)."""
-    days = FiscalCalendar.objects.by_day(now)
     today = timezone.localdate(now)
     dates = [
         (

@@ -24,7 +24,7 @@ from accounts.services import (
 )
 from enrollment import services
 from enrollment.forms import AddLocationForm, LocationsFilter, ReasonForm
-from enrollment.models import Enrollment
+from enrollment.models import Enrollment, FiscalCalendar
 from enrollment.places import place_rows
 from enrollment.rows import enrollment_rows, overview_places, overview_rows
 from profiles.countries import country_name
@@ -197,7 +197,8 @@ def _enrollment_rows(user, location, now):
         return enrollment_rows(
             kept.filter(location=location).order_by("-status_since", "pk"), user=user
         )
-    places = overview_places(user, company=location.partner_account, at=now)
+    days = FiscalCalendar.objects.days_at(now)
+    places = overview_places(user, company=location.partner_account, days=days.days)
     return overview_rows(
         places.filter(location=location).order_by("program__name", "pk"), at=now
     )

@@ -15,13 +15,14 @@ from accounts.access import requires, signed_in
 from accounts.models import Location
 from accounts.roles import Permission, roles_with
 from enrollment import services
+from enrollment.changes import amount
 from enrollment.forms import OverviewFilter
-from enrollment.models import ProgramAtLocation, RequirementCheck
+from enrollment.models import FiscalCalendar, ProgramAtLocation, RequirementCheck
 from enrollment.models.overview import CheckState
 from enrollment.rows import overview_places, overview_rows
 from enrollment.states import VEILED, EnrollmentStatus
 from enrollment.views.posting import posted
-from enrollment.wording import amount, source_name
+from enrollment.wording import source_name
 
 ROWS_PER_PAGE = 100
 SORTS = {
@@ -40,7 +41,8 @@ def overview(request):
     """List programs by program or by location; filters and order are in the address."""
     now = timezone.now()
     by_location = request.GET.get("view") == "location"
-    places = overview_places(request.user, company=request.company, at=now)
+    days = FiscalCalendar.objects.days_at(now)
+    places = overview_places(request.user, company=request.company, days=days.days)
     # The rows' countries, and whether their progress is seen, in one question.
     kinds = set(
         places.order_by().values_list("location__country", "sees_progress").distinct()
@@ -61,7 +63,7 @@ def overview(request):
     ).get_page(request.GET.get("page"))
     query = request.GET.copy()
     query.pop("page", None)
-    rows = overview_rows(page, at=now)
+    rows = overview_rows(page, at=now, years=days.coming)
     return render(
         request,
         "enrollment/overview.html",
