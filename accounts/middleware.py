@@ -5,7 +5,7 @@ from functools import partial
 
 from allauth.account.adapter import get_adapter
 from django.conf import settings
-from django.contrib.auth import logout
+from django.contrib.auth import SESSION_KEY, logout
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseBadRequest
@@ -188,18 +188,25 @@ class PresenceMiddleware:
 
 
 class PersonMiddleware:
-    """Speak the signed-in person's language."""
+    """Speak the signed-in person's language; let no browser keep a page of anybody's.
+
+    Pages before sign-in are not kept either: the one that sets a new password is among
+    them. Whoever signs out leaves nothing behind that was kept anyway (ASVS 14.3.1).
+    """
 
     def __init__(self, get_response):
         self.get_response = get_response
 
     def __call__(self, request):
-        if request.user.is_authenticated:
+        was_signed_in = request.user.is_authenticated
+        if was_signed_in:
             translation.activate(request.user.language)
             request.LANGUAGE_CODE = request.user.language
         response = self.get_response(request)
+        response.headers.setdefault("Cache-Control", "no-store")
+        if was_signed_in and SESSION_KEY not in request.session:
+            response.headers["Clear-Site-Data"] = '"cache"'
         if request.user.is_authenticated:
-            response.headers.setdefault("Cache-Control", "no-store")
             response.headers.setdefault("Content-Language", request.user.language)
         return response
 

@@ -249,6 +249,15 @@ def test_signing_out_ends_the_session(client, ida):
     assert thief.get("/").url.startswith(LOGIN)
 
 
+@pytest.mark.parametrize("way_out", ["/accounts/logout/", "/account/sessions/end-all/"])
+def test_who_signs_out_leaves_nothing_in_the_browser(client_of, ida, way_out):
+    client = client_of(ida)
+
+    assert "Clear-Site-Data" not in client.get("/account/").headers
+    assert client.post(way_out)["Clear-Site-Data"] == '"cache"'
+    assert "Clear-Site-Data" not in client.get(LOGIN).headers
+
+
 def test_operators_are_led_to_their_pages(client, oscar):
     response = client.post(
         LOGIN, {"login": oscar.email, "password": PASSWORD}, follow=True
@@ -571,6 +580,22 @@ def test_a_link_works_once_and_for_an_hour(ida, settings):
     again = Client().get(link)
     assert again.status_code == 200
     assert "Bad Token" in again.content.decode()
+
+
+def test_mail_scanners_use_no_link_up_and_nobody_keeps_its_page(ida):
+    ask_for_reset(Client())
+    (message,) = deliver()
+    link = link_in(message)
+    for method in ("get", "head", "options"):
+        scanner = Client(HTTP_USER_AGENT="LinkScanner")
+        opened = getattr(scanner, method)(link)
+        page = scanner.get(opened.url)
+        assert {opened["Cache-Control"], page["Cache-Control"]} == {"no-store"}
+
+    set_by_link(Client(), link)
+
+    ida.refresh_from_db()
+    assert ida.check_password(NEW_PASSWORD)
 
 
 def test_a_new_password_ends_what_is_signed_in_with_the_old(client_of, ida):
