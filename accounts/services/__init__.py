@@ -90,7 +90,12 @@ from accounts.services.roles import (
     revoke_roles,
 )
 from accounts.services.sessions import clear_sessions
-from accounts.services.setting_up import CompanySetUp, add_operator, set_up_company
+from accounts.services.setting_up import (
+    CompanySetUp,
+    add_operator,
+    end_operator,
+    set_up_company,
+)
 from accounts.services.signin import (
     note_new_address,
     note_new_place,
@@ -149,6 +154,7 @@ __all__ = [
     "decline_closing",
     "decline_recovery",
     "disconnect_sign_in",
+    "end_operator",
     "end_sessions",
     "expire_invitations",
     "give_roles",

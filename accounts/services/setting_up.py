@@ -24,6 +24,7 @@ from accounts.services.companies import (
     lock_companies,
 )
 from accounts.services.granting import assign_role
+from accounts.services.leaving import end_sessions
 from accounts.services.locations import add_location
 from accounts.services.people import add_person
 from accounts.text import clean_line, normalize_email
@@ -90,6 +91,58 @@ def add_operator(
         )
     if is_new and is_told:
         emails.operator_added(user)
+    return user
+
+
+@transaction.atomic
+def end_operator(
+    *, email: str, groups: Iterable[str] = (), by: User | None = None
+) -> User:
+    """End an operator's part in some groups; without groups, all of their access.
+
+    The row stays, for what they did names it; their sessions die at the next request.
+    Ending it twice changes nothing. Raises ValidationError for an unknown group, and
+    when the address is no operator's.
+    """
+    ended = _known_groups(groups)
+    user = (
+        User.objects.select_for_update()
+        .filter(email=normalize_email(email), is_staff=True)
+        .first()
+    )
+    if user is None:
+        raise ValidationError(
+            _("%(email)s is no operator's address."),
+            code="no_operator",
+            params={"email": email},
+        )
+    held = set(user.groups.values_list("name", flat=True))
+    before = {"person": user.pk, "groups": sorted(held), "superuser": user.is_superuser}
+    if ended:
+        left = held - set(ended)
+        action = AuditAction.PERSON_CHANGED
+    else:
+        left, user.is_superuser = set(), False
+        action = AuditAction.PERSON_LEFT
+    if left == held and (ended or not user.is_active):
+        return user
+    user.groups.remove(*user.groups.exclude(name__in=left))
+    if not ended:
+        user.is_active = False
+        user.save(update_fields=["is_active", "is_superuser"])
+        end_sessions(user)
+    record_audit_event(
+        user,
+        action=action,
+        by=by,
+        partner_account=None,
+        before=before,
+        after={
+            "person": user.pk,
+            "groups": sorted(left),
+            "superuser": user.is_superuser,
+        },
+    )
     return user
 
 

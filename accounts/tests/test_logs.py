@@ -49,6 +49,7 @@ def line(*arguments, **extra):
         ("Authorization: Bearer abc.def-ghi", "abc.def"),
         ("password: hunter2", "hunter2"),
         ("/accounts/password/reset/key/7-cabc-123/", "cabc"),
+        (f"Internal Server Error: /i/{'aB3_-' * 8}xyz/", "aB3"),
         ("mail to ida.berg@nordvik.example", "ida.berg"),
         ("holder: Nordvik Konsult AB", "Konsult"),
         (

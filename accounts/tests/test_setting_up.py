@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from accounts.models import AuditEvent, Location, OutgoingEmail, PartnerAccount, User
 from accounts.roles import Role
-from accounts.services import add_operator, set_up_company
+from accounts.services import add_operator, end_operator, set_up_company
 
 pytestmark = pytest.mark.django_db
 
@@ -177,6 +177,65 @@ def test_the_command_refuses_with_one_sentence(ida, email, options, refusal):
 
     assert str(error.value) == refusal
     assert User.objects.count() == people
+
+
+# --- end_operator --------------------------------------------------------------------
+
+
+def test_an_operator_whose_access_ends_is_out_at_once(oscar, client_of, capsys):
+    client = client_of(oscar)
+    assert client.get("/ops/").status_code == 200
+
+    call_command("end_operator", oscar.email)
+
+    oscar.refresh_from_db()
+    assert client.get("/ops/").status_code == 302
+    assert not oscar.is_active
+    assert not oscar.groups.exists()
+    assert (
+        printed(capsys) == "The access of Oscar Sand (oscar@owner.example) has ended."
+    )
+    event = AuditEvent.objects.get()
+    assert (event.action, event.person) == ("person_left", oscar)
+    assert event.before["groups"] == ["Reader", "Validator"]
+
+
+def test_an_ended_superuser_is_none_any_more():
+    root = add_operator(
+        email="root@owner.example", full_name="R", is_superuser=True, is_told=False
+    )
+
+    ended = end_operator(email=root.email)
+
+    assert not ended.is_superuser
+    assert not User.objects.get(pk=root.pk).has_perm("accounts.close_location")
+
+
+def test_one_group_of_an_operator_ends(oscar, client_of, capsys):
+    client = client_of(oscar)
+
+    call_command("end_operator", oscar.email, groups=["Validator"])
+
+    assert client.get("/ops/").status_code == 200
+    assert not User.objects.get(pk=oscar.pk).has_perm("profiles.validate_profiles")
+    assert printed(capsys).endswith("is an operator: Reader.")
+    assert AuditEvent.objects.filter(action="person_changed").count() == 1
+
+
+def test_ending_an_operator_again_changes_nothing(oscar):
+    for groups in ([], [], ["Reader"]):
+        end_operator(email=oscar.email, groups=groups)
+
+    assert AuditEvent.objects.count() == 1
+
+
+@pytest.mark.parametrize("address", ["ida@partner.example", "nobody@owner.example"])
+def test_only_operators_are_ended(ida, address):
+    with pytest.raises(CommandError, match="is no operator's address"):
+        call_command("end_operator", address)
+
+    ida.refresh_from_db()
+    assert ida.is_active
 
 
 # --- set_up_company ------------------------------------------------------------------
