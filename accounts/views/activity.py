@@ -5,7 +5,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
-from accounts.access import signed_in
+from accounts.access import signed_in, wall
 from accounts.activity import narrowed, query_of, trail_page, trail_table
 from accounts.forms import ActivityFilterForm
 from accounts.holders import appointers, holds_anywhere
@@ -23,6 +23,8 @@ def activity(request):
     if not request.company:
         return render(request, "accounts/activity.html", {"trail": None})
     events, form, is_own_part = _asked(request)
+    if not is_own_part and (at_the_wall := wall(request)):
+        return at_the_wall
     context = {
         "filters": form,
         "has_errors": bool(form.errors),
@@ -40,7 +42,9 @@ def export(request):
     """Write what the list shows as a table, all of its pages."""
     if not request.company:
         return redirect("activity:list")
-    events, form, _is_own_part = _asked(request)
+    events, form, is_own_part = _asked(request)
+    if not is_own_part and (at_the_wall := wall(request)):
+        return at_the_wall
     if form.is_bound and not form.is_valid():
         return redirect(_with_query(request, "activity:list"))
     return trail_table(

@@ -57,14 +57,15 @@ def is_wall(response) -> bool:
 # What each of them reaches without more than a password: their own things.
 BEHIND = {
     "greta": ("/people/", "/people/assign/", "/people/gaps/", "/admin/", ADD_ROLE),
-    "alice": ("/people/", "/people/assign/"),
+    "alice": ("/people/", "/people/assign/", "/activity/", "/activity/export/"),
     "ida": ("/incentives/", "/profiles/", NEW_BANK, "/profiles/defaults/"),
     "oscar": ("/ops/", "/ops/validation/", "/ops/mail/", "/admin/"),
     "mina": ("/ops/", "/ops/invitations/", "/admin/"),
 }
 IN_FRONT = {
     "greta": ("/", "/notifications/", "/account/", "/accounts/password/change/"),
-    "ida": ("/", "/account/", "/accounts/app/add/"),
+    # Of the company's activity, their own part.
+    "ida": ("/", "/account/", "/accounts/app/add/", "/activity/"),
     "uma": ("/", "/incentives/", "/account/"),
     "lars": ("/", "/account/"),
     "oscar": ("/account/", "/accounts/passkeys/add/"),
