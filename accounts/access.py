@@ -46,6 +46,8 @@ _MARK = "access"
 _REFUSED = "typed_and_refused"
 # Pages with these give and end roles, the role of all roles among them.
 _ENDING_ROLES = frozenset({Permission.ROLE_ASSIGN, Permission.PERSON_EDIT})
+# All that is open to whoever has to set up a second factor before anything else.
+SETTING_UP_FACTORS = ("own:second_factor", "mfa_add_webauthn", "mfa_activate_totp")
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,11 @@ def wall(
         return None
     if not proof.needs_second_factor(request.user):
         return None
+    return lead_to_factor(request)
+
+
+def lead_to_factor(request: HttpRequest) -> HttpResponse:
+    """Lead to where a second factor is shown or set up, and back from there."""
     return _redirect_with_next("own:second_factor", way_back(request))
 
 

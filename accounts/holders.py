@@ -3,19 +3,21 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
-from django.db.models import Model, Q
+from django.db.models import F, Model, Q
 from django.db.models.functions import Least
 from django.utils import timezone
 
 from accounts.models import (
     AccessRequest,
     Coverage,
+    FactorReset,
     IncentiveProgram,
     Location,
     PartnerAccount,
     RoleAssignment,
     User,
 )
+from accounts.models.factor_resets import UNANSWERED
 from accounts.operators import groups_with
 from accounts.roles import GRANTS, Permission, Role, roles_that_grant, roles_with
 
@@ -112,6 +114,55 @@ def needs_recovery(user: User, company: PartnerAccount) -> bool:
     long_ago = timezone.now() - timedelta(days=7)
     unanswered = AccessRequest.objects.waiting().of_company(company)
     return unanswered.filter(user=user, asked_at__lte=long_ago).exists()
+
+
+def vouchers_for(user: User, company: PartnerAccount) -> list[User]:
+    """Return who can say of somebody in a company that it is them (T7).
+
+    Its other Global and Account admins; a role that somebody gave themselves seconds
+    nothing.
+    """
+    held = (
+        RoleAssignment.objects.live()
+        .of_company(company)
+        .filter(role__in=roles_with(Permission.ROLE_ASSIGN))
+        .exclude(granted_by=F("user"))
+        .exclude(user=user)
+    )
+    return list(
+        User.objects.filter(pk__in=held.values("user_id")).order_by("full_name", "pk")
+    )
+
+
+def vouchers_of(reset: FactorReset) -> list[User]:
+    """Return who can vouch for the person in the company that was asked."""
+    if reset.partner_account is None:
+        return []
+    return vouchers_for(reset.user, reset.partner_account)
+
+
+def needs_operators(reset: FactorReset) -> bool:
+    """Whether operators take both steps: nobody in the company can, or none did.
+
+    None did when it has waited for a week. Operators belong to no company.
+    """
+    if reset.asked_at <= timezone.now() - UNANSWERED:
+        return True
+    return not vouchers_of(reset)
+
+
+def resetters(person: User) -> list[User]:
+    """Return the operators who look after lost second factors, but for the person."""
+    return list(
+        User.objects.filter(
+            is_active=True,
+            is_staff=True,
+            groups__permissions__codename="decide_factorreset",
+        )
+        .exclude(pk=person.pk)
+        .distinct()
+        .order_by("full_name", "pk")
+    )
 
 
 def gaps_left_by(*assignments: RoleAssignment) -> dict[Coverage, list[Location]]:

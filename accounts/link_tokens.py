@@ -9,21 +9,23 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
-SALT = "accounts.colleague_invitation"
+# One salt for each use: a token opens only what it was made for.
+INVITATION = "accounts.colleague_invitation"
+STOP_RESET = "accounts.stop_factor_reset"
 TOKEN = r"[A-Za-z0-9_-]{43}"
 
 
-def token_for(row_id: UUID) -> str:
+def token_for(row_id: UUID, *, purpose: str = INVITATION) -> str:
     """Return the token of a row: 256 bits that only the keeper of the key can make."""
-    return next(_tokens(row_id))
+    return next(_tokens(row_id, purpose))
 
 
-def token_matching(row_id: UUID, *, fingerprint: str) -> str:
+def token_matching(row_id: UUID, *, fingerprint: str, purpose: str = INVITATION) -> str:
     """Return the token that was given out for a row, also after the key has changed.
 
     Raises ValueError when no key that is known makes it.
     """
-    for token in _tokens(row_id):
+    for token in _tokens(row_id, purpose):
         if hmac.compare_digest(fingerprint_of(token), fingerprint):
             return token
     raise ValueError("no known key makes this link")
@@ -34,7 +36,7 @@ def fingerprint_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _tokens(row_id: UUID) -> Iterator[str]:
+def _tokens(row_id: UUID, purpose: str) -> Iterator[str]:
     for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
-        mac = salted_hmac(SALT, str(row_id), secret=key, algorithm="sha256")
+        mac = salted_hmac(purpose, str(row_id), secret=key, algorithm="sha256")
         yield base64.urlsafe_b64encode(mac.digest()).rstrip(b"=").decode()

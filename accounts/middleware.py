@@ -11,7 +11,13 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseBadRequest
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
-from django.urls import Resolver404, get_script_prefix, resolve, set_script_prefix
+from django.urls import (
+    Resolver404,
+    get_script_prefix,
+    resolve,
+    reverse,
+    set_script_prefix,
+)
 from django.utils import translation
 from django.utils.functional import SimpleLazyObject
 
@@ -185,6 +191,23 @@ class PresenceMiddleware:
                 user_agent=request.headers.get("User-Agent", ""),
                 place=get_adapter().get_client_ip(request),
             )
+
+
+class RenewalMiddleware:
+    """Let nobody pass whose second factors were reset and who set up no new one (T7)."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        if (
+            request.user.is_authenticated
+            and proof.is_renewal_due(request)
+            and not access.is_on_the_way(request)
+            and request.path not in map(reverse, access.SETTING_UP_FACTORS)
+        ):
+            return access.lead_to_factor(request)
+        return self.get_response(request)
 
 
 class PersonMiddleware:

@@ -62,6 +62,8 @@ OPERATOR_GROUPS: dict[str, tuple[str, ...]] = {
         *(f"accounts.{verb}_companytenant" for verb in ("add", "change", "view")),
         "accounts.view_recoveryrequest",
         "accounts.decide_recovery",
+        "accounts.view_factorreset",
+        "accounts.decide_factorreset",
     ),
 }
 

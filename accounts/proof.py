@@ -12,7 +12,7 @@ from allauth.account.authentication import get_authentication_records
 from allauth.mfa.models import Authenticator
 from django.conf import settings
 
-from accounts.models import RoleAssignment
+from accounts.models import FactorReset, RoleAssignment
 from accounts.roles import GUARDED, roles_with_any
 
 # What somebody signs in with besides the password; recovery codes stand in for these.
@@ -25,6 +25,8 @@ _SIGNED_IN_AT = "signed_in_at"
 _SEEN_AT = "seen_at"
 # Whether a company's directory asked who it was when this session began, not we.
 _ASKED_ELSEWHERE = "asked_elsewhere"
+# Somebody's second factors were reset: a new one comes before anything else (T7).
+_RENEWAL_DUE = "factor_renewal_due"
 # Which recovery codes this session made: it alone is shown them.
 CODES_MADE = "recovery_codes_made"
 
@@ -87,6 +89,21 @@ def stamp_sign_in(request, user) -> None:
     request.session[_ASKED_ELSEWHERE] = bool(
         records and records[-1]["method"] == BY_COMPANY
     )
+    if FactorReset.objects.filter(user=user).unrenewed().exists():
+        request.session[_RENEWAL_DUE] = True
+
+
+def is_renewal_due(request) -> bool:
+    """Whether the person has to set up a second factor before anything else.
+
+    A reset ends every session, so each one begins with knowing it.
+    """
+    return bool(request.session.get(_RENEWAL_DUE))
+
+
+def note_renewal(request) -> None:
+    """Remember that this session has added a second factor."""
+    request.session.pop(_RENEWAL_DUE, None)
 
 
 def stamp_use(request) -> bool:

@@ -39,6 +39,7 @@ def note_added_factor(sender, instance, created, **_signal) -> None:
     if instance.type == Authenticator.Type.RECOVERY_CODES:
         current.request.session[proof.CODES_MADE] = instance.pk
     else:
+        proof.note_renewal(current.request)
         record_authentication(
             current.request, acting, "mfa", id=instance.pk, type=instance.type
         )
@@ -51,7 +52,8 @@ def note_removed_factor(sender, instance, **_signal) -> None:
 
 @receiver(authenticator_used, dispatch_uid="accounts.factor_used")
 def note_used_factor(sender, user, authenticator, **_signal) -> None:
-    """A recovery code that is used up is news; the others are everyday."""
+    """Whoever uses a factor has not lost them; a recovery code used up is news."""
+    services.find_factor_again(user)
     if authenticator.type == Authenticator.Type.RECOVERY_CODES:
         services.note_recovery_code_used(user)
 

@@ -12,11 +12,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import services
 from accounts.access import operator_requires, recently_authenticated
 from accounts.holders import appointers, givers_of
-from accounts.models import Membership, RecoveryRequest, RecoveryState
+from accounts.models import FactorReset, Membership, RecoveryRequest, RecoveryState
 from accounts.posting import posted
 from accounts.recovery_forms import EvidenceForm, NoRecoveryForm
 from accounts.roles import Role
-from accounts.waiting import recovery_rows
+from accounts.waiting import recovery_rows, reset_row
 
 PAGE_SIZE = 50
 VIEW = "accounts.view_recoveryrequest"
@@ -39,6 +39,10 @@ def recoveries(request):
         "waiting": recovery_rows(asked.open().order_by("asked_at", "pk")),
         "page": page,
         "answered": recovery_rows(page),
+        "resets": [
+            reset_row(one)
+            for one in FactorReset.objects.open().for_pages().order_by("asked_at", "pk")
+        ],
     }
     return render(request, "ops/recoveries.html", context)
 

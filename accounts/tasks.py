@@ -34,3 +34,4 @@ def close_what_is_over() -> None:
     services.expire_invitations(at=timezone.now())
     services.lapse_requests(at=timezone.now())
     services.lapse_recoveries(at=timezone.now())
+    services.lapse_factor_resets(at=timezone.now())

@@ -176,6 +176,24 @@ SENTENCES = {
     AuditAction.ADMIN_RECOVERED: gettext_lazy(
         "The program owner made %(person)s Global admin, since nobody else could."
     ),
+    AuditAction.FACTOR_RESET_ASKED: gettext_lazy(
+        "It was said that %(person)s has lost every second factor."
+    ),
+    AuditAction.FACTOR_RESET_VOUCHED: gettext_lazy(
+        "Somebody made sure that it is %(person)s who lost the second factors."
+    ),
+    AuditAction.FACTOR_RESET_STOPPED: gettext_lazy(
+        "%(person)s stopped the reset of their second factors."
+    ),
+    AuditAction.FACTOR_RESET_DECLINED: gettext_lazy(
+        "The reset of the second factors of %(person)s was declined."
+    ),
+    AuditAction.FACTOR_RESET_LAPSED: gettext_lazy(
+        "The request to reset the second factors of %(person)s lapsed."
+    ),
+    AuditAction.FACTORS_RESET: gettext_lazy(
+        "The second factors of %(person)s were reset."
+    ),
 }
 REFUSED = gettext_lazy("Access was refused: %(wanted)s.")
 REFUSED_OFTEN = gettext_lazy(

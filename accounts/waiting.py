@@ -7,15 +7,17 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from accounts.holders import givers_of
+from accounts.holders import givers_of, needs_operators
 from accounts.models import (
     AccessRequest,
     ColleagueInvitation,
+    FactorReset,
     InvitationState,
     PartnerAccount,
     RecoveryRequest,
     RecoveryState,
     RequestState,
+    ResetState,
     User,
 )
 from accounts.reach import ShownCoverage
@@ -186,3 +188,36 @@ def recovery_rows(requests: Iterable[RecoveryRequest]) -> list[RecoveryRow]:
         )
         for one in requests
     ]
+
+
+@dataclass(frozen=True)
+class ResetRow:
+    """Somebody's request to reset second factors: how far it has come."""
+
+    reset: FactorReset
+    chip: ShownCoverage
+    is_vouched: bool
+    # Operators take both steps.
+    is_for_operators: bool
+
+
+RESET_CHIPS = {
+    ResetState.WAITING: ("you", "clock"),
+    ResetState.VOUCHED: ("them", "clock"),
+    ResetState.GRANTED: ("done", "check"),
+    ResetState.DECLINED: ("stop", "ban"),
+    ResetState.STOPPED: ("stop", "ban"),
+    ResetState.LAPSED: ("idle", "ended"),
+}
+
+
+def reset_row(reset: FactorReset) -> ResetRow:
+    """Show a request to reset second factors."""
+    return ResetRow(
+        reset=reset,
+        chip=ShownCoverage(reset.get_state_display(), *RESET_CHIPS[reset.state]),
+        is_vouched=reset.vouched_by_id is not None,
+        is_for_operators=(
+            reset.vouched_by.is_staff if reset.vouched_by else needs_operators(reset)
+        ),
+    )

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from accounts import ops as accounts_ops
-from accounts import recovery_ops, sign_in_ops
+from accounts import recovery_ops, reset_ops, sign_in_ops
 from enrollment import ops as enrollment_ops
 from enrollment import renewal_ops
 from profiles import ops as profiles_ops
@@ -59,6 +59,16 @@ urlpatterns = [
         name="decline_closing",
     ),
     path("recovery/", recovery_ops.recoveries, name="recoveries"),
+    path("recovery/factors/<uuid:pk>/", reset_ops.lost_factor, name="lost_factor"),
+    path("recovery/factors/<uuid:pk>/vouch/", reset_ops.vouch, name="vouch"),
+    path(
+        "recovery/factors/<uuid:pk>/reset/",
+        reset_ops.reset_factors,
+        name="reset_factors",
+    ),
+    path(
+        "recovery/factors/<uuid:pk>/decline/", reset_ops.decline, name="decline_reset"
+    ),
     path("recovery/<uuid:pk>/", recovery_ops.recovery, name="recovery"),
     path("recovery/<uuid:pk>/check/", recovery_ops.review, name="review_recovery"),
     path("recovery/<uuid:pk>/appoint/", recovery_ops.appoint, name="appoint"),

@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "accounts.middleware.OriginMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.PresenceMiddleware",
+    "accounts.middleware.RenewalMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "accounts.middleware.PersonMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -314,6 +315,7 @@ PASSWORD_RESET_TIMEOUT = 60 * 60
 MAIL_SECRETS = {
     "password_reset": "accounts.adapters.reset_link",
     "colleague_invitation": "accounts.emails.invitation_link",
+    "factor_reset_asked": "accounts.emails.stop_reset_link",
 }
 ACCOUNT_RATE_LIMITS = {
     "login": "30/m/ip",

@@ -12,6 +12,7 @@ urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("language/", views.set_language, name="set_language"),
     path("accounts/company/", include("accounts.company_urls")),
+    path("accounts/lost/", include("accounts.lost_urls")),
     path("accounts/", include("accounts.signin_urls")),
     path("account/", include("accounts.own_urls")),
     path("people/", include("accounts.urls")),

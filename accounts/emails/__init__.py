@@ -14,6 +14,13 @@ from accounts.emails.colleagues import (
     undeliverable,
 )
 from accounts.emails.company_sign_in import company_sign_in_changed
+from accounts.emails.factor_resets import (
+    factor_reset_asked,
+    factor_reset_declined,
+    factor_reset_vouched,
+    factors_reset,
+    stop_reset_link,
+)
 from accounts.emails.locations import closing_asked, closing_declined
 from accounts.emails.provisioning import provisioning_token_changed
 from accounts.emails.recovery import (
@@ -42,6 +49,10 @@ __all__ = [
     "colleague_joined",
     "company_set_up",
     "company_sign_in_changed",
+    "factor_reset_asked",
+    "factor_reset_declined",
+    "factor_reset_vouched",
+    "factors_reset",
     "invitation_link",
     "invitation_mails",
     "invitations_mailed_to",
@@ -57,5 +68,6 @@ __all__ = [
     "second_factor_changed",
     "signed_in_from_new_place",
     "site_address",
+    "stop_reset_link",
     "undeliverable",
 ]

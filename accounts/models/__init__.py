@@ -18,6 +18,7 @@ from accounts.models.companies import (
     Location,
     PartnerAccount,
 )
+from accounts.models.factor_resets import FactorReset, ResetState
 from accounts.models.mail import MailStatus, OutgoingEmail
 from accounts.models.people import Language, Membership, User
 from accounts.models.provisioning import (
@@ -48,6 +49,7 @@ __all__ = [
     "DirectoryGroup",
     "DirectoryGroupMember",
     "DirectoryPerson",
+    "FactorReset",
     "GroupMapping",
     "IncentiveProgram",
     "InvitationState",
@@ -62,6 +64,7 @@ __all__ = [
     "RecoveryRequest",
     "RecoveryState",
     "RequestState",
+    "ResetState",
     "RoleAssignment",
     "RoleSource",
     "TenantDomain",

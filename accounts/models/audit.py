@@ -78,6 +78,24 @@ class AuditAction(models.TextChoices):
     RECOVERY_DECLINED = "recovery_declined", _("Recovery declined")
     RECOVERY_LAPSED = "recovery_lapsed", _("Request for recovery lapsed")
     ADMIN_RECOVERED = "admin_recovered", _("Global admin appointed by recovery")
+    FACTOR_RESET_ASKED = "factor_reset_asked", _("Reset of second factors asked for")
+    FACTOR_RESET_VOUCHED = (
+        "factor_reset_vouched",
+        _("Vouched for a reset of second factors"),
+    )
+    FACTOR_RESET_STOPPED = (
+        "factor_reset_stopped",
+        _("Reset of second factors stopped by the person"),
+    )
+    FACTOR_RESET_DECLINED = (
+        "factor_reset_declined",
+        _("Reset of second factors declined"),
+    )
+    FACTOR_RESET_LAPSED = (
+        "factor_reset_lapsed",
+        _("Request to reset second factors lapsed"),
+    )
+    FACTORS_RESET = "factors_reset", _("Second factors reset")
     RENEWALS_REHEARSED = "renewals_rehearsed", _("Year end rehearsed")
     RENEWALS_PROPOSED = "renewals_proposed", _("Year end proposed")
     RENEWALS_APPROVED = "renewals_approved", _("Year end approved")
@@ -111,7 +129,10 @@ _BEGINNINGS = (
     (AuditKind.DENIED, ("access_denied",)),
     (
         AuditKind.SIGN_IN,
-        ("password_", "second_factor_", "recovery_code", "session", "sign_in_"),
+        (
+            "password_", "second_factor_", "factor", "recovery_code", "session",
+            "sign_in_",
+        ),
     ),
     (AuditKind.DIRECTORY, ("token_", "group_", "tenant_", "app_role_")),
     (AuditKind.PROFILES, ("profile_", "default_", "payout_")),

@@ -1,5 +1,9 @@
 """What belongs to signing in: passwords, second factors, sessions, new places."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
@@ -8,7 +12,7 @@ from django.utils import timezone
 
 from accounts import emails
 from accounts.devices import device_words
-from accounts.models import AuditAction, User
+from accounts.models import AuditAction, FactorReset, User
 from accounts.services.audit import record_of_person
 from accounts.services.leaving import end_sessions
 
@@ -22,6 +26,7 @@ NEWS = {
     (PASSKEY, False): "passkey_removed",
     (RECOVERY_CODES, True): "codes_made",
 }
+_is_told: ContextVar[bool] = ContextVar("is_told", default=False)
 
 
 @transaction.atomic
@@ -37,13 +42,23 @@ def set_password(user: User, password: str, *, by: User | None) -> User:
     return user
 
 
+@contextmanager
+def told_otherwise() -> Iterator[None]:
+    """Write no mail of factors that come or go inside: one mail says it all."""
+    token = _is_told.set(True)
+    try:
+        yield
+    finally:
+        _is_told.reset(token)
+
+
 @transaction.atomic
 def note_second_factor(
     authenticator: Authenticator, *, is_added: bool, by: User | None
 ) -> None:
     """Write down that a second factor came or went, and tell the person.
 
-    Recovery codes that go are replaced by others or were the last thing left: that is
+    After a reset it is what the person had to set up. Recovery codes that go are replaced by others or were the last thing left: that is
     told already.
     """
     news = NEWS.get((authenticator.type, is_added))
@@ -58,7 +73,12 @@ def note_second_factor(
     else:
         action = AuditAction.SECOND_FACTOR_REMOVED
     record_of_person(user, action, by=by, after={"kind": authenticator.type})
-    emails.second_factor_changed(user, news=news, name=name)
+    if is_added and authenticator.type != RECOVERY_CODES:
+        FactorReset.objects.filter(user=user).unrenewed().update(
+            renewed_at=timezone.now()
+        )
+    if not _is_told.get():
+        emails.second_factor_changed(user, news=news, name=name)
 
 
 @transaction.atomic

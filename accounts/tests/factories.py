@@ -11,6 +11,7 @@ from accounts.models import (
     AccessRequest,
     ColleagueInvitation,
     CompanyTenant,
+    FactorReset,
     GroupMapping,
     IncentiveProgram,
     Location,
@@ -23,6 +24,7 @@ from accounts.models import (
     User,
 )
 from accounts.roles import Role
+from accounts.tests.second_factors import give_app
 
 PASSWORD = "correct horse battery staple"
 
@@ -198,3 +200,25 @@ class RecoveryRequestFactory(factory.django.DjangoModelFactory):
         Membership.objects.get_or_create(
             user=recovery.user, partner_account=recovery.partner_account, ended_at=None
         )
+
+
+class FactorResetFactory(factory.django.DjangoModelFactory):
+    """Somebody of a company has lost every second factor."""
+
+    class Meta:
+        model = FactorReset
+        skip_postgeneration_save = True
+
+    user = factory.SubFactory(UserFactory)
+    partner_account = factory.SubFactory(PartnerAccountFactory)
+    reason = "The phone is gone."
+    token_sha256 = factory.LazyFunction(lambda: fingerprint_of(uuid.uuid4().hex))
+
+    @factory.post_generation
+    def belongings(reset, create, extracted, **kwargs):
+        if reset.partner_account is not None:
+            Membership.objects.get_or_create(
+                user=reset.user, partner_account=reset.partner_account, ended_at=None
+            )
+        if not reset.user.authenticator_set.exists():
+            give_app(reset.user)

@@ -26,6 +26,7 @@ from accounts.models import (
     ProvisioningToken,
     RecoveryState,
     RequestState,
+    ResetState,
     RoleAssignment,
     TenantRoleMapping,
     User,
@@ -35,6 +36,7 @@ from accounts.tests.factories import (
     AccessRequestFactory,
     ColleagueInvitationFactory,
     CompanyTenantFactory,
+    FactorResetFactory,
     IncentiveProgramFactory,
     LocationFactory,
     MembershipFactory,
@@ -205,6 +207,34 @@ def recovery_asked_twice():
     RecoveryRequestFactory(partner_account=first.partner_account)
 
 
+def reset(**fields):
+    """Second factors were reset in every respect as it should be, but for `fields`."""
+    now = timezone.now()
+    as_it_should_be = {
+        "state": ResetState.GRANTED,
+        "asked_at": now - timedelta(days=2),
+        "evidence": "Met her.",
+        "vouched_by": UserFactory(),
+        "answered_by": UserFactory(),
+        "answered_at": now,
+    }
+    FactorResetFactory(**(as_it_should_be | fields))
+
+
+def reset_by_one_person():
+    operator = UserFactory()
+    reset(vouched_by=operator, answered_by=operator)
+
+
+def reset_by_the_person():
+    person = UserFactory()
+    reset(user=person, answered_by=person)
+
+
+def reset_asked_twice():
+    FactorResetFactory(user=FactorResetFactory().user)
+
+
 # Each constraint of accounts, and one way of breaking it.
 VIOLATIONS = {
     "accounts_accessrequest_answered_by_somebody": lambda: AccessRequestFactory(
@@ -293,6 +323,23 @@ VIOLATIONS = {
     "accounts_partneraccount_partner_id_is_digits": lambda: PartnerAccountFactory(
         partner_id="1234"
     ),
+    "accounts_factorreset_answered_by_somebody": lambda: reset(vouched_by=None),
+    "accounts_factorreset_declined_with_a_reason": lambda: reset(
+        state=ResetState.DECLINED
+    ),
+    "accounts_factorreset_keeps_a_fingerprint": lambda: FactorResetFactory(
+        token_sha256="token"
+    ),
+    "accounts_factorreset_never_by_the_person": reset_by_the_person,
+    "accounts_factorreset_one_open_per_person": reset_asked_twice,
+    "accounts_factorreset_renewed_after_a_reset": lambda: FactorResetFactory(
+        renewed_at=timezone.now()
+    ),
+    "accounts_factorreset_time_to_stop": lambda: reset(
+        asked_at=timezone.now() - timedelta(hours=23)
+    ),
+    "accounts_factorreset_two_people": reset_by_one_person,
+    "accounts_factorreset_vouched_with_evidence": lambda: reset(evidence=""),
     "accounts_recoveryrequest_answered_by_somebody": lambda: recovered(
         reviewed_by=None
     ),

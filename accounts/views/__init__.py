@@ -26,6 +26,7 @@ from accounts.views.requests import (
     request_access,
     requests,
 )
+from accounts.views.resets import decline_reset, lost_factor, vouch
 
 __all__ = [
     "accept",
@@ -33,6 +34,7 @@ __all__ = [
     "create_token",
     "deactivate",
     "decline_access",
+    "decline_reset",
     "gaps",
     "grant_access",
     "invitation",
@@ -40,6 +42,7 @@ __all__ = [
     "invite",
     "join",
     "link",
+    "lost_factor",
     "map_group",
     "people",
     "person",
@@ -56,4 +59,5 @@ __all__ = [
     "revoke_token",
     "stop_recovery",
     "unmap_group",
+    "vouch",
 ]

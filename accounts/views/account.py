@@ -66,11 +66,13 @@ def second_factor(request):
     target = request.GET.get(REDIRECT_FIELD_NAME, "")
     if not is_own_path(target):
         target = reverse("home")
-    if proof.is_proved(request):
+    is_renewal = proof.is_renewal_due(request)
+    if proof.is_proved(request) and not is_renewal:
         return redirect(target)
     request.session[SETTLED] = target
     context = {
         "factors": proof.second_factors_of(request.user),
+        "is_renewal": is_renewal,
         "confirm_url": next(iter(confirmation_methods(request.user)), ""),
         "target": target,
     }

@@ -11,7 +11,12 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import services
 from accounts.access import requires, signed_in
 from accounts.holders import appointers, needs_recovery, roles_given_by
-from accounts.models import AccessRequest, RecoveryRequest, RequestState
+from accounts.models import (
+    AccessRequest,
+    FactorReset,
+    RecoveryRequest,
+    RequestState,
+)
 from accounts.posting import posted
 from accounts.request_forms import AccessRequestForm, DeclineForm
 from accounts.roles import Permission, Role
@@ -74,6 +79,13 @@ def requests(request):
         .open()
         .select_related("user")
         .first(),
+        "resets": FactorReset.objects.where_user_may(
+            request.user, Permission.ROLE_ASSIGN
+        )
+        .of_company(request.company)
+        .open()
+        .select_related("user")
+        .order_by("asked_at", "pk"),
         "waiting": request_rows(
             mine.waiting().order_by("asked_at", "pk"),
             given=given,

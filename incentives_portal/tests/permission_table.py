@@ -139,6 +139,11 @@ TABLE: dict[str, Row] = {
     ),
     "accounts:recovery": Row(PARTNERS, methods=("GET", "POST")),
     "accounts:stop_recovery": _post("recovery", *ADMINS, no=(), is_company_wide=True),
+    "accounts:lost_factor": Row(ADMINS, on="factor_reset", is_company_wide=True),
+    "accounts:vouch": _post("factor_reset", *ADMINS, no=(), is_company_wide=True),
+    "accounts:decline_reset": _post(
+        "factor_reset", *ADMINS, no=(), is_company_wide=True
+    ),
     # The link of a colleague's invitation: who it is for is the service's question.
     "joining:accept": Row(PARTNERS, methods=("POST",)),
     "accounts:provisioning": _list("greta"),
@@ -197,6 +202,10 @@ TABLE: dict[str, Row] = {
     "ops:review_recovery": _ops("iris", methods=("POST",), on="recovery"),
     "ops:appoint": _ops("iris", methods=("POST",), on="recovery"),
     "ops:decline_recovery": _ops("iris", methods=("GET", "POST"), on="recovery"),
+    "ops:lost_factor": _ops("iris", on="factor_reset"),
+    "ops:vouch": _ops("iris", methods=("POST",), on="factor_reset"),
+    "ops:reset_factors": _ops("iris", methods=("POST",), on="factor_reset"),
+    "ops:decline_reset": _ops("iris", methods=("POST",), on="factor_reset"),
     "ops:sign_ins": _ops("iris"),
     "ops:register_sign_in": _ops("iris", methods=("GET", "POST")),
     "ops:sign_in": _ops("iris", on="tenant"),
@@ -214,6 +223,9 @@ PUBLIC = {
     "joining:link",
     "joining:invitation",
     "joining:join",
+    "lost:ask",
+    "lost:link",
+    "lost:stop",
     "company:sign_in",
     "company:go",
     "company:callback",

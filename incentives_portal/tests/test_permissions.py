@@ -36,6 +36,7 @@ from accounts.tests.factories import (
     AccessRequestFactory,
     ColleagueInvitationFactory,
     CompanyTenantFactory,
+    FactorResetFactory,
     GroupMappingFactory,
     LocationFactory,
     MembershipFactory,
@@ -163,6 +164,7 @@ def _objects(location, terms, open_terms, *, addressee, mark):
         # At most one waits in a company.
         recovery=account.recovery_requests.first()
         or RecoveryRequestFactory(partner_account=account),
+        factor_reset=FactorResetFactory(partner_account=account, user=_somebody(mark)),
         terms=terms,
         year=terms.fiscal_year,
         plan=RenewalPlan.objects.first()

@@ -22,6 +22,7 @@ from accounts.tests.factories import (
     PASSWORD,
     ColleagueInvitationFactory,
     CompanyTenantFactory,
+    FactorResetFactory,
     GroupMappingFactory,
     ProvisioningTokenFactory,
     RecoveryRequestFactory,
@@ -143,6 +144,17 @@ ROLES = [
         lambda world: {"post": "yes"},
     ),
 ]
+# What opens an account to whoever comes next.
+FACTORS = [
+    Door(
+        "accounts:vouch",
+        "greta",
+        lambda world: world.factor_reset,
+        lambda world: {"evidence": "Met her."},
+    ),
+    Door("ops:vouch", "iris", lambda world: world.factor_reset),
+    Door("ops:reset_factors", "iris", lambda world: world.factor_reset),
+]
 # What can give every role without anybody pressing a button: SCIM and Entra ID.
 DIRECTORY = [
     Door("accounts:create_token", "greta", sent=lambda world: {"name": "Entra"}),
@@ -168,7 +180,7 @@ SIGN_IN = [
     Door("mfa_generate_recovery_codes", "ida"),
     Door("account_set_password", "ida"),
 ]
-DOORS = [*BANK_DATA, *APPROVING, *ROLES, *DIRECTORY, *SIGN_IN]
+DOORS = [*BANK_DATA, *APPROVING, *ROLES, *FACTORS, *DIRECTORY, *SIGN_IN]
 
 
 @pytest.fixture
@@ -201,6 +213,7 @@ def world(clock, cast, nordvik, goteborg, malmo):
         nordvik=nordvik,
         tenant=tenant,
         recovery=RecoveryRequestFactory(partner_account=nordvik),
+        factor_reset=FactorResetFactory(partner_account=nordvik),
         app_role=TenantRoleMapping.objects.create(
             tenant=tenant,
             partner_account=nordvik,
@@ -271,9 +284,9 @@ def test_without_the_question_of_age_the_door_stands_open(
     "door",
     [
         door
-        for door in [*BANK_DATA, *APPROVING[:2], *ROLES[4:]]
-        # It takes another operator's word first.
-        if door.name != "ops:appoint"
+        for door in [*BANK_DATA, *APPROVING[:2], *ROLES[4:], *FACTORS]
+        # They take another one's word first.
+        if door.name not in ("ops:appoint", "ops:reset_factors", "ops:vouch")
     ],
     ids=lambda door: door.name,
 )
