@@ -64,8 +64,8 @@ def _partner_frame(request) -> dict:
                 (_("Incentives"), "enrollment:overview", "incentives"),
                 (_("Profiles"), "profiles:list", "profiles"),
                 (_("People"), "accounts:people", "people"),
-                (_("Locations"), "enrollment:locations", "location"),
                 (_("Activity"), "activity:list", "activity"),
+                (_("Locations"), "enrollment:locations", "location"),
             ),
         ),
         "companies": [
