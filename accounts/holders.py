@@ -153,16 +153,8 @@ def needs_operators(reset: FactorReset) -> bool:
 
 def resetters(person: User) -> list[User]:
     """Return the operators who look after lost second factors, but for the person."""
-    return list(
-        User.objects.filter(
-            is_active=True,
-            is_staff=True,
-            groups__permissions__codename="decide_factorreset",
-        )
-        .exclude(pk=person.pk)
-        .distinct()
-        .order_by("full_name", "pk")
-    )
+    deciding = operators_with("accounts.decide_factorreset")
+    return [one for one in deciding if one != person]
 
 
 def gaps_left_by(*assignments: RoleAssignment) -> dict[Coverage, list[Location]]:

@@ -50,6 +50,7 @@ def line(*arguments, **extra):
         ("password: hunter2", "hunter2"),
         ("/accounts/password/reset/key/7-cabc-123/", "cabc"),
         (f"Internal Server Error: /i/{'aB3_-' * 8}xyz/", "aB3"),
+        (f"Not Found: /accounts/lost/stop/{'aB3_-' * 8}xyz/", "aB3"),
         ("mail to ida.berg@nordvik.example", "ida.berg"),
         ("holder: Nordvik Konsult AB", "Konsult"),
         (
