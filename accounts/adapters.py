@@ -30,6 +30,7 @@ from accounts.devices import device_words
 from accounts.emails import site_address
 from accounts.models import CompanyTenant, OutgoingEmail, User
 from accounts.sealing import seal, unseal
+from accounts.signin_forms import ADDRESS_ERRORS
 
 ALLAUTH = "allauth.account"
 # What allauth would tell people after a change: the services have told it already.
@@ -72,6 +73,18 @@ def kept_reset_link() -> dict[str, object]:
 
 class AccountAdapter(DefaultAccountAdapter):
     """People are added by their company or the program owner, never by themselves."""
+
+    error_messages = DefaultAccountAdapter.error_messages | {
+        "email_password_mismatch": gettext_lazy(
+            "The e-mail address or the password is wrong."
+        ),
+        "enter_current_password": gettext_lazy("This is not the password you have."),
+        "incorrect_password": gettext_lazy("The password is wrong."),
+        "too_many_login_attempts": gettext_lazy(
+            "Too many failed attempts. Wait ten minutes, then try again; a passkey "
+            "works meanwhile."
+        ),
+    }
 
     def is_open_for_signup(self, request) -> bool:
         return False
@@ -293,6 +306,11 @@ class CompanySignInAdapter(DefaultSocialAccountAdapter):
 
 class QuietResetForm(ResetPasswordForm):
     """Answers for an address nobody has as it does for one that somebody has (T6)."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.fields["email"].label = _("E-mail address")
+        self.fields["email"].error_messages |= ADDRESS_ERRORS
 
     def save(self, request, **options) -> str:
         email = super().save(request, **options)

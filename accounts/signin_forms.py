@@ -3,7 +3,12 @@
 import hashlib
 
 from allauth.account.adapter import get_adapter
-from allauth.account.forms import LoginForm
+from allauth.account.forms import (
+    ChangePasswordForm,
+    LoginForm,
+    ResetPasswordKeyForm,
+    SetPasswordForm,
+)
 from allauth.account.utils import url_str_to_user_pk
 from allauth.core import context as current
 from allauth.core.internal import ratelimit
@@ -30,6 +35,10 @@ from accounts.text import CleanCharField, EmailField
 # Longer than any code is valid, with the clock's tolerance.
 CODE_LIFE = 5 * 60
 NAME_LENGTH = 60
+ADDRESS_ERRORS = {
+    "required": _("Enter your e-mail address."),
+    "invalid": _("Enter a whole e-mail address, like name@company.com."),
+}
 # No person has this key; asking for it takes as long as asking for anybody's.
 NOBODY = 0
 
@@ -39,7 +48,40 @@ class SignInForm(LoginForm):
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
-        self.fields["login"].widget.attrs["autocomplete"] = "username webauthn"
+        address, password = self.fields["login"], self.fields["password"]
+        address.label = _("E-mail address")
+        address.error_messages |= ADDRESS_ERRORS
+        address.widget.attrs["autocomplete"] = "username webauthn"
+        password.error_messages["required"] = _("Enter your password.")
+
+
+class _NewPasswordMixin:
+    """A new password, typed twice, asked for in the portal's words."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        once, again = self.fields["password1"], self.fields["password2"]
+        once.label, again.label = _("New password"), _("New password again")
+        once.error_messages["required"] = _("Choose a new password.")
+        again.error_messages["required"] = _("Type the new password again.")
+
+
+class NewPasswordByLinkForm(_NewPasswordMixin, ResetPasswordKeyForm):
+    """The new password of somebody who followed a mailed link."""
+
+
+class FirstPasswordForm(_NewPasswordMixin, SetPasswordForm):
+    """The password of somebody who has none."""
+
+
+class OtherPasswordForm(_NewPasswordMixin, ChangePasswordForm):
+    """A new password instead of the one that is typed first."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        current_one = self.fields["oldpassword"]
+        current_one.label = _("Password now")
+        current_one.error_messages["required"] = _("Enter the password you have now.")
 
 
 class _CodeMixin:

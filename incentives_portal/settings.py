@@ -305,6 +305,9 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_FORMS = {
     "login": "accounts.signin_forms.SignInForm",
     "reset_password": "accounts.adapters.QuietResetForm",
+    "reset_password_from_key": "accounts.signin_forms.NewPasswordByLinkForm",
+    "set_password": "accounts.signin_forms.FirstPasswordForm",
+    "change_password": "accounts.signin_forms.OtherPasswordForm",
 }
 ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = (
     "django.contrib.auth.tokens.PasswordResetTokenGenerator"

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 LOGIN = "/accounts/login/"
 ACCOUNT = "/account/"
 BY_PASSWORD = "/accounts/reauthenticate/"
-TOO_MANY = "Too many failed login attempts. Try again later."
+TOO_MANY = "Too many failed attempts. Wait ten minutes, then try again"
 START = 1_800_000_000
 FIREFOX = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:130.0) Gecko/20100101 Firefox/130"

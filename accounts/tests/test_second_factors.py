@@ -34,7 +34,7 @@ ADD_APP = "/accounts/app/add/"
 REMOVE_APP = "/accounts/app/remove/"
 CODES = "/accounts/codes/"
 NO_MATCH = "That did not match."
-TOO_MANY = "Too many failed login attempts. Try again later."
+TOO_MANY = "Too many failed attempts. Wait ten minutes, then try again"
 
 
 @pytest.fixture(autouse=True)

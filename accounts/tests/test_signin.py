@@ -24,8 +24,8 @@ pytestmark = pytest.mark.django_db
 LOGIN = "/accounts/login/"
 RESET = "/accounts/password/reset/"
 NEW_PASSWORD = "a staple of quite another horse"
-WRONG = "The email address and/or password you specified are not correct."
-TOO_MANY = "Too many failed login attempts. Try again later."
+WRONG = "The e-mail address or the password is wrong."
+TOO_MANY = "Too many failed attempts. Wait ten minutes, then try again"
 KEY = re.compile(r"/accounts/password/reset/key/[0-9a-z]+-[0-9a-z]+-[0-9a-f]+/")
 
 PAGES = {
@@ -113,7 +113,7 @@ def test_a_person_without_password_can_set_one(client_of, ida):
     client = client_of(ida)
 
     assert client.get("/accounts/password/change/").url == PAGES["account_set_password"]
-    assert "Set Password" in client.get(PAGES["account_set_password"]).content.decode()
+    assert "Choose a password" in client.get(PAGES["account_set_password"]).content.decode()
 
 
 @pytest.mark.parametrize(("name", "path"), LEFT_OUT.items(), ids=LEFT_OUT)
@@ -579,7 +579,7 @@ def test_a_link_works_once_and_for_an_hour(ida, settings):
 
     again = Client().get(link)
     assert again.status_code == 200
-    assert "Bad Token" in again.content.decode()
+    assert "This link no longer works" in again.content.decode()
 
 
 def test_mail_scanners_use_no_link_up_and_nobody_keeps_its_page(ida):
@@ -684,7 +684,7 @@ def test_each_mail_of_several_has_a_link_that_works(ida):
 
     for message in (first, second):
         assert (
-            "Bad Token"
+            "This link no longer works"
             not in Client().get(link_in(message), follow=True).content.decode()
         )
 
@@ -769,3 +769,27 @@ def test_a_weak_password_is_refused(client, ida, password):
 
     ida.refresh_from_db()
     assert ida.check_password(PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("page", "typed", "asked"),
+    [
+        (LOGIN, {}, ["Enter your e-mail address.", "Enter your password."]),
+        (LOGIN, {"login": "ida", "password": "x"}, ["Enter a whole e-mail address"]),
+        (RESET, {}, ["Enter your e-mail address."]),
+    ],
+)
+def test_an_empty_form_says_what_to_enter(page, typed, asked):
+    shown = Client().post(page, typed).content.decode()
+
+    for sentence in asked:
+        # Above the form, and at its field.
+        assert shown.count(sentence) == 2
+    assert "This field is required." not in shown
+
+
+def test_who_asked_for_a_link_reads_what_to_do_next():
+    shown = Client().get(PAGES["account_reset_password_done"]).content.decode()
+
+    assert f'href="{LOGIN}"' in shown
+    assert f'href="{RESET}"' in shown
