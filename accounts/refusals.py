@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.holders import (
+    appointers,
     needs_recovery,
     operators_with,
     people_with,
@@ -26,6 +27,7 @@ from accounts.operators import groups_with
 from accounts.request_forms import AccessRequestForm
 from accounts.roles import (
     COMPANY_WIDE_ROLES,
+    INCENTIVE_ROLES,
     Permission,
     Role,
     role_to_ask_for,
@@ -65,13 +67,13 @@ def refusal_for(
 ) -> Refusal:
     """Say which role is missing for which location, who has it and who can give it.
 
-    Without a row only the admins who give the role are named (R15); on a row that the
-    reader knows of, who has it too (R7).
+    Without a row only admins are named: who gives the role, and who has what is about
+    people and the company (R15). On a row that the reader knows of, everybody (R7).
     """
     wanted = sorted(roles_with(permission), key=list(Role).index)
     location, program = place_of(row) if row is not None else (None, None)
     lists = []
-    holders = people_with(permission, company=company, row=row) if row else []
+    holders = _holders(permission, wanted, company=company, row=row)
     if holders:
         lists.append(_named(_("These people have it:"), holders))
     elif row is not None:
@@ -80,14 +82,17 @@ def refusal_for(
     if givers:
         lists.append(_named(_("These people can give it:"), givers))
     elif not roles_given_by(reader, company).intersection(wanted):
-        lists.append(
-            Named(
-                _("Nobody in your company can give it. The program owner helps you."),
-                [],
-            )
+        nobody = (
+            _("Nobody in your company can give it.")
+            if holders
+            else _("Nobody in your company can give it. The program owner helps you.")
         )
+        lists.append(Named(nobody, []))
+    # Whoever has it can do it: nobody asks for papers to look at a page.
     recovery_url = (
-        reverse("accounts:recovery") if needs_recovery(reader, company) else ""
+        reverse("accounts:recovery")
+        if not holders and needs_recovery(reader, company)
+        else ""
     )
     assign_url = _assign_url(reader, wanted, company=company, location=location)
     ask_url = _ask_url(permission, company=company, location=location, program=program)
@@ -102,16 +107,37 @@ def refusal_for(
 
 def operator_refusal(permission: str) -> Refusal:
     """Say which group of operators may do this, and who is in it."""
-    groups = groups_with(permission)
+    groups, people = groups_with(permission), operators_with(permission)
     return Refusal(
         sentence=_("This is for operators in the group %(groups)s.")
         % {"groups": _either(groups)}
         if groups
         else _("This is for the portal's superusers."),
-        lists=[_named(_("These people are in it:"), operators_with(permission))]
+        lists=[
+            _named(_("These people are in it:"), people)
+            if people
+            else Named(_("Nobody is in it yet. A superuser decides who is."), [])
+        ]
         if groups
         else [],
     )
+
+
+def _holders(
+    permission: Permission,
+    roles: list[Role],
+    *,
+    company: PartnerAccount,
+    row: Model | None,
+) -> list[User]:
+    """The people to name as those who can do it."""
+    if row is None and INCENTIVE_ROLES.intersection(roles):
+        return []
+    holders = people_with(permission, company=company, row=row)
+    if row is not None:
+        return holders
+    known = set(appointers(company))
+    return [one for one in holders if one in known]
 
 
 def _missing(
@@ -123,7 +149,7 @@ def _missing(
 ) -> str:
     words = {"role": _either([str(role.label) for role in roles])}
     if location is None:
-        return _("You need the role %(role)s in %(company)s.") % (
+        return _("In %(company)s you need the role %(role)s.") % (
             words | {"company": company.name}
         )
     if program is None:

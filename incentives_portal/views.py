@@ -48,6 +48,14 @@ def set_language(request):
     return response
 
 
+def nowhere() -> str:
+    """Say to whom no company belongs what would change it."""
+    return _(
+        "You belong to no company here. A Global admin or Account admin of your company "
+        "can invite you."
+    )
+
+
 def bad_request(request, exception=None):
     """Say so in both languages: the request may be too broken to tell whose it is."""
     return HttpResponseBadRequest(render_to_string("400.html"))
@@ -83,5 +91,5 @@ def forbidden(request, exception=None):
             row=exception.row,
         )
     elif isinstance(exception, NotAllowed):
-        refusal = Refusal(_("You belong to no company here."), lists=[])
+        refusal = Refusal(nowhere(), lists=[])
     return render(request, "403.html", {"refusal": refusal}, status=403)

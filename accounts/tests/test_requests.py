@@ -561,7 +561,14 @@ class TestAskPage:
     def test_who_belongs_to_no_company_is_told_what_to_do(self, client_of):
         page = text_of(client_of(UserFactory()).get(ASK))
 
-        assert "Ask an account admin of your company to invite you" in page
+        assert "A Global admin or Account admin of your company can invite you" in page
+
+    def test_who_can_give_every_role_is_led_to_the_people(self, client_of, greta):
+        page = client_of(greta).get(ASK).content.decode()
+
+        assert "you can give every role yourself" in page
+        assert f'href="{reverse("accounts:people")}"' in page
+        assert 'name="reason"' not in page
 
     def test_with_nobody_to_ask_there_is_no_form(self, client_of, lars):
         page = text_of(client_of(lars).get(ASK))

@@ -145,6 +145,7 @@ def decline_access(request, asked):
 
 def _ask_page(request, form, *, status=200):
     company = request.company
+    given = roles_given_by(request.user, company)
     own = (
         AccessRequest.objects.filter(user=request.user)
         .of_company(company)
@@ -155,6 +156,8 @@ def _ask_page(request, form, *, status=200):
         "company": company,
         "form": form,
         "rows": own_request_rows(own[:PAGE_SIZE]),
+        "gives_every_role": Role.GLOBAL_ADMIN in given,
+        "gives_some_roles": bool(given),
         "needs_recovery": needs_recovery(request.user, company),
         "recovery_url": reverse("accounts:recovery"),
         "appointers": [one for one in appointers(company) if one != request.user],

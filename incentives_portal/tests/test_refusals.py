@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from accounts.holders import place_of
 from accounts.refusals import MOST_NAMED, operator_refusal, refusal_for
+from accounts.models import RoleAssignment
 from accounts.roles import Permission, Role
 from accounts.tests.factories import RoleAssignmentFactory, UserFactory
 from enrollment.models import ProgramAtLocation
@@ -86,7 +87,7 @@ def test_what_belongs_to_the_company_names_the_company(cast, nordvik):
         row=BankProfileFactory(partner_account=nordvik),
     )
 
-    assert refusal.sentence == "You need the role Incentives admin in Nordvik IT AB."
+    assert refusal.sentence == "In Nordvik IT AB you need the role Incentives admin."
 
 
 def test_without_a_row_only_those_who_give_the_role_are_named(cast, nordvik):
@@ -96,7 +97,7 @@ def test_without_a_row_only_those_who_give_the_role_are_named(cast, nordvik):
     )
 
     assert refusal.sentence == (
-        "You need the role Incentives admin or Incentives user in Nordvik IT AB."
+        "In Nordvik IT AB you need the role Incentives admin or Incentives user."
     )
     assert named(refusal) == {"These people can give it:": ["Alice Berg", "Greta Voss"]}
 
@@ -106,8 +107,25 @@ def test_only_global_admins_are_named_for_a_role_only_they_give(cast, nordvik):
 
     refusal = refusal_for(morgan, Permission.ROLE_ASSIGN, company=nordvik, row=None)
 
-    assert refusal.sentence.startswith("You need the role Global admin or Account")
-    assert named(refusal) == {"These people can give it:": ["Greta Voss"]}
+    assert refusal.sentence.endswith("you need the role Global admin or Account admin.")
+    assert named(refusal) == {
+        "These people have it:": ["Alice Berg", "Greta Voss"],
+        "These people can give it:": ["Greta Voss"],
+    }
+
+
+def test_who_has_it_is_named_where_nobody_can_give_it(cast, nordvik):
+    RoleAssignment.objects.filter(role=Role.GLOBAL_ADMIN).delete()
+
+    refusal = refusal_for(
+        cast.lars, Permission.PERSON_VIEW, company=nordvik, row=None
+    )
+
+    assert named(refusal) == {
+        "These people have it:": ["Alice Berg"],
+        "Nobody in your company can give it.": [],
+    }
+    assert refusal.recovery_url == ""
 
 
 def test_where_nobody_can_give_it_the_program_owner_helps(sam):
@@ -150,6 +168,12 @@ def test_operators_learn_the_group_and_who_is_in_it(client_of, oscar, lucia, min
 
     assert refusal.sentence == "This is for operators in the group Validator."
     assert named(refusal) == {"These people are in it:": ["Lucia Ferrer", "Oscar Sand"]}
+
+
+def test_a_group_with_nobody_in_it_says_who_decides(mina):
+    assert named(operator_refusal("profiles.validate_profiles")) == {
+        "Nobody is in it yet. A superuser decides who is.": []
+    }
 
 
 def test_the_page_says_it_with_addresses(client_of, cast, enrollment):
