@@ -473,7 +473,7 @@ class TestInvite:
             ({"email": "nils@elsewhere.example"}, "Guests cannot hold"),
             ({"email": "greta@partner.example"}, "belongs to your company already"),
             ({"language": "xx"}, "xx is not one"),
-            ({"role": "global_admin"}, "Choose one of these roles"),
+            ({"role": "king"}, "Choose one of these roles"),
             ({"width": "some"}, "Tick at least one location"),
             ({"ends_on": "2020-01-01"}, "in the past"),
         ],
@@ -488,6 +488,18 @@ class TestInvite:
         assert f'value="{kept["full_name"]}"' in page or not kept["full_name"]
         assert f'value="{kept["email"]}"' in page or not kept["email"]
         assert not ColleagueInvitation.objects.exists()
+
+    def test_every_role_one_can_give_can_be_offered(self, client_of, greta, alice):
+        # One of them needs somebody from elsewhere: R14 is for incentive roles.
+        asked = answers(role="mpn_admin", email="nils@elsewhere.example")
+
+        preview = text_of(client_of(greta).post(PREVIEW, asked))
+        client_of(greta).post(INVITE, asked)
+
+        assert "Sees people and their roles. For the whole company." in preview
+        assert ColleagueInvitation.objects.get().role == "mpn_admin"
+        page = client_of(alice).post(INVITE, answers(role="account_admin"))
+        assert "Choose one of these roles" in text_of(page)
 
     def test_a_foreign_location_cannot_be_chosen(self, client_of, greta):
         response = client_of(greta).post(INVITE, answers(LocationFactory()))

@@ -12,12 +12,12 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import services
 from accounts.access import requires
 from accounts.emails import undeliverable
-from accounts.forms import InviteForm
-from accounts.holders import roles_given_in
+from accounts.forms import ROLE_TEXTS, InviteForm
+from accounts.holders import roles_given_by, roles_given_in
 from accounts.models import ColleagueInvitation, RoleAssignment, scope_words
 from accounts.posting import posted
 from accounts.reach import reach_of
-from accounts.roles import Permission, Role
+from accounts.roles import COMPANY_WIDE_ROLES, Permission, Role
 from accounts.views.around import around, typed
 from accounts.waiting import invitation_rows
 
@@ -68,9 +68,8 @@ def invite(request):
             "width": InviteForm.SOME,
         } | request.GET.dict()
         initial |= {name: request.GET.getlist(name) for name in ("location", "program")}
-        form = InviteForm(initial=initial, company=request.company)
-        return _invite_page(request, form)
-    form = InviteForm(request.POST, company=request.company)
+        return _invite_page(request, _form(request, initial=initial))
+    form = _form(request, data=request.POST)
     invitation = _asked(request, form, services.invite_colleague)
     if invitation is None:
         return _invite_page(request, form, status=422)
@@ -88,7 +87,7 @@ def preview_invitation(request):
     """Say in words what an invitation would offer; nothing is sent."""
     if request.method != "POST":
         return redirect("accounts:invite")
-    form = InviteForm(request.POST, company=request.company)
+    form = _form(request, data=request.POST)
     scopes = _asked(request, form, _check_colleague)
     if scopes is None:
         return _invite_page(request, form, status=422)
@@ -105,6 +104,7 @@ def preview_invitation(request):
             form.cleaned_data["language"]
         ],
         "role": role.label,
+        "duty": ROLE_TEXTS[role] if role in COMPANY_WIDE_ROLES else "",
         "ends_on": form.cleaned_data["ends_on"],
         "places": [scope_words(*scope) for scope in scopes],
         "reach": reach_of(offered),
@@ -146,6 +146,15 @@ def revoke_invitation(request, invitation):
             % {"address": invitation.email},
         )
     return redirect(_list_with(invitation))
+
+
+def _form(request, *, data=None, initial=None) -> InviteForm:
+    return InviteForm(
+        data,
+        initial=initial,
+        company=request.company,
+        given=roles_given_by(request.user, request.company),
+    )
 
 
 def _check_colleague(account, *, full_name, language, **offer):
