@@ -9,7 +9,7 @@ from accounts.text import CleanCharField, CleanTextField
 from enrollment.eligibility import why_not_paid_to
 from enrollment.models import EarningType, Enrollment
 from enrollment.states import SHOWN, VEILED
-from profiles.countries import bank_countries
+from profiles.countries import all_countries
 from profiles.currencies import CURRENCIES
 from profiles.models import BankProfile, TaxProfile
 
@@ -209,7 +209,7 @@ class AddLocationForm(forms.Form):
     )
     country = forms.ChoiceField(
         label=_("Country"),
-        choices=lambda: [("", _("Choose a country")), *bank_countries()],
+        choices=lambda: [("", _("Choose a country")), *all_countries()],
         error_messages={
             "required": _("Choose a country."),
             "invalid_choice": _("Choose a country from the list."),

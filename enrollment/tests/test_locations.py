@@ -422,6 +422,13 @@ class TestAddingOnePage:
         assert "Umeå was added." in text_of(response)
         assert "Nobody can enroll this location" in text_of(response)
 
+    def test_a_location_may_be_where_no_bank_is_paid(self, client_of, greta, nordvik):
+        client_of(greta).post(
+            url("enrollment:add_location"), ANSWERS | {"country": "JP"}
+        )
+
+        assert nordvik.locations.get().country == "JP"
+
     @pytest.mark.parametrize(
         ("changed", "sentence"),
         [

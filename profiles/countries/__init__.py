@@ -4,7 +4,7 @@ A country's bank needs a row in bank_countries.py; where no IBAN is used, also f
 banks.py. A country's taxes need a schema in taxes.py. Nothing else changes.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy as _
 from schwifty import IBAN
 
 from profiles import validators
-from profiles.bank_countries import BANK_COUNTRIES
 from profiles.countries.banks import BANK_SCHEMAS
 from profiles.countries.fields import CountrySchema, FieldSpec
 from profiles.countries.taxes import TAX_SCHEMAS
+from profiles.country_names import COUNTRY_NAMES
 
 # What a reviewer's reason can be about besides a field.
 WHOLE_PROFILE = {
@@ -48,9 +48,14 @@ def tax_countries() -> list[tuple[str, str]]:
     return _by_name(TAX_SCHEMAS)
 
 
+def all_countries() -> list[tuple[str, str]]:
+    """List (code, name) of every country, by name: a company may be anywhere."""
+    return _by_name(COUNTRY_NAMES)
+
+
 def country_name(country: str) -> str:
-    row = BANK_COUNTRIES.get(country)
-    return str(row.name) if row else country
+    """Return what a country is called in this language."""
+    return str(COUNTRY_NAMES.get(country, country))
 
 
 def validate(
@@ -161,7 +166,7 @@ def _missing(field: FieldSpec) -> ValidationError:
     return ValidationError(sentence, code="required", params={"field": field.label})
 
 
-def _by_name(schemas: Mapping[str, CountrySchema]) -> list[tuple[str, str]]:
+def _by_name(countries: Iterable[str]) -> list[tuple[str, str]]:
     return sorted(
-        ((code, country_name(code)) for code in schemas), key=lambda row: row[1]
+        ((code, country_name(code)) for code in countries), key=lambda row: row[1]
     )

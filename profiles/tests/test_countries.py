@@ -281,6 +281,14 @@ def test_a_reason_can_be_about_a_field_or_the_whole():
     assert countries.field_label("GB", "bank", "currency") == "Currency"
 
 
+def test_every_country_with_a_form_has_a_name():
+    named = dict(countries.all_countries())
+
+    for code in (*BANK_COUNTRIES, *dict(countries.tax_countries())):
+        assert named[code] != code
+    assert named["JP"] == "Japan"
+
+
 # --- Currencies ---------------------------------------------------------------------------
 
 
