@@ -493,10 +493,16 @@ class TrailFilterForm(forms.Form):
         choices=[("", _("All kinds")), *AuditKind.choices],
     )
     since = forms.DateField(
-        label=_("From day"), required=False, widget=forms.DateInput({"type": "date"})
+        label=_("From day"),
+        required=False,
+        widget=forms.DateInput({"type": "date"}),
+        error_messages={"invalid": _("Enter a day, like 2026-11-30.")},
     )
     until = forms.DateField(
-        label=_("To day"), required=False, widget=forms.DateInput({"type": "date"})
+        label=_("To day"),
+        required=False,
+        widget=forms.DateInput({"type": "date"}),
+        error_messages={"invalid": _("Enter a day, like 2026-11-30.")},
     )
 
     def clean(self):

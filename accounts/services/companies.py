@@ -72,5 +72,10 @@ def refuse_taken_partner_id(partner_id: str) -> None:
         or PartnerAccount.objects.filter(partner_id=partner_id).exists()
     ):
         raise ValidationError(
-            {"partner_id": _("This PartnerID is taken by another company or location.")}
+            {
+                "partner_id": _(
+                    "This PartnerID is taken by another company or location. Check "
+                    "it; if it is right, ask the program owner."
+                )
+            }
         )

@@ -134,9 +134,11 @@ def refuse_guest(email: str, *, role: Role, account: PartnerAccount) -> None:
         raise ValidationError(
             {
                 "user": _(
-                    "Guests cannot hold incentive roles. Add the person with an "
-                    "address of your company first."
+                    "Guests cannot hold incentive roles. Use an address at "
+                    "%(domains)s, or ask the program owner whether another domain "
+                    "is yours too."
                 )
+                % {"domains": ", ".join(account.email_domains) or account.name}
             },
             code="guest",
         )

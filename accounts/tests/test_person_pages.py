@@ -260,6 +260,7 @@ class TestDeactivate:
         assert "This is yourself. You will be signed out." in page
         assert not belongs(greta)
         assert response.redirect_chain[-1][0].startswith(reverse("account_login"))
+        assert "Greta Voss no longer belongs to Nordvik IT AB." in text_of(response)
 
     def test_who_may_not_end_the_roles_is_told_who_may(
         self, client_of, ursula, alice, greta, ida

@@ -113,7 +113,10 @@ def test_a_person_without_password_can_set_one(client_of, ida):
     client = client_of(ida)
 
     assert client.get("/accounts/password/change/").url == PAGES["account_set_password"]
-    assert "Choose a password" in client.get(PAGES["account_set_password"]).content.decode()
+    assert (
+        "Choose a password"
+        in client.get(PAGES["account_set_password"]).content.decode()
+    )
 
 
 @pytest.mark.parametrize(("name", "path"), LEFT_OUT.items(), ids=LEFT_OUT)

@@ -590,8 +590,8 @@ class TestAssign:
         assert response.status_code == 422
         assert response.context["form"].errors["person"] == [
             (
-                "Guests cannot hold incentive roles. Add the person with an address of "
-                "your company first."
+                "Guests cannot hold incentive roles. Use an address at partner.example, "
+                "or ask the program owner whether another domain is yours too."
             )
         ]
         assert not RoleAssignment.objects.filter(user=guest).exists()

@@ -80,14 +80,15 @@ def deactivate(request, member):
     except ValidationError as error:
         return _deactivate_page(request, member, refusal=error, status=422)
     company = member.partner_account
-    if member.user == request.user:
-        return redirect("home")
+    is_self = member.user == request.user
+    if is_self:
+        request.session.flush()
     messages.success(
         request,
         _("%(person)s no longer belongs to %(company)s.")
         % {"person": member.user.full_name, "company": company.name},
     )
-    return redirect(reverse("accounts:people"))
+    return redirect("home" if is_self else reverse("accounts:people"))
 
 
 @requires(Permission.ROLE_ASSIGN, on=RoleAssignment)

@@ -12,7 +12,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import requires
 from accounts.holders import holds_anywhere, roles_given_by
-from accounts.models import AuditEvent, Location, RoleAssignment
+from accounts.models import (
+    AuditAction,
+    AuditEvent,
+    Location,
+    Membership,
+    RoleAssignment,
+)
 from accounts.posting import posted
 from accounts.roles import Permission, roles_with
 from accounts.rows import gap_row, role_row
@@ -248,9 +254,19 @@ def _people(user, location) -> dict:
     )
     here = live.filter(Q(location=location) | Q(location=None))
     shown = list(here[: MOST_ROLES + 1])
+    members = dict(
+        Membership.objects.current()
+        .of_company(company)
+        .filter(user__in=[one.user_id for one in shown])
+        .values_list("user", "pk")
+    )
     return {
         "rows": [
-            {"person": one.user, "role": role_row(one, given=given)}
+            {
+                "person": one.user,
+                "member": members.get(one.user_id),
+                "role": role_row(one, given=given),
+            }
             for one in shown[:MOST_ROLES]
         ],
         "has_more": len(shown) > MOST_ROLES,
@@ -266,6 +282,7 @@ def _events(user, location) -> list[AuditEvent]:
             object_id=str(location.pk),
             partner_account=location.partner_account,
         )
+        .exclude(action=AuditAction.ACCESS_DENIED)
         .select_related("actor")
         .order_by("-pk")[:MOST_EVENTS]
     )

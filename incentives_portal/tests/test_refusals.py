@@ -7,8 +7,8 @@ import pytest
 from django.urls import reverse
 
 from accounts.holders import place_of
-from accounts.refusals import MOST_NAMED, operator_refusal, refusal_for
 from accounts.models import RoleAssignment
+from accounts.refusals import MOST_NAMED, operator_refusal, refusal_for
 from accounts.roles import Permission, Role
 from accounts.tests.factories import RoleAssignmentFactory, UserFactory
 from enrollment.models import ProgramAtLocation
@@ -117,9 +117,7 @@ def test_only_global_admins_are_named_for_a_role_only_they_give(cast, nordvik):
 def test_who_has_it_is_named_where_nobody_can_give_it(cast, nordvik):
     RoleAssignment.objects.filter(role=Role.GLOBAL_ADMIN).delete()
 
-    refusal = refusal_for(
-        cast.lars, Permission.PERSON_VIEW, company=nordvik, row=None
-    )
+    refusal = refusal_for(cast.lars, Permission.PERSON_VIEW, company=nordvik, row=None)
 
     assert named(refusal) == {
         "These people have it:": ["Alice Berg"],
