@@ -22,12 +22,13 @@ from accounts.scoping import today
 
 
 def roles_given(
-    given: Iterable[RoleAssignment], *, by: User | None
+    given: Iterable[RoleAssignment], *, by: User | None, taker: User | None = None
 ) -> list[OutgoingEmail]:
     """Tell each holder of new roles; of a self-grant tell the other admins instead.
 
     `given` are roles of one kind in one company, given in one action. Without `by` a
     directory gave them, or the program owner sets a company up: then nobody is told.
+    `taker` made the key the directory came with: what they get by it is a self-grant.
     """
     theirs: dict[User, list[RoleAssignment]] = {}
     for assignment in given:
@@ -39,6 +40,8 @@ def roles_given(
             mails += _self_grant(roles, by=by)
         else:
             mails.append(_role_given(holder, roles, by=by))
+        if holder == taker:
+            mails += _self_grant(roles, by=holder)
     return outbox.queue_many(mails)
 
 

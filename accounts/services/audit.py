@@ -54,6 +54,12 @@ def acting_as(name: str, *, on_behalf_of: User | None = None) -> Iterator[None]:
         _machine.reset(token)
 
 
+def acting_for() -> User | None:
+    """Return the person whose right the machine uses that acts now, if one does."""
+    machine = _machine.get()
+    return machine.for_whom if machine else None
+
+
 @contextmanager
 def carried_out_by(person: User) -> Iterator[None]:
     """Let the trail say that a person acts by the right of whoever `by` names.

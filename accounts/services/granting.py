@@ -25,6 +25,7 @@ from accounts.models import (
 )
 from accounts.roles import Permission, Role, roles_with
 from accounts.scoping import today
+from accounts.services.audit import acting_for
 from accounts.services.companies import lock_companies
 from accounts.services.refused import noting_refusals
 from accounts.services.roles import MOST_AT_ONCE, check_holders, check_scopes, give
@@ -317,7 +318,11 @@ def _carry_out(
     tenant: CompanyTenant | None = None,
     by: User | None,
 ) -> list[RoleAssignment]:
-    """Do what a plan says; return every role it is about, the kept ones too."""
+    """Do what a plan says; return every role it is about, the kept ones too.
+
+    Whoever made the key a directory comes with, and gets a role by it, took it (T3).
+    """
+    taker = acting_for() if by is None else None
     holding = [
         give(
             RoleAssignment(
@@ -329,7 +334,7 @@ def _carry_out(
                 ends_on=step.ends_on,
                 source=source,
                 tenant=tenant,
-                granted_by=by,
+                granted_by=taker if step.user == taker else by,
             ),
             held=step.held,
             by=by,
@@ -337,7 +342,8 @@ def _carry_out(
         for step in plan.steps
     ]
     known = {step.held.pk for step in plan.steps if step.held is not None}
-    emails.roles_given([one for one in holding if one.pk not in known], by=by)
+    new = [one for one in holding if one.pk not in known]
+    emails.roles_given(new, by=by, taker=taker)
     return holding
 
 

@@ -287,6 +287,26 @@ class TestGroups:
         assert live_roles(User.objects.get(email="guest@elsewhere.example")) == set()
         assert len(live_roles(nora_in_portal())) == 1
 
+    def test_who_takes_a_role_by_an_own_key_is_told_of(
+        self, entra, mapped, nora, greta, alice
+    ):
+        # T3: a directory's key is no quiet way to give oneself a role.
+        ProvisioningToken.objects.update(created_by=greta)
+        group = entra.add_group("Portal Enrollers", nora["id"])
+        assert not OutgoingEmail.objects.filter(name="role_taken").exists()
+
+        entra.patch(
+            f"/Groups/{group['id']}",
+            {"op": "Add", "path": "members", "value": [{"value": entra.id_of(greta)}]},
+        )
+
+        told = OutgoingEmail.objects.get(name="role_taken")
+        assert told.to_user == alice
+        assert told.subject.startswith("Greta Voss gave themselves the role")
+        taken = RoleAssignment.objects.get(user=greta, source=RoleSource.SCIM)
+        assert taken.granted_by == greta
+        assert RoleAssignment.objects.get(user=nora_in_portal()).granted_by is None
+
     def test_a_closed_location_gives_nothing(self, entra, mapped, nora, goteborg):
         goteborg.closed_at = timezone.now()
         goteborg.save()
