@@ -326,8 +326,8 @@ def oscar(db):
 
 @pytest.fixture
 def lucia(db):
-    """A second operator who validates."""
-    return _operator("Lucia Ferrer", "Reader", "Validator")
+    """A second operator, who validates and gives second approvals."""
+    return _operator("Lucia Ferrer", "Reader", "Validator", "Approver")
 
 
 @pytest.fixture

@@ -56,8 +56,15 @@ _MANAGE_PROGRAMS = (
 OPERATOR_GROUPS: dict[str, tuple[str, ...]] = {
     READER: _READ,
     PROGRAM_MANAGER: (*_READ, *_MANAGE_PROGRAMS),
-    VALIDATOR: (*_READ, "profiles.validate_profiles"),
-    APPROVER: (*_READ, "enrollment.view_renewalplan", "enrollment.approve_renewals"),
+    VALIDATOR: (*_READ, "profiles.review_profiles", "profiles.validate_profiles"),
+    # The second operator: for bank accounts (domain.md §10.7) and for the year end.
+    APPROVER: (
+        *_READ,
+        "profiles.review_profiles",
+        "profiles.approve_bank_accounts",
+        "enrollment.view_renewalplan",
+        "enrollment.approve_renewals",
+    ),
     IDENTITY_MANAGER: (
         *(f"accounts.{verb}_companytenant" for verb in ("add", "change", "view")),
         "accounts.view_recoveryrequest",

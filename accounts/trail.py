@@ -43,8 +43,11 @@ MOST_NAMED = 5
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 ROW_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SILENT = frozenset(
-    {"profile", "bank_profile", "replaces", "message", "file_hash", "step", "directory"}
-)
+    {
+        "profile", "bank_profile", "replaces", "message", "file_hash", "step", "lapsed",
+        "directory",
+    }
+)  # fmt: skip
 
 # What happened, without whoever did it: that stands beside it.
 SENTENCES = {

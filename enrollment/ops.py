@@ -28,9 +28,10 @@ from accounts.templatetags.portal import full_day
 from enrollment import queues, services
 from enrollment.forms import LocationsFilter, ReasonForm
 from enrollment.models import Enrollment, ProgramTerms
-from enrollment.review import VALIDATE, outcome_of, review_enrollment
+from enrollment.review import outcome_of, review_enrollment
 from enrollment.states import SHOWN
 from profiles.countries import country_name
+from profiles.services import REVIEW
 
 ROWS_PER_PAGE = 25
 SEND = "enrollment.send_invitations"
@@ -90,7 +91,7 @@ def today(request):
     """Show every queue with its number and the age of its oldest row."""
     now = timezone.now()
     queues_now = queues.queues_today(now, may=request.user.has_perm)
-    may_validate = request.user.has_perm(VALIDATE)
+    may_validate = request.user.has_perm(REVIEW)
     context = {
         "queues": queues_now,
         "is_empty": not any(queue.count for queue in queues_now),
@@ -158,12 +159,14 @@ def validation(request):
     page = Paginator(waiting, ROWS_PER_PAGE).get_page(request.GET.get("page"))
     query = request.GET.copy()
     query.pop("page", None)
+    rows = queues.waiting_rows(page, at=now)
     context = {
         "page": page,
-        "rows": queues.waiting_rows(page, at=now),
+        "rows": rows,
+        "openable": {row.key for row in rows if request.user.has_perm(row.right)},
         "filter": form,
         "is_filtered": any(form.chosen.values()),
-        "may_validate": request.user.has_perm(VALIDATE),
+        "may_validate": request.user.has_perm(REVIEW),
         "query": query.urlencode(),
     }
     return render(request, "ops/validation.html", context)
@@ -174,7 +177,7 @@ def validation(request):
 def enrollment(request, enrollment):
     """Show one enrollment: its bank and tax parts and what this operator can decide."""
     review = review_enrollment(enrollment, by=request.user, at=timezone.now())
-    may_validate = request.user.has_perm(VALIDATE)
+    may_validate = request.user.has_perm(REVIEW)
     is_done = may_validate and not review.first_to_decide
     context = {
         "review": review,
@@ -189,7 +192,7 @@ def enrollment(request, enrollment):
     return render(request, "ops/enrollment.html", context)
 
 
-@operator_requires(VALIDATE, on=Enrollment)
+@operator_requires(REVIEW, on=Enrollment)
 @recently_authenticated
 @posted(instead=_page_of)
 def confirm(request, enrollment):

@@ -11,7 +11,17 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import CharField, Count, Exists, F, Min, OuterRef, QuerySet, Value
+from django.db.models import (
+    CharField,
+    Count,
+    Exists,
+    F,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+)
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -50,6 +60,7 @@ from profiles.models import (
     ProfileVersion,
     TaxProfileVersion,
 )
+from profiles.services import APPROVE_ACCOUNTS, REVIEW, VALIDATE
 from profiles.states import SHOWN, ShownStatus
 
 # Up to three days an age is told in hours, because the promise is 48 of them.
@@ -207,10 +218,11 @@ class PartStatus:
 
 @dataclass(frozen=True)
 class Waiting:
-    """One row of the validation queue."""
+    """One row of the validation queue; `right` is what its page asks for."""
 
     key: UUID
     url: str
+    right: str
     since: datetime
     age: str
     is_overdue: bool
@@ -234,7 +246,8 @@ def validation_queue(
 
     Validating enrollments, and pending profile versions that no validating enrollment
     uses. `part` keeps those that wait for their bank or tax part; `by` leaves out
-    what this person gave the first approval to.
+    what this person cannot decide: who gave the first approval does not give the
+    second, and not everybody may.
     """
     kinds = [_waiting_enrollments(part, by=by), *_waiting_versions(part, by=by)]
     if country:
@@ -277,7 +290,7 @@ def next_waiting(
 ) -> Waiting | None:
     """Return the oldest thing that waits for a person, other than the one at hand.
 
-    What the person gave the first approval to waits for somebody else.
+    What the person gave the first approval to, or may not decide, waits for others.
     """
     oldest = validation_queue(at, by=by, without=after)[:1]
     return next(iter(waiting_rows(oldest, at=at)), None)
@@ -329,13 +342,16 @@ def _waiting_enrollments(part: str = "", *, by: User | None = None) -> QuerySet:
     if part:
         enrollments = enrollments.filter(waits_for_part(part))
     if by is not None:
-        seconded = PayoutAssignment.objects.filter(
-            enrollment=OuterRef("pk"),
-            bank_profile__versions__in=BankProfileVersion.objects.pending().filter(
-                seconded_by=by
-            ),
-        )
-        enrollments = enrollments.exclude(Exists(seconded) & ~waits_for_part("tax"))
+        banks = BankProfileVersion.objects.pending()
+        paid_through = PayoutAssignment.objects.filter(enrollment=OuterRef("pk"))
+        if by.has_perm(VALIDATE):
+            others = banks.filter(_is_for_others(by))
+            signed = paid_through.filter(bank_profile__versions__in=others)
+            enrollments = enrollments.exclude(Exists(signed) & ~waits_for_part("tax"))
+        else:
+            theirs = banks.exclude(_is_for_others(by))
+            signed = paid_through.filter(bank_profile__versions__in=theirs)
+            enrollments = enrollments.filter(Exists(signed))
     return enrollments.annotate(
         key=F("pk"),
         kind=_kind("enrollment"),
@@ -344,15 +360,24 @@ def _waiting_enrollments(part: str = "", *, by: User | None = None) -> QuerySet:
     )
 
 
+def _is_for_others(by: User) -> Q:
+    """Bank versions whose next approval somebody else gives (domain.md §10.7)."""
+    signed = Q(seconded_by__isnull=False)
+    if not by.has_perm(VALIDATE):
+        return ~signed | Q(seconded_by=by)
+    return Q(seconded_by=by) if by.has_perm(APPROVE_ACCOUNTS) else signed
+
+
 def _waiting_versions(part: str = "", *, by: User | None = None) -> list[QuerySet]:
     banks = _unused(BankProfileVersion, "bank").annotate(
         country_of_partner=F("profile__partner_account__country")
     )
-    if by is not None:
-        banks = banks.exclude(seconded_by=by)
     taxes = _unused(TaxProfileVersion, "tax").annotate(
         country_of_partner=F("profile__location__country")
     )
+    if by is not None:
+        banks = banks.exclude(_is_for_others(by))
+        taxes = taxes if by.has_perm(VALIDATE) else taxes.none()
     return [
         versions.annotate(key=F("pk"), kind=_kind(name), since=F("submitted_at"))
         for name, versions in (("bank", banks), ("tax", taxes))
@@ -382,6 +407,7 @@ def _enrollment_rows(keys: list[UUID], *, at: datetime) -> dict[UUID, Waiting]:
         key: Waiting(
             key=key,
             url=reverse("ops:enrollment", kwargs={"pk": key}),
+            right="enrollment.view_enrollment",
             since=enrollment.status_since,
             age=age(enrollment.status_since, at),
             is_overdue=enrollment.is_overdue(at),
@@ -412,6 +438,7 @@ def _version_rows(part: str, keys: list[UUID], *, at: datetime) -> dict[UUID, Wa
         key: Waiting(
             key=key,
             url=reverse(f"ops:{part}_version", kwargs={"pk": key}),
+            right=REVIEW if part == "bank" else VALIDATE,
             since=version.submitted_at,
             age=age(version.submitted_at, at),
             is_overdue=version.is_overdue(at),

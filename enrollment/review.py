@@ -20,12 +20,20 @@ from enrollment.models import (
 from enrollment.queues import PARTS, part_status
 from profiles.countries import country_name
 from profiles.models import BankProfileVersion, ProfileVersion, TaxProfileVersion
-from profiles.review import Check, ComparedDetail, checks, compared
-from profiles.services import needs_second_operator
+from profiles.review import (
+    Check,
+    ComparedDetail,
+    NextApproval,
+    approval_of,
+    checks,
+    compared,
+)
+from profiles.services import REVIEW, VALIDATE, Approval
 from profiles.states import CURRENT, ShownStatus
 from profiles.validators import MASK, visible_end
 
-VALIDATE = "profiles.validate_profiles"
+# Who sees which details: the second operator of bank accounts sees those alone.
+SEES = {"bank": REVIEW, "tax": VALIDATE}
 CONFIRMED = {
     "bank": EnrollmentEvent.Code.BANK_CONFIRMED,
     "tax": EnrollmentEvent.Code.TAX_CONFIRMED,
@@ -47,7 +55,7 @@ class Fact:
 class ReviewedVersion:
     """A profile version as this enrollment uses it.
 
-    Without the right to validate, no details: then `facts` and what follows are empty.
+    Without the right to see them (SEES), no details: then `facts` and what follows are empty.
     """
 
     version: ProfileVersion
@@ -86,6 +94,7 @@ class PartReview:
     validated_by: User | None
     validated_at: datetime | None
     versions: list[ReviewedVersion]
+    sees_details: bool
     action: Decision | None
     sentence: str
 
@@ -157,8 +166,7 @@ def outcome_of(enrollment: Enrollment, *, part: str, by: User, at: datetime) -> 
     rows = payout_at([enrollment], at=at)[enrollment.pk]
     if not all(is_part_validated(row, part) for row in rows):
         return _(
-            "Your approval is the first of two. Another operator has to approve the "
-            "change too."
+            "Your approval is the first of two. Another operator has to approve it too."
         )
     validated = (
         enrollment.events.filter(code=CONFIRMED[part])
@@ -223,6 +231,7 @@ def _reviewed_part(
         validated_by=validated_by if is_validated else None,
         validated_at=validated_at if is_validated else None,
         versions=versions,
+        sees_details=by.has_perm(SEES[part]),
         action=action,
         sentence=sentence,
     )
@@ -245,15 +254,16 @@ def _decision(
     enrollment: Enrollment, versions: list[ReviewedVersion], *, part: str, by: User
 ) -> tuple[Decision | None, str]:
     """Return what `by` may decide, if anything, and a sentence."""
-    if not by.has_perm(VALIDATE):
-        return None, _("A validator decides this.")
     submitters = {row.version.submitted_by_id for row in versions}
     if by.pk in submitters | {enrollment.submitted_by_id}:
         return None, _("You submitted this. Somebody else has to decide it.")
     pending = [row for row in versions if row.version.is_pending]
     for row in pending:
-        if needs_second_operator(row.version):
-            return _decision_of_two(row.version, by=by)
+        waited_for = approval_of(row.version, by=by)
+        if waited_for.kind != Approval.ONLY:
+            return _decision_of_two(waited_for)
+    if not by.has_perm(VALIDATE):
+        return None, _("A validator decides this.")
     if pending:
         if part == "bank":
             return Decision(_("Approve bank"), _("Approve bank and next")), ""
@@ -264,31 +274,18 @@ def _decision(
     return Decision(_("Confirm tax"), _("Confirm tax and next")), sentence
 
 
-def _decision_of_two(
-    version: BankProfileVersion, *, by: User
-) -> tuple[Decision | None, str]:
-    """A change of an account in force takes two operators (domain.md §10.7)."""
-    if version.seconded_by_id is None:
-        first = Decision(
-            _("Give the first approval"), _("Give the first approval and next")
-        )
-        return first, _(
-            "This changes a bank account in force, so two operators have to approve "
-            "it. Yours is the first approval; the account in force stays until the "
-            "second."
-        )
-    if version.seconded_by_id == by.pk:
-        return None, _(
-            "You gave the first approval. A change of a bank account in force needs a "
-            "second operator."
-        )
-    second = Decision(
-        _("Give the second approval"), _("Give the second approval and next")
-    )
-    return second, _(
-        "%(name)s gave the first approval. Yours is the second: from then on payments "
-        "go to the new account."
-    ) % {"name": version.seconded_by.full_name}
+def _decision_of_two(waited_for: NextApproval) -> tuple[Decision | None, str]:
+    """A first account, and a change of one in force, takes two (domain.md §10.7)."""
+    if waited_for.refusal:
+        return None, waited_for.refusal
+    if waited_for.kind == Approval.FIRST:
+        labels = waited_for.label, _("Give the first approval and next")
+        return Decision(*labels), waited_for.sentence
+    labels = waited_for.label, _("Give the second approval and next")
+    signed = _("%(name)s gave the first approval.") % {
+        "name": waited_for.first.seconded_by.full_name
+    }
+    return Decision(*labels), f"{signed} {waited_for.sentence}"
 
 
 def _reviewed_versions(
@@ -306,7 +303,7 @@ def _reviewed_versions(
         for version in loaded.values()
         if version.is_approved and version.pk not in uses
     }
-    sees_details = by.has_perm(VALIDATE)
+    sees_details = by.has_perm(SEES[part])
     return [
         _reviewed_version(
             loaded[key],

@@ -1,4 +1,4 @@
-"""What the portal writes about profiles themselves, to a company's admins."""
+"""What the portal writes about profiles: to a company's admins, and to operators."""
 
 import uuid
 
@@ -8,7 +8,8 @@ from django.urls import reverse
 from accounts import outbox
 from accounts.holders import appointers
 from accounts.models import User
-from profiles.models import BankProfile
+from accounts.operators import groups_with
+from profiles.models import BankProfile, BankProfileVersion
 
 
 def bank_number_shown(profile: BankProfile, *, reason: str, by: User) -> None:
@@ -36,3 +37,32 @@ def bank_number_shown(profile: BankProfile, *, reason: str, by: User) -> None:
             },
             about_url="" if is_self else path,
         )
+
+
+def second_approval_needed(version: BankProfileVersion, *, right: str) -> None:
+    """Tell the operators who may give the second approval that one waits for them.
+
+    The mail holds no detail of the account: what is approved is looked at on the page.
+    """
+    readers = User.objects.filter(
+        groups__name__in=groups_with(right), is_staff=True, is_active=True
+    ).exclude(pk__in=[version.seconded_by_id, version.submitted_by_id])
+    path = reverse("ops:bank_version", kwargs={"pk": version.pk})
+    outbox.queue_many(
+        [
+            outbox.prepare(
+                "second_approval",
+                to=reader,
+                dedupe_key=(
+                    f"second_approval:{version.pk}:{version.seconded_by_id}:{reader.pk}"
+                ),
+                context={
+                    "company": version.profile.account,
+                    "profile": version.profile,
+                    "by": version.seconded_by,
+                    "url": settings.PUBLIC_BASE_URL + path,
+                },
+            )
+            for reader in readers.distinct().order_by("pk")
+        ]
+    )

@@ -416,7 +416,7 @@ class BankProfileVersion(ProfileVersion):
     )
     # Kept for good: once approved, a later account is a change (domain.md §10.7).
     approved_at = models.DateTimeField(_("approved at"), null=True, blank=True)
-    # A change of an account in force needs two operators (domain.md §10.7).
+    # The first of two approvals, where one operator is not enough (domain.md §10.7).
     seconded_at = models.DateTimeField(_("first approval at"), null=True, blank=True)
     seconded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -425,6 +425,10 @@ class BankProfileVersion(ProfileVersion):
         blank=True,
         related_name="bank_versions_seconded",
         verbose_name=_("first approval by"),
+    )
+    # What the first approval was given for; it counts for nothing else.
+    seconded_digest = models.CharField(
+        max_length=64, blank=True, db_default="", editable=False
     )
 
     class Meta(ProfileVersion.Meta):
@@ -448,6 +452,11 @@ class BankProfileVersion(ProfileVersion):
                 & ~Q(seconded_by=F("submitted_by")),
                 name="%(app_label)s_%(class)s_six_eyes_on_a_change",
             ),
+            models.CheckConstraint(
+                condition=~Q(status=ProfileStatus.PENDING, seconded_by__isnull=False)
+                | Q(seconded_digest__regex=r"^[0-9a-f]{64}$"),
+                name="%(app_label)s_%(class)s_first_approval_of_something",
+            ),
         ]
         indexes = [
             models.Index(fields=["blind_index"], name="profiles_bank_blind_index"),
@@ -457,7 +466,11 @@ class BankProfileVersion(ProfileVersion):
                 name="profiles_bank_pending",
             ),
         ]
-        permissions = [("validate_profiles", "Can validate bank and tax profiles")]
+        permissions = [
+            ("review_profiles", "Can see bank details that wait for a decision"),
+            ("validate_profiles", "Can validate bank and tax profiles"),
+            ("approve_bank_accounts", "Can give the second approval of bank accounts"),
+        ]
 
     def is_expired(self, on: date) -> bool:
         """Bank details do not expire."""

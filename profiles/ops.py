@@ -17,11 +17,11 @@ from profiles import services
 from profiles.countries.taxes import TAX_FORMS
 from profiles.forms import ReasonForm, add_errors
 from profiles.models import BankProfileVersion, TaxProfileVersion
-from profiles.review import checks, compared
+from profiles.review import approval_of, checks, compared
+from profiles.services import REVIEW, VALIDATE
 from profiles.states import ProfileStatus
 from profiles.wording import given_reasons
 
-VALIDATE = "profiles.validate_profiles"
 TEMPLATES = {"bank": "ops/bank_version.html", "tax": "ops/tax_version.html"}
 MOST_REASONS = 3
 MOST_NAMED = 10
@@ -31,14 +31,14 @@ def _page_of(version) -> str:
     return reverse(f"ops:{version.part}_version", kwargs={"pk": version.pk})
 
 
-@operator_requires(VALIDATE, on=BankProfileVersion)
+@operator_requires(REVIEW, on=BankProfileVersion)
 @require_safe
 def bank_version(request, version):
     """Show a bank version beside the one in force, with what was checked."""
     return _page(request, version)
 
 
-@operator_requires(VALIDATE, on=BankProfileVersion)
+@operator_requires(REVIEW, on=BankProfileVersion)
 @recently_authenticated
 @posted(instead=_page_of)
 def approve_bank(request, version):
@@ -46,7 +46,7 @@ def approve_bank(request, version):
     return _approve(request, version)
 
 
-@operator_requires(VALIDATE, on=BankProfileVersion)
+@operator_requires(REVIEW, on=BankProfileVersion)
 @posted(instead=_page_of)
 def return_bank(request, version):
     """Return a bank version with reasons."""
@@ -78,7 +78,9 @@ def return_tax(request, version):
 def _approve(request, version):
     approval = forms.Form(request.POST)
     try:
-        decided = services.approve_version(version, by=request.user)
+        decided = services.approve_version(
+            version, seen=request.POST.get("seen", ""), by=request.user
+        )
     except ValidationError as error:
         approval.full_clean()
         add_errors(approval, error)
@@ -158,8 +160,12 @@ def _page(request, version, *, approval=None, reason_forms=None):
     reason_forms = reason_forms or _reason_forms(version)
     errors = [form for form in (approval, *reason_forms) if form and form.errors]
     is_own = version.submitted_by_id == request.user.pk
-    needs_two = version.is_pending and services.needs_second_operator(version)
-    may_decide = not (is_own or profile.is_archived)
+    waits = version.is_pending and not profile.is_archived
+    next_approval = approval_of(version, by=request.user) if waits else None
+    may_decide = not (is_own or profile.is_archived) and (
+        request.user.has_perm(VALIDATE)
+        or (next_approval is not None and next_approval.may_return)
+    )
     held_up = _held_up(profile) if version.is_approved else None
     names = {"bank": "approve_bank", "tax": "approve_tax"}
     return render(
@@ -176,10 +182,8 @@ def _page(request, version, *, approval=None, reason_forms=None):
             "reasons": given_reasons(version),
             "is_overdue": version.is_overdue(timezone.now()),
             "is_own": is_own,
-            "needs_two": needs_two,
-            "seconded": version if needs_two and version.seconded_by_id else None,
-            "is_mine_first": needs_two and version.seconded_by_id == request.user.pk,
-            "may_approve": may_decide and version.is_pending,
+            "next_approval": next_approval,
+            "signature": services.signature_of(version) if waits else "",
             "may_return": may_decide
             and version.can_become(ProfileStatus.ACTION_REQUIRED)
             and not (

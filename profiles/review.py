@@ -8,9 +8,16 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from accounts.models import PartnerAccount
+from accounts.models import PartnerAccount, User
 from profiles import countries
-from profiles.models import ProfileVersion
+from profiles.models import BankProfileVersion, ProfileVersion
+from profiles.services import (
+    Approval,
+    WhyTwo,
+    awaited_approval,
+    check_approving,
+    why_two_operators,
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,78 @@ class Check:
 
     is_ok: bool
     sentence: str
+
+
+@dataclass(frozen=True)
+class NextApproval:
+    """What approving a pending version would be: for whom, and what it does.
+
+    `refusal` stands in the place of the button for who may not give it. `first` is the
+    version, where one operator signed it already.
+    """
+
+    kind: Approval
+    label: str
+    sentence: str
+    refusal: str
+    first: BankProfileVersion | None
+
+    @property
+    def may(self) -> bool:
+        return not self.refusal
+
+    @property
+    def may_return(self) -> bool:
+        """Who may give the second approval may also say no."""
+        return self.kind == Approval.SECOND and self.may
+
+
+def approval_of(version: ProfileVersion, *, by: User) -> NextApproval:
+    """Return the approval that a pending version waits for, as one operator sees it."""
+    awaited = awaited_approval(version)
+    try:
+        check_approving(version, awaited=awaited, by=by)
+    except ValidationError as error:
+        refusal = " ".join(error.messages)
+    else:
+        refusal = ""
+    labels = {
+        Approval.ONLY: _("Approve"),
+        Approval.FIRST: _("Give the first approval"),
+        Approval.SECOND: _("Give the second approval"),
+    }
+    return NextApproval(
+        kind=awaited.kind,
+        label=labels[awaited.kind],
+        sentence=_what_it_does(awaited.kind, awaited.why),
+        refusal=refusal,
+        first=version if awaited.kind == Approval.SECOND else None,
+    )
+
+
+def _what_it_does(kind: Approval, why: WhyTwo | None) -> str:
+    sentences = {
+        (Approval.ONLY, None): _(
+            "From then on it is in force for every enrollment that uses it."
+        ),
+        (Approval.FIRST, WhyTwo.CHANGE): _(
+            "This changes a bank account in force, so two operators have to approve "
+            "it. Yours is the first approval; the account in force stays until the "
+            "second."
+        ),
+        (Approval.FIRST, WhyTwo.FIRST_ACCOUNT): _(
+            "This is the company's first bank account, so two operators have to "
+            "approve it. Yours is the first approval; nothing is paid there before the "
+            "second."
+        ),
+        (Approval.SECOND, WhyTwo.CHANGE): _(
+            "Yours is the second approval: from then on payments go to the new account."
+        ),
+        (Approval.SECOND, WhyTwo.FIRST_ACCOUNT): _(
+            "Yours is the second approval: from then on payments go to this account."
+        ),
+    }
+    return sentences[kind, why]
 
 
 def compared(
@@ -70,6 +149,16 @@ def checks(
         found.append(_check_country(version))
         if in_force is not None:
             found.append(_check_account(version, in_force))
+        elif why_two_operators(version) == WhyTwo.FIRST_ACCOUNT:
+            found.append(
+                Check(
+                    False,
+                    _(
+                        "This is the company's first bank account. Two operators have "
+                        "to approve it."
+                    ),
+                )
+            )
     elif version.is_expired(on):
         found.append(Check(False, _("The tax form has expired.")))
     return found

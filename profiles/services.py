@@ -3,14 +3,18 @@
 `at` is when it happened, for what is loaded afterwards; without it, now.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from enum import StrEnum, auto
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Case, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -18,7 +22,11 @@ from django.views.decorators.debug import sensitive_variables
 
 from accounts.models import AuditAction, AuditEvent, Location, PartnerAccount, User
 from accounts.sealing import blind_index
-from accounts.services import lock_companies, record_audit_event
+from accounts.services import (
+    check_second_person,
+    lock_companies,
+    record_audit_event,
+)
 from accounts.text import clean_line, clean_text
 from profiles import countries, currencies, emails, reasons
 from profiles.countries import CountrySchema
@@ -34,6 +42,11 @@ from profiles.models import (
 from profiles.signals import profile_archived, profile_status_changed
 from profiles.states import CANDIDATE, CURRENT, ProfileStatus
 
+# To see bank details under review; to validate; to give the second approval of a bank
+# account (domain.md §10.7).
+REVIEW = "profiles.review_profiles"
+VALIDATE = "profiles.validate_profiles"
+APPROVE_ACCOUNTS = "profiles.approve_bank_accounts"
 NOTE_LENGTH = 400
 REASON_LENGTH = 200
 # How often somebody is shown whole numbers within a day (security.md §6.2).
@@ -44,6 +57,29 @@ NUMBER_LENGTH = 6
 # with a dash between do not.
 ACCOUNT_LIKE = re.compile(r"\d(?:\W?\d){7,}")
 TWO_YEARS = re.compile(r"(?:19|20)\d\d[-–/](?:19|20)\d\d")
+
+
+class Approval(StrEnum):
+    """Which approval of a version is to be given next."""
+
+    ONLY = auto()
+    FIRST = auto()
+    SECOND = auto()
+
+
+class WhyTwo(StrEnum):
+    """Why a bank account needs two operators (domain.md §10.7)."""
+
+    FIRST_ACCOUNT = auto()
+    CHANGE = auto()
+
+
+@dataclass(frozen=True)
+class AwaitedApproval:
+    """The approval a version waits for; `why` two are needed, where they are."""
+
+    kind: Approval
+    why: WhyTwo | None
 
 
 @sensitive_variables()
@@ -99,7 +135,14 @@ def revise_bank_profile(
             return profile
         _refuse_unchanged(newest)
     _replace_candidate(profile)
-    _send_bank_version(profile, schema=schema, details=details, by=by, at=at)
+    _send_bank_version(
+        profile,
+        schema=schema,
+        details=details,
+        replaced=newest if newest.is_candidate else None,
+        by=by,
+        at=at,
+    )
     return profile
 
 
@@ -195,14 +238,16 @@ def complete_tax_profile(
 
 @transaction.atomic
 def approve_version(
-    version: ProfileVersion, *, by: User, at: datetime | None = None
+    version: ProfileVersion, *, seen: str = "", by: User, at: datetime | None = None
 ) -> ProfileVersion:
     """Approve a pending version; the version in force before it is replaced.
 
-    The first approval of a change of an account in force only seconds it: another
-    operator approves it (domain.md §10.7). Approving what is approved changes nothing.
-    Raises ValidationError when somebody decided meanwhile, the partner archived the
-    profile, or `by` submitted it (rule 78) or is no operator.
+    A company's first bank account, and a change of one in force, takes two operators
+    (domain.md §10.7): the first approval only signs it, the second brings it into
+    force. The first is of exactly what was there: where anything differs since, it has
+    lapsed. `seen` is the signature of what the operator looked at. Approving what is
+    approved changes nothing. Raises ValidationError as check_approving does, when
+    somebody decided meanwhile, or the partner archived the profile.
     """
     profile, version = _locked_version(version)
     _refuse_own(version, by=by)
@@ -210,22 +255,14 @@ def approve_version(
         return version
     _refuse_put_away(profile)
     _refuse_decided(version, ProfileStatus.APPROVED)
+    if seen and seen != signature_of(version):
+        raise ValidationError(
+            _("Something changed since you looked. Look at what is here now."),
+            code="changed",
+        )
+    if check_approving(version, by=by) == Approval.FIRST:
+        return _sign_first(version, by=by, at=at or timezone.now())
     in_force = profile.versions.filter(status=ProfileStatus.APPROVED).first()
-    if needs_second_operator(version):
-        if version.seconded_by_id is None:
-            version.seconded_at = at or timezone.now()
-            version.seconded_by = by
-            version.save(update_fields=["seconded_at", "seconded_by"])
-            _record(version, AuditAction.PROFILE_APPROVED, by=by, after={"step": 1})
-            return version
-        if version.seconded_by_id == by.pk:
-            raise ValidationError(
-                _(
-                    "You gave the first approval. A change of a bank account in force "
-                    "needs a second operator."
-                ),
-                code="second_operator",
-            )
     if in_force is not None:
         _move(in_force, ProfileStatus.REPLACED)
     if version.part == "bank":
@@ -234,6 +271,80 @@ def approve_version(
     _move(version, ProfileStatus.APPROVED, by=by, at=at)
     _announce(version, by=by, action=AuditAction.PROFILE_APPROVED)
     return version
+
+
+def check_approving(
+    version: ProfileVersion, *, awaited: AwaitedApproval | None = None, by: User
+) -> Approval:
+    """Return which approval of a pending version somebody may give; change nothing.
+
+    `awaited` is what awaited_approval said, where it was asked already. Raises
+    ValidationError as check_second_person does: for who submitted it (rule 78), for who
+    gave the first approval (code "second_operator"), and without the right to validate,
+    or for the second approval to approve bank accounts.
+    """
+    awaited = awaited or awaited_approval(version)
+    if awaited.kind != Approval.SECOND:
+        _refuse_own(version, by=by, rights=[VALIDATE])
+        return awaited.kind
+    is_same = ValidationError(
+        _("You gave the first approval. This bank account needs a second operator."),
+        code="second_operator",
+    )
+    check_second_person(
+        by,
+        rights=[APPROVE_ACCOUNTS],
+        first=[(version.submitted_by_id, _own()), (version.seconded_by_id, is_same)],
+    )
+    return awaited.kind
+
+
+def awaited_approval(version: ProfileVersion) -> AwaitedApproval:
+    """Return which approval a pending version waits for, and why two are needed."""
+    why = why_two_operators(version)
+    if why is None:
+        return AwaitedApproval(Approval.ONLY, why)
+    is_signed = has_first_approval(version)
+    return AwaitedApproval(Approval.SECOND if is_signed else Approval.FIRST, why)
+
+
+def has_first_approval(version: ProfileVersion) -> bool:
+    """Whether one operator has approved exactly what is there now, and still may.
+
+    A first approval lapses with anything it was given for: the details, the version
+    in force beside them, the right of who gave it (security.md T5).
+    """
+    return (
+        version.part == "bank"
+        and version.seconded_by is not None
+        and version.seconded_digest == signature_of(version)
+        and version.seconded_by.is_staff
+        and version.seconded_by.has_perm(VALIDATE)
+    )
+
+
+@sensitive_variables()
+def signature_of(version: ProfileVersion) -> str:
+    """Return what stands for everything an operator approves: keyed, so it tells nothing.
+
+    Company, profile, country, every detail, and what they take the place of.
+    """
+    in_force = (
+        version.profile.versions.filter(status=ProfileStatus.APPROVED)
+        .exclude(pk=version.pk)
+        .values_list("pk", flat=True)
+        .first()
+    )
+    signed = {
+        "company": version.profile.account.pk,
+        "profile": str(version.profile_id),
+        "version": str(version.pk),
+        "country": version.country,
+        "details": dict(version.details),
+        "instead_of": str(in_force or ""),
+    }
+    text = json.dumps(signed, sort_keys=True, ensure_ascii=False)
+    return blind_index(text, purpose="approval")
 
 
 @sensitive_variables()
@@ -249,11 +360,13 @@ def return_version(
 
     Also an approved version can be returned: it is then out of force for everybody
     who uses it. Raises ValidationError without a reason, with a reason that does not
-    belong to a field, when somebody decided meanwhile, or when `by` submitted it
-    or is no operator.
+    belong to a field, when somebody decided meanwhile, or when `by` submitted it or
+    may not decide it; whoever may give the second approval may return instead.
     """
     profile, version = _locked_version(version)
-    _refuse_own(version, by=by)
+    is_signed = version.is_pending and has_first_approval(version)
+    rights = [VALIDATE, APPROVE_ACCOUNTS] if is_signed else [VALIDATE]
+    _refuse_own(version, by=by, rights=rights)
     _refuse_put_away(profile)
     _refuse_decided(version, ProfileStatus.ACTION_REQUIRED)
     returned = _checked_reasons(version, returned)
@@ -426,15 +539,36 @@ def show_bank_number(profile: BankProfile, *, reason: str, by: User) -> BankProf
 
 
 def needs_second_operator(version: ProfileVersion) -> bool:
-    """Say whether a bank version changes an account that was ever approved (§10.7).
+    """Say whether one operator is not enough (domain.md §10.7)."""
+    return why_two_operators(version) is not None
 
-    Returning the version in force does not make the next one a first one.
+
+def why_two_operators(version: ProfileVersion) -> WhyTwo | None:
+    """Say why a bank version takes two operators; None where it takes one.
+
+    It is the first account of its company that anybody approves, or it changes an
+    account that was ever approved: returning the version in force does not make the
+    next one a first one.
     """
     if version.part != "bank":
-        return False
-    approved = version.profile.versions.filter(approved_at__isnull=False)
-    before = approved.exclude(pk=version.pk).order_by("-number").first()
-    return before is not None and _payee(before) != _payee(version)
+        return None
+    is_same = Case(When(profile=version.profile_id, then=1), default=0)
+    before = (
+        BankProfileVersion.objects.filter(
+            approved_at__isnull=False,
+            profile__partner_account=version.profile.partner_account_id,
+        )
+        .exclude(pk=version.pk)
+        .annotate(is_same=is_same)
+        .order_by("-is_same", "-number", "pk")
+        .first()
+    )
+    if before is None:
+        return WhyTwo.FIRST_ACCOUNT
+    if before.is_same:
+        return WhyTwo.CHANGE if _payee(before) != _payee(version) else None
+    # Another account was approved since the first approval of this one.
+    return WhyTwo.FIRST_ACCOUNT if version.seconded_by_id else None
 
 
 def _payee(version: ProfileVersion) -> tuple[str, str]:
@@ -465,6 +599,7 @@ def _send_bank_version(
     *,
     schema: CountrySchema,
     details: dict[str, str],
+    replaced: BankProfileVersion | None = None,
     by: User,
     at: datetime | None,
 ) -> None:
@@ -483,7 +618,10 @@ def _send_bank_version(
         submitted_at=at or timezone.now(),
         submitted_by=by,
     )
-    _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
+    # What was signed is gone: whoever signed it signs anew.
+    has_lapsed = replaced is not None and replaced.seconded_by_id is not None
+    lapsed = {"lapsed": replaced.seconded_by_id} if has_lapsed else None
+    _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED, after=lapsed)
 
 
 def _send_tax_version(
@@ -570,6 +708,20 @@ def _move(
         version.decided_by = by
         fields += ["decided_at", "decided_by"]
     version.save(update_fields=fields)
+
+
+def _sign_first(
+    version: BankProfileVersion, *, by: User, at: datetime
+) -> BankProfileVersion:
+    """Write down the first of two approvals, and for what; tell who gives the second."""
+    lapsed = version.seconded_by_id
+    version.seconded_at, version.seconded_by = at, by
+    version.seconded_digest = signature_of(version)
+    version.save(update_fields=["seconded_at", "seconded_by", "seconded_digest"])
+    after = {"step": 1} | ({"lapsed": lapsed} if lapsed else {})
+    _record(version, AuditAction.PROFILE_APPROVED, by=by, after=after)
+    emails.second_approval_needed(version, right=APPROVE_ACCOUNTS)
+    return version
 
 
 def _announce(
@@ -662,19 +814,23 @@ def _refuse_default_set(locations: list[Location]) -> None:
         )
 
 
-def _refuse_own(version: ProfileVersion, *, by: User) -> None:
+def _refuse_own(
+    version: ProfileVersion,
+    *,
+    by: User,
+    rights: Collection[str] = (VALIDATE, APPROVE_ACCOUNTS),
+) -> None:
     """The second pair of eyes is the program owner's, never a role of the company.
 
     Admins may give roles to themselves (R4): such a role seconds nothing.
     """
-    if by.pk == version.submitted_by_id:
-        raise ValidationError(
-            _("You submitted this. Somebody else has to decide it."), code="four_eyes"
-        )
-    if not by.is_staff:
-        raise ValidationError(
-            _("Only the program owner's operators decide this."), code="not_operator"
-        )
+    check_second_person(by, rights=rights, first=[(version.submitted_by_id, _own())])
+
+
+def _own() -> ValidationError:
+    return ValidationError(
+        _("You submitted this. Somebody else has to decide it."), code="four_eyes"
+    )
 
 
 def _refuse_decided(version: ProfileVersion, wanted: ProfileStatus) -> None:

@@ -99,6 +99,7 @@ from accounts.services.roles import (
     revoke_role,
     revoke_roles,
 )
+from accounts.services.second_person import check_second_person, is_by_own_act
 from accounts.services.sessions import clear_sessions
 from accounts.services.setting_up import (
     CompanySetUp,
@@ -155,6 +156,7 @@ __all__ = [
     "check_open",
     "check_revoking",
     "check_roles",
+    "check_second_person",
     "choose_language",
     "clear_sessions",
     "connect_sign_in",
@@ -173,6 +175,7 @@ __all__ = [
     "give_roles",
     "grant_access",
     "invite_colleague",
+    "is_by_own_act",
     "join_by_invitation",
     "lapse_factor_resets",
     "lapse_recoveries",

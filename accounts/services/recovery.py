@@ -1,7 +1,8 @@
 """Recovery: the program owner appoints a Global admin where nobody else can.
 
 Who asks proves to one operator that they speak for the company; everybody there is
-told and has time to object; another operator appoints.
+told and has time to object; another operator appoints. `at` is when it happened, for
+what is loaded afterwards; without it, now.
 """
 
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from accounts.roles import Role
 from accounts.services.audit import acting_as, record_audit_event
 from accounts.services.companies import lock_companies
 from accounts.services.granting import assign_role
+from accounts.services.second_person import check_second_person
 
 DECIDE = "accounts.decide_recovery"
 # Everybody in the company is written to: it may not be used to flood them (T19).
@@ -34,7 +36,7 @@ MOST_A_MONTH = 3
 
 @transaction.atomic
 def request_recovery(
-    account: PartnerAccount, *, reason: str, by: User
+    account: PartnerAccount, *, reason: str, by: User, at: datetime | None = None
 ) -> RecoveryRequest:
     """Ask the program owner to become Global admin; asking again changes nothing.
 
@@ -44,7 +46,7 @@ def request_recovery(
     """
     lock_companies(account.pk)
     _refuse_bad_asker(account, by=by)
-    now = timezone.now()
+    now = at or timezone.now()
     of_company = RecoveryRequest.objects.of_company(account)
     _lapse(of_company.overtaken(), at=now)
     asked = of_company.open().select_related("user").first()
@@ -81,12 +83,12 @@ def request_recovery(
 
 @transaction.atomic
 def review_recovery(
-    recovery: RecoveryRequest, *, evidence: str, by: User
+    recovery: RecoveryRequest, *, evidence: str, by: User, at: datetime | None = None
 ) -> RecoveryRequest:
     """Note which evidence an operator saw; the first of two steps. Twice is once.
 
-    Raises ValidationError when it was answered or checked, without evidence, and for
-    everybody who is no operator with this right.
+    Raises ValidationError when it was answered or checked, without evidence, and as
+    check_second_person does: for everybody who is no operator with this right.
     """
     recovery = _held(recovery)
     _refuse_unless_deciding(by)
@@ -103,7 +105,7 @@ def review_recovery(
         raise ValidationError({"evidence": _("Say what you checked, and how.")})
     recovery.state = RecoveryState.REVIEWED
     recovery.evidence = evidence
-    recovery.reviewed_by, recovery.reviewed_at = by, timezone.now()
+    recovery.reviewed_by, recovery.reviewed_at = by, at or timezone.now()
     recovery.save(update_fields=["state", "evidence", "reviewed_by", "reviewed_at"])
     _record_step(recovery, AuditAction.RECOVERY_REVIEWED, by=by, reason=evidence)
     return recovery
@@ -126,11 +128,12 @@ def appoint_recovered(recovery: RecoveryRequest, *, by: User) -> RecoveryRequest
         raise ValidationError(
             _("Nobody has checked the evidence yet."), code="not_reviewed"
         )
-    if recovery.reviewed_by_id == by.pk:
-        raise ValidationError(
-            _("You checked the evidence. Another operator appoints."),
-            code="same_operator",
-        )
+    same_operator = ValidationError(
+        _("You checked the evidence. Another operator appoints."), code="same_operator"
+    )
+    check_second_person(
+        by, rights=[DECIDE], first=[(recovery.reviewed_by_id, same_operator)]
+    )
     if timezone.now() < recovery.decided_from:
         raise ValidationError(
             _("The company's people can object until %(moment)s."),
@@ -241,8 +244,8 @@ def _held(recovery: RecoveryRequest) -> RecoveryRequest:
 
 
 def _refuse_unless_deciding(by: User) -> None:
-    if not (by.is_staff and by.has_perm(DECIDE)):
-        raise ValidationError(_("You cannot decide this."), code="not_deciding")
+    """Who asks is the first person; whoever decides is the second."""
+    check_second_person(by, rights=[DECIDE], first=[])
 
 
 def _refuse_answered(recovery: RecoveryRequest) -> None:

@@ -13,7 +13,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import AuditAction, IncentiveProgram, Location, User
-from accounts.services import lock_companies, record_audit_event
+from accounts.services import (
+    check_second_person,
+    lock_companies,
+    record_audit_event,
+)
 from enrollment import emails
 from enrollment.eligibility import (
     Gap,
@@ -39,7 +43,7 @@ from profiles.models import (
     TaxProfile,
     TaxProfileVersion,
 )
-from profiles.services import approve_version
+from profiles.services import APPROVE_ACCOUNTS, VALIDATE, approve_version
 from profiles.states import CURRENT, PayoutMethod
 
 Code = EnrollmentEvent.Code
@@ -380,14 +384,18 @@ def confirm_payout(
     A version that is still pending is approved first, for everybody who uses it.
     Both parts validated: Enrolled; confirming what is confirmed changes nothing.
     `seen` are the versions the operator looked at. Raises ValidationError when the
-    partner sent others since, the enrollment is not with the program owner, or `by`
-    submitted it.
+    partner sent others since, the enrollment is not with the program owner, and as
+    check_second_person and approve_version do.
     """
     enrollment = read_alone(enrollment)
-    if by.pk == enrollment.submitted_by_id:
-        raise ValidationError(
-            _("You submitted this. Somebody else has to decide it."), code="four_eyes"
-        )
+    own = ValidationError(
+        _("You submitted this. Somebody else has to decide it."), code="four_eyes"
+    )
+    check_second_person(
+        by,
+        rights=[VALIDATE, APPROVE_ACCOUNTS],
+        first=[(enrollment.submitted_by_id, own)],
+    )
     if not enrollment.is_validating:
         raise ValidationError(
             _("This enrollment is not waiting for validation any more: %(status)s."),
@@ -402,18 +410,17 @@ def confirm_payout(
             code="changed",
         )
     for version in versions:
-        if version.submitted_by_id == by.pk:
-            raise ValidationError(
-                _("You submitted this. Somebody else has to decide it."),
-                code="four_eyes",
-            )
         if version.is_pending:
             # Its signal confirms it for every enrollment that uses it.
             version = approve_version(version, by=by, at=at)
-        elif not version.is_approved or not _confirm(
-            enrollment, version=version, by=by, at=at
-        ):
-            continue
+        else:
+            check_second_person(
+                by, rights=[VALIDATE], first=[(version.submitted_by_id, own)]
+            )
+            if not version.is_approved or not _confirm(
+                enrollment, version=version, by=by, at=at
+            ):
+                continue
         if version.is_approved:
             record_audit_event(
                 enrollment,

@@ -18,7 +18,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import AuditAction, User
-from accounts.services import lock_companies, record_audit_event
+from accounts.services import (
+    check_second_person,
+    lock_companies,
+    record_audit_event,
+)
 from enrollment import renewal
 from enrollment.models import (
     Enrollment,
@@ -30,6 +34,8 @@ from enrollment.models import (
 )
 from enrollment.states import RENEWALS
 
+# The right of the second operator (domain.md §10.7).
+APPROVE = "enrollment.approve_renewals"
 # Tried: smaller ranges are more round trips, larger ones more memory of the server.
 ROWS_AT_ONCE = 20_000
 LAST_KEY = BigIntegerField.MAX_BIGINT
@@ -360,19 +366,23 @@ def propose_renewals(plan: RenewalPlan, *, by: User) -> RenewalPlan:
 def approve_renewals(plan: RenewalPlan, *, digest: str, by: User) -> RenewalPlan:
     """Approve exactly the rows a digest stands for (domain.md §10.7).
 
-    Raises ValidationError when `by` rehearsed or proposed the plan, the digest is not
-    the plan's, or something newer was rehearsed meanwhile.
+    Raises ValidationError when `by` rehearsed or proposed the plan or may not approve
+    (check_second_person), the digest is not the plan's, or something newer was
+    rehearsed meanwhile.
     """
     plan = _held(plan)
     if plan.is_approved and plan.approved_by_id == by.pk:
         return plan
     _refuse_unless(plan, RenewalPlanStatus.PROPOSED)
     _refuse_older(plan)
-    if by.pk in (plan.proposed_by_id, plan.rehearsed_by_id):
-        raise ValidationError(
-            _("You prepared this plan. Somebody else has to approve it."),
-            code="four_eyes",
-        )
+    prepared = ValidationError(
+        _("You prepared this plan. Somebody else has to approve it."), code="four_eyes"
+    )
+    check_second_person(
+        by,
+        rights=[APPROVE],
+        first=[(plan.proposed_by_id, prepared), (plan.rehearsed_by_id, prepared)],
+    )
     if digest != plan.digest or _recomputed(plan) != plan.digest:
         raise ValidationError(
             _("This is not the plan that was rehearsed. Look at it again."),

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from itertools import pairwise
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connection, transaction
 
@@ -71,7 +72,9 @@ def mina(db):
 
 @pytest.fixture
 def lucia(db):
-    return UserFactory(full_name="Lucía Prado", is_staff=True)
+    user = UserFactory(full_name="Lucía Prado", is_staff=True)
+    user.groups.add(Group.objects.get(name="Approver"))
+    return user
 
 
 @pytest.fixture

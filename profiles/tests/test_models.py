@@ -48,7 +48,22 @@ def change(row, **values):
 
 def approval(version) -> dict:
     """What an approved bank version has besides, so that another guarantee speaks."""
-    return {"approved_at": timezone.now()} if version.part == "bank" else {}
+    if version.part == "tax":
+        return {}
+    return {
+        "approved_at": timezone.now(),
+        "seconded_at": timezone.now(),
+        "seconded_by": UserFactory(operator=True),
+    }
+
+
+def another_account() -> BankProfileVersion:
+    """A waiting bank version of a company that was paid before; one operator is enough."""
+    paid_before = BankProfileFactory()
+    profile = BankProfileFactory(
+        partner_account=paid_before.partner_account, version__pending=True
+    )
+    return profile.versions.get()
 
 
 def execute(sql: str, values=None):
@@ -213,7 +228,7 @@ def test_only_a_new_key_may_seal_the_same_details(
 
 
 def test_an_approved_account_keeps_the_moment_of_its_approval():
-    version = BankProfileFactory(version__pending=True).versions.get()
+    version = another_account()
 
     with refused("bankprofileversion_approved_has_its_moment"):
         change(
@@ -244,7 +259,57 @@ def test_who_sent_a_version_gives_no_first_approval():
     version = BankProfileFactory(version__pending=True).versions.get()
 
     with refused("bankprofileversion_six_eyes_on_a_change"):
-        change(version, seconded_at=timezone.now(), seconded_by=version.submitted_by)
+        change(
+            version,
+            seconded_at=timezone.now(),
+            seconded_by=version.submitted_by,
+            seconded_digest="0" * 64,
+        )
+
+
+def test_a_first_approval_says_what_it_is_of():
+    version = BankProfileFactory(version__pending=True).versions.get()
+    first = {
+        "seconded_at": timezone.now(),
+        "seconded_by": UserFactory(operator=True),
+    }
+
+    with refused("bankprofileversion_first_approval_of_something"):
+        change(version, **first)
+    change(version, **first, seconded_digest="0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("is_paid_before", "words"),
+    [
+        (False, "the first bank account of a company needs two operators"),
+        (True, "a change of a bank account needs two operators"),
+    ],
+)
+def test_one_operator_brings_neither_a_first_account_nor_a_change_into_force(
+    is_paid_before, words
+):
+    # domain.md §10.7, in the database
+    profile = BankProfileFactory(version=False)
+    if is_paid_before:
+        BankVersionFactory(profile=profile, status="replaced", blind_index="a" * 64)
+    version = BankVersionFactory(profile=profile, number=2, pending=True)
+    alone = {
+        "status": "approved",
+        "decided_at": timezone.now(),
+        "decided_by": UserFactory(operator=True),
+        "approved_at": timezone.now(),
+    }
+
+    with refused(words):
+        change(version, **alone)
+    change(
+        version,
+        **alone,
+        seconded_at=timezone.now(),
+        seconded_by=UserFactory(operator=True),
+        seconded_digest="0" * 64,
+    )
 
 
 # --- Profiles ----------------------------------------------------------------------------
@@ -355,6 +420,7 @@ def test_every_guarantee_of_the_models_is_broken_above():
         "returned_has_a_reason",
         "details_are_sealed",
         "first_approval_is_paired",
+        "first_approval_of_something",
         "approved_has_its_moment",
         "six_eyes_on_a_change",
         "archiving_is_paired",

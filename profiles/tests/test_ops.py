@@ -60,6 +60,13 @@ def web(client_of, oscar):
 
 
 @pytest.fixture
+def nordvik(nordvik):
+    """The company was paid before: another account of it is not its first one."""
+    BankProfileFactory(partner_account=nordvik, name="Paid before")
+    return nordvik
+
+
+@pytest.fixture
 def bank(nordvik, ida):
     """A bank profile that waits for its first validation."""
     return BankProfileFactory(
@@ -325,7 +332,7 @@ def test_a_tax_form_that_expired_and_another_legal_name_are_told(goteborg, ida):
 
 
 @pytest.mark.parametrize("kind", ["bank", "tax"])
-def test_a_first_version_is_approved_by_one(web, waiting, tax_waiting, oscar, kind):
+def test_a_further_account_is_approved_by_one(web, waiting, tax_waiting, oscar, kind):
     version = {"bank": waiting, "tax": tax_waiting}[kind]
     shown = words(web.get(address(f"{kind}_version", version)))
     assert "From then on it is in force for every enrollment that uses it." in shown
@@ -356,7 +363,7 @@ def test_a_change_of_an_account_in_force_takes_two(
 
     shown = words(web.get(url))
     assert "Oscar Sand gave the first approval" in shown
-    assert "so somebody else has to approve it too" in shown
+    assert "You gave the first approval." in shown
     assert not offers("approve_bank", changed, web.get(url))
     again = web.post(address("approve_bank", changed))
     assert again.status_code == 422

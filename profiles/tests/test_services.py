@@ -4,6 +4,7 @@ import datetime
 import threading
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
@@ -82,6 +83,12 @@ class Heard:
         self.calls.append(kwargs)
         if self.fails:
             raise RuntimeError("the receiver fails")
+
+
+@pytest.fixture
+def paid_before(nordvik):
+    """The company was paid before: another account of it is not its first one."""
+    return BankProfileFactory(partner_account=nordvik, name="Paid before")
 
 
 @pytest.fixture
@@ -181,6 +188,7 @@ class TestANewBankProfile:
 
         assert refusal(error) == {"country": ["Choose a country from the list."]}
 
+    @pytest.mark.usefixtures("paid_before")
     def test_no_number_reaches_the_audit_trail(self, nordvik, ida, oscar):
         # T14
         profile = bank_of(nordvik, ida)
@@ -238,6 +246,7 @@ class TestANewTaxProfile:
 # --- Changing --------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("paid_before")
 @pytest.mark.django_db
 class TestAChange:
     def test_it_waits_beside_the_version_in_force(self, ida, oscar, nordvik):
@@ -376,6 +385,7 @@ class TestCompletingATaxProfile:
 # --- Approving -----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("paid_before")
 @pytest.mark.django_db
 class TestApproving:
     def test_it_brings_the_version_into_force(self, ida, oscar, nordvik):
@@ -497,6 +507,7 @@ class TestApproving:
 # --- Returning ---------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("paid_before")
 @pytest.mark.django_db
 class TestTheSecondPairOfEyes:
     """Rule 78: it is the program owner's; a role one gives oneself seconds nothing."""
@@ -528,6 +539,7 @@ class TestTheSecondPairOfEyes:
         assert version.seconded_by is None
 
 
+@pytest.mark.usefixtures("paid_before")
 @pytest.mark.django_db
 class TestReturning:
     def test_the_reason_stands_at_its_field(self, ida, oscar, nordvik):
@@ -811,6 +823,7 @@ class TestDefaults:
 
 @pytest.mark.django_db
 class TestWhatOthersHear:
+    @pytest.mark.usefixtures("paid_before")
     def test_every_new_status_is_told_once(self, heard, ida, oscar, nordvik):
         profile = bank_of(nordvik, ida)
         approve_version(profile.versions.get(), by=oscar)
@@ -833,6 +846,7 @@ class TestWhatOthersHear:
             (2, "action_required", "Oscar Sand"),
         ]
 
+    @pytest.mark.usefixtures("paid_before")
     def test_a_first_approval_of_two_is_not_told(self, heard, ida, oscar, nordvik):
         profile = bank_of(nordvik, ida)
         approve_version(profile.versions.get(), by=oscar)
@@ -930,6 +944,7 @@ class TestAtTheSameMoment:
         assert [one for one in outcomes if isinstance(one, IntegrityError)]
         assert BankProfile.objects.count() == 1
 
+    @pytest.mark.usefixtures("paid_before")
     def test_approving_and_returning_is_one_decision(self, nordvik, ida, oscar, lucia):
         version = bank_of(nordvik, ida).versions.get()
 
@@ -954,6 +969,7 @@ class TestAtTheSameMoment:
             == 2
         )
 
+    @pytest.mark.usefixtures("paid_before")
     def test_two_operators_who_approve_are_not_both_in_the_trail(
         self, nordvik, ida, oscar, lucia
     ):
@@ -968,6 +984,7 @@ class TestAtTheSameMoment:
         assert outcomes == [version.decided_by_id] * 2
         assert actions().count("profile_approved") == 1
 
+    @pytest.mark.usefixtures("paid_before")
     def test_without_the_lock_both_would_be(
         self, nordvik, ida, oscar, lucia, monkeypatch
     ):
@@ -983,6 +1000,7 @@ class TestAtTheSameMoment:
 
         assert actions().count("profile_approved") == 2
 
+    @pytest.mark.usefixtures("paid_before")
     def test_one_first_and_one_second_approval_at_once_are_two(
         self, nordvik, ida, oscar, lucia
     ):
@@ -995,6 +1013,7 @@ class TestAtTheSameMoment:
             by=ida,
         )
         waiting = profile.versions.get(number=2)
+        oscar.groups.add(Group.objects.get(name="Approver"))
 
         at_once(
             lambda: approve_version(waiting, by=oscar),
@@ -1005,6 +1024,7 @@ class TestAtTheSameMoment:
         assert waiting.is_approved
         assert {waiting.seconded_by, waiting.decided_by} == {oscar, lucia}
 
+    @pytest.mark.usefixtures("paid_before")
     def test_a_change_and_an_approval_leave_one_waiting_version(
         self, nordvik, ida, oscar
     ):

@@ -72,6 +72,7 @@ class Story:
         self.plan_tax_profiles()
         self.plan_invitations()
         self.plan_enrollments()
+        self.plan_recoveries()
         for step in sorted(self.steps, key=lambda step: step.at):
             with nullcontext() if step.is_news else outbox.as_sent_at(step.at):
                 step.do(at=step.at)
@@ -164,10 +165,10 @@ class Story:
                 facts["expires_on"] = self.clock.day(version["expires_on"])
             send = partial(_revise, revise, find=find) if number else create
             self.plan(version["submitted"], partial(send, **facts))
-            for decision in version.get("approved", []):
+            for after, decision in enumerate(version.get("approved", [])):
                 offset, email = decision.split()
                 approve = partial(_approve, find=find, by=self.cast.people[email])
-                self.plan(offset, approve)
+                self.plan(offset, approve, after=after)
             if returned := version.get("returned"):
                 send_back = partial(
                     _return,
@@ -238,6 +239,35 @@ class Story:
                         year=terms.fiscal_year,
                         after=after,
                     )
+
+
+    def plan_recoveries(self) -> None:
+        """Let people ask for an admin, and operators check what they show."""
+        for row in rows("recoveries"):
+            company = self.cast.companies[row["company"]]
+            ask = partial(
+                accounts.request_recovery,
+                company,
+                reason=row["reason"],
+                by=self.cast.people[row["email"]],
+            )
+            self.plan(row["asked"], ask)
+            if row["checked"]:
+                check = partial(
+                    _check_recovery,
+                    company,
+                    evidence=row["evidence"],
+                    by=self.cast.people[row["checked_by"]],
+                )
+                self.plan(row["checked"], check)
+
+
+def _check_recovery(
+    company: PartnerAccount, *, evidence: str, by: User, at: datetime
+) -> None:
+    accounts.review_recovery(
+        company.recovery_requests.get(), evidence=evidence, by=by, at=at
+    )
 
 
 def _import(lines: list[dict[str, str]], *, by: User, at: datetime) -> None:
