@@ -31,6 +31,7 @@ from enrollment.models import Enrollment, ProgramTerms
 from enrollment.review import outcome_of, review_enrollment
 from enrollment.states import SHOWN
 from profiles.countries import country_name
+from profiles.models import BankProfileVersion
 from profiles.services import REVIEW
 
 ROWS_PER_PAGE = 25
@@ -167,6 +168,11 @@ def validation(request):
         "filter": form,
         "is_filtered": any(form.chosen.values()),
         "may_validate": request.user.has_perm(REVIEW),
+        "second_count": (
+            BankProfileVersion.objects.signed_once().count()
+            if request.user.has_perm(REVIEW)
+            else 0
+        ),
         "query": query.urlencode(),
     }
     return render(request, "ops/validation.html", context)

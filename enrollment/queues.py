@@ -1,4 +1,4 @@
-"""What waits for the operators: invitations to send, profiles to validate.
+"""What waits for the operators: invitations, profiles to validate, second signatures.
 
 Questions over several models, each with a constant number of queries. The promise of
 two days makes "oldest first" the same as "overdue on top" (R43).
@@ -28,10 +28,13 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts.models import (
+    TIME_TO_OBJECT,
     IncentiveProgram,
     Location,
     OutgoingEmail,
     PartnerAccount,
+    RecoveryRequest,
+    RecoveryState,
     User,
 )
 from accounts.roles import Role
@@ -477,6 +480,10 @@ class Queue:
 def queues_today(at: datetime, *, may: Callable[[str], bool]) -> list[Queue]:
     """Return the queues whose page a person may open; `may` answers permissions."""
     queues = _validation_queues(at)
+    if may(REVIEW):
+        queues.append(_second_approvals(at))
+    if may("accounts.view_recoveryrequest"):
+        queues += _recovery_queues(at)
     if may("accounts.view_outgoingemail"):
         queues.append(_undelivered_mail(at))
     if may("enrollment.view_programterms"):
@@ -498,6 +505,51 @@ def _validation_queues(at: datetime) -> list[Queue]:
     return [
         _queue(_("Overdue for validation"), overdue.count(), oldest, late, "stop", at),
         _queue(_("Waiting for validation"), waiting.count(), oldest, url, "them", at),
+    ]
+
+
+def _second_approvals(at: datetime) -> Queue:
+    found = BankProfileVersion.objects.signed_once().aggregate(
+        count=Count("pk"), oldest=Min("seconded_at")
+    )
+    return _queue(
+        _("Bank accounts that wait for a second operator"),
+        found["count"],
+        found["oldest"],
+        reverse("ops:second_approvals"),
+        "you",
+        at,
+    )
+
+
+def _recovery_queues(at: datetime) -> list[Queue]:
+    """Companies without an admin: for evidence, and for the operator who appoints."""
+    asked = Count("pk", filter=Q(state=RecoveryState.WAITING))
+    checked = Q(state=RecoveryState.REVIEWED, asked_at__lte=at - TIME_TO_OBJECT)
+    found = RecoveryRequest.objects.open().aggregate(
+        asked=asked,
+        asked_oldest=Min("asked_at", filter=Q(state=RecoveryState.WAITING)),
+        checked=Count("pk", filter=checked),
+        checked_oldest=Min("reviewed_at", filter=checked),
+    )
+    url = reverse("ops:recoveries")
+    return [
+        _queue(
+            _("Companies that ask for an admin"),
+            found["asked"],
+            found["asked_oldest"],
+            url,
+            "you",
+            at,
+        ),
+        _queue(
+            _("Companies without an admin that wait for a second operator"),
+            found["checked"],
+            found["checked_oldest"],
+            url,
+            "you",
+            at,
+        ),
     ]
 
 

@@ -25,6 +25,7 @@ urlpatterns = [
         enrollment_ops.confirm,
         name="confirm",
     ),
+    path("validation/second/", profiles_ops.second_approvals, name="second_approvals"),
     path("validation/bank/<uuid:pk>/", profiles_ops.bank_version, name="bank_version"),
     path(
         "validation/bank/<uuid:pk>/approve/",

@@ -54,6 +54,12 @@ class VersionQuerySet(models.QuerySet):
     def pending(self) -> Self:
         return self.filter(status=ProfileStatus.PENDING)
 
+    def signed_once(self) -> Self:
+        """Bank versions that one operator approved and another one has to."""
+        return self.pending().filter(
+            seconded_by__isnull=False, profile__archived_at=None
+        )
+
     def current_first(self) -> Self:
         """The version the next decision is about before the one in force."""
         return self.filter(status__in=CURRENT).order_by("profile", "-number")

@@ -1,8 +1,9 @@
-"""Operators' pages about one version of a profile: read, approve, return."""
+"""Operators' pages about versions of profiles: read, approve, return, sign second."""
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
 from django.db.models import F
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -17,18 +18,33 @@ from profiles import services
 from profiles.countries.taxes import TAX_FORMS
 from profiles.forms import ReasonForm, add_errors
 from profiles.models import BankProfileVersion, TaxProfileVersion
-from profiles.review import approval_of, checks, compared
+from profiles.review import approval_of, checks, compared, signed_once
 from profiles.services import REVIEW, VALIDATE
 from profiles.states import ProfileStatus
 from profiles.wording import given_reasons
 
 TEMPLATES = {"bank": "ops/bank_version.html", "tax": "ops/tax_version.html"}
+ROWS_PER_PAGE = 25
 MOST_REASONS = 3
 MOST_NAMED = 10
 
 
 def _page_of(version) -> str:
     return reverse(f"ops:{version.part}_version", kwargs={"pk": version.pk})
+
+
+@operator_requires(REVIEW)
+@require_safe
+def second_approvals(request):
+    """List the bank accounts that wait for a second operator, with what both sign."""
+    waiting = BankProfileVersion.objects.signed_once().select_related(
+        "profile__partner_account", "submitted_by", "seconded_by"
+    )
+    page = Paginator(waiting.order_by("seconded_at", "pk"), ROWS_PER_PAGE).get_page(
+        request.GET.get("page")
+    )
+    context = {"page": page, "rows": signed_once(page, by=request.user)}
+    return render(request, "ops/second_approvals.html", context)
 
 
 @operator_requires(REVIEW, on=BankProfileVersion)

@@ -1,5 +1,6 @@
 """What a reviewer reads of a version: side by side, and what the portal checked."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,12 +13,14 @@ from accounts.models import PartnerAccount, User
 from profiles import countries
 from profiles.models import BankProfileVersion, ProfileVersion
 from profiles.services import (
+    APPROVE_ACCOUNTS,
     Approval,
     WhyTwo,
     awaited_approval,
     check_approving,
     why_two_operators,
 )
+from profiles.states import ProfileStatus
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,53 @@ def approval_of(version: ProfileVersion, *, by: User) -> NextApproval:
         refusal=refusal,
         first=version if awaited.kind == Approval.SECOND else None,
     )
+
+
+@dataclass(frozen=True)
+class SignedOnce:
+    """A bank account that one operator approved, as both sign it; numbers masked."""
+
+    version: BankProfileVersion
+    country: str
+    holder: str
+    is_first_account: bool
+    changes: list[ComparedDetail]
+    is_for_reader: bool
+
+
+def signed_once(
+    versions: Iterable[BankProfileVersion], *, by: User
+) -> list[SignedOnce]:
+    """Return what waits for the second operator, as one operator sees it."""
+    versions = list(versions)
+    in_force = {
+        one.profile_id: one
+        for one in BankProfileVersion.objects.filter(
+            profile__in=[version.profile_id for version in versions],
+            status=ProfileStatus.APPROVED,
+        )
+    }
+    may_approve = by.has_perm(APPROVE_ACCOUNTS)
+    return [
+        SignedOnce(
+            version=version,
+            country=countries.country_name(version.country),
+            holder=version.details.get("account_holder", ""),
+            is_first_account=version.profile_id not in in_force,
+            changes=_changes(version, in_force.get(version.profile_id)),
+            is_for_reader=may_approve
+            and by.pk not in (version.seconded_by_id, version.submitted_by_id),
+        )
+        for version in versions
+    ]
+
+
+def _changes(
+    version: BankProfileVersion, in_force: BankProfileVersion | None
+) -> list[ComparedDetail]:
+    if in_force is None:
+        return []
+    return [row for row in compared(version, in_force) if row.is_changed]
 
 
 def _what_it_does(kind: Approval, why: WhyTwo | None) -> str:

@@ -565,10 +565,12 @@ def why_two_operators(version: ProfileVersion) -> WhyTwo | None:
     )
     if before is None:
         return WhyTwo.FIRST_ACCOUNT
-    if before.is_same:
-        return WhyTwo.CHANGE if _payee(before) != _payee(version) else None
-    # Another account was approved since the first approval of this one.
-    return WhyTwo.FIRST_ACCOUNT if version.seconded_by_id else None
+    if before.is_same and _payee(before) != _payee(version):
+        return WhyTwo.CHANGE
+    if version.seconded_by_id is None:
+        return None
+    # What one operator signed is not decided by one, whatever was approved since.
+    return WhyTwo.CHANGE if before.is_same else WhyTwo.FIRST_ACCOUNT
 
 
 def _payee(version: ProfileVersion) -> tuple[str, str]:

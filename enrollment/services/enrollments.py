@@ -388,13 +388,15 @@ def confirm_payout(
     check_second_person and approve_version do.
     """
     enrollment = read_alone(enrollment)
+    versions = _versions_used(enrollment, part=part)
     own = ValidationError(
         _("You submitted this. Somebody else has to decide it."), code="four_eyes"
     )
+    senders = [enrollment.submitted_by_id, *(one.submitted_by_id for one in versions)]
     check_second_person(
         by,
         rights=[VALIDATE, APPROVE_ACCOUNTS],
-        first=[(enrollment.submitted_by_id, own)],
+        first=[(sender, own) for sender in senders],
     )
     if not enrollment.is_validating:
         raise ValidationError(
@@ -403,7 +405,6 @@ def confirm_payout(
             params={"status": enrollment.get_status_display()},
         )
     at = at or timezone.now()
-    versions = _versions_used(enrollment, part=part)
     if seen is not None and {version.pk for version in versions} != set(seen):
         raise ValidationError(
             _("The partner changed this meanwhile. Look at what is here now."),
@@ -414,9 +415,7 @@ def confirm_payout(
             # Its signal confirms it for every enrollment that uses it.
             version = approve_version(version, by=by, at=at)
         else:
-            check_second_person(
-                by, rights=[VALIDATE], first=[(version.submitted_by_id, own)]
-            )
+            check_second_person(by, rights=[VALIDATE], first=[])
             if not version.is_approved or not _confirm(
                 enrollment, version=version, by=by, at=at
             ):

@@ -395,6 +395,8 @@ def test_the_validated_versions_are_pinned(enrolled, bank_profile, tax_profile):
 def test_a_pending_profile_is_approved_by_validating_the_enrollment(
     accepted, goteborg, nordvik, ida, maria, oscar
 ):
+    # The company was paid before: one operator is enough for another account.
+    BankProfileFactory(partner_account=nordvik)
     bank = BankProfileFactory(
         partner_account=nordvik, created_by=maria, version__pending=True
     )
@@ -415,6 +417,8 @@ def test_approving_the_profiles_themselves_enrolls_who_waits_for_them(
     accepted, goteborg, nordvik, ida, maria, oscar
 ):
     # R40
+    # The company was paid before: one operator is enough for another account.
+    BankProfileFactory(partner_account=nordvik)
     bank = BankProfileFactory(
         partner_account=nordvik, created_by=maria, version__pending=True
     )
@@ -807,6 +811,8 @@ def test_without_the_lock_two_clicks_at_once_would_submit_more_than_once(
 def test_two_operators_deciding_what_two_enrollments_share_both_get_an_answer(
     goteborg, nordvik, ida, maria, oscar, lucia
 ):
+    # The company was paid before: one operator is enough for another account.
+    BankProfileFactory(partner_account=nordvik)
     bank = BankProfileFactory(
         partner_account=nordvik, created_by=maria, version__pending=True
     )

@@ -6,6 +6,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import OperationalError
 from django.urls import reverse
 from django.utils import timezone
@@ -16,6 +17,7 @@ from accounts.tests.factories import (
     IncentiveProgramFactory,
     LocationFactory,
     PartnerAccountFactory,
+    RecoveryRequestFactory,
     RoleAssignmentFactory,
     UserFactory,
 )
@@ -230,6 +232,62 @@ def test_a_location_invited_to_two_programs_is_counted_once(
     queue = queue_of(client_of(mina), "Invited locations that nobody can enroll")
 
     assert queue[0] == 1
+
+
+def test_today_counts_what_waits_for_a_second_operator(client_of, oscar, mina, changed):
+    profile_services.approve_version(changed.bank.versions.get(number=2), by=oscar)
+    asked = RecoveryRequestFactory()
+    checked = RecoveryRequestFactory(
+        state="reviewed",
+        evidence="The register.",
+        reviewed_by=oscar,
+        reviewed_at=timezone.now(),
+    )
+    back_in_time(asked, 5, "asked_at")
+    signed = "Bank accounts that wait for a second operator"
+    recovery = "Companies without an admin that wait for a second operator"
+
+    assert queue_of(client_of(oscar), signed)[0] == 1
+    assert "second operator" not in words(client_of(mina).get(reverse("ops:today")))
+    mina.groups.add(Group.objects.get(name="Identity manager"))
+    client = client_of(mina)
+    assert queue_of(client, "Companies that ask for an admin") == (1, "5 hours")
+    # The company's people can object for three days.
+    assert queue_of(client, recovery) == (0, "")
+    back_in_time(checked, 73, "asked_at")
+    assert queue_of(client, recovery)[0] == 1
+    assert (
+        f'href="{reverse("ops:recoveries")}"'
+        in client.get(reverse("ops:today")).content.decode()
+    )
+
+
+def test_who_gives_second_approvals_alone_sees_what_waits_for_them(
+    client_of, oscar, changed, another_waits
+):
+    aino = UserFactory(full_name="Aino Approver", operator=True)
+    aino.groups.set(Group.objects.filter(name="Approver"))
+    client = client_of(aino)
+    assert queues.next_waiting(timezone.now(), by=aino) is None
+    assert "Approver decide this" not in words(client.get(changed.url))
+
+    approve(client_of(oscar), changed, "bank")
+
+    assert queues.next_waiting(timezone.now(), by=aino).key == changed.enrollment.pk
+    text = words(client.get(changed.url))
+    assert "Give the second approval" in text
+    assert "Confirm tax" not in text
+    assert "A validator decides this." in text
+    approve(client, changed, "bank")
+    assert changed.bank.versions.get(number=2).is_approved
+    text = words(
+        client.post(
+            changed.confirm_url,
+            form_values(client_of(oscar).get(changed.url), "tax"),
+            follow=True,
+        )
+    )
+    assert "group Validator decide this" in text
 
 
 def test_today_leads_to_every_queue(client_of, oscar, waiting):

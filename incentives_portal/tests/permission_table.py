@@ -169,6 +169,7 @@ TABLE: dict[str, Row] = {
     "ops:validation": _ops("oscar", "mina", "reader", "aino"),
     "ops:enrollment": _ops("oscar", "mina", "reader", "aino", on="enrollment"),
     "ops:confirm": _ops("oscar", methods=("POST",), on="enrollment"),
+    "ops:second_approvals": _ops("oscar"),
     "ops:bank_version": _ops("oscar", on="bank_version"),
     "ops:approve_bank": _ops("oscar", methods=("POST",), on="bank_version"),
     "ops:return_bank": _ops("oscar", methods=("POST",), on="bank_version"),

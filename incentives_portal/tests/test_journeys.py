@@ -176,6 +176,10 @@ def maria(nordvik):
 @pytest.fixture
 def terms(program, nordvik):
     AgreementFactory(partner_account=nordvik)
+    # The company was paid before: one operator is enough for another account.
+    BankProfileFactory(
+        partner_account=nordvik, archived_at=timezone.now(), archived_by=UserFactory()
+    )
     return ProgramTermsFactory(program=program)
 
 

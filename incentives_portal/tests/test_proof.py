@@ -263,6 +263,7 @@ STALE = timedelta(minutes=10, seconds=1)
 
 @pytest.fixture
 def waiting(nordvik, ida):
+    BankProfileFactory(partner_account=nordvik)
     profile = BankProfileFactory(
         partner_account=nordvik, created_by=ida, version__pending=True
     )

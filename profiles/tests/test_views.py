@@ -917,7 +917,7 @@ def test_a_whole_company_admin_sees_every_location(client_of, nordvik, goteborg,
     assert "Tax Malmö" in text
 
 
-def test_from_a_new_profile_to_its_approval_and_back(client_of, web, oscar, ida):
+def test_from_a_new_profile_to_its_approval_and_back(client_of, web, oscar, lucia, ida):
     """The whole life: sent, returned, mended, approved."""
     web.post(address("new_bank", country="SE"), BANK)
     bank = BankProfile.objects.get()
@@ -927,7 +927,9 @@ def test_from_a_new_profile_to_its_approval_and_back(client_of, web, oscar, ida)
     web.post(
         address("change_bank", bank), {**BANK_DETAILS, "account_holder": "Nordvik AB"}
     )
-    approve_version(bank.versions.get(number=2), by=oscar)
+    for operator in (oscar, lucia):
+        assert "Pending validation" in words(web.get(address("list")))
+        approve_version(bank.versions.get(number=2), by=operator)
 
     assert "Approved" in words(web.get(address("list")))
     assert bank.versions.get(number=1).status == "replaced"

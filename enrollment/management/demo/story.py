@@ -240,7 +240,6 @@ class Story:
                         after=after,
                     )
 
-
     def plan_recoveries(self) -> None:
         """Let people ask for an admin, and operators check what they show."""
         for row in rows("recoveries"):

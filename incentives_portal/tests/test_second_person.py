@@ -1,0 +1,200 @@
+"""Every door where a second person decides: nobody comes through by an own act.
+
+A right that somebody gave themselves never makes them the second person (security.md
+T1, T3). Each door is tried with it, and again with the rule off: then it opens.
+"""
+
+import types
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+
+from accounts import services as accounts
+from accounts.models import AuditEvent, RecoveryRequest
+from accounts.roles import Role
+from accounts.services import second_person
+from accounts.tests.factories import RecoveryRequestFactory, UserFactory
+from enrollment import services as enrollments
+from enrollment.tests.factories import EnrollmentFactory
+from enrollment.tests.test_renewal import World, made
+from profiles import services as profiles
+from profiles.tests.factories import (
+    BANK_DETAILS,
+    BankProfileFactory,
+    TaxProfileFactory,
+)
+
+pytestmark = pytest.mark.django_db
+
+BEFORE = datetime(2027, 6, 20, 9, tzinfo=UTC)
+OTHER_IBAN = "SE4550000000058398257466"
+DECIDING = ["Validator", "Approver", "Identity manager"]
+
+
+@pytest.fixture
+def otto():
+    """An operator who put himself into every group that decides."""
+    otto = accounts.add_operator(email="otto@owner.example", full_name="Otto Own")
+    return accounts.add_operator(
+        email=otto.email, full_name=otto.full_name, groups=DECIDING, by=otto
+    )
+
+
+@pytest.fixture
+def iris():
+    iris = UserFactory(full_name="Iris Ahl", operator=True)
+    iris.groups.set(Group.objects.filter(name="Identity manager"))
+    return iris
+
+
+@pytest.fixture
+def world(request, nordvik, goteborg, ida, oscar, mina, iris):
+    """What waits at each door, made when it is asked for."""
+    paid_before = BankProfileFactory(partner_account=nordvik, created_by=ida)
+    details = {**BANK_DETAILS, "iban": OTHER_IBAN}
+
+    def further_account():
+        """Another account of a company that was paid before: one operator."""
+        return BankProfileFactory(
+            partner_account=nordvik, created_by=ida, version__pending=True
+        ).versions.get()
+
+    def changed_account():
+        profiles.revise_bank_profile(paid_before, country="SE", details=details, by=ida)
+        return paid_before.versions.get(number=2)
+
+    def signed_account():
+        return profiles.approve_version(changed_account(), by=oscar)
+
+    def tax():
+        return TaxProfileFactory(
+            location=goteborg, created_by=ida, version__pending=True
+        ).versions.get()
+
+    def enrollment():
+        return EnrollmentFactory(
+            location=goteborg,
+            submitted=True,
+            submitted_by=ida,
+            payout__bank_profile=paid_before,
+            payout__tax_profile=TaxProfileFactory(location=goteborg, created_by=ida),
+            payout__currency="SEK",
+        )
+
+    def recovery():
+        return RecoveryRequestFactory(partner_account=nordvik)
+
+    def checked_recovery():
+        asked = recovery()
+        accounts.review_recovery(asked, evidence="The register.", by=iris)
+        RecoveryRequest.objects.update(asked_at=asked.asked_at - timedelta(days=3))
+        return RecoveryRequest.objects.get()
+
+    def plan():
+        _enrollment, year = made(World())
+        rehearsed = enrollments.rehearse_renewals(year, by=mina, at=BEFORE)
+        return enrollments.propose_renewals(rehearsed, by=mina)
+
+    return types.SimpleNamespace(**locals())
+
+
+def returned(field: str, code: str) -> list[dict[str, str]]:
+    return [{"field": field, "code": code, "note": ""}]
+
+
+DOORS = {
+    "a further bank account": (
+        "further_account",
+        lambda row, by: profiles.approve_version(row, by=by),
+    ),
+    "the first approval of a change": (
+        "changed_account",
+        lambda row, by: profiles.approve_version(row, by=by),
+    ),
+    "the second approval": (
+        "signed_account",
+        lambda row, by: profiles.approve_version(row, by=by),
+    ),
+    "a tax profile": ("tax", lambda row, by: profiles.approve_version(row, by=by)),
+    "returning": (
+        "further_account",
+        lambda row, by: profiles.return_version(
+            row, returned=returned("account_holder", "BANK_NAME_MISMATCH"), by=by
+        ),
+    ),
+    "confirming for an enrollment": (
+        "enrollment",
+        lambda row, by: enrollments.confirm_payout(row, part="bank", by=by),
+    ),
+    "checking evidence": (
+        "recovery",
+        lambda row, by: accounts.review_recovery(row, evidence="Seen.", by=by),
+    ),
+    "appointing": (
+        "checked_recovery",
+        lambda row, by: accounts.appoint_recovered(row, by=by),
+    ),
+    "the year end": (
+        "plan",
+        lambda row, by: enrollments.approve_renewals(row, digest=row.digest, by=by),
+    ),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_right_given_to_oneself_decides_nothing(door, world, otto, monkeypatch):
+    what, decide = DOORS[door]
+    row = getattr(world, what)()
+    events = AuditEvent.objects.count()
+
+    with pytest.raises(ValidationError) as refused:
+        decide(row, otto)
+
+    assert refused.value.code == "own_act"
+    assert AuditEvent.objects.count() == events
+    # The control: without the rule the same door opens.
+    monkeypatch.setattr(second_person, "is_by_own_act", lambda *anything: False)
+    decide(row, otto)
+    assert AuditEvent.objects.filter(actor=otto).count() > 1
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("is_self_given", [False, True])
+def test_no_role_in_a_company_makes_one_the_second_person(
+    door, is_self_given, world, nordvik, greta
+):
+    for role in (Role.ACCOUNT_ADMIN, Role.INCENTIVES_ADMIN):
+        by = greta if is_self_given else None
+        accounts.assign_role(greta, role=role, account=nordvik, by=by)
+    what, decide = DOORS[door]
+
+    with pytest.raises(ValidationError) as refused:
+        decide(getattr(world, what)(), greta)
+
+    assert refused.value.code == "not_operator"
+
+
+def test_what_somebody_else_gave_counts_beside_what_one_gave_oneself(otto, mina):
+    assert second_person.is_by_own_act(otto, profiles.VALIDATE)
+
+    otto.groups.remove(Group.objects.get(name="Validator"))
+    accounts.add_operator(
+        email=otto.email, full_name=otto.full_name, groups=["Validator"], by=mina
+    )
+
+    assert not second_person.is_by_own_act(otto, profiles.VALIDATE)
+    assert not second_person.is_by_own_act(otto, profiles.REVIEW)
+    assert second_person.is_by_own_act(otto, profiles.APPROVE_ACCOUNTS)
+
+
+def test_who_is_superuser_by_somebody_else_decides(otto):
+    root = accounts.add_operator(
+        email="rut@owner.example", full_name="Rut Root", is_superuser=True
+    )
+    accounts.add_operator(
+        email=root.email, full_name=root.full_name, groups=["Approver"], by=root
+    )
+
+    assert not second_person.is_by_own_act(root, profiles.APPROVE_ACCOUNTS)
