@@ -209,7 +209,7 @@ SELECT %s, found.id, found.outcome, found.reasons, found.status,
            WHEN NOT %s OR b.outcome = found.outcome THEN ''
            ELSE COALESCE(b.outcome, 'new')
        END
-FROM ({found}) found
+FROM renewal_found found
 LEFT JOIN ({before}) b ON b.enrollment_id = found.id
 """
 COUNT_OUTCOMES = """
@@ -241,14 +241,15 @@ GROUP BY 1
 
 
 def _rehearse_range(one: RenewalRange, *, plan: RenewalPlan) -> None:
-    found, params = _found_sql(one, into=plan.into, on=plan.known_on)
     earlier = [plan.compared_with_id, one.last_company, one.first_company]
     with connection.cursor() as cursor:
+        _find(cursor, _enrollments_of(one), into=plan.into, on=plan.known_on)
         cursor.execute(
-            REHEARSE.format(found=found, before=BEFORE),
-            [one.pk, plan.compared_with_id is not None, *params, *earlier],
+            REHEARSE.format(before=BEFORE),
+            [one.pk, plan.compared_with_id is not None, *earlier],
         )
         one.rows_count = cursor.rowcount
+        cursor.execute(DROP_FOUND)
         cursor.execute(COUNT_OUTCOMES, [one.pk])
         one.outcomes = dict(cursor.fetchall())
         cursor.execute(COUNT_REASONS, [one.pk])
@@ -264,20 +265,39 @@ def _rehearse_range(one: RenewalRange, *, plan: RenewalPlan) -> None:
     one.save()
 
 
-def _found_sql(
-    one: RenewalRange, *, into: FiscalYear, on: date
-) -> tuple[str, tuple[object, ...]]:
-    """The one rule, of the enrollments of a range, as SQL: id, following, and why."""
-    enrollments = Enrollment.objects.filter(
+def _enrollments_of(one: RenewalRange) -> QuerySet[Enrollment]:
+    return Enrollment.objects.filter(
         location__partner_account__gte=one.first_company,
         location__partner_account__lte=one.last_company,
     )
-    return (
-        renewal.with_outcome(enrollments, into=into, on=on)
-        .order_by()
-        .values("id", "status", "next_terms", "outcome", "reasons")
-        .query.sql_with_params()
+
+
+def _find(
+    cursor, enrollments: QuerySet[Enrollment], *, into: FiscalYear, on: date
+) -> None:
+    """Write down in renewal_found what the one rule says of enrollments, and why."""
+    cursor.execute(
+        *_with_query(
+            CREATE_FOUND,
+            renewal.with_outcome(enrollments, into=into, on=on)
+            .order_by()
+            .values("id", "status", "next_terms", "outcome"),
+        )
     )
+    cursor.execute("ANALYZE renewal_found")
+    for outcome in renewal.REASONED:
+        reasons = renewal.with_reasons(enrollments, outcome=outcome, into=into, on=on)
+        why, params = _with_query(
+            ADD_REASONS, reasons.order_by().values("id", "reasons")
+        )
+        # Asked of the few that have reasons only: the others are never joined.
+        cursor.execute(why, [*params, outcome])
+
+
+def _with_query(statement: str, query: QuerySet) -> tuple[str, tuple[object, ...]]:
+    """A statement with a QuerySet's own SQL in it, and its parameters."""
+    found, params = query.query.sql_with_params()
+    return statement.format(query=found), params
 
 
 DIGEST_OF_RANGE = """
@@ -492,8 +512,9 @@ def renew_next_range(
     """Carry out the next range that nobody else is at; None when none is free.
 
     The range is held against other workers, its companies against their own people; who
-    pauses the plan waits for nobody, and nothing is begun after that. What the rule says now is compared with the plan: only
-    rows where both agree are touched, the others are set aside (domain.md §10.2).
+    pauses the plan waits for nobody, and nothing is begun after that. What the rule says
+    now is compared with the plan: only rows where both agree are touched, the others
+    are set aside (domain.md §10.2).
     Raises ValidationError when a range's rows are not those that were approved.
     """
     at = at or timezone.now()
@@ -515,10 +536,8 @@ def renew_next_range(
             code="changed",
             params={"number": one.number},
         )
-    found, params = _found_sql(one, into=plan.into, on=plan.known_on)
     with connection.cursor() as cursor:
-        cursor.execute(CREATE_FOUND.format(found=found), params)
-        cursor.execute("ANALYZE renewal_found")
+        _find(cursor, _enrollments_of(one), into=plan.into, on=plan.known_on)
         cursor.execute(SET_DRIFT_ASIDE, {"plan": plan.pk, "range": one.pk})
         one.renewed, one.ended = _carry_out(cursor, plan=plan, at=at)
         cursor.execute(DROP_FOUND)
@@ -538,8 +557,11 @@ def finish_renewals(plan: RenewalPlan, *, at: datetime | None = None) -> bool:
 
     One AuditEvent records the run with the digest of its plan.
     """
-    plan = _held(plan)
+    plan.refresh_from_db(fields=["status"])
     if not plan.is_running or plan.ranges.waiting().exists():
+        return plan.is_finished
+    plan = _held(plan)
+    if not plan.is_running:
         return plan.is_finished
     _step(
         plan,
@@ -611,14 +633,8 @@ def decide_alike(
 def _apply_alone(row: SetAside, *, at: datetime) -> None:
     plan = row.plan
     enrollments = Enrollment.objects.filter(pk=row.enrollment_id)
-    found, params = (
-        renewal.with_outcome(enrollments, into=plan.into, on=plan.known_on)
-        .order_by()
-        .values("id", "status", "next_terms", "outcome", "reasons")
-        .query.sql_with_params()
-    )
     with connection.cursor() as cursor:
-        cursor.execute(CREATE_FOUND.format(found=found), params)
+        _find(cursor, enrollments, into=plan.into, on=plan.known_on)
         cursor.execute("SELECT outcome, reasons FROM renewal_found")
         now = cursor.fetchone()
         moved = _carry_out(cursor, plan=None, at=at)
@@ -639,7 +655,15 @@ def _apply_alone(row: SetAside, *, at: datetime) -> None:
 
 CREATE_FOUND = """
 CREATE TEMPORARY TABLE renewal_found ON COMMIT DROP AS
-SELECT found.id, found.status, found.next_terms, found.outcome, found.reasons FROM ({found}) found
+SELECT found.id, found.status, found.next_terms, found.outcome,
+       '{{}}'::text[] AS reasons
+FROM ({query}) found
+"""
+ADD_REASONS = """
+UPDATE renewal_found f
+SET reasons = why.reasons
+FROM ({query}) why
+WHERE why.id = f.id AND f.outcome = %s
 """
 DROP_FOUND = "DROP TABLE renewal_found"
 

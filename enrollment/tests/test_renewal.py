@@ -369,6 +369,14 @@ def compare(world: World) -> None:
         assert row.outcome == outcome_of(world)
         assert without_keys(row.reasons) == reasons_of(world)
         assert len(row.reasons) == len(set(row.reasons))
+        if row.outcome in renewal.REASONED:
+            alone = renewal.with_reasons(
+                Enrollment.objects.filter(pk=enrollment.pk),
+                outcome=row.outcome,
+                into=next_year,
+                on=world.on,
+            ).get()
+            assert alone.reasons == row.reasons
     finally:
         transaction.savepoint_rollback(point)
 

@@ -645,3 +645,10 @@ def test_nothing_is_carried_out_where_the_place_is_taken(rows, approved, mina):
             SetAside.objects.get(), apply=True, reason="Checked by phone.", by=mina
         )
     assert SetAside.objects.undecided().exists()
+
+
+def test_the_database_compiles_none_of_the_questions(db):
+    """Compiling them took 20 s where answering took one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW jit")
+        assert cursor.fetchone() == ("off",)
