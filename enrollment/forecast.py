@@ -7,7 +7,7 @@ Sentences are made in the language that is active: call it in the reader's.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -327,8 +327,16 @@ def told(
     reader: Callable[[Enrollment], Reader],
 ) -> dict[UUID, Forecast]:
     """Put into words what the rule says of enrollments, for a reader."""
-    by_key = {into.pk: into for into in years}
-    facts = _facts(rows, by_key)
+    return in_words(rows, facts_of(rows, years), reader=reader)
+
+
+def in_words(
+    rows: Mapping[Enrollment, Found],
+    facts: Mapping[UUID, Facts],
+    *,
+    reader: Callable[[Enrollment], Reader],
+) -> dict[UUID, Forecast]:
+    """The same in the active language, of what facts_of() found once for all readers."""
     forecasts = {}
     for enrollment, row in rows.items():
         who, outcome = reader(enrollment), Outcome(row.outcome)
@@ -336,7 +344,7 @@ def told(
             continue
         forecasts[enrollment.pk] = Forecast(
             outcome=outcome,
-            into=by_key[row.into],
+            into=facts[enrollment.pk].into,
             risks=risks_of(outcome, row.reasons, facts[enrollment.pk], who),
             next_terms=row.next_terms,
         )
@@ -352,12 +360,14 @@ def _is_veiled(enrollment: Enrollment, outcome: Outcome, who: Reader) -> bool:
     )
 
 
-def _facts(
-    rows: Mapping[Enrollment, Found], years: Mapping[int, FiscalYear]
+def facts_of(
+    rows: Mapping[Enrollment, Found], years: Iterable[FiscalYear]
 ) -> dict[UUID, Facts]:
-    """Ask for what the reasons are about: at most three questions."""
+    """Ask for what the reasons are about: at most two questions."""
+    by_key = {into.pk: into for into in years}
     facts = {
-        one.pk: Facts(enrollment=one, into=years[row.into]) for one, row in rows.items()
+        one.pk: Facts(enrollment=one, into=by_key[row.into])
+        for one, row in rows.items()
     }
     lacking = [one.pk for one, row in rows.items() if _is_gap(row)]
     if lacking:
@@ -643,41 +653,58 @@ def _reason(code: str, criteria: Mapping[str, Criterion]) -> str:
 # --- What the terms say otherwise --------------------------------------------
 
 
-def changes_of(
-    forecasts: Mapping[Enrollment, Forecast],
-) -> dict[UUID, list[Change]]:
+def changes_of(forecasts: Mapping[Enrollment, Forecast]) -> dict[UUID, list[Change]]:
     """Say what the next terms change for each enrollment; five questions for all."""
-    some = {one: told for one, told in forecasts.items() if told.next_terms}
-    if not some:
-        return {}
-    keys = {one.terms_id for one in some} | {told.next_terms for told in some.values()}
-    terms = ProgramTerms.objects.prefetch_related(
-        "earning_types", "requirements__criterion"
-    ).in_bulk(keys)
-    uses = _uses(some)
+    compared = Compared.of(
+        {one: told.next_terms for one, told in forecasts.items() if told.next_terms}
+    )
     return {
-        one.pk: changes_between(
-            terms[one.terms_id], terms[told.next_terms], use=uses[one.pk]
-        )
-        for one, told in some.items()
+        one.pk: compared.changes(one, continues=not forecasts[one].is_end)
+        for one in compared.following
     }
 
 
-def _uses(forecasts: Mapping[Enrollment, Forecast]) -> dict[UUID, Use]:
+@dataclass(frozen=True)
+class Compared:
+    """Two years of programs and what enrollments use of them, asked once for all."""
+
+    following: Mapping[Enrollment, int]
+    terms: Mapping[int, ProgramTerms]
+    uses: Mapping[UUID, Use]
+
+    @classmethod
+    def of(cls, following: Mapping[Enrollment, int]) -> "Compared":
+        """Ask about enrollments and their next terms, given by key."""
+        if not following:
+            return cls({}, {}, {})
+        keys = {one.terms_id for one in following} | set(following.values())
+        terms = ProgramTerms.objects.prefetch_related(
+            "earning_types", "requirements__criterion"
+        )
+        return cls(following, terms.in_bulk(keys), _uses(following))
+
+    def changes(self, enrollment: Enrollment, *, continues: bool) -> list[Change]:
+        """Say in the active language what changes for one of them."""
+        return changes_between(
+            self.terms[enrollment.terms_id],
+            self.terms[self.following[enrollment]],
+            use=replace(self.uses[enrollment.pk], continues=continues),
+        )
+
+
+def _uses(following: Mapping[Enrollment, int]) -> dict[UUID, Use]:
     payouts = defaultdict(list)
-    for payout in payouts_of(one.pk for one in forecasts):
+    for payout in payouts_of(one.pk for one in following):
         payouts[payout.enrollment_id].append(payout)
     values = defaultdict(dict)
     measured = MeasuredValue.objects.filter(
-        location__in={one.location_id for one in forecasts},
-        criterion__requirements__terms__in={
-            told.next_terms for told in forecasts.values()
-        },
+        location__in={one.location_id for one in following},
+        criterion__requirements__terms__in=set(following.values()),
     ).order_by("pk")
     for value in measured.distinct():
         values[value.location_id][value.criterion_id] = value.value
     uses = {}
-    for one, told in forecasts.items():
+    for one in following:
         paid = [
             (row, getattr(row.assignment, "standing", None)) for row in payouts[one.pk]
         ]
@@ -699,7 +726,6 @@ def _uses(forecasts: Mapping[Enrollment, Forecast]) -> dict[UUID, Use]:
             },
             methods=[row.assignment.method for row, _standing in known],
             values=values[one.location_id],
-            continues=not told.is_end,
         )
     return uses
 

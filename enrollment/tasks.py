@@ -64,3 +64,17 @@ def renew_enrollments() -> None:
             if services.renew_next_range(plan) is None:
                 services.finish_renewals(plan)
                 break
+
+
+@shared_task
+def tell_of_year_ends() -> None:
+    """Mail what years to come put at risk, and what became of those that began.
+
+    Any number of workers share the people; what one leaves, the next goes on with.
+    """
+    began = time.monotonic()
+    if not services.begin_year_end_notices(at=timezone.now()):
+        return
+    while time.monotonic() - began < LONG_ENOUGH:
+        if services.tell_next_people(at=timezone.now()) is None:
+            return

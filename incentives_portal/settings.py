@@ -213,6 +213,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 15.0,
         "options": {"expires": 14},
     },
+    "tell-of-year-ends": {
+        "task": "enrollment.tasks.tell_of_year_ends",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
     "note-expired-tax-profiles": {
         "task": "enrollment.tasks.note_expired_tax_profiles",
         "schedule": 900.0,

@@ -14,6 +14,7 @@ from enrollment.models.renewals import (
     RenewalRange,
     RenewalRow,
     SetAside,
+    YearEndNotice,
 )
 from enrollment.models.requirements import (
     Agreement,
@@ -54,4 +55,5 @@ __all__ = [
     "RequirementCheck",
     "SetAside",
     "ValueImport",
+    "YearEndNotice",
 ]

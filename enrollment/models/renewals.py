@@ -420,3 +420,54 @@ class SetAside(models.Model):
 
     def __str__(self) -> str:
         return f"{self.enrollment_id}: {self.planned} / {self.found}"
+
+
+class YearEndNotice(models.Model):
+    """One time that people are told of the year end: who was told, as far as it went.
+
+    Either of what a year to come puts at risk, so many days before its first day, or
+    of what became of everything in a run. People are taken in the order of their keys;
+    `last_person` moves in the transaction that queues their mails. Notices are cut
+    into parts, which any number of workers share.
+    """
+
+    plan = models.ForeignKey(
+        RenewalPlan,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="notices",
+        verbose_name=_("year-end plan"),
+    )
+    first_day = models.DateField(_("first day of the year"), null=True, blank=True)
+    days_before = models.PositiveSmallIntegerField(
+        _("days before"), null=True, blank=True
+    )
+    part = models.PositiveSmallIntegerField(_("part"))
+    last_person = models.BigIntegerField(_("last person told"), default=0)
+    mails = models.PositiveIntegerField(_("mails"), default=0)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("year-end notice")
+        verbose_name_plural = _("year-end notices")
+        ordering = ("pk",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["plan", "part"], name="%(app_label)s_%(class)s_once_per_run"
+            ),
+            models.UniqueConstraint(
+                fields=["first_day", "days_before", "part"],
+                name="%(app_label)s_%(class)s_once_per_step",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    plan=None, first_day__isnull=False, days_before__isnull=False
+                )
+                | Q(plan__isnull=False, first_day=None, days_before=None),
+                name="%(app_label)s_%(class)s_is_of_a_run_or_a_step",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"notice {self.pk}"

@@ -68,6 +68,10 @@ from enrollment.services.renewals import (
     withdraw_renewals,
 )
 from enrollment.services.year_end import AHEAD, BEHIND, prepare_year_ends
+from enrollment.services.year_end_notices import (
+    begin_year_end_notices,
+    tell_next_people,
+)
 
 __all__ = [
     "AHEAD",
@@ -82,6 +86,7 @@ __all__ = [
     "approve_renewals",
     "ask_for_details",
     "ask_for_rehearsal",
+    "begin_year_end_notices",
     "check_agreement_text",
     "check_earning_types",
     "check_requirements",
@@ -127,6 +132,7 @@ __all__ = [
     "start_open_enrollment",
     "start_renewals",
     "submit_enrollment",
+    "tell_next_people",
     "unfinished_rehearsals",
     "withdraw_renewals",
 ]

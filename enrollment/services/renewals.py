@@ -32,6 +32,7 @@ from enrollment.models import (
     RenewalRange,
     SetAside,
 )
+from enrollment.services.year_end_notices import tell_of_decision
 from enrollment.states import RENEWALS
 
 # The right of the second operator (domain.md §10.7).
@@ -611,6 +612,7 @@ def decide_set_aside(row: SetAside, *, apply: bool, reason: str, by: User) -> Se
         after={"applied": apply, "outcome": row.found},
         reason=row.reason,
     )
+    tell_of_decision(row)
     return row
 
 

@@ -23,6 +23,7 @@ from enrollment.models import (
     ProgramTerms,
     Requirement,
 )
+from profiles.tests.factories import BankProfileFactory, TaxProfileFactory
 
 
 def fiscal_number(day: datetime.date) -> int:
@@ -176,3 +177,22 @@ class InvitationFactory(factory.django.DjangoModelFactory):
 
     enrollment = factory.SubFactory(EnrollmentFactory)
     user = factory.SubFactory(UserFactory)
+
+
+def enrolled(location, terms, *, expires=None, currency="SEK", status="enrolled"):
+    """An enrollment in force whose profiles are validated."""
+    bank = BankProfileFactory(partner_account=location.partner_account)
+    tax = TaxProfileFactory(location=location, version__expires_on=expires)
+    enrollment = EnrollmentFactory(
+        location=location,
+        terms=terms,
+        complete=True,
+        payout__bank_profile=bank,
+        payout__tax_profile=tax,
+        payout__bank_version=bank.versions.get(),
+        payout__tax_version=tax.versions.get(),
+        payout__currency=currency,
+    )
+    Enrollment.objects.filter(pk=enrollment.pk).update(status=status)
+    enrollment.refresh_from_db()
+    return enrollment

@@ -3,7 +3,6 @@
 import datetime
 import html
 import re
-from types import SimpleNamespace
 
 import pytest
 from django.db import connection
@@ -21,20 +20,16 @@ from enrollment.forecast import ADMIN, KINDS, forecasts_of
 from enrollment.models import Agreement, Enrollment, FiscalCalendar, ProgramTerms
 from enrollment.states import Outcome
 from enrollment.tests.factories import (
-    AgreementFactory,
     CriterionFactory,
     EarningTypeFactory,
-    EnrollmentFactory,
-    FiscalYearFactory,
     MeasuredValueFactory,
     ProgramTermsFactory,
     RequirementFactory,
+    enrolled,
 )
 from profiles.services import revise_tax_profile
 from profiles.tests.factories import (
     TAX_DETAILS,
-    BankProfileFactory,
-    TaxProfileFactory,
     as_if_sent,
 )
 
@@ -49,50 +44,6 @@ def text(response) -> str:
     body = response.content.decode()
     main = re.search(r"<main\b.*?</main>", body, re.DOTALL).group()
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", main)).split())
-
-
-def enroll(location, terms, *, expires=None, currency="SEK", status="enrolled"):
-    """An enrollment in force whose profiles are validated."""
-    bank = BankProfileFactory(partner_account=location.partner_account)
-    tax = TaxProfileFactory(location=location, version__expires_on=expires)
-    enrollment = EnrollmentFactory(
-        location=location,
-        terms=terms,
-        complete=True,
-        payout__bank_profile=bank,
-        payout__tax_profile=tax,
-        payout__bank_version=bank.versions.get(),
-        payout__tax_version=tax.versions.get(),
-        payout__currency=currency,
-    )
-    Enrollment.objects.filter(pk=enrollment.pk).update(status=status)
-    enrollment.refresh_from_db()
-    return enrollment
-
-
-@pytest.fixture
-def may(time_machine):
-    """Six weeks before the fiscal year ends."""
-    time_machine.move_to(TODAY, tick=False)
-
-
-@pytest.fixture
-def year(may, nordvik, goteborg, malmo, program, ida, settings):
-    """Enrollments of one company, and the terms of the next year."""
-    settings.SUPPORT_ADDRESS = "help@owner.example"
-    AgreementFactory(partner_account=nordvik)
-    this = FiscalYearFactory(number=2027)
-    following = FiscalYearFactory(number=2028)
-    terms = ProgramTermsFactory(program=program, fiscal_year=this)
-    next_terms = ProgramTermsFactory(program=program, fiscal_year=following)
-    RoleAssignmentFactory(user=ida, partner_account=nordvik, location=malmo)
-    return SimpleNamespace(
-        into=following,
-        terms=terms,
-        next_terms=next_terms,
-        safe=enroll(goteborg, terms),
-        expiring=enroll(malmo, terms, expires=datetime.date(2027, 5, 31)),
-    )
 
 
 def forecast(enrollment, reader=ADMIN):
@@ -111,12 +62,12 @@ def test_every_outcome_has_its_kind():
 
 
 def test_home_overview_and_the_enrollment_say_what_the_next_year_brings(
-    year, client_of, ida
+    two_years, client_of, ida
 ):
     client = client_of(ida)
     renew = reverse(
         "profiles:change_tax",
-        kwargs={"pk": year.expiring.payout_assignments.get().tax_profile_id},
+        kwargs={"pk": two_years.expiring.payout_assignments.get().tax_profile_id},
     )
     risk = "At risk: tax form expires 31 May"
 
@@ -131,17 +82,17 @@ def test_home_overview_and_the_enrollment_say_what_the_next_year_brings(
     assert risk in text(overview)
     assert f'href="{renew}"' in overview.content.decode()
 
-    page = client.get(year.expiring.get_absolute_url())
+    page = client.get(two_years.expiring.get_absolute_url())
     assert risk in text(page)
     assert "nothing is earned until it is mended" in text(page)
     assert f'href="{renew}"' in page.content.decode()
     assert "Continues automatically on 1 July" in text(
-        client.get(year.safe.get_absolute_url())
+        client.get(two_years.safe.get_absolute_url())
     )
 
 
-def test_a_risk_is_gone_the_moment_it_is_cleared(year, client_of, ida):
-    profile = year.expiring.payout_assignments.get().tax_profile
+def test_a_risk_is_gone_the_moment_it_is_cleared(two_years, client_of, ida):
+    profile = two_years.expiring.payout_assignments.get().tax_profile
     revise_tax_profile(
         profile,
         country="SE",
@@ -153,15 +104,15 @@ def test_a_risk_is_gone_the_moment_it_is_cleared(year, client_of, ida):
     page = text(client_of(ida).get(reverse("home")))
 
     assert "At risk" not in page
-    said = forecast(year.expiring)
+    said = forecast(two_years.expiring)
     assert said.headline == "Continues on 1 July; validation goes on"
 
 
-def test_pages_say_it_in_swedish(year, client_of, ida):
+def test_pages_say_it_in_swedish(two_years, client_of, ida):
     ida.language = "sv"
     ida.save()
     with translation.override("sv"):
-        said = forecast(year.expiring)
+        said = forecast(two_years.expiring)
     assert "31 maj" in said.headline
 
 
@@ -175,33 +126,38 @@ def test_pages_say_it_in_swedish(year, client_of, ida):
     ],
 )
 def test_it_is_said_from_six_months_before_to_the_last_day(
-    year, time_machine, moment, is_said
+    two_years, time_machine, moment, is_said
 ):
     time_machine.move_to(
         datetime.datetime.fromisoformat(moment).replace(tzinfo=datetime.UTC), tick=False
     )
-    assert (forecast(year.safe) is not None) == is_said
+    assert (forecast(two_years.safe) is not None) == is_said
 
 
-def test_until_next_years_terms_are_written_nothing_is_foretold(year, client_of, ida):
-    year.next_terms.earning_types.all().delete()
-    ProgramTerms.objects.filter(pk=year.next_terms.pk).delete()
+def test_until_next_years_terms_are_written_nothing_is_foretold(
+    two_years, client_of, ida
+):
+    two_years.next_terms.earning_types.all().delete()
+    ProgramTerms.objects.filter(pk=two_years.next_terms.pk).delete()
 
-    assert forecast(year.safe) is None
-    page = text(client_of(ida).get(year.safe.get_absolute_url()))
+    assert forecast(two_years.safe) is None
+    page = text(client_of(ida).get(two_years.safe.get_absolute_url()))
     assert "Fiscal year 2028" not in page
     assert "It continues into the next fiscal year by itself" in page
 
 
 def test_whoever_may_not_mend_it_reads_who_can_and_no_bank_or_tax_detail(
-    year, client_of, uma, nordvik, malmo
+    two_years, client_of, uma, nordvik, malmo
 ):
     # R12, R42
     RoleAssignmentFactory(
         user=uma, role="incentives_user", partner_account=nordvik, location=malmo
     )
     client = client_of(uma)
-    for address in (reverse("enrollment:overview"), year.expiring.get_absolute_url()):
+    for address in (
+        reverse("enrollment:overview"),
+        two_years.expiring.get_absolute_url(),
+    ):
         page = client.get(address)
         assert "At risk: bank or tax details lack something" in text(page)
         assert "31 May" not in text(page)
@@ -210,9 +166,9 @@ def test_whoever_may_not_mend_it_reads_who_can_and_no_bank_or_tax_detail(
     assert "Ida Lund" in text(page)
 
 
-def test_the_veil_holds_for_what_is_not_in_force(year, client_of, uma, goteborg):
+def test_the_veil_holds_for_what_is_not_in_force(two_years, client_of, uma, goteborg):
     # R42
-    Enrollment.objects.filter(pk=year.safe.pk).update(status="action_required")
+    Enrollment.objects.filter(pk=two_years.safe.pk).update(status="action_required")
     page = text(client_of(uma).get(reverse("enrollment:overview")))
     assert "Enrolling" in page
     assert "1 July" not in page
@@ -221,10 +177,10 @@ def test_the_veil_holds_for_what_is_not_in_force(year, client_of, uma, goteborg)
 # --- Each kind in words ------------------------------------------------------
 
 
-def test_an_agreement_that_ends_is_named_with_its_day_and_who_can_renew_it(year):
+def test_an_agreement_that_ends_is_named_with_its_day_and_who_can_renew_it(two_years):
     Agreement.objects.update(ends_on=datetime.date(2027, 6, 15))
 
-    said = forecast(year.safe)
+    said = forecast(two_years.safe)
 
     assert said.headline == "Will end: the agreement of Nordvik IT AB ends 15 June"
     assert said.remedy.sentence.endswith("write to help@owner.example.")
@@ -248,16 +204,16 @@ def test_an_agreement_that_ends_is_named_with_its_day_and_who_can_renew_it(year)
         ),
     ],
 )
-def test_why_the_agreement_is_not_active(year, facts, words):
+def test_why_the_agreement_is_not_active(two_years, facts, words):
     if facts is None:
         Agreement.objects.all().delete()
     else:
         Agreement.objects.update(**facts)
-    assert forecast(year.safe).headline == f"Will end: {words}"
+    assert forecast(two_years.safe).headline == f"Will end: {words}"
 
 
 def test_an_unmet_requirement_is_named_with_its_numbers_and_its_page(
-    year, client_of, ida, goteborg
+    two_years, client_of, ida, goteborg
 ):
     criterion = CriterionFactory(name_en="Revenue", unit="USD")
     MeasuredValueFactory(
@@ -266,9 +222,9 @@ def test_an_unmet_requirement_is_named_with_its_numbers_and_its_page(
         value=21340,
         measured_on=datetime.date(2027, 5, 1),
     )
-    RequirementFactory(terms=year.next_terms, criterion=criterion, at_least=25000)
+    RequirementFactory(terms=two_years.next_terms, criterion=criterion, at_least=25000)
 
-    said = forecast(year.safe)
+    said = forecast(two_years.safe)
 
     assert said.headline == (
         "Will end: “Revenue” has to be 25,000 USD, and is 21,340 USD"
@@ -276,21 +232,21 @@ def test_an_unmet_requirement_is_named_with_its_numbers_and_its_page(
     page = client_of(ida).get(said.remedy.url)
     assert page.status_code == 200
     assert "21,340 USD" in text(page)
-    unknown = forecast(year.expiring)
+    unknown = forecast(two_years.expiring)
     assert unknown.headline.endswith("has to be 25,000 USD, and is not known now")
 
 
-def test_what_new_terms_do_not_accept_is_named(year):
-    next_terms = year.next_terms
+def test_what_new_terms_do_not_accept_is_named(two_years):
+    next_terms = two_years.next_terms
     next_terms.currencies, next_terms.pays_local_currency = ["EUR"], False
     next_terms.required_tax_details = ["vat"]
     next_terms.bank_countries_refused = ["SE"]
     next_terms.save()
     as_if_sent(
-        year.safe.payout_assignments.get().tax_profile.versions.all(), provided=[]
+        two_years.safe.payout_assignments.get().tax_profile.versions.all(), provided=[]
     )
 
-    said = forecast(year.safe)
+    said = forecast(two_years.safe)
 
     assert {risk.phrase for risk in said.risks} >= {
         "the program does not pay to banks in Sweden any more",
@@ -299,10 +255,10 @@ def test_what_new_terms_do_not_accept_is_named(year):
     assert said.remedy.page == "profiles:change_bank"
 
 
-def test_a_closed_location_and_a_country_left_out_are_said(year):
-    year.next_terms.countries = ["DE"]
-    year.next_terms.save()
-    assert forecast(year.safe).headline == (
+def test_a_closed_location_and_a_country_left_out_are_said(two_years):
+    two_years.next_terms.countries = ["DE"]
+    two_years.next_terms.save()
+    assert forecast(two_years.safe).headline == (
         "Will end: the program is not offered in Sweden any more"
     )
 
@@ -310,10 +266,10 @@ def test_a_closed_location_and_a_country_left_out_are_said(year):
 # --- What the terms change ---------------------------------------------------
 
 
-def test_what_changed_is_said_for_whom_it_matters(year):
+def test_what_changed_is_said_for_whom_it_matters(two_years):
     revenue = CriterionFactory(name_en="Revenue", unit="USD")
     staff = CriterionFactory(name_en="Certified staff", unit="people")
-    before, after = year.terms, year.next_terms
+    before, after = two_years.terms, two_years.next_terms
     RequirementFactory(terms=before, criterion=revenue, at_least=20000)
     RequirementFactory(terms=after, criterion=revenue, at_least=25000)
     RequirementFactory(terms=after, criterion=staff, at_least=2)
@@ -349,13 +305,15 @@ def test_what_changed_is_said_for_whom_it_matters(year):
     assert softly[-1].sentence == "Invitations have to be answered within 14 days."
 
 
-def test_the_page_says_what_is_new_and_nothing_where_nothing_is(year, client_of, ida):
+def test_the_page_says_what_is_new_and_nothing_where_nothing_is(
+    two_years, client_of, ida
+):
     client = client_of(ida)
-    assert "What is new" not in text(client.get(year.safe.get_absolute_url()))
-    year.next_terms.currencies = ["USD"]
-    year.next_terms.save()
+    assert "What is new" not in text(client.get(two_years.safe.get_absolute_url()))
+    two_years.next_terms.currencies = ["USD"]
+    two_years.next_terms.save()
 
-    page = text(client.get(year.safe.get_absolute_url()))
+    page = text(client.get(two_years.safe.get_absolute_url()))
 
     assert "What is new in fiscal year 2028 Not paid any more: EUR." in page
 
@@ -364,7 +322,7 @@ def test_the_page_says_what_is_new_and_nothing_where_nothing_is(year, client_of,
 
 
 def test_pages_ask_as_few_questions_for_many_forecasts(
-    year, client_of, ida, nordvik, terms_that_end, django_assert_max_num_queries
+    two_years, client_of, ida, nordvik, terms_that_end, django_assert_max_num_queries
 ):
     client = client_of(ida)
     paths = {"Home": reverse("home"), "Overview": reverse("enrollment:overview")}
@@ -373,8 +331,10 @@ def test_pages_ask_as_few_questions_for_many_forecasts(
         for number in range(count):
             location = LocationFactory(partner_account=nordvik)
             RoleAssignmentFactory(user=ida, partner_account=nordvik, location=location)
-            enroll(location, year.terms, expires=datetime.date(2027, 6, 1 + number))
-            enroll(location, terms_that_end)
+            enrolled(
+                location, two_years.terms, expires=datetime.date(2027, 6, 1 + number)
+            )
+            enrolled(location, terms_that_end)
         for name, path in paths.items():
             client.get(path)
             with CaptureQueriesContext(connection) as queries:
@@ -388,10 +348,10 @@ def test_pages_ask_as_few_questions_for_many_forecasts(
 
 
 @pytest.fixture
-def terms_that_end(year):
+def terms_that_end(two_years):
     """A program that asks next year for what nobody has."""
-    terms = ProgramTermsFactory(fiscal_year=year.terms.fiscal_year)
-    following = ProgramTermsFactory(program=terms.program, fiscal_year=year.into)
+    terms = ProgramTermsFactory(fiscal_year=two_years.terms.fiscal_year)
+    following = ProgramTermsFactory(program=terms.program, fiscal_year=two_years.into)
     RequirementFactory(terms=following)
     return terms
 
@@ -400,9 +360,9 @@ def terms_that_end(year):
 
 
 @pytest.fixture
-def ended(year, time_machine, mina, lucia):
+def ended(two_years, time_machine, mina, lucia):
     """The year end has run."""
-    plan = services.rehearse_renewals(year.into, by=mina, at=TODAY)
+    plan = services.rehearse_renewals(two_years.into, by=mina, at=TODAY)
     plan = services.propose_renewals(plan, by=mina)
     plan = services.approve_renewals(plan, digest=plan.digest, by=lucia)
     time_machine.move_to(IN_NEW_YEAR, tick=False)
@@ -417,17 +377,17 @@ def run(plan):
 
 
 def test_years_lead_to_each_other_and_history_says_who_when_and_why(
-    ended, year, client_of, ida
+    ended, two_years, client_of, ida
 ):
     run(ended)
     client = client_of(ida)
-    new = Enrollment.objects.get(renewed_from=year.expiring)
+    new = Enrollment.objects.get(renewed_from=two_years.expiring)
 
     page = client.get(new.get_absolute_url())
     assert "Continues the enrollment of fiscal year 2027" in text(page)
-    assert f'href="{year.expiring.get_absolute_url()}"' in page.content.decode()
+    assert f'href="{two_years.expiring.get_absolute_url()}"' in page.content.decode()
 
-    old = client.get(year.expiring.get_absolute_url())
+    old = client.get(two_years.expiring.get_absolute_url())
     assert "Open the enrollment of fiscal year 2028" in text(old)
     assert f'href="{new.get_absolute_url()}"' in old.content.decode()
     assert "The fiscal year ended: The tax profile has expired. 2 Jul, 12:00" in (
@@ -442,30 +402,30 @@ def test_years_lead_to_each_other_and_history_says_who_when_and_why(
 
 
 def test_an_incentives_user_reads_no_step_behind_the_veil(
-    ended, year, client_of, uma, nordvik, malmo
+    ended, two_years, client_of, uma, nordvik, malmo
 ):
     # R42
     RoleAssignmentFactory(
         user=uma, role="incentives_user", partner_account=nordvik, location=malmo
     )
     run(ended)
-    page = text(client_of(uma).get(year.expiring.get_absolute_url()))
+    page = text(client_of(uma).get(two_years.expiring.get_absolute_url()))
     assert "The fiscal year ended" in page
     assert "tax profile" not in page
 
 
-def test_past_years_are_empty_before_one_is_over(year, client_of, ida):
+def test_past_years_are_empty_before_one_is_over(two_years, client_of, ida):
     assert "No fiscal year is over yet." in text(
         client_of(ida).get(reverse("enrollment:past"))
     )
 
 
 def test_what_the_year_end_has_not_reached_is_with_the_program_owner(
-    ended, year, client_of, ida, mina
+    ended, two_years, client_of, ida, mina
 ):
     # Set aside: the form was renewed after the approval.
     as_if_sent(
-        year.expiring.payout_assignments.get().tax_profile.versions.all(),
+        two_years.expiring.payout_assignments.get().tax_profile.versions.all(),
         expires_on=datetime.date(2030, 1, 1),
     )
     run(ended)
@@ -475,15 +435,17 @@ def test_what_the_year_end_has_not_reached_is_with_the_program_owner(
     assert f"Malmö · {looking}" in text(client.get(reverse("home")))
     overview = client.get(reverse("enrollment:overview"))
     assert looking in text(overview)
-    assert f'href="{year.expiring.get_absolute_url()}"' in overview.content.decode()
-    page = text(client.get(year.expiring.get_absolute_url()))
+    assert (
+        f'href="{two_years.expiring.get_absolute_url()}"' in overview.content.decode()
+    )
+    page = text(client.get(two_years.expiring.get_absolute_url()))
     assert looking in page
     assert "You need to do nothing." in page
 
     services.decide_set_aside(
-        year.expiring.set_aside.get(), apply=False, reason="Asked to end.", by=mina
+        two_years.expiring.set_aside.get(), apply=False, reason="Asked to end.", by=mina
     )
 
     assert looking not in text(client.get(reverse("home")))
-    page = text(client.get(year.expiring.get_absolute_url()))
+    page = text(client.get(two_years.expiring.get_absolute_url()))
     assert "Fiscal year 2027 ended 30 Jun · it was not continued" in page

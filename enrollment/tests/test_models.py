@@ -25,6 +25,7 @@ from enrollment.models import (
     PayoutAssignment,
     ProgramTerms,
     RenewalPlan,
+    YearEndNotice,
 )
 from enrollment.models.terms import known_time_zone
 from enrollment.tests.factories import (
@@ -106,6 +107,10 @@ def copy(row) -> None:
     another = type(row)._default_manager.get(pk=row.pk)
     another.pk = another._meta.pk.get_default()
     another.save(force_insert=True)
+
+
+def notice(**facts):
+    return YearEndNotice.objects.create(part=0, **facts)
 
 
 VIOLATIONS = {
@@ -210,6 +215,13 @@ VIOLATIONS |= {
     "setaside_once": lambda w: copy(w.set_aside),
     "setaside_outcomes_are_known": lambda w: change(w.set_aside, found="maybe"),
     "setaside_decision_is_paired": lambda w: change(w.set_aside, is_applied=True),
+    "yearendnotice_once_per_run": lambda w: [notice(plan=w.plan) for _ in "12"],
+    "yearendnotice_once_per_step": lambda w: [
+        notice(first_day=datetime.date(2027, 7, 1), days_before=90) for _ in "12"
+    ],
+    "yearendnotice_is_of_a_run_or_a_step": lambda w: notice(
+        plan=w.plan, days_before=90
+    ),
 }
 
 # The key itself is unique; this one is only there to be referred to.
