@@ -1,5 +1,8 @@
 """Who holds which right where, and which places would be left without anybody."""
 
+from datetime import timedelta
+
+import pytest
 from django.utils import timezone
 
 from accounts.holders import (
@@ -7,12 +10,22 @@ from accounts.holders import (
     gaps_left_by,
     givers_of,
     holds_anywhere,
+    needs_recovery,
     people_with,
+    place_of,
     roles_given_by,
+    roles_given_in,
 )
 from accounts.models import Coverage
 from accounts.roles import INCENTIVE_ROLES, Permission, Role
-from accounts.tests.factories import LocationFactory, RoleAssignmentFactory, UserFactory
+from accounts.tests.factories import (
+    AccessRequestFactory,
+    IncentiveProgramFactory,
+    LocationFactory,
+    RoleAssignmentFactory,
+    UserFactory,
+)
+from enrollment.tests.factories import EnrollmentFactory
 
 
 class TestWhoCan:
@@ -28,6 +41,40 @@ class TestWhoCan:
     def test_only_those_whose_roles_reach_the_place(self, nordvik, malmo, cast):
         assert people_with(Permission.PROFILE_EDIT, company=nordvik, row=malmo) == []
         assert people_with(Permission.PROFILE_EDIT, company=nordvik) == [cast.ida]
+
+    def test_a_role_for_one_program_reaches_its_enrollments_only(
+        self, nordvik, goteborg
+    ):
+        enrollment = EnrollmentFactory(location=goteborg)
+        own = RoleAssignmentFactory(
+            partner_account=nordvik,
+            location=goteborg,
+            program=enrollment.terms.program,
+        )
+        RoleAssignmentFactory(
+            partner_account=nordvik,
+            location=goteborg,
+            program=IncentiveProgramFactory(),
+        )
+
+        able = people_with(Permission.ENROLLMENT_EDIT, company=nordvik, row=enrollment)
+
+        assert able == [own.user]
+
+    def test_people_of_one_name_stand_in_the_order_they_came(self, nordvik):
+        one, two, three = (
+            RoleAssignmentFactory(
+                role=Role.GLOBAL_ADMIN,
+                partner_account=nordvik,
+                user=UserFactory(full_name="Kim Ek"),
+            ).user
+            for _number in range(3)
+        )
+        # Touched last, and so read first from the table.
+        one.save()
+
+        assert appointers(nordvik) == [one, two, three]
+        assert givers_of(Role.GLOBAL_ADMIN, nordvik) == [one, two, three]
 
     def test_somebody_with_two_roles_is_named_once(self, nordvik, ida):
         RoleAssignmentFactory(user=ida, partner_account=nordvik)
@@ -62,6 +109,55 @@ def test_givers_are_named_for_each_role(cast, nordvik):
     assert givers_of(Role.INCENTIVES_USER, nordvik) == [cast.alice, cast.greta]
 
 
+def test_what_each_admin_gives_is_said_at_once(cast, nordvik):
+    # Account admin too, which takes nothing away.
+    RoleAssignmentFactory(
+        user=cast.greta, role=Role.ACCOUNT_ADMIN, partner_account=nordvik
+    )
+    RoleAssignmentFactory(role=Role.GLOBAL_ADMIN)  # of another company
+
+    assert roles_given_in(nordvik) == {
+        cast.greta.pk: set(Role),
+        cast.alice.pk: INCENTIVE_ROLES,
+    }
+
+
+@pytest.mark.parametrize(
+    ("waited", "is_needed"),
+    [
+        (timedelta(days=7), True),
+        (timedelta(days=6, hours=23, minutes=59), False),
+    ],
+)
+def test_who_waits_for_a_week_is_helped_by_the_program_owner(
+    greta, lars, uma, nordvik, waited, is_needed
+):
+    AccessRequestFactory(
+        user=lars,
+        partner_account=nordvik,
+        role=Role.INCENTIVES_ADMIN,
+        asked_at=timezone.now() - waited,
+    )
+
+    assert needs_recovery(lars, nordvik) is is_needed
+    # Somebody else's request says nothing, nor one in another company.
+    assert not needs_recovery(uma, nordvik)
+    other = RoleAssignmentFactory(role=Role.GLOBAL_ADMIN).partner_account
+    assert not needs_recovery(lars, other)
+
+
+def test_without_a_global_admin_only_the_program_owner_can_help(lars, alice, nordvik):
+    assert needs_recovery(lars, nordvik)
+
+
+def test_a_row_is_about_a_location_and_a_program(goteborg, ida):
+    enrollment = EnrollmentFactory(location=goteborg)
+
+    assert place_of(enrollment) == (goteborg, enrollment.terms.program)
+    assert place_of(goteborg) == (goteborg, None)
+    assert place_of(ida.role_assignments.get()) == (None, None)
+
+
 def test_only_what_gets_worse_is_a_gap(nordvik, goteborg, malmo, ida, program):
     everywhere = RoleAssignmentFactory(partner_account=nordvik)
     LocationFactory(name="Abroad")
@@ -88,3 +184,12 @@ def test_losing_what_was_not_counted_is_no_gap(nordvik, goteborg, program):
 
 def test_a_role_that_cannot_enroll_leaves_no_gap(uma, goteborg):
     assert gaps_left_by(uma.role_assignments.get()) == {}
+
+
+def test_gaps_are_named_by_name(nordvik, malmo, goteborg):
+    roles = [
+        RoleAssignmentFactory(partner_account=nordvik, location=place)
+        for place in (malmo, goteborg)
+    ]
+
+    assert gaps_left_by(*roles) == {Coverage.NOBODY: [goteborg, malmo]}
