@@ -55,6 +55,7 @@ def recovery(request, asked):
 
 
 @operator_requires(services.DECIDE_RECOVERY, on=RecoveryRequest)
+@recently_authenticated
 @posted(instead=_page_of)
 def review(request, asked):
     """Note what was checked."""

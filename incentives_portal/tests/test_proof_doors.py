@@ -138,6 +138,12 @@ ROLES = [
     Door("admin:accounts_roleassignment_add", "greta", sent=given_in_admin),
     Door("ops:appoint", "iris", lambda world: world.recovery),
     Door(
+        "ops:review_recovery",
+        "iris",
+        lambda world: world.recovery,
+        lambda world: {"evidence": "The record of their domain."},
+    ),
+    Door(
         "admin:accounts_roleassignment_delete",
         "greta",
         lambda world: world.second,
