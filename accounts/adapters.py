@@ -4,6 +4,9 @@ Second factors are sealed with the keys of the bank and tax numbers.
 """
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.app_settings import PASSWORD_RESET_TOKEN_GENERATOR
@@ -245,6 +248,19 @@ class AccountAdapter(DefaultAccountAdapter):
         raise NotImplementedError(f"There is no mail {template_prefix}.")
 
 
+_owner: ContextVar[User | None] = ContextVar("owner of second factors", default=None)
+
+
+@contextmanager
+def opening_factors_of(user: User) -> Iterator[None]:
+    """Let somebody's second factors be opened where there is no request: at a console."""
+    token = _owner.set(user)
+    try:
+        yield
+    finally:
+        _owner.reset(token)
+
+
 class SecondFactorAdapter(DefaultMFAAdapter):
     """Second factors: sealed for their owner, named, and kept where they are needed."""
 
@@ -270,7 +286,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):
     def _place(self) -> dict[str, object]:
         """The row that a secret belongs to, which has no key yet when it is sealed."""
         request = current.request
-        owner = request.user
+        owner = _owner.get() or request.user
         if not owner.is_authenticated:
             owner = request._login_stage.login.user
         return {"table": "mfa_authenticator", "pk": owner.pk, "column": "data"}

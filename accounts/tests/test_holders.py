@@ -12,7 +12,6 @@ from accounts.holders import (
     holds_anywhere,
     needs_recovery,
     people_with,
-    place_of,
     roles_given_by,
     roles_given_in,
 )
@@ -20,12 +19,10 @@ from accounts.models import Coverage
 from accounts.roles import INCENTIVE_ROLES, Permission, Role
 from accounts.tests.factories import (
     AccessRequestFactory,
-    IncentiveProgramFactory,
     LocationFactory,
     RoleAssignmentFactory,
     UserFactory,
 )
-from enrollment.tests.factories import EnrollmentFactory
 
 
 class TestWhoCan:
@@ -41,25 +38,6 @@ class TestWhoCan:
     def test_only_those_whose_roles_reach_the_place(self, nordvik, malmo, cast):
         assert people_with(Permission.PROFILE_EDIT, company=nordvik, row=malmo) == []
         assert people_with(Permission.PROFILE_EDIT, company=nordvik) == [cast.ida]
-
-    def test_a_role_for_one_program_reaches_its_enrollments_only(
-        self, nordvik, goteborg
-    ):
-        enrollment = EnrollmentFactory(location=goteborg)
-        own = RoleAssignmentFactory(
-            partner_account=nordvik,
-            location=goteborg,
-            program=enrollment.terms.program,
-        )
-        RoleAssignmentFactory(
-            partner_account=nordvik,
-            location=goteborg,
-            program=IncentiveProgramFactory(),
-        )
-
-        able = people_with(Permission.ENROLLMENT_EDIT, company=nordvik, row=enrollment)
-
-        assert able == [own.user]
 
     def test_people_of_one_name_stand_in_the_order_they_came(self, nordvik):
         one, two, three = (
@@ -148,14 +126,6 @@ def test_who_waits_for_a_week_is_helped_by_the_program_owner(
 
 def test_without_a_global_admin_only_the_program_owner_can_help(lars, alice, nordvik):
     assert needs_recovery(lars, nordvik)
-
-
-def test_a_row_is_about_a_location_and_a_program(goteborg, ida):
-    enrollment = EnrollmentFactory(location=goteborg)
-
-    assert place_of(enrollment) == (goteborg, enrollment.terms.program)
-    assert place_of(goteborg) == (goteborg, None)
-    assert place_of(ida.role_assignments.get()) == (None, None)
 
 
 def test_only_what_gets_worse_is_a_gap(nordvik, goteborg, malmo, ida, program):

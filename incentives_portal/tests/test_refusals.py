@@ -6,11 +6,15 @@ import re
 import pytest
 from django.urls import reverse
 
-from accounts.holders import place_of
+from accounts.holders import people_with, place_of
 from accounts.models import RoleAssignment
 from accounts.refusals import MOST_NAMED, operator_refusal, refusal_for
 from accounts.roles import Permission, Role
-from accounts.tests.factories import RoleAssignmentFactory, UserFactory
+from accounts.tests.factories import (
+    IncentiveProgramFactory,
+    RoleAssignmentFactory,
+    UserFactory,
+)
 from enrollment.models import ProgramAtLocation
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
 from profiles.tests.factories import BankProfileFactory
@@ -33,6 +37,17 @@ def enrollment(goteborg, program):
     return EnrollmentFactory(
         location=goteborg, terms=ProgramTermsFactory(program=program)
     )
+
+
+def test_a_role_for_another_program_there_is_not_named(nordvik, goteborg, enrollment):
+    able, _other = (
+        RoleAssignmentFactory(partner_account=nordvik, location=goteborg, program=one)
+        for one in (enrollment.terms.program, IncentiveProgramFactory())
+    )
+
+    assert people_with(Permission.ENROLLMENT_EDIT, company=nordvik, row=enrollment) == [
+        able.user
+    ]
 
 
 def test_a_row_at_a_location_names_both_and_who_has_the_role_there(
