@@ -82,6 +82,13 @@ def test_each_person_gives_what_the_own_roles_grant(cast, nordvik):
         assert roles_given_by(getattr(cast, name), nordvik) == set()
 
 
+def test_what_somebody_gives_in_one_company_is_nothing_in_another(greta, nordvik, sam):
+    other = sam.memberships.get().partner_account
+    RoleAssignmentFactory(user=greta, role=Role.INCENTIVES_USER, partner_account=other)
+
+    assert roles_given_by(greta, other) == set()
+
+
 def test_givers_are_named_for_each_role(cast, nordvik):
     assert givers_of(Role.GLOBAL_ADMIN, nordvik) == [cast.greta]
     assert givers_of(Role.INCENTIVES_USER, nordvik) == [cast.alice, cast.greta]

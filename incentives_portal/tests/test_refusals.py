@@ -12,6 +12,7 @@ from accounts.refusals import MOST_NAMED, operator_refusal, refusal_for
 from accounts.roles import Permission, Role
 from accounts.tests.factories import (
     IncentiveProgramFactory,
+    LocationFactory,
     RoleAssignmentFactory,
     UserFactory,
 )
@@ -167,6 +168,8 @@ def test_a_long_list_is_cut_and_counted(cast, nordvik, goteborg):
 
 
 def test_rows_are_about_the_places_of_their_scope(nordvik, goteborg, enrollment):
+    LocationFactory(partner_account=nordvik, name="A location before it")
+    IncentiveProgramFactory(name="A program before it", code="AAA")
     place = ProgramAtLocation.objects.get(enrollment=enrollment)
     program = enrollment.terms.program
 
