@@ -90,7 +90,8 @@ def change_tenant(
 ) -> CompanyTenant:
     """Change how a directory is asked; no new secret keeps the one there is.
 
-    Raises ValidationError as register_tenant does.
+    Raises ValidationError as register_tenant does, and for another issuer once somebody
+    has connected it: another server would speak for people who never agreed to it.
     """
     lock_companies(tenant.partner_account_id)
     _refuse_unless(MAY_CHANGE, by)
@@ -101,6 +102,15 @@ def change_tenant(
     if client_secret:
         tenant.client_secret = client_secret
     tenant.full_clean()
+    if tenant.issuer != before["issuer"] and _links_of(tenant).exists():
+        raise ValidationError(
+            {
+                "issuer": _(
+                    "People sign in through this issuer already. Leave it as it is."
+                )
+            },
+            code="in_use",
+        )
     tenant.save()
     _set_domains(tenant, domains)
     after = _described(tenant)
@@ -136,8 +146,8 @@ def set_tenant_active(
     tenant.save(update_fields=["is_active"])
     kept = [] if is_active else end_roles_from(tenant, roles_given_by(tenant))
     if not is_active:
-        links = SocialAccount.objects.filter(provider=tenant.provider_id)
-        for person in User.objects.filter(socialaccount__in=links).order_by("pk"):
+        connected = User.objects.filter(socialaccount__in=_links_of(tenant))
+        for person in connected.order_by("pk"):
             end_sessions(person)
     record_audit_event(
         tenant,
@@ -265,6 +275,10 @@ def end_roles_from(
                 ended.append(assignment)
         end_assignments(ended, by=None)
     return kept
+
+
+def _links_of(tenant: CompanyTenant):
+    return SocialAccount.objects.filter(provider=tenant.provider_id)
 
 
 def _scope(

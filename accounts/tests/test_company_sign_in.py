@@ -33,6 +33,8 @@ from accounts.models import (
 from accounts.roles import Role
 from accounts.services import (
     assign_role,
+    change_tenant,
+    connect_sign_in,
     deactivate_person,
     map_app_role,
     register_tenant,
@@ -1204,6 +1206,30 @@ class TestRegistering:
 
         with pytest.raises(ValidationError, match="Only operators"):
             register_tenant(nordvik, **self.FACTS, by=by)
+
+    def test_another_server_does_not_inherit_whom_people_connected(
+        self, nordvik, lars, iris
+    ):
+        # T17: else one operator could sign in as anybody of the company.
+        tenant = register_tenant(nordvik, **self.FACTS, by=iris)
+        facts = {"client_id": CLIENT, "domains": ["partner.example"], "by": iris}
+        elsewhere = "https://login.elsewhere.example"
+        change_tenant(tenant, **facts, issuer=f"{elsewhere}/typed-wrongly")
+        change_tenant(tenant, **facts, issuer=elsewhere)
+        connect_sign_in(
+            tenant,
+            id_tokens.Identity(
+                oid=NORA["oid"], full_name="", addresses=(), app_roles=frozenset()
+            ),
+            by=lars,
+        )
+
+        with pytest.raises(ValidationError, match="through this issuer already"):
+            change_tenant(tenant, **facts, issuer="")
+
+        tenant.refresh_from_db()
+        assert tenant.issuer == elsewhere
+        change_tenant(tenant, **facts, issuer=elsewhere, mfa_context="c1")
 
     def test_a_role_is_mapped_at_places_of_the_company_only(self, tenant, iris):
         with pytest.raises(ValidationError):
