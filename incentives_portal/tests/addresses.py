@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
@@ -15,9 +16,12 @@ class Address:
     parts: tuple[str, ...] = field(default=())
 
 
-def every_address() -> list[Address]:
+@cache
+def every_address() -> tuple[Address, ...]:
     """Return every pattern of the URLconf, namespaces included."""
-    return sorted(_walk(get_resolver().url_patterns, "", ()), key=lambda one: one.name)
+    return tuple(
+        sorted(_walk(get_resolver().url_patterns, "", ()), key=lambda one: one.name)
+    )
 
 
 def _walk(patterns, namespace: str, parts: tuple[str, ...]):

@@ -5,7 +5,7 @@ address without a row in permission_table.py fails. A cell is one request; it le
 the world as it found it, so that all cells share one.
 """
 
-import logging
+import copy
 import re
 import types
 import uuid
@@ -15,14 +15,12 @@ from itertools import product
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Group
 from django.db import transaction
-from django.template.backends.django import Template
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import outbox
+from accounts import access, outbox
 from accounts.models import (
     DirectoryGroup,
     Location,
@@ -32,6 +30,7 @@ from accounts.models import (
 )
 from accounts.roles import Role
 from accounts.services import create_provisioning_token, revoke_provisioning_token
+from accounts.tests import cast
 from accounts.tests.factories import (
     AccessRequestFactory,
     ColleagueInvitationFactory,
@@ -65,6 +64,7 @@ from incentives_portal.tests.permission_table import (
     TOKEN,
     TOKEN_PREFIX,
 )
+from incentives_portal.tests.sparing import REFUSALS, Sparing
 from incentives_portal.tests.test_token_permissions import ask as ask_by_token
 from incentives_portal.tests.test_token_permissions import path_of as token_path_of
 from profiles.tests.factories import (
@@ -84,9 +84,12 @@ DONE = {200, 302, 422}
 CANARY = "Kanariefågel"
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 NOBODY = ("nobody", "gone")
+PARTNERS_AND_NOBODY = (*PARTNERS, *NOBODY)
 # Whose pages about foreign and missing things are held side by side, byte by byte.
 WATCHED = ("greta", "ida", "uma")
-REFUSALS = {"403.html", "404.html"}
+ONLY_FORBIDDEN = frozenset({"403.html"})
+# That it is noted is looked at for everybody; what is written then, for these.
+TOLD_OF = ("uma", "reader")
 LEAST_CELLS = 5_000
 # What every refusal says: the role or the group that is missing.
 MISSING = re.compile("You need the role|This is for operators in the group")
@@ -179,30 +182,24 @@ def _somebody(mark: str):
     return UserFactory(full_name=f"Some Body {mark}")
 
 
-@pytest.fixture
-def world(cast, goteborg, malmo, program, nordvik):
-    """The cast with clients, and one of everything here, there and abroad."""
+@pytest.fixture(scope="module")
+def made(shared_rows):
+    """The cast, signed in, and one of everything here, there and abroad: made once."""
+    nordvik, program = cast.nordvik(), cast.program()
+    goteborg, malmo = cast.goteborg(nordvik), cast.malmo(nordvik)
+    people = vars(cast.everybody(nordvik, goteborg))
     terms = ProgramTermsFactory(program=program)
     open_terms = ProgramTermsFactory(open_to_all=True)
     AgreementFactory(partner_account=nordvik)
-    revoked = RoleAssignmentFactory(
+    people["revoked"] = RoleAssignmentFactory(
         user=UserFactory(full_name="Ravi Revoked", email="ravi@partner.example"),
         partner_account=nordvik,
         location=goteborg,
         revoked_at=timezone.now(),
     ).user
-    reader = UserFactory(full_name="Rea Reader", operator=True)
-    reader.groups.add(cast.oscar.groups.get(name="Reader"))
-    iris = UserFactory(full_name="Iris Identity", operator=True)
-    iris.groups.add(Group.objects.get(name="Identity manager"))
-    aino = UserFactory(full_name="Aino Approver", operator=True)
-    aino.groups.add(Group.objects.get(name="Approver"))
-    people = vars(cast) | {
-        "revoked": revoked,
-        "reader": reader,
-        "iris": iris,
-        "aino": aino,
-    }
+    people["reader"] = cast.operator("Rea Reader", "Reader")
+    people["iris"] = cast.operator("Iris Identity", "Identity manager")
+    people["aino"] = cast.operator("Aino Approver", "Approver")
     people["gone"] = UserFactory(full_name="Gus Gone", email="gus@partner.example")
     MembershipFactory(user=people["gone"], partner_account=nordvik)
     abroad = LocationFactory(
@@ -211,19 +208,34 @@ def world(cast, goteborg, malmo, program, nordvik):
         partner_account__name=f"{CANARY} GmbH",
         partner_account__legal_name=f"{CANARY} GmbH",
     )
-    clients = {"nobody": Client()}
+    cookies = {"nobody": SimpleCookie()}
     for name, person in people.items():
-        clients[name] = Client()
-        clients[name].force_login(person)
+        client = Client()
+        client.force_login(person)
+        # Noted now, the session's use is not noted again in every cell.
+        client.get(reverse("own:account"))
+        cookies[name] = client.cookies
     User.objects.filter(pk=people["gone"].pk).update(is_active=False)
     return types.SimpleNamespace(
-        clients=clients,
-        own=_objects(goteborg, terms, open_terms, addressee=cast.ida, mark="here"),
+        people=people,
+        cookies=cookies,
+        program=program,
+        own=_objects(goteborg, terms, open_terms, addressee=people["ida"], mark="here"),
         other=_objects(malmo, terms, open_terms, addressee=UserFactory(), mark="there"),
         foreign=_objects(
             abroad, terms, open_terms, addressee=_somebody(CANARY), mark=CANARY
         ),
     )
+
+
+@pytest.fixture
+def world(made, db):
+    """The same for each test, whatever another did with it."""
+    world = copy.deepcopy(made)
+    world.clients = {name: Client() for name in world.cookies}
+    for name, client in world.clients.items():
+        client.cookies = world.cookies[name]
+    return world
 
 
 def _path(name: str, row, target: str, world) -> str:
@@ -302,34 +314,25 @@ class Matrix:
         self.canaries = 0
         # What the first of two pages said that have to say the same.
         self.words = {}
-        self.draws_refusals = True
-        draw = Template.render
+        self.sparing = Sparing(monkeypatch)
 
-        def render(template, context=None, request=None):
-            if not self.draws_refusals and template.template.name in REFUSALS:
-                return ""
-            return draw(template, context, request)
-
-        monkeypatch.setattr(Template, "render", render)
-        # Thousands of refusals are no news here.
-        monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
-
-    def ask(self, person: str, method: str, path: str, *, is_drawn: bool = True):
-        """Ask for one cell; a page that only refuses need not be drawn each time."""
+    def ask(self, person: str, method: str, path: str, *, draws=REFUSALS, writes=True):
+        """Ask for one cell; what only refuses need not be drawn and told each time."""
         client = self.world.clients[person]
         client.cookies = SimpleCookie(self.kept[person].replace("Set-Cookie: ", ""))
-        with self.cell(is_drawn=is_drawn):
+        with self.cell(draws=draws, writes=writes):
             return client.generic(method, path)
 
     @contextmanager
-    def cell(self, *, is_drawn: bool = True):
+    def cell(self, *, draws=REFUSALS, writes=True):
         """Count what is asked within, and undo what it did."""
         self.cells += 1
-        self.draws_refusals = is_drawn
+        self.sparing.draws, self.sparing.writes = draws, writes
+        self.sparing.is_noted = False
         with transaction.atomic():
             yield
             transaction.set_rollback(True)
-        self.draws_refusals = True
+        self.sparing.draws, self.sparing.writes = REFUSALS, True
 
     def hold(self, case: str, found, expected) -> None:
         if found != expected:
@@ -370,7 +373,7 @@ def _page_cells(part: str) -> list[tuple[str, str, str, str]]:
             if is_asked:
                 cells.append((name, target, method, person))
         others = sorted({*METHODS, "HEAD"} - set(row.methods))
-        for method, person in product(others, (row.yes[0], *NOBODY)):
+        for method, person in product(others, (row.yes[0], "nobody")):
             cells.append((name, "otherwise", method, person))
     return cells
 
@@ -391,11 +394,12 @@ def _token_cells() -> list[tuple[str, str, str, str]]:
     ]
 
 
-def test_there_are_thousands_of_cells():
+def test_there_are_thousands_of_cells(world):
     pages = sum(len(_page_cells(part)) for part in PARTS)
+    cells = pages + len(_record_cells(world)) + len(_token_cells())
 
-    # The admin site's come on top.
-    assert pages + len(_token_cells()) >= LEAST_CELLS
+    # What operators may do with each record comes on top, in test_admin_permissions.py.
+    assert cells >= LEAST_CELLS
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -431,11 +435,16 @@ def test_a_token_opens_its_own_companys_door(matrix):
 
 def _ask_for_page(matrix, name, person, method, path, target) -> None:
     case = f"{person} {method} {name} on {target}"
-    is_drawn = target == "own" or person in WATCHED
-    response = matrix.ask(person, method, path, is_drawn=is_drawn)
-    matrix.hold(case, _answer(response), _expected(TABLE[name], person, target))
+    draws = REFUSALS if person in WATCHED else ONLY_FORBIDDEN
+    if target != "own" and person not in WATCHED:
+        draws = frozenset()
+    response = matrix.ask(person, method, path, draws=draws, writes=person in TOLD_OF)
+    answer = _answer(response)
+    matrix.hold(case, answer, _expected(TABLE[name], person, target))
     matrix.look_for_canaries(case, person, response)
-    if response.status_code == 403 and is_drawn:
+    if answer in ("refused", "hidden"):
+        matrix.hold(f"{case} is noted", matrix.sparing.is_noted, True)
+    if answer == "refused" and draws:
         matrix.hold(
             f"{case} says what is missing",
             bool(MISSING.search(response.content.decode())),
@@ -450,7 +459,7 @@ def _ask_for_page(matrix, name, person, method, path, target) -> None:
 def _ask_otherwise(matrix, name, person, method, path) -> None:
     """Other methods do nothing; looking at what can be done leads somewhere else."""
     row = TABLE[name]
-    response = matrix.ask(person, method, path, is_drawn=False)
+    response = matrix.ask(person, method, path, draws=frozenset(), writes=False)
     expected = _expected(row, person, "own")
     if expected == "done" and method not in ("GET", "HEAD"):
         expected = "wrong method"
@@ -460,8 +469,14 @@ def _ask_otherwise(matrix, name, person, method, path) -> None:
 
 
 def _ask_for_records(matrix: Matrix) -> None:
+    for cell in _record_cells(matrix.world):
+        _ask_for_record(matrix, *cell)
+
+
+def _record_cells(world) -> list[tuple[str, str, str, str, str]]:
+    """Each address of the admin site with a person, a method, its path and a target."""
     nowhere = reverse("admin:index") + "no/such/record/"
-    asked = [(name, "", path) for name, path in _admin_paths("none", matrix.world)]
+    asked = [(name, "", path) for name, path in _admin_paths("none", world)]
     asked.append(("admin:nowhere", "", nowhere))
     # A record's own address without a page, which has no name.
     asked += [
@@ -470,20 +485,21 @@ def _ask_for_records(matrix: Matrix) -> None:
         if "changelist" in name
     ]
     for target in ("own", "foreign", "missing"):
-        asked += [
-            (name, target, path) for name, path in _admin_paths(target, matrix.world)
-        ]
+        asked += [(name, target, path) for name, path in _admin_paths(target, world)]
+    cells = []
     for name, target, path in asked:
-        for person in ("greta", "ida", "lars", "sam", *NOBODY):
-            _ask_for_record(matrix, name, person, "GET", path, target)
-        for person in ("greta", "sam", "nobody"):
-            _ask_for_record(matrix, name, person, "POST", path, target)
+        looking, posting = PARTNERS_AND_NOBODY, ("greta", "sam", "nobody")
+        if target in ("foreign", "missing"):
+            looking, posting = ("greta", "ida", "nobody"), ("greta",)
+        cells += [(name, person, "GET", path, target) for person in looking]
+        cells += [(name, person, "POST", path, target) for person in posting]
+    return cells
 
 
 def _ask_for_record(matrix, name, person, method, path, target) -> None:
     case = f"{person} {method} {name} on {target}"
-    is_drawn = person == "greta"
-    response = matrix.ask(person, method, path, is_drawn=is_drawn)
+    draws = REFUSALS if person == "greta" else frozenset()
+    response = matrix.ask(person, method, path, draws=draws, writes=person in TOLD_OF)
     matrix.look_for_canaries(case, person, response)
     if person in NOBODY:
         matrix.hold(case, _answer(response), "sent to sign in")
@@ -573,19 +589,27 @@ def _ask_by_directories(matrix: Matrix) -> None:
     }
     clients |= {name: world.clients[name] for name in ("nobody", "greta", "mina")}
     world.rows = {
-        "person": {"own": world.own.member, "foreign": world.foreign.member},
+        "person": {
+            "own": world.people["lars"].memberships.get(),
+            "foreign": world.foreign.member,
+        },
         "group": {"own": world.own.group, "foreign": world.foreign.group},
     }
     for name, target, method, holder in _token_cells():
-        methods, _on = TOKEN[name]
+        methods, on = TOKEN[name]
         case = f"{holder} {method} {name} on {target}"
-        with matrix.cell():
+        with matrix.cell(writes=holder == "own"):
             response = ask_by_token(
                 clients[holder], method, token_path_of(name, world, target)
             )
         is_told = method in methods or (method == "HEAD" and "GET" in methods)
         expected = _expected_by_token(holder, target, name, is_told)
         matrix.hold(case, _status_by_token(response), expected)
+        if expected == "unknown":
+            asks_for_key = response.get("WWW-Authenticate", "").startswith("Bearer")
+            matrix.hold(f"{case} asks for the key", asks_for_key, True)
+        if (holder, expected) == ("own", "done") and on and method in methods:
+            matrix.hold(f"{case} is done", response.status_code in (200, 204), True)
         if holder != "foreign":
             matrix.look_for_canaries(case, holder, response)
         if holder == "own" and target in ("foreign", "missing"):
@@ -658,6 +682,15 @@ def test_the_matrix_would_notice_a_foreign_name(matrix):
     assert matrix.faults == ["ida: names a foreign company"]
 
 
+def test_the_matrix_would_notice_a_refusal_that_nobody_notes(matrix, monkeypatch):
+    # The control.
+    monkeypatch.setattr(access, "note_refused_request", lambda request, refusal: None)
+
+    _ask_for_page(matrix, "ops:today", "ida", "GET", reverse("ops:today"), "own")
+
+    assert matrix.faults == ["ida GET ops:today on own is noted: False, not True"]
+
+
 def test_a_cell_leaves_the_world_as_it_was(matrix):
     role = matrix.world.own.role
     path = reverse("accounts:revoke", kwargs={"pk": role.pk})
@@ -695,8 +728,9 @@ def test_the_matrix_would_notice_a_missing_scope(world, monkeypatch):
     assert world.clients["sam"].get(path).status_code == 200
 
 
-def test_a_role_that_ends_ends_the_next_request(world, ida):
+def test_a_role_that_ends_ends_the_next_request(world):
     # R8; T5
+    ida = world.people["ida"]
     path = reverse("enrollment:overview")
     assert world.clients["ida"].get(path).status_code == 200
 
@@ -705,15 +739,17 @@ def test_a_role_that_ends_ends_the_next_request(world, ida):
     assert world.clients["ida"].get(path).status_code == 403
 
 
-def test_a_role_past_its_last_day_ends_the_next_request(world, ida):
+def test_a_role_past_its_last_day_ends_the_next_request(world):
+    ida = world.people["ida"]
     path = reverse("enrollment:overview")
     RoleAssignment.objects.filter(user=ida).update(ends_on="2020-01-01")
 
     assert world.clients["ida"].get(path).status_code == 403
 
 
-def test_a_role_for_one_program_reaches_no_other(world, ida, program):
+def test_a_role_for_one_program_reaches_no_other(world):
     # R9
+    ida, program = world.people["ida"], world.program
     other = ProgramTermsFactory()
     enrollment = EnrollmentFactory(location=world.own.location, terms=other)
     RoleAssignment.objects.filter(user=ida).update(program=program)
@@ -723,9 +759,10 @@ def test_a_role_for_one_program_reaches_no_other(world, ida, program):
     assert world.clients["ida"].get(own).status_code == 200
 
 
-def test_a_role_for_the_whole_company_reaches_later_locations(world, nordvik, uma):
+def test_a_role_for_the_whole_company_reaches_later_locations(world):
     # R10
-    later = LocationFactory(partner_account=nordvik)
+    later = LocationFactory(partner_account=world.own.location.partner_account)
+    uma = world.people["uma"]
 
     reached = Location.objects.where_roles({Role.INCENTIVES_USER}, user=uma)
 
