@@ -1,6 +1,7 @@
 """The house keeps its own rules: found in the code, the addresses and the models."""
 
 import re
+from functools import cache
 
 import pytest
 from django.apps import apps
@@ -37,6 +38,7 @@ def our_models():
     ]
 
 
+@cache
 def our_files(*suffixes):
     folders = (*OUR_APPS, "incentives_portal", "templates")
     return [
@@ -45,6 +47,11 @@ def our_files(*suffixes):
         for path in sorted((ROOT / folder).rglob("*"))
         if path.suffix in suffixes and "__pycache__" not in path.parts
     ]
+
+
+@cache
+def our_texts():
+    return {path: path.read_text() for path in our_files(".py", ".html", ".txt")}
 
 
 @pytest.mark.parametrize("address", every_address(), ids=lambda one: one.name)
@@ -119,8 +126,8 @@ def test_no_template_is_unused(path):
         wanted = name
 
     texts = (
-        file.read_text()
-        for file in our_files(".py", ".html", ".txt")
+        text
+        for file, text in our_texts().items()
         if file != ROOT / "templates" / path and "tests" not in file.parts
     )
 
