@@ -382,7 +382,7 @@ def compare(world: World) -> None:
 
 
 CASES = settings(
-    max_examples=80,
+    max_examples=40,
     deadline=None,
     database=None,
     derandomize=True,
