@@ -35,9 +35,10 @@ from accounts.companies import (
     current_company,
     enter,
 )
-from accounts.holders import follow, holds_anywhere, roles_held_by
+from accounts.holders import follow, held_in, roles_held_by
 from accounts.models import Membership, PartnerAccount, RoleAssignment
-from accounts.roles import GUARDED, PROVED_ROLES, Permission, Role
+from accounts.roles import GUARDED, PROVED_ROLES, Permission, Role, roles_with
+from accounts.scoping import HeldRoles
 from accounts.sealing import DecryptionError, seal, unseal
 from accounts.services import note_refusal
 
@@ -446,10 +447,24 @@ def _refuse_operators(request: HttpRequest) -> None:
         raise HiddenPage
 
 
-def _require_somewhere(request: HttpRequest, permission: Permission) -> None:
+def roles_here(request: HttpRequest) -> HeldRoles | None:
+    """What the reader holds in the company of this request, asked once; None without one.
+
+    For lists. What changes something asks its service, which asks anew.
+    """
     company = request.company or None
-    if not holds_anywhere(request.user, permission, company):
-        raise NotAllowed(permission, row=None, company=company)
+    if company is None:
+        return None
+    known = getattr(request, "_roles_here", None)
+    if known is None or known.account != company or known.person != request.user:
+        known = request._roles_here = held_in(request.user, company)
+    return known
+
+
+def _require_somewhere(request: HttpRequest, permission: Permission) -> None:
+    held = roles_here(request)
+    if held is None or not held.anywhere & roles_with(permission):
+        raise NotAllowed(permission, row=None, company=request.company or None)
 
 
 def _reachable(request: HttpRequest, on: type[Model], permission: Permission, key):

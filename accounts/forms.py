@@ -4,7 +4,7 @@ from django import forms
 from django.contrib.auth.password_validation import (
     password_validators_help_text_html,
 )
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -38,6 +38,8 @@ ROLE_TEXTS = {
 }
 # Boxes to tick in one list; more are found by searching.
 MOST_BOXES = 20
+# What locations are found by.
+PLACE_WORDS = ("name", "country", "partner_id")
 
 
 class PeopleField(forms.ModelMultipleChoiceField):
@@ -55,7 +57,20 @@ class PeopleField(forms.ModelMultipleChoiceField):
 
 def location_label(location: Location) -> str:
     """Name a location so that two of the same name can be told apart."""
-    return f"{location.name} · {location.country} · {location.partner_id}"
+    return _place_label(location.name, location.country, location.partner_id)
+
+
+def _place_label(name: str, country: str, partner_id: str) -> str:
+    return f"{name} · {country} · {partner_id}"
+
+
+def few_locations(locations: QuerySet[Location]) -> list[tuple[int, str]] | None:
+    """Return locations to choose from, or None if there are too many for a list."""
+    columns = locations.values_list("pk", "name", "country", "partner_id")
+    first = list(columns[: MOST_BOXES + 1])
+    if len(first) > MOST_BOXES:
+        return None
+    return [(pk, _place_label(*words)) for pk, *words in first]
 
 
 class LocationsField(forms.ModelMultipleChoiceField):
@@ -72,6 +87,74 @@ class LocationField(forms.ModelChoiceField):
 
     def label_from_instance(self, location) -> str:
         return location_label(location)
+
+
+def find_field(label) -> forms.CharField:
+    """What a list too long to show is searched for; a button beside it searches."""
+    return forms.CharField(
+        label=label, required=False, max_length=120, widget=forms.SearchInput
+    )
+
+
+class OfferingMixin:
+    """A form with choices from a list that may be thousands long.
+
+    What is chosen and what is found is offered, so that no list gets too long. Any row
+    can be chosen; only those shown are few. The search goes away where all of them fit.
+    Without JavaScript: the button of the search shows the form again, all of it kept.
+    """
+
+    def offer(
+        self, name: str, rows: QuerySet, *, looks_in: tuple[str, ...], around=((), ())
+    ) -> None:
+        """Offer rows in a field; `around` are choices before and after them."""
+        field, find = self.fields[name], f"find_{name}"
+        field.queryset = rows
+        before, after = around
+        total = rows.count()
+        if total <= MOST_BOXES:
+            del self.fields[find]
+            shown = list(rows)
+        else:
+            shown = self._found(name, find, rows, looks_in)
+            chosen_first = _(
+                "%(shown)d of %(total)d are shown, the ticked ones first. Find others "
+                "with the search above."
+            )
+            if not isinstance(field, forms.ModelMultipleChoiceField):
+                chosen_first = _(
+                    "%(shown)d of %(total)d are shown, the chosen one first. Find "
+                    "others with the search above."
+                )
+            self[name].help_text = chosen_first % {
+                "shown": len(shown),
+                "total": total,
+            }
+        labels = ((row.pk, field.label_from_instance(row)) for row in shown)
+        field.widget.choices = [*before, *labels, *after]
+
+    def _found(self, name, find, rows, looks_in) -> list:
+        # As typed: the form is not checked yet, and may never be.
+        words = str(self[find].value() or "").split()
+        chosen = self[name].value() or ()
+        chosen = chosen if isinstance(chosen, list | tuple) else [chosen]
+        chosen = [key for key in chosen if str(key).isdecimal()]
+        found = rows.exclude(pk__in=chosen)
+        for word in words:
+            hit = Q()
+            for column in looks_in:
+                hit |= Q(**{f"{column}__icontains": word})
+            found = found.filter(hit)
+        return [*rows.filter(pk__in=chosen), *found[:MOST_BOXES]]
+
+    def unchecked(self, **options):
+        """Return the form as it was typed, without a word on what is missing yet."""
+        return type(self)(initial=self.data.dict(), **options)
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether the button of a search was pressed, not the one that sends."""
+        return self.is_bound and "find" in self.data
 
 
 class PeopleFilterForm(forms.Form):
@@ -113,16 +196,18 @@ class PeopleFilterForm(forms.Form):
         locations = Location.objects.of_company(company)
         location = self.fields["location"]
         location.queryset = locations
-        first = list(locations[: MOST_BOXES + 1])
-        if len(first) > MOST_BOXES:
+        choices = few_locations(locations)
+        if choices is None:
             location.widget = forms.HiddenInput()
         else:
-            location.choices = [
-                ("", location.empty_label),
-                *((one.pk, str(one)) for one in first),
-            ]
+            location.choices = [("", location.empty_label), *choices]
             del self.fields["place"]
-        self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)
+        program = self.fields["program"]
+        program.queryset = IncentiveProgram.objects.known_to(company)
+        program.choices = [
+            ("", program.empty_label),
+            *program.queryset.values_list("pk", "name"),
+        ]
 
 
 class PlacesFilterForm(forms.Form):
@@ -136,7 +221,7 @@ class PlacesFilterForm(forms.Form):
     )
 
 
-class RoleForm(forms.Form):
+class RoleForm(OfferingMixin, forms.Form):
     """Which role, where and until when.
 
     The width of the role is chosen in words, never by leaving something unticked:
@@ -165,12 +250,7 @@ class RoleForm(forms.Form):
         initial=SOME,
         error_messages={"required": _("Choose where the role holds.")},
     )
-    find_location = forms.CharField(
-        label=_("Find locations by name, country or PartnerID"),
-        required=False,
-        max_length=120,
-        widget=forms.SearchInput,
-    )
+    find_location = find_field(_("Find locations by name, country or PartnerID"))
     location = LocationsField(
         label=_("Which locations"),
         required=False,
@@ -214,38 +294,8 @@ class RoleForm(forms.Form):
             (role.value, role.label) for role in ROLE_TEXTS if role in given
         ]
         locations = Location.objects.active().of_company(company)
-        self._offer("location", locations, looks_in=("name", "country", "partner_id"))
+        self.offer("location", locations, looks_in=PLACE_WORDS)
         self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)
-
-    def _offer(self, name: str, rows, *, looks_in: tuple[str, ...]) -> None:
-        """Offer what is ticked and what is found, so that no list gets too long.
-
-        Any row can be ticked; only the boxes shown are few. The search goes away where
-        all of them fit.
-        """
-        field = self.fields[name]
-        field.queryset = rows
-        total = rows.count()
-        if total <= MOST_BOXES:
-            del self.fields[f"find_{name}"]
-            return
-        # As typed: the form is not checked yet, and may never be.
-        words = str(self[f"find_{name}"].value() or "").split()
-        ticked = [key for key in self[name].value() or () if str(key).isdecimal()]
-        found = rows.exclude(pk__in=ticked)
-        for word in words:
-            hit = Q()
-            for column in looks_in:
-                hit |= Q(**{f"{column}__icontains": word})
-            found = found.filter(hit)
-        shown = [*rows.filter(pk__in=ticked), *found[:MOST_BOXES]]
-        field.widget.choices = [
-            (row.pk, field.label_from_instance(row)) for row in shown
-        ]
-        self[name].help_text = _(
-            "%(shown)d of %(total)d are shown, the ticked ones first. Find others "
-            "with the search above."
-        ) % {"shown": len(shown), "total": total}
 
     def clean(self):
         answers = super().clean()
@@ -325,12 +375,7 @@ class AssignRoleForm(RoleForm):
     holder = "person"
     field_order = ("find_person", "person")
 
-    find_person = forms.CharField(
-        label=_("Find people by name or address"),
-        required=False,
-        max_length=120,
-        widget=forms.SearchInput,
-    )
+    find_person = find_field(_("Find people by name or address"))
     person = PeopleField(
         label=_("People"),
         queryset=User.objects.none(),
@@ -345,7 +390,7 @@ class AssignRoleForm(RoleForm):
         super().__init__(*args, company=company, **options)
         self.fields["person"].company = company
         people = User.objects.members_of(company)
-        self._offer("person", people, looks_in=("full_name", "email"))
+        self.offer("person", people, looks_in=("full_name", "email"))
 
 
 class InviteForm(RoleForm):
@@ -439,7 +484,7 @@ class TokenForm(RefusableForm):
     )
 
 
-class GroupMappingForm(RefusableForm):
+class GroupMappingForm(OfferingMixin, RefusableForm):
     """Which role the members of a group hold, and where."""
 
     group_name = CleanCharField(
@@ -456,6 +501,7 @@ class GroupMappingForm(RefusableForm):
             "invalid_choice": _("Choose one of these roles."),
         },
     )
+    find_location = find_field(_("Find locations by name, country or PartnerID"))
     location = LocationField(
         label=_("Location"),
         required=False,
@@ -474,7 +520,8 @@ class GroupMappingForm(RefusableForm):
     def __init__(self, *args, company, **options):
         super().__init__(*args, **options)
         locations = Location.objects.active().of_company(company)
-        self.fields["location"].queryset = locations
+        empty = ("", self.fields["location"].empty_label)
+        self.offer("location", locations, looks_in=PLACE_WORDS, around=([empty], []))
         self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)
 
 
@@ -533,8 +580,20 @@ class ActivityFilterForm(TrailFilterForm):
         super().__init__(*args, **options)
         if is_own_part:
             del self.fields["person"], self.fields["location"]
-        else:
-            self.fields["location"].queryset = Location.objects.of_company(company)
+            return
+        location = self.fields["location"]
+        location.queryset = Location.objects.of_company(company)
+        choices = few_locations(location.queryset)
+        if choices is not None:
+            location.choices = [("", location.empty_label), *choices]
+            return
+        # As the operators' filter has it, who have no list either.
+        self.fields["location"] = forms.CharField(
+            label=_("Location or its PartnerID"),
+            required=False,
+            max_length=120,
+            widget=forms.SearchInput,
+        )
 
 
 class AuditFilterForm(TrailFilterForm):
@@ -643,7 +702,7 @@ class ChangeSignInForm(SignInSetUpForm):
         secret.help_text = _("Empty: the one that is kept stays.")
 
 
-class AppRoleForm(RefusableForm):
+class AppRoleForm(OfferingMixin, RefusableForm):
     """Which role whoever has an app role holds, and where."""
 
     app_role = CleanCharField(
@@ -660,6 +719,7 @@ class AppRoleForm(RefusableForm):
             "invalid_choice": _("Choose one of these roles."),
         },
     )
+    find_location = find_field(_("Find locations by name, country or PartnerID"))
     location = LocationField(
         label=_("Location"),
         required=False,
@@ -678,5 +738,6 @@ class AppRoleForm(RefusableForm):
     def __init__(self, *args, company, **options):
         super().__init__(*args, **options)
         locations = Location.objects.active().of_company(company)
-        self.fields["location"].queryset = locations
+        empty = ("", self.fields["location"].empty_label)
+        self.offer("location", locations, looks_in=PLACE_WORDS, around=([empty], []))
         self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)

@@ -20,6 +20,7 @@ from accounts.models import (
 from accounts.models.factor_resets import UNANSWERED
 from accounts.operators import groups_with
 from accounts.roles import GRANTS, Permission, Role, roles_that_grant, roles_with
+from accounts.scoping import HeldRoles
 
 
 def people_with(
@@ -70,6 +71,19 @@ def roles_held_by(user: User, company: PartnerAccount) -> frozenset[Role]:
     """Return the roles a person holds in a company, wherever in it."""
     held = RoleAssignment.objects.live().filter(user=user, partner_account=company)
     return frozenset(map(Role, held.order_by().values_list("role", flat=True)))
+
+
+def held_in(user: User, company: PartnerAccount) -> HeldRoles:
+    """Return what a person holds in a company, and what of it for the whole company."""
+    held = RoleAssignment.objects.live().filter(user=user, partner_account=company)
+    is_everywhere = Q(location=None)
+    roles = list(held.order_by().values_list("role", is_everywhere).distinct())
+    return HeldRoles(
+        person=user,
+        account=company,
+        anywhere=frozenset(Role(role) for role, _everywhere in roles),
+        everywhere=frozenset(Role(role) for role, everywhere in roles if everywhere),
+    )
 
 
 def roles_given_by(user: User, company: PartnerAccount) -> frozenset[Role]:

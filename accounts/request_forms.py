@@ -3,16 +3,36 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from accounts.forms import ROLE_TEXTS, RefusableForm, location_label
+from accounts.forms import (
+    PLACE_WORDS,
+    ROLE_TEXTS,
+    LocationField,
+    OfferingMixin,
+    RefusableForm,
+    find_field,
+)
 from accounts.models import IncentiveProgram, Location
 from accounts.roles import REQUESTABLE_ROLES, Role
 from accounts.text import CleanTextField
 
+# What is chosen instead of a location.
+WHOLE_COMPANY = "company"
 
-class AccessRequestForm(RefusableForm):
+
+class PlaceField(LocationField):
+    """One location, or the whole company in so many words: never by leaving it empty."""
+
+    def to_python(self, value):
+        return value if value == WHOLE_COMPANY else super().to_python(value)
+
+    def prepare_value(self, value):
+        return value if value == WHOLE_COMPANY else super().prepare_value(value)
+
+
+class AccessRequestForm(OfferingMixin, RefusableForm):
     """What somebody asks for, prefilled by the page that refused."""
 
-    WHOLE_COMPANY, ALL_PROGRAMS = "company", ""
+    WHOLE_COMPANY, ALL_PROGRAMS = WHOLE_COMPANY, ""
 
     role = forms.ChoiceField(
         label=_("Role"),
@@ -23,8 +43,10 @@ class AccessRequestForm(RefusableForm):
             "invalid_choice": _("Choose one of these roles."),
         },
     )
-    location = forms.ChoiceField(
+    find_location = find_field(_("Find locations by name, country or PartnerID"))
+    location = PlaceField(
         label=_("Where"),
+        queryset=Location.objects.none(),
         error_messages={
             "required": _("Choose where you need the role."),
             "invalid_choice": _("Choose a location of your company."),
@@ -45,18 +67,18 @@ class AccessRequestForm(RefusableForm):
 
     def __init__(self, *args, company, **options):
         super().__init__(*args, **options)
-        self._places = {
-            str(one.pk): one for one in Location.objects.active().of_company(company)
-        }
         # Listed programs only: who asks may not hear of the others yet.
         self._programs = {
             str(one.pk): one for one in IncentiveProgram.objects.known_to()
         }
-        self.fields["location"].choices = [
-            ("", _("Choose where")),
-            *((pk, location_label(one)) for pk, one in self._places.items()),
-            (self.WHOLE_COMPANY, _("The whole company")),
-        ]
+        first = [("", _("Choose where"))]
+        last = [(self.WHOLE_COMPANY, _("The whole company"))]
+        self.offer(
+            "location",
+            Location.objects.active().of_company(company),
+            looks_in=PLACE_WORDS,
+            around=(first, last),
+        )
         self.fields["program"].choices = [
             (self.ALL_PROGRAMS, _("All programs")),
             *((pk, one.name) for pk, one in self._programs.items()),
@@ -71,9 +93,10 @@ class AccessRequestForm(RefusableForm):
     @property
     def answers(self) -> dict:
         """The answers as the services ask for them."""
+        location = self.cleaned_data["location"]
         return {
             "role": Role(self.cleaned_data["role"]),
-            "location": self._places.get(self.cleaned_data["location"]),
+            "location": None if location == self.WHOLE_COMPANY else location,
             "program": self._programs.get(self.cleaned_data["program"]),
             "reason": self.cleaned_data["reason"],
         }

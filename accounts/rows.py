@@ -1,8 +1,9 @@
 """What the People pages show of a person, a role and a location: rows of plain values."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from urllib.parse import urlencode
 
 from allauth.mfa import app_settings as mfa_settings
@@ -13,6 +14,7 @@ from django.db.models import Count, Max
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.dates import day
 from accounts.devices import device_words
 from accounts.directory import linked_tenants
 from accounts.models import (
@@ -48,6 +50,14 @@ class RoleRow:
     given_by: str
     can_end: bool
 
+    @property
+    def given(self) -> str:
+        """Who gave it, and when."""
+        return _("given by %(name)s, %(day)s") % {
+            "name": self.given_by,
+            "day": day(self.assignment.granted_at),
+        }
+
 
 @dataclass(frozen=True)
 class PersonRow:
@@ -59,7 +69,10 @@ class PersonRow:
     roles: list[RoleRow]
     # How many roles are held besides those shown.
     more: int
-    added_by: str
+    # Who added the person, as a line says it.
+    added: str
+    # What the button that gives a role says to whoever does not see the row.
+    assign: str
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,12 @@ class GapRow:
     is_mine: bool
 
     @property
+    def assign(self) -> str:
+        """What the button that appoints says to whoever does not see the row."""
+        place = {"location": self.location.name}
+        return _("an Incentives admin for %(location)s") % place
+
+    @cached_property
     def assign_query(self) -> str:
         """The answers that fill in the form for what is missing here."""
         answers = [("location", self.location.pk)]
@@ -183,28 +202,25 @@ def _giver_name(assignment: RoleAssignment) -> str:
 def person_rows(
     members: Iterable[Membership],
     assignments: Iterable[RoleAssignment],
+    held: Mapping[int, int],
     *,
     company: PartnerAccount,
     given: frozenset[Role],
 ) -> list[PersonRow]:
-    """Show members with their roles, widest first.
-
-    Each of `assignments` knows in `held_in_all` how many its holder has.
-    """
+    """Show members with the first of their roles; `held` is how many each person has."""
     roles: dict[int, list[RoleRow]] = {}
-    number: dict[int, int] = {}
     for assignment in assignments:
         row = role_row(assignment, given=given)
         roles.setdefault(assignment.user_id, []).append(row)
-        number[assignment.user_id] = assignment.held_in_all
     return [
         PersonRow(
             member=member,
             person=member.user,
             is_guest=not company.welcomes(member.user.email),
             roles=roles.get(member.user_id, []),
-            more=number.get(member.user_id, 0) - len(roles.get(member.user_id, [])),
-            added_by=by_words(member.added_by),
+            more=held.get(member.user_id, 0) - len(roles.get(member.user_id, [])),
+            added=_("added by %(name)s") % {"name": by_words(member.added_by)},
+            assign=_("a role to %(person)s") % {"person": member.user.full_name},
         )
         for member in members
     ]

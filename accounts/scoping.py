@@ -5,6 +5,7 @@ from datetime import date
 from typing import Self
 
 from django.apps import apps
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now, TruncDate
@@ -24,6 +25,17 @@ class Scope:
     account: str
     location: str | None = None
     program: str | None = None
+
+
+@dataclass(frozen=True)
+class HeldRoles:
+    """The roles that one person holds in one company now: asked once for a page."""
+
+    person: AbstractBaseUser
+    account: models.Model
+    # At any of its locations, or for all of it; and those for all of it.
+    anywhere: frozenset[Role]
+    everywhere: frozenset[Role]
 
 
 def today() -> date:
@@ -79,6 +91,20 @@ class ScopedQuerySet(models.QuerySet):
         if not user.is_authenticated:
             return self.none()
         return self.where_roles(roles_with(permission), user=user)
+
+    def where_held(self, held: HeldRoles, permission: Permission) -> Self:
+        """Rows of one company where_user_may() returns, by roles asked for before.
+
+        Nothing is asked again where roles allow it on all of the company's rows, or on
+        none: so it is for roles of the whole company, and for tables that have neither
+        locations nor programs.
+        """
+        roles, rows = roles_with(permission), self.of_company(held.account)
+        if not held.anywhere & roles:
+            return rows.none()
+        if held.everywhere & roles or not (self.scope.location or self.scope.program):
+            return rows
+        return rows.where_roles(roles, user=held.person)
 
     def where_roles(self, roles: frozenset[Role], *, user) -> Self:
         """Rows inside the scope of a live assignment of one of the roles."""

@@ -130,6 +130,10 @@ def start(request, tenant):
 def map_app_role(request, tenant):
     """Let whoever has an app role hold a role."""
     form = AppRoleForm(request.POST, company=tenant.partner_account)
+    if form.is_searching:
+        return _page(
+            request, tenant, form=form.unchecked(company=tenant.partner_account)
+        )
     if form.is_valid():
         try:
             mapping = services.map_app_role(

@@ -155,11 +155,13 @@ class RoleAssignment(models.Model):
             ),
         ]
         indexes = [
+            # Who can enroll which location, without a look at the table (R6).
             models.Index(
-                fields=["partner_account", "role"],
+                fields=["partner_account", "role", "location", "user"],
+                include=["program", "ends_on"],
                 condition=Q(revoked_at=None),
-                name="accounts_live_role",
-            )
+                name="accounts_live_role_at",
+            ),
         ]
 
     def __str__(self) -> str:

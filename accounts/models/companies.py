@@ -7,17 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import (
-    Case,
-    Count,
-    Exists,
-    IntegerField,
-    OuterRef,
-    Q,
-    Subquery,
-    When,
-)
-from django.db.models.functions import Coalesce
+from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, When
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -115,6 +105,10 @@ class Coverage(models.IntegerChoices):
     COVERED = 3, _("Covered")
 
 
+# True of every row, without a question.
+_ALWAYS = ~Q(pk__in=[])
+
+
 class LocationQuerySet(ScopedQuerySet):
     scope = Scope(account="partner_account", location="pk")
     view_permission = Permission.LOCATION_VIEW
@@ -131,6 +125,10 @@ class LocationQuerySet(ScopedQuerySet):
         """With the company, and with who asked to close it."""
         return self.select_related("partner_account", "closing_asked_by")
 
+    def enrollers_everywhere(self, account: PartnerAccount | int, *, besides=()):
+        """Return the keys of the people who can enroll every location of a company."""
+        return self._enrolling(account, besides).filter(location=None).values("user")
+
     def with_coverage(
         self,
         account: PartnerAccount | int,
@@ -138,6 +136,7 @@ class LocationQuerySet(ScopedQuerySet):
         besides=(),
         joining=(),
         is_partly=False,
+        everywhere=None,
         name: str = "coverage",
     ) -> Self:
         """Annotate a company's locations with how many people can enroll each (R6).
@@ -145,74 +144,74 @@ class LocationQuerySet(ScopedQuerySet):
         A role limited to a program covers that program only, so it is not counted as
         somebody who can enroll the location. `besides` are assignments not to count;
         `joining` are people to count as if they were Incentives admins of every row,
-        for some programs only if `is_partly`.
+        for some programs only if `is_partly`. `everywhere` are the first two of
+        enrollers_everywhere(), for who knows them; they are asked for at once, because
+        what is left to ask about the locations depends on them.
 
         Asked as questions about the whole company, whose answers each row looks up:
         asked row by row, thousands of locations take seconds.
         """
-        admins = (
+        is_covered, is_one, is_some = self._covering_people(
+            account, besides, joining, is_partly, everywhere
+        )
+        return self.of_company(account).annotate(
+            **{
+                name: Case(
+                    When(is_covered, then=Coverage.COVERED),
+                    When(is_one, then=Coverage.ONE_PERSON),
+                    When(is_some, then=Coverage.SOME_PROGRAMS),
+                    default=Coverage.NOBODY,
+                    output_field=IntegerField(),
+                )
+            }
+        )
+
+    def gaps(self, account: PartnerAccount | int, *, everywhere=None) -> Self:
+        """Those that fewer than two people can enroll in all programs, worst first."""
+        return (
+            self.with_coverage(account, everywhere=everywhere)
+            .exclude(self.is_covered(account, everywhere=everywhere))
+            .order_by("coverage", "name", "pk")
+        )
+
+    def is_covered(self, account: PartnerAccount | int, *, everywhere=None) -> Q:
+        """Whether two people can enroll a location in all programs: no gap (R6)."""
+        return self._covering_people(account, everywhere=everywhere)[0]
+
+    def _enrolling(self, account, besides):
+        """The roles that let somebody enroll something of a company."""
+        roles = (
             self._assignments()
             .of_company(account)
             .filter(role__in=roles_with(Permission.ENROLLMENT_EDIT))
-            .exclude(pk__in=[assignment.pk for assignment in besides])
             .order_by()
         )
-        counted = 0 if is_partly else len(joining)
-        for_all_programs = admins.filter(program=None)
-        if counted:
-            for_all_programs = for_all_programs.exclude(user__in=joining)
-        # People with several roles count once, those of the whole company there.
-        wide = for_all_programs.filter(location=None)
-        here = (
-            for_all_programs.exclude(location=None)
-            .exclude(user__in=wide.values("user"))
-            .values("location")
-        )
-        two_here = here.annotate(people=Count("user", distinct=True)).filter(
-            people__gte=2
-        )
-        any_here = admins.exclude(location=None).values("location")
-        everywhere = (
-            wide.values("partner_account")
-            .annotate(people=Count("user", distinct=True))
-            .values("people")
-        )
-        wide_people = f"{name}_everywhere"
-        is_one_here, is_two_here = Q(pk__in=here), Q(pk__in=two_here.values("location"))
-        return (
-            self.of_company(account)
-            .alias(**{wide_people: Coalesce(Subquery(everywhere), 0) + counted})
-            .annotate(
-                **{
-                    name: Case(
-                        When(
-                            Q(**{f"{wide_people}__gte": 2})
-                            | Q(is_one_here, **{wide_people: 1})
-                            | is_two_here,
-                            then=Coverage.COVERED,
-                        ),
-                        When(
-                            Q(**{wide_people: 1}) | is_one_here,
-                            then=Coverage.ONE_PERSON,
-                        ),
-                        When(
-                            Q(pk__isnull=not joining) | Q(pk__in=any_here),
-                            then=Coverage.SOME_PROGRAMS,
-                        ),
-                        default=Coverage.NOBODY,
-                        output_field=IntegerField(),
-                    )
-                }
-            )
-        )
+        kept = [assignment.pk for assignment in besides]
+        return roles.exclude(pk__in=kept) if kept else roles
 
-    def gaps(self, account: PartnerAccount) -> Self:
-        """Those that fewer than two people can enroll in all programs, worst first."""
-        return (
-            self.with_coverage(account)
-            .filter(coverage__lt=Coverage.COVERED)
-            .order_by("coverage", "name", "pk")
-        )
+    def _covering_people(
+        self, account, besides=(), joining=(), is_partly=False, everywhere=None
+    ) -> tuple[Q, Q, Q]:
+        """Whether two people can enroll a location, or one, or somebody in part.
+
+        People with several roles count once, those of the whole company there.
+        """
+        counted = set() if is_partly else set(joining)
+        if everywhere is None and len(counted) < 2:
+            found = self.enrollers_everywhere(account, besides=besides)
+            found = found.exclude(user__in=counted).values_list("user", flat=True)
+            everywhere = found.distinct()[:2]
+        counted.update(everywhere or ())
+        if len(counted) >= 2:
+            return _ALWAYS, _ALWAYS, _ALWAYS
+        enrolling = self._enrolling(account, besides).exclude(location=None)
+        here = enrolling.filter(program=None).values("location")
+        if counted:
+            here = here.exclude(user__in=counted)
+            return Q(pk__in=here), _ALWAYS, _ALWAYS
+        two = here.annotate(people=Count("user", distinct=True)).filter(people__gte=2)
+        is_some = Q(pk__in=enrolling.values("location")) if not joining else _ALWAYS
+        return Q(pk__in=two.values("location")), Q(pk__in=here), is_some
 
     def get_by_partner_id(self, partner_id: str) -> "Location":
         """Return the location with a PartnerID.
@@ -310,6 +309,12 @@ class Location(models.Model):
                 condition=Q(closing_asked_at=None) | ~Q(closing_reason=""),
                 name="%(app_label)s_%(class)s_closing_is_asked_with_a_reason",
             ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["partner_account", "name", "id"],
+                name="accounts_places_by_name",
+            )
         ]
         permissions = [("close_location", "Can close locations")]
 

@@ -98,6 +98,8 @@ class User(AbstractBaseUser, PermissionsMixin):
                 name="%(app_label)s_%(class)s_language_is_known",
             ),
         ]
+        # Lists of people go on by name from where the page before ended.
+        indexes = [models.Index(fields=["full_name", "id"], name="accounts_by_name")]
 
     def __str__(self) -> str:
         return self.full_name or self.email

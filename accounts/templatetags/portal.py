@@ -11,14 +11,14 @@ from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
-from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.dates import day, full_day, local_day
 
 register = template.Library()
 
 BULLET = "\N{BULLET}"
-# Swedish writes its months small and short ("12 nov"), which Django's "M" does not.
-SHORT_DAY = {"sv": "j N"}
 
 
 # --- Pictures and places --------------------------------------------------------
@@ -171,22 +171,8 @@ def _is_iban_like(text: str) -> bool:
 # --- Days and moments ---------------------------------------------------------------
 
 
-@register.filter
-def day(value) -> str:
-    """A day in the reader's language, with its year unless that is the current one."""
-    if not value:
-        return ""
-    on = _local_day(value)
-    pattern = SHORT_DAY.get(get_language() or "", "j M")
-    if on.year != timezone.localdate().year:
-        pattern += " Y"
-    return date_format(on, pattern)
-
-
-@register.filter
-def full_day(value) -> str:
-    """A day written out, for deadlines and agreements."""
-    return date_format(_local_day(value), "j F Y") if value else ""
+register.filter(day)
+register.filter(full_day)
 
 
 @register.filter
@@ -210,7 +196,7 @@ def ago(value) -> str:
     is_moment = isinstance(value, datetime.datetime)
     if is_moment and abs(timezone.now() - value) < datetime.timedelta(days=1):
         return naturaltime(value)
-    days = (_local_day(value) - timezone.localdate()).days
+    days = (local_day(value) - timezone.localdate()).days
     if days in (-1, 0, 1):
         return {-1: _("yesterday"), 0: _("today"), 1: _("tomorrow")}[days]
     if days > 0:
@@ -230,12 +216,6 @@ def time_tag(value, text: str = "") -> str:
         moment(value) if is_moment else full_day(value),
         text or day(value),
     )
-
-
-def _local_day(value) -> datetime.date:
-    if isinstance(value, datetime.datetime):
-        return timezone.localdate(value)
-    return value
 
 
 # --- Words ---------------------------------------------------------------------------

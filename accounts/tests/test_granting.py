@@ -132,13 +132,13 @@ class TestPlanning:
         assert plan.gaps == []
 
     def test_the_number_of_questions_is_the_same_for_many_people(
-        self, greta, nordvik, goteborg, django_assert_num_queries
+        self, greta, nordvik, goteborg, django_assert_max_num_queries
     ):
         few = [RoleAssignmentFactory(partner_account=nordvik).user]
         many = [RoleAssignmentFactory(partner_account=nordvik).user for _ in range(30)]
 
         for people in (few, many):
-            with django_assert_num_queries(4):
+            with django_assert_max_num_queries(6):
                 plan_roles(people, **asked(nordvik, goteborg, by=greta))
 
 

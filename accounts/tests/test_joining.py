@@ -618,7 +618,7 @@ class TestInvitations:
         client = client_of(greta)
         client.get(INVITATIONS)
 
-        with django_assert_num_queries(14):
+        with django_assert_num_queries(12):
             client.get(INVITATIONS)
 
 

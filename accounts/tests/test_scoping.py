@@ -8,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.utils import timezone
 
+from accounts.holders import held_in
 from accounts.models import (
     AuditAction,
     AuditEvent,
@@ -158,6 +159,39 @@ class TestRights:
 
         for permission in Permission:
             assert not everywhere.where_user_may(person, permission).exists()
+
+    @pytest.mark.parametrize("model", [AtProgram, Location, Membership])
+    def test_roles_asked_for_once_reach_the_same_rows(
+        self, everywhere, cast, nordvik, goteborg, model
+    ):
+        RoleAssignmentFactory(
+            user=cast.lars,
+            partner_account=nordvik,
+            location=goteborg,
+            role=Role.INCENTIVES_USER,
+        )
+        rows = everywhere if model is AtProgram else model.objects.all()
+
+        for person in (cast.greta, cast.alice, cast.ida, cast.uma, cast.lars, cast.sam):
+            held = held_in(person, nordvik)
+            for permission in Permission:
+                asked = rows.where_user_may(person, permission).of_company(nordvik)
+                assert set(rows.where_held(held, permission)) == set(asked), permission
+
+    def test_roles_for_all_of_a_company_ask_nothing_of_its_rows(
+        self, greta, alice, ida, nordvik, goteborg
+    ):
+        rows = [
+            Location.objects.where_held(held_in(person, nordvik), permission)
+            for person in (greta, alice)
+            for permission in (Permission.LOCATION_VIEW, Permission.ROLE_ASSIGN)
+        ]
+
+        assert all("EXISTS" not in str(asked.query) for asked in rows)
+        of_ida = Location.objects.where_held(
+            held_in(ida, nordvik), Permission.LOCATION_VIEW
+        )
+        assert "EXISTS" in str(of_ida.query)
 
     def test_nobody_signed_in_sees_nothing(self, everywhere):
         assert not everywhere.visible_to(AnonymousUser()).exists()

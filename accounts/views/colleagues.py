@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import services
-from accounts.access import requires
+from accounts.access import requires, roles_here
 from accounts.emails import undeliverable
 from accounts.forms import ROLE_TEXTS, InviteForm
 from accounts.holders import roles_given_by, roles_given_in
@@ -34,8 +34,9 @@ def _list_with(invitation) -> str:
 def invitations(request):
     """List whom the company invited, open invitations first."""
     rows = (
-        ColleagueInvitation.objects.where_user_may(request.user, Permission.ROLE_ASSIGN)
-        .of_company(request.company)
+        ColleagueInvitation.objects.where_held(
+            roles_here(request), Permission.ROLE_ASSIGN
+        )
         .open_first(timezone.now())
         .select_related("created_by", "closed_by")
         .prefetch_related("places__location", "places__program")

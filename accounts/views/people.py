@@ -1,24 +1,35 @@
 """Lists of people: who works for the company in which role, and where one is missing."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain, groupby, islice
 
 from django.core.paginator import Paginator
-from django.db.models import Count, Exists, F, OuterRef, Q, Window
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery, Window
 from django.db.models.functions import RowNumber
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from accounts.access import requires
+from accounts.access import requires, roles_here
 from accounts.forms import PeopleFilterForm, PlacesFilterForm
-from accounts.models import IncentiveProgram, Membership, RoleAssignment
+from accounts.models import (
+    Coverage,
+    IncentiveProgram,
+    Location,
+    Membership,
+    RoleAssignment,
+)
 from accounts.roles import INCENTIVE_ROLES, Permission, roles_with
-from accounts.rows import MOST_NAMED, gap_row, person_rows
-from accounts.views.around import around, locations_to_cover
+from accounts.rows import MOST_CANDIDATES, MOST_NAMED, gap_row, person_rows
+from accounts.views.around import around, locations_to_cover, numbers_here
 
 PAGE_SIZE = 25
 # Roles of one person in the list; the person's own page has all of them.
 MOST_ROLES = 4
+USUAL_ROLES = 8 * PAGE_SIZE
+# Whose place in the list the address names.
+AFTER, BEFORE = "after", "before"
 
 
 @requires(Permission.PERSON_VIEW)
@@ -28,21 +39,20 @@ def people(request):
     frame = around(request, "people")
     filters = PeopleFilterForm(request.GET or None, company=request.company)
     members = (
-        Membership.objects.where_user_may(request.user, Permission.PERSON_VIEW)
-        .of_company(request.company)
+        Membership.objects.where_held(roles_here(request), Permission.PERSON_VIEW)
         .current()
         .select_related("user", "added_by")
-        .order_by("user__full_name", "user_id")
     )
-    page = page_of(request, _chosen(members, filters))
+    page = _by_name(request, _chosen(members, filters))
+    roles, numbers = _first_roles(request, [one.user_id for one in page.members])
     context = {
         "filters": filters,
         "is_filtered": filters.is_bound and any(filters.cleaned_data.values()),
         "page": page,
-        "query": query_without_page(request),
         "rows": person_rows(
-            page,
-            _first_roles(request, [member.user_id for member in page]),
+            page.members,
+            roles,
+            numbers,
             company=request.company,
             given=frame["given"],
         ),
@@ -54,23 +64,28 @@ def people(request):
 @require_safe
 def gaps(request):
     """List every location with who can enroll it, worst first (R6)."""
+    company = request.company
     filters = PlacesFilterForm(request.GET or None)
-    locations = _found(locations_to_cover(request), filters)
-    locations = locations.with_coverage(request.company)
-    page = page_of(request, locations.order_by("coverage", "name", "pk"))
-    places = [location.pk for location in page]
-    admins = _holders(request, roles_with(Permission.ENROLLMENT_EDIT))
-    named = [*_first_everywhere(admins), *_first_at(admins, places)]
-    looking = INCENTIVE_ROLES - roles_with(Permission.ENROLLMENT_EDIT)
-    readers = list(_first_at(_holders(request, looking), places))
-    numbers = _numbers_at(admins, places, reader=request.user)
-    covered: dict[int, set[int]] = {}
-    there = admins.filter(location__in=places).exclude(program=None)
-    for place, program in (
-        there.order_by().values_list("location", "program").distinct()
-    ):
-        covered.setdefault(place, set()).add(program)
-    programs = list(IncentiveProgram.objects.known_to(request.company))
+    everywhere = numbers_here(request)["everywhere"]
+    locations = locations_to_cover(request)
+    is_covered = Location.objects.is_covered(company, everywhere=everywhere)
+    is_found = _found(filters)
+    numbers = locations.aggregate(
+        found=Count("pk", filter=is_found), gaps=Count("pk", filter=~is_covered)
+    )
+    shown = (
+        locations.filter(is_found)
+        .with_coverage(company, everywhere=everywhere)
+        .order_by("coverage", "name", "pk")
+    )
+    page = page_of(request, shown, count=numbers["found"])
+    rows = list(page)
+    is_partly = any(row.coverage == Coverage.SOME_PROGRAMS for row in rows)
+    wide, more_wide = _first_everywhere(request) if everywhere else ([], 0)
+    here = _first_at(request, rows, wide)
+    enrolling = roles_with(Permission.ENROLLMENT_EDIT)
+    is_mine = bool(roles_here(request).everywhere & enrolling)
+    programs = list(IncentiveProgram.objects.known_to(company)) if is_partly else []
     context = {
         "filters": filters,
         "is_filtered": filters.is_bound and any(filters.cleaned_data.values()),
@@ -79,22 +94,90 @@ def gaps(request):
         "rows": [
             gap_row(
                 location,
-                sorted(named, key=lambda one: (one.user.full_name, one.user_id)),
-                people=numbers[None].people + numbers[location.pk].people,
+                _by_person([*wide, *here[location.pk].of(enrolling)]),
+                people=len(wide) + more_wide + here[location.pk].people,
                 programs=programs,
-                covered=covered.get(location.pk, ()),
-                readers=readers,
-                is_mine=numbers[None].is_mine or numbers[location.pk].is_mine,
+                covered={one.program_id for one in here[location.pk].of(enrolling)},
+                readers=here[location.pk].of(INCENTIVE_ROLES - enrolling),
+                is_mine=is_mine or here[location.pk].is_mine,
             )
-            for location in page
+            for location in rows
         ],
     }
-    return render(request, "accounts/gaps.html", context | around(request, "gaps"))
+    frame = around(request, "gaps", gap_count=numbers["gaps"])
+    return render(request, "accounts/gaps.html", context | frame)
 
 
-def page_of(request, rows, *, size: int = PAGE_SIZE):
-    """The page of a list that the address asks for."""
-    return Paginator(rows, size).get_page(request.GET.get("page"))
+@dataclass(frozen=True)
+class PageByName:
+    """Some members in the order of their names, and the addresses before and after."""
+
+    members: list[Membership]
+    previous: str
+    next: str
+
+
+def _by_name(request, members) -> PageByName:
+    """The page of people after, or before, the one the address names.
+
+    The last page is as fast as the first, and nobody is counted.
+    """
+    after, before = (_number(request.GET.get(name)) for name in (AFTER, BEFORE))
+    is_back = after is None and before is not None
+    edge = before if is_back else after
+    found = list(_beside(members, edge, is_back)[: PAGE_SIZE + 1])
+    if edge is not None and not found:
+        # Nobody is there any more, or the address names nobody: begin again.
+        is_back, edge = False, None
+        found = list(_beside(members, edge, is_back)[: PAGE_SIZE + 1])
+    has_more, found = len(found) > PAGE_SIZE, found[:PAGE_SIZE]
+    if is_back:
+        found.reverse()
+    has_next = is_back or has_more
+    has_previous = has_more if is_back else edge is not None
+    return PageByName(
+        members=found,
+        previous=_place_in_list(request, BEFORE, found[0]) if has_previous else "",
+        next=_place_in_list(request, AFTER, found[-1]) if has_next else "",
+    )
+
+
+def _beside(members, edge: int | None, is_back: bool):
+    """The members after somebody by name, or before them, nearest first."""
+    order = ("user__full_name", "user_id")
+    if edge is not None:
+        # Who has left meanwhile still has a name to go on from.
+        name = Membership.objects.filter(
+            user=edge, partner_account=OuterRef("partner_account")
+        )
+        name = Subquery(name.values("user__full_name")[:1])
+        side = "lt" if is_back else "gt"
+        members = members.filter(
+            Q(**{f"user__full_name__{side}": name}) | Q(**{f"user_id__{side}": edge}),
+            **{f"user__full_name__{side}e": name},
+        )
+    return members.order_by(*(f"-{one}" if is_back else one for one in order))
+
+
+def _place_in_list(request, name: str, member: Membership) -> str:
+    query = request.GET.copy()
+    for place in (AFTER, BEFORE, "page"):
+        query.pop(place, None)
+    query[name] = member.user_id
+    return f"?{query.urlencode()}"
+
+
+def _number(text: str | None) -> int | None:
+    is_number = text is not None and text.isascii() and text.isdigit()
+    return int(text) if is_number and len(text) < 19 else None
+
+
+def page_of(request, rows, *, size: int = PAGE_SIZE, count: int | None = None):
+    """The page of a list that the address asks for; `count` if it is known."""
+    paginator = Paginator(rows, size)
+    if count is not None:
+        paginator.count = count
+    return paginator.get_page(request.GET.get("page"))
 
 
 def query_without_page(request) -> str:
@@ -132,98 +215,122 @@ def _chosen(members, filters):
     return members.filter(Exists(roles)) if narrows else members
 
 
-def _first_roles(request, people):
-    """The first roles of each person, widest first, and how many each has."""
+def _first_roles(
+    request, people: list[int]
+) -> tuple[Iterable[RoleAssignment], Mapping[int, int]]:
+    """The first roles of each person, widest first, and how many each has.
+
+    Asking for all of them is cheaper, unless people have very many.
+    """
+    roles = (
+        RoleAssignment.objects.where_held(roles_here(request), Permission.PERSON_VIEW)
+        .live()
+        .filter(user__in=people)
+        .select_related("location", "program", "granted_by")
+    )
     order = (
         F("location__name").asc(nulls_first=True),
         F("role").asc(),
         F("program__name").asc(nulls_first=True),
         F("pk").asc(),
     )
-    return (
-        RoleAssignment.objects.where_user_may(request.user, Permission.PERSON_VIEW)
-        .of_company(request.company)
-        .live()
-        .filter(user__in=people)
-        .annotate(
+    all_of_them = list(roles.order_by("user_id", *order)[: USUAL_ROLES + 1])
+    if len(all_of_them) <= USUAL_ROLES:
+        numbers = Counter(one.user_id for one in all_of_them)
+        held = groupby(all_of_them, key=lambda one: one.user_id)
+        first = chain.from_iterable(islice(mine, MOST_ROLES) for _user, mine in held)
+        return first, numbers
+    first = list(
+        roles.annotate(
             position=Window(RowNumber(), partition_by=F("user"), order_by=order),
             held_in_all=Window(Count("pk"), partition_by=F("user")),
         )
         .filter(position__lte=MOST_ROLES)
-        .select_related("location", "program", "granted_by")
         .order_by("user_id", "position")
     )
+    return first, {one.user_id: one.held_in_all for one in first}
 
 
 @dataclass(frozen=True)
-class Number:
-    """How many people a place has, and whether the reader is one of them."""
+class Here:
+    """Who holds an incentive role at one location: the first of them, and how many."""
 
+    holders: list[RoleAssignment]
+    # For all programs, besides those of the whole company.
     people: int = 0
     is_mine: bool = False
 
-
-def _numbers_at(admins, places, *, reader) -> dict[int | None, Number]:
-    """Who is there for all programs: at each place, and (None) in the whole company.
-
-    Those of the whole company count there only.
-    """
-    admins = admins.filter(program=None).order_by()
-    wide = admins.filter(location=None)
-    here = admins.filter(location__in=places).exclude(user__in=wide.values("user"))
-    counted = (
-        admins.filter(Q(pk__in=wide) | Q(pk__in=here))
-        .values("location")
-        .annotate(
-            people=Count("user", distinct=True),
-            own=Count("pk", filter=Q(user=reader)),
-        )
-    )
-    numbers = {
-        row["location"]: Number(row["people"], row["own"] > 0) for row in counted
-    }
-    return defaultdict(Number, numbers)
+    def of(self, roles) -> list[RoleAssignment]:
+        return [one for one in self.holders if one.role in roles]
 
 
 def _holders(request, roles):
     """Who holds one of some roles in the company now."""
-    held = RoleAssignment.objects.live().of_company(request.company)
-    return held.filter(role__in=roles)
+    held = RoleAssignment.objects.where_held(
+        roles_here(request), Permission.ROLE_ASSIGN
+    )
+    return held.live().filter(role__in=roles).order_by()
 
 
-def _found(locations, filters):
-    """The locations with all the words, in the name or as PartnerID."""
-    if not filters.is_valid():
-        return locations
-    for word in filters.cleaned_data["q"].split():
-        locations = locations.filter(
-            Q(name__icontains=word) | Q(partner_id__startswith=word)
-        )
-    return locations
+def _found(filters) -> Q:
+    """All the words, in a location's name or at the front of its PartnerID."""
+    words = filters.cleaned_data["q"].split() if filters.is_valid() else []
+    hits = (Q(name__icontains=word) | Q(partner_id__startswith=word) for word in words)
+    return Q(*hits) if words else Q(pk__isnull=False)
 
 
-def _first_everywhere(admins):
-    """The first people by name who can enroll every location."""
-    rows = admins.filter(location=None).select_related("user", "program")
-    return rows.order_by("user__full_name", "user_id")[: MOST_NAMED + 1]
+def _first_everywhere(request) -> tuple[list[RoleAssignment], int]:
+    """The first people by name who can enroll every location, and how many more."""
+    admins = _holders(request, roles_with(Permission.ENROLLMENT_EDIT))
+    admins = admins.filter(location=None)
+    rows = admins.select_related("user", "program")
+    first = list(rows.order_by("user__full_name", "user_id")[: MOST_NAMED + 1])
+    if len(first) <= MOST_NAMED:
+        return first, 0
+    people = admins.aggregate(people=Count("user", distinct=True))["people"]
+    return first, people - len(first)
 
 
-def _first_at(admins, places):
-    """The first people by name at each location, those for all programs first."""
-    return (
-        admins.filter(location__in=places)
+def _first_at(request, locations, wide) -> dict[int, Here]:
+    """The first people by name at each location, in each role and program there.
+
+    People of the whole company (`wide`, if there are any) count there only.
+    """
+    enrolling = roles_with(Permission.ENROLLMENT_EDIT)
+    counts = Q(program=None, role__in=enrolling)
+    if wide:
+        everywhere = Location.objects.enrollers_everywhere(request.company)
+        counts &= ~Q(user__in=everywhere)
+    rows = (
+        _holders(request, INCENTIVE_ROLES)
+        .filter(location__in=locations)
         .annotate(
             position=Window(
                 RowNumber(),
-                partition_by=F("location"),
-                order_by=(
-                    F("program").asc(nulls_first=True),
-                    F("user__full_name").asc(),
-                    F("pk").asc(),
-                ),
-            )
+                partition_by=(F("location"), F("role"), F("program")),
+                order_by=(F("user__full_name").asc(), F("pk").asc()),
+            ),
+            # A role is held once in a place, so roles are people.
+            people=_within_location(Count("pk", filter=counts)),
+            own=_within_location(Count("pk", filter=counts & Q(user=request.user))),
         )
-        .filter(position__lte=2 * MOST_NAMED + 1)
+        .filter(position__lte=MOST_NAMED + MOST_CANDIDATES)
         .select_related("user", "program")
-        .order_by("location", "position")
+        .order_by("location", F("program").asc(nulls_first=True), "position")
     )
+    found: dict[int, list[RoleAssignment]] = defaultdict(list)
+    for row in rows:
+        found[row.location_id].append(row)
+    here = {
+        place: Here(holders, holders[0].people, holders[0].own > 0)
+        for place, holders in found.items()
+    }
+    return defaultdict(lambda: Here([]), here)
+
+
+def _within_location(expression) -> Window:
+    return Window(expression, partition_by=F("location"))
+
+
+def _by_person(assignments) -> list[RoleAssignment]:
+    return sorted(assignments, key=lambda one: (one.user.full_name, one.user_id))

@@ -28,6 +28,12 @@ from accounts.views.people import page_of, query_without_page
 ROLES_PER_PAGE = 50
 # Ended roles, the last ones.
 MOST_ENDED = 10
+# What tells where roles hold, in words.
+SCOPE = ("location", "program")
+REACH_COLUMNS = (
+    *("role", "location", "program"),
+    *("location__name", "location__partner_id", "program__name"),
+)
 
 
 @requires(Permission.PERSON_VIEW, on=Membership)
@@ -37,7 +43,9 @@ def person(request, member):
     company = member.partner_account
     given = roles_given_by(request.user, company)
     roles = _roles_of(member).live()
-    page = page_of(request, roles, size=ROLES_PER_PAGE)
+    # All of them for what they add up to: only what that takes.
+    held = list(roles.select_related(None).select_related(*SCOPE).only(*REACH_COLUMNS))
+    page = page_of(request, roles, size=ROLES_PER_PAGE, count=len(held))
     ended = _roles_of(member).exclude(pk__in=roles.values("pk"))
     context = {
         "member": member,
@@ -55,11 +63,11 @@ def person(request, member):
                 :MOST_ENDED
             ]
         ],
-        "reach": reach_of(roles),
+        "reach": reach_of(held),
         "duties": [
             {"role": role.label, "text": ROLE_TEXTS[role]}
             for role in ROLE_TEXTS
-            if role in COMPANY_WIDE_ROLES and role in {one.role for one in roles}
+            if role in COMPANY_WIDE_ROLES and role in {one.role for one in held}
         ],
         "may_assign": bool(given),
         "may_deactivate": holds_anywhere(request.user, Permission.PERSON_EDIT, company),

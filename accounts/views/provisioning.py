@@ -92,6 +92,8 @@ def revoke_token(request, token):
 def map_group(request):
     """Let the members of a group hold a role."""
     form = GroupMappingForm(request.POST, company=request.company)
+    if form.is_searching:
+        return _page(request, searching=form.unchecked(company=request.company))
     if form.is_valid():
         try:
             mapping = services.map_group(
@@ -128,7 +130,15 @@ def unmap_group(request, mapping):
     return redirect(page)
 
 
-def _page(request, *, token_form=None, group_form=None, new_token=None, status=200):
+def _page(
+    request,
+    *,
+    token_form=None,
+    group_form=None,
+    searching=None,
+    new_token=None,
+    status=200,
+):
     company = request.company
     tokens = (
         ProvisioningToken.objects.where_user_may(
@@ -154,7 +164,7 @@ def _page(request, *, token_form=None, group_form=None, new_token=None, status=2
         "guests": [member.user for member in guests],
         "token_form": token_form
         or TokenForm(initial={"expires_on": today() + USUAL_LIFETIME}),
-        "group_form": group_form or GroupMappingForm(company=company),
+        "group_form": group_form or searching or GroupMappingForm(company=company),
         "forms": forms,
         "has_errors": bool(forms),
         "new_token": new_token,

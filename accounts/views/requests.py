@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import services
+<<<<<<< HEAD
 from accounts.access import requires, signed_in
 from accounts.holders import appointers, needs_recovery, roles_given_by
 from accounts.models import (
@@ -17,6 +18,16 @@ from accounts.models import (
     RecoveryRequest,
     RequestState,
 )
+=======
+from accounts.access import requires, roles_here, signed_in
+from accounts.holders import (
+    appointers,
+    given_by_roles,
+    needs_recovery,
+    roles_given_by,
+)
+from accounts.models import AccessRequest, RecoveryRequest, RequestState
+>>>>>>> 53e2b3e (accounts: Ask once which roles hold, page people by name, and search among thousands of locations.)
 from accounts.posting import posted
 from accounts.request_forms import AccessRequestForm, DeclineForm
 from accounts.roles import Permission, Role
@@ -24,6 +35,8 @@ from accounts.views.around import around
 from accounts.waiting import own_request_rows, request_rows
 
 PAGE_SIZE = 25
+# Requests to answer on one page, the oldest; the others come up as these are answered.
+MOST_WAITING = 50
 
 
 def _list_with(request_row) -> str:
@@ -47,6 +60,8 @@ def request_access(request):
         }
         return _ask_page(request, AccessRequestForm(initial=initial, company=company))
     form = AccessRequestForm(request.POST, company=company)
+    if form.is_searching:
+        return _ask_page(request, form.unchecked(company=company))
     if not form.is_valid():
         return _ask_page(request, form, status=422)
     try:
@@ -66,14 +81,13 @@ def request_access(request):
 @require_safe
 def requests(request):
     """List what people of the company ask for, the oldest first, then the answers."""
-    mine = (
-        AccessRequest.objects.where_user_may(request.user, Permission.ROLE_ASSIGN)
-        .of_company(request.company)
-        .select_related("user", "location", "program", "answered_by")
-    )
+    held = roles_here(request)
+    mine = AccessRequest.objects.where_held(held, Permission.ROLE_ASSIGN)
+    mine = mine.select_related("user", "location", "program", "answered_by")
+    waiting = list(mine.waiting().order_by("asked_at", "pk")[: MOST_WAITING + 1])
     answered = mine.exclude(state=RequestState.WAITING).order_by("-answered_at", "pk")
     page = Paginator(answered, PAGE_SIZE).get_page(request.GET.get("page"))
-    given = roles_given_by(request.user, request.company)
+    given = given_by_roles(held.anywhere)
     context = {
         "recovery": RecoveryRequest.objects.of_company(request.company)
         .open()
@@ -87,10 +101,9 @@ def requests(request):
         .select_related("user")
         .order_by("asked_at", "pk"),
         "waiting": request_rows(
-            mine.waiting().order_by("asked_at", "pk"),
-            given=given,
-            company=request.company,
+            waiting[:MOST_WAITING], given=given, company=request.company
         ),
+        "has_more_waiting": len(waiting) > MOST_WAITING,
         "page": page,
         "answered": request_rows(page, given=given, company=request.company),
     }
