@@ -680,5 +680,5 @@ class TestRequestsPage:
         client = client_of(greta)
         client.get(REQUESTS)
 
-        with django_assert_num_queries(11):
+        with django_assert_num_queries(12):
             client.get(REQUESTS)

@@ -9,16 +9,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import services
-<<<<<<< HEAD
-from accounts.access import requires, signed_in
-from accounts.holders import appointers, needs_recovery, roles_given_by
-from accounts.models import (
-    AccessRequest,
-    FactorReset,
-    RecoveryRequest,
-    RequestState,
-)
-=======
 from accounts.access import requires, roles_here, signed_in
 from accounts.holders import (
     appointers,
@@ -26,8 +16,12 @@ from accounts.holders import (
     needs_recovery,
     roles_given_by,
 )
-from accounts.models import AccessRequest, RecoveryRequest, RequestState
->>>>>>> 53e2b3e (accounts: Ask once which roles hold, page people by name, and search among thousands of locations.)
+from accounts.models import (
+    AccessRequest,
+    FactorReset,
+    RecoveryRequest,
+    RequestState,
+)
 from accounts.posting import posted
 from accounts.request_forms import AccessRequestForm, DeclineForm
 from accounts.roles import Permission, Role
@@ -93,10 +87,7 @@ def requests(request):
         .open()
         .select_related("user")
         .first(),
-        "resets": FactorReset.objects.where_user_may(
-            request.user, Permission.ROLE_ASSIGN
-        )
-        .of_company(request.company)
+        "resets": FactorReset.objects.where_held(held, Permission.ROLE_ASSIGN)
         .open()
         .select_related("user")
         .order_by("asked_at", "pk"),
