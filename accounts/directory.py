@@ -77,11 +77,14 @@ def directory_people(account: PartnerAccount) -> QuerySet[Membership]:
     )
 
 
-def roles_by_group(account: PartnerAccount) -> set[RoleByGroup]:
-    """Return the roles that the groups give to those who belong to the company now."""
+def roles_by_group(account: PartnerAccount) -> dict[RoleByGroup, set[int | None]]:
+    """Return the roles that the groups give to those who belong to the company now.
+
+    With each, the keys of who connected the groups that give it with the role.
+    """
     mappings = list(GroupMapping.objects.of_company(account))
     if not mappings:
-        return set()
+        return {}
     meant = {
         group.pk: [mapping for mapping in mappings if mapping.names(group)]
         for group in DirectoryGroup.objects.of_company(account).current()
@@ -90,11 +93,12 @@ def roles_by_group(account: PartnerAccount) -> set[RoleByGroup]:
         group__in=[key for key, found in meant.items() if found],
         user__in=Membership.objects.current().of_company(account).values("user"),
     )
-    return {
-        RoleByGroup(user, Role(one.role), one.location_id, one.program_id)
-        for group, user in members.values_list("group_id", "user_id")
-        for one in meant[group]
-    }
+    given: dict[RoleByGroup, set[int | None]] = {}
+    for group, user in members.values_list("group_id", "user_id"):
+        for one in meant[group]:
+            role = RoleByGroup(user, Role(one.role), one.location_id, one.program_id)
+            given.setdefault(role, set()).add(one.created_by_id)
+    return given
 
 
 def guests_without_their_role(account: PartnerAccount) -> list[Membership]:

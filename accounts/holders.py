@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
-from django.db.models import F, Model, Q
+from django.db.models import Model, Q
 from django.db.models.functions import Least
 from django.utils import timezone
 
@@ -140,7 +140,7 @@ def vouchers_for(user: User, company: PartnerAccount) -> list[User]:
         RoleAssignment.objects.live()
         .of_company(company)
         .filter(role__in=roles_with(Permission.ROLE_ASSIGN))
-        .exclude(granted_by=F("user"))
+        .given_by_others()
         .exclude(user=user)
     )
     return list(

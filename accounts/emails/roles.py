@@ -28,7 +28,8 @@ def roles_given(
 
     `given` are roles of one kind in one company, given in one action. Without `by` a
     directory gave them, or the program owner sets a company up: then nobody is told.
-    `taker` made the key the directory came with: what they get by it is a self-grant.
+    `taker` made the key the directory came with, or connected the group with the role:
+    what they get by it is a self-grant.
     """
     theirs: dict[User, list[RoleAssignment]] = {}
     for assignment in given:
@@ -36,11 +37,9 @@ def roles_given(
             theirs.setdefault(assignment.user, []).append(assignment)
     mails = []
     for holder, roles in theirs.items():
-        if holder == by:
-            mails += _self_grant(roles, by=by)
-        else:
+        if holder != by:
             mails.append(_role_given(holder, roles, by=by))
-        if holder == taker:
+        if holder in (by, taker):
             mails += _self_grant(roles, by=holder)
     return outbox.queue_many(mails)
 

@@ -1,9 +1,10 @@
 """Which person holds which role, where, and until when."""
 
 from datetime import date
+from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -41,6 +42,13 @@ def scope_words(location: Location | None, program: IncentiveProgram | None) -> 
 class RoleAssignmentQuerySet(LiveAssignmentsMixin, ScopedQuerySet):
     scope = Scope(account="partner_account")
     view_permission = Permission.PERSON_VIEW
+
+    def given_by_others(self) -> Self:
+        """Roles that people did not give themselves, by whatever road: these second.
+
+        A role that somebody took never makes them the second person (T3).
+        """
+        return self.exclude(granted_by=F("user"))
 
 
 class RoleAssignment(models.Model):

@@ -228,8 +228,10 @@ def sync_roles(account: PartnerAccount, *, by: User | None = None) -> None:
 
     What is held already, from wherever, is not given again; only roles that came by
     SCIM are ended. A role that somebody cannot hold, a guest (R14) or at a closed
-    location, is not given, and the others are. `by` mapped or unmapped a group. Raises
-    ValidationError when `by` may not end a role, or nobody would stay Global admin.
+    location, is not given, and the others are. `by` mapped or unmapped a group. Who gets
+    a role by groups that they alone connected with it took it, whoever puts them into
+    the group (T3). Raises ValidationError when `by` may not end a role, or nobody would
+    stay Global admin.
     """
     wanted = roles_by_group(account)
     held = list(
@@ -239,7 +241,9 @@ def sync_roles(account: PartnerAccount, *, by: User | None = None) -> None:
         .order_by("user_id", "pk")
     )
     # First the new ones: a Global admin may take over from another.
-    _give(account, wanted - {_scope(one) for one in held if not _is_over(one)}, by=by)
+    there = {_scope(one) for one in held if not _is_over(one)}
+    missing = {role: makers for role, makers in wanted.items() if role not in there}
+    _give(account, missing, by=by)
     left = [
         one
         for one in held
@@ -253,7 +257,10 @@ def sync_roles(account: PartnerAccount, *, by: User | None = None) -> None:
 
 
 def _give(
-    account: PartnerAccount, missing: set[RoleByGroup], *, by: User | None
+    account: PartnerAccount,
+    missing: dict[RoleByGroup, set[int | None]],
+    *,
+    by: User | None,
 ) -> None:
     """Give roles, those of one kind to one person together: that is one mail."""
     people = User.objects.in_bulk({one.user_id for one in missing})
@@ -261,11 +268,12 @@ def _give(
     programs = IncentiveProgram.objects.in_bulk(
         {one.program_id for one in missing} - {None}
     )
-    together: dict[tuple[int, Role, int | None, bool], list[int | None]] = {}
-    for one in missing:
-        kind = (one.user_id, one.role, one.program_id, one.location_id is None)
+    together: dict[tuple[int, Role, int | None, bool, bool], list[int | None]] = {}
+    for one, makers in missing.items():
+        is_wide, is_taken = one.location_id is None, makers == {one.user_id}
+        kind = (one.user_id, one.role, one.program_id, is_wide, is_taken)
         together.setdefault(kind, []).append(one.location_id)
-    for (user, role, program, _is_wide), locations in sorted(
+    for (user, role, program, _is_wide, is_taken), locations in sorted(
         together.items(), key=lambda item: str(item[0])
     ):
         open_places = [
@@ -284,6 +292,7 @@ def _give(
             locations=open_places,
             programs=[programs[program]] if program else [],
             source=RoleSource.SCIM,
+            taker=people[user] if is_taken else None,
             by=by,
         )
 

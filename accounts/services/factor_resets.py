@@ -26,6 +26,7 @@ from accounts.models import (
 from accounts.proof import second_factors_of
 from accounts.services.audit import record_audit_event
 from accounts.services.companies import lock_companies
+from accounts.services.second_person import check_second_person
 from accounts.services.signin import sign_out_everywhere, told_otherwise
 
 DECIDE = "accounts.decide_factorreset"
@@ -122,11 +123,10 @@ def reset_second_factors(reset: FactorReset, *, by: User) -> FactorReset:
         raise ValidationError(
             _("Nobody has vouched for the person yet."), code="not_vouched"
         )
-    if reset.vouched_by_id == by.pk:
-        raise ValidationError(
-            _("You vouched for the person. Another operator resets."),
-            code="same_person",
-        )
+    same_person = ValidationError(
+        _("You vouched for the person. Another operator resets."), code="same_person"
+    )
+    check_second_person(by, rights=[DECIDE], first=[(reset.vouched_by_id, same_person)])
     if timezone.now() < reset.decided_from:
         raise ValidationError(
             _("The person can stop it until %(moment)s."),
@@ -254,16 +254,18 @@ def _refuse_bad_voucher(reset: FactorReset, *, by: User) -> None:
 
 
 def _refuse_unless_deciding(reset: FactorReset, *, by: User) -> None:
-    _refuse_own(reset, by=by)
-    if not (by.is_staff and by.has_perm(DECIDE)):
-        raise ValidationError(_("You cannot decide this."), code="not_deciding")
+    check_second_person(by, rights=[DECIDE], first=[(reset.user_id, _about_oneself())])
 
 
 def _refuse_own(reset: FactorReset, *, by: User) -> None:
     if by.pk == reset.user_id:
-        raise ValidationError(
-            _("This is about your own second factor. Two others decide."), code="own"
-        )
+        raise _about_oneself()
+
+
+def _about_oneself() -> ValidationError:
+    return ValidationError(
+        _("This is about your own second factor. Two others decide."), code="own"
+    )
 
 
 def _lock(account: PartnerAccount | None) -> None:

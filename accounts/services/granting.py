@@ -163,6 +163,7 @@ def assign_roles(
     ends_on: date | None = None,
     source: RoleSource = RoleSource.MANUAL,
     tenant: CompanyTenant | None = None,
+    taker: User | None = None,
     by: User | None,
 ) -> list[RoleAssignment]:
     """Give a person a role at each location for each program, all of them or none.
@@ -171,7 +172,7 @@ def assign_roles(
     already changes nothing and returns what is held; another last day replaces it, but
     a directory (`source`, and which `tenant` at sign-in) leaves alone what holds and did
     not come from it. `by` is None only when the program owner sets a company up, or a
-    directory gives. Raises ValidationError as check_roles does.
+    directory gives; `taker` is who let it give them the role (T3). Raises ValidationError as check_roles does.
     """
     # The company's row is the lock that keeps two admins' changes in order.
     lock_companies(account.pk)
@@ -184,7 +185,7 @@ def assign_roles(
         ends_on=ends_on,
         by=by,
     )
-    return _carry_out(plan, source=source, tenant=tenant, by=by)
+    return _carry_out(plan, source=source, tenant=tenant, taker=taker, by=by)
 
 
 def plan_roles(
@@ -316,13 +317,16 @@ def _carry_out(
     *,
     source: RoleSource,
     tenant: CompanyTenant | None = None,
+    taker: User | None = None,
     by: User | None,
 ) -> list[RoleAssignment]:
     """Do what a plan says; return every role it is about, the kept ones too.
 
-    Whoever made the key a directory comes with, and gets a role by it, took it (T3).
+    Whoever made the key a directory comes with, and gets a role by it, took it (T3);
+    so did `taker`, who connected the group that gives it.
     """
-    taker = acting_for() if by is None else None
+    if taker is None and by is None:
+        taker = acting_for()
     holding = [
         give(
             RoleAssignment(

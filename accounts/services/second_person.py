@@ -2,7 +2,9 @@
 
 It is an operator of the program owner who holds the right, did none of what is decided,
 and was given the right by somebody else. What people give themselves is allowed and
-told to others (R4); it never makes them the second person (security.md T1, T3).
+told to others (R4); it never makes them the second person (security.md T1, T3). Where
+an admin of a company is asked before an operator, as for lost second factors, only
+roles given by others count: RoleAssignment.objects.given_by_others().
 """
 
 from collections.abc import Callable, Iterable

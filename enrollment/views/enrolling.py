@@ -7,9 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.access import (
-    requires,
-)
+from accounts.access import recently_authenticated, requires
 from accounts.holders import (
     people_with,
 )
@@ -95,9 +93,13 @@ def recall(request, enrollment):
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
+@recently_authenticated
 @require_http_methods(["GET", "HEAD", "POST"])
 def choose_bank(request, enrollment):
-    """Use another bank profile for this enrollment; the default stays (R32)."""
+    """Use another bank profile for this enrollment; the default stays (R32).
+
+    It decides where money goes, as adding or changing an account does (T1).
+    """
     if not enrollment.is_editable:
         return redirect(enrollment)
     form = None

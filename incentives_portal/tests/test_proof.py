@@ -17,6 +17,7 @@ from accounts.models import RoleAssignment
 from accounts.roles import GUARDED, Role, roles_with_any
 from accounts.tests.factories import PASSWORD, RoleAssignmentFactory, UserFactory
 from accounts.tests.second_factors import code_of, give_app, prove, secret_on
+from enrollment.tests.factories import EnrollmentFactory
 from profiles.models import BankProfile
 from profiles.tests.factories import BANK_DETAILS, BankProfileFactory
 
@@ -294,6 +295,37 @@ def test_changing_bank_data_asks_for_a_fresh_proof(clock, client_of, ida, path):
     done = confirmed(client, response)
     assert done.url == path
     assert client.get(path).status_code == 200
+
+
+def test_choosing_another_account_asks_and_keeps_the_choice(
+    clock, client_of, ida, nordvik, goteborg
+):
+    # An account that is there already is where money goes too: for an enrollment, and
+    # as what a location's next ones start with.
+    other = BankProfileFactory(partner_account=nordvik)
+    enrollment = EnrollmentFactory(location=goteborg, accepted=True, accepted_by=ida)
+    chosen = {
+        reverse("enrollment:choose_bank", args=[enrollment.pk]): {
+            "bank_profile": other.pk
+        },
+        reverse("profiles:defaults"): {
+            "locations": [goteborg.pk],
+            "bank_profile": other.pk,
+            "currency": "SEK",
+        },
+    }
+    client = client_of(ida)
+    for page, typed in chosen.items():
+        clock.shift(STALE)
+
+        asked = client.post(page, typed, HTTP_REFERER=f"http://testserver{page}")
+        assert next_of(asked) == page
+        assert not other.payout_assignments.exists() or page == "/profiles/defaults/"
+        assert not other.defaults.exists()
+        confirmed(client, asked)
+
+    assert other.payout_assignments.get().enrollment == enrollment
+    assert other.defaults.get().location == goteborg
 
 
 def test_looking_at_bank_data_asks_for_none(clock, client_of, ida, waiting):

@@ -111,6 +111,15 @@ BANK_DATA = [
     ),
     Door("profiles:remove_default", "ida", lambda world: world.default),
 ]
+# It writes to the enrollment's own history: test_proof.py looks at what happens there.
+CHOOSING = [
+    Door(
+        "enrollment:choose_bank",
+        "ida",
+        lambda world: world.unsent,
+        lambda world: {"bank_profile": world.bank.pk},
+    )
+]
 APPROVING = [
     Door("ops:approve_bank", "oscar", lambda world: world.bank_version),
     Door("ops:approve_tax", "oscar", lambda world: world.tax_version),
@@ -136,6 +145,12 @@ BY_ROLE = [
 ROLES = [
     *BY_ROLE,
     Door("admin:accounts_roleassignment_add", "greta", sent=given_in_admin),
+    Door(
+        "ops:review_recovery",
+        "iris",
+        lambda world: world.recovery,
+        lambda world: {"evidence": "The company register."},
+    ),
     Door("ops:appoint", "iris", lambda world: world.recovery),
     Door(
         "ops:review_recovery",
@@ -186,7 +201,7 @@ SIGN_IN = [
     Door("mfa_generate_recovery_codes", "ida"),
     Door("account_set_password", "ida"),
 ]
-DOORS = [*BANK_DATA, *APPROVING, *ROLES, *FACTORS, *DIRECTORY, *SIGN_IN]
+DOORS = [*BANK_DATA, *CHOOSING, *APPROVING, *ROLES, *FACTORS, *DIRECTORY, *SIGN_IN]
 
 
 @pytest.fixture
@@ -236,6 +251,7 @@ def world(clock, cast, nordvik, goteborg, malmo):
             location=goteborg, bank_profile=bank, set_by=cast.ida
         ),
         enrollment=EnrollmentFactory(location=goteborg, submitted=True),
+        unsent=EnrollmentFactory(location=goteborg, accepted=True),
         plan=RenewalPlan.objects.create(into=year, number=1, known_on=year.starts_on),
         offered=ColleagueInvitationFactory(
             partner_account=nordvik, role=Role.GLOBAL_ADMIN, created_by=cast.greta
