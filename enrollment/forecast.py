@@ -116,12 +116,13 @@ class Forecast:
         return self.into.starts_on - timedelta(days=1)
 
     @property
-    def is_risk(self) -> bool:
-        return self.kind == Kind.RISK
-
-    @property
     def is_end(self) -> bool:
         return self.kind == Kind.ENDS
+
+    @property
+    def is_worth_telling(self) -> bool:
+        """Whether it is told of before everything else."""
+        return self.outcome in WORTH_TELLING
 
     @property
     def turn(self) -> str:
@@ -168,7 +169,7 @@ class Forecast:
                 "where it is. You need to do nothing."
             )
         if self.kind == Kind.ENDS:
-            return _("Nothing is changed here before %(day)s.") % facts
+            return _("It ends on %(last)s unless this changes.") % facts
         return (
             _(
                 "Without a change it is Action required from %(day)s, and nothing is "

@@ -99,6 +99,7 @@ def enrollment_rows(
                     gaps=gaps,
                     at=now,
                     was_left=enrollment.was_left,
+                    is_at_risk=_is_at_risk(forecasts, enrollment),
                 ),
                 forecast=forecasts.get(enrollment.pk),
             )
@@ -154,6 +155,11 @@ def next_year_rows(
         more=len(worst) - len(shown),
         continuing=[(year.starts_on, days[year.pk]) for year in years if days[year.pk]],
     )
+
+
+def _is_at_risk(forecasts: Mapping[UUID, Forecast], enrollment: Enrollment) -> bool:
+    one = forecasts.get(enrollment.pk)
+    return one is not None and one.outcome in WORTH_TELLING
 
 
 def _reader(row: Enrollment | ProgramAtLocation) -> Reader:
@@ -223,6 +229,7 @@ def overview_rows(
                 sees_requirements=place.sees_requirements,
                 gaps=gaps,
                 at=at,
+                is_at_risk=_is_at_risk(forecasts, place.enrollment),
             )
         rows.append(
             Row(

@@ -203,6 +203,8 @@ SHOWN: dict[str, ShownStatus] = {
     )
 }
 
+# Laid over Enrolled: the next year ends it, or finds something missing.
+AT_RISK = ShownStatus("at_risk", _("Enrolled, needs attention"), Turn.YOU, "alert")
 # Of a year that is over, until the year end has carried it over or ended it.
 BETWEEN_YEARS = ShownStatus("between_years", _("Year end"), Turn.THEM, "clock")
 

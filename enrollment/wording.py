@@ -16,6 +16,7 @@ from enrollment import forecast
 from enrollment.eligibility import Gap
 from enrollment.models import Enrollment, ProgramTerms
 from enrollment.states import (
+    AT_RISK,
     BETWEEN_YEARS,
     SHOWN,
     EnrollmentStatus,
@@ -85,13 +86,17 @@ def standing(
     gaps: Iterable[Gap],
     at: datetime,
     was_left: bool = False,
+    is_at_risk: bool = False,
 ) -> Standing:
     """Return what one reader sees of an enrollment.
 
-    `was_left` is whether an operator decided at the year end to leave it as it was.
+    `was_left` is whether an operator decided at the year end to leave it as it was,
+    `is_at_risk` whether the next year ends it or finds something missing.
     """
     if enrollment.is_between_years(at):
         return _between_years(enrollment, was_left=was_left)
+    if is_at_risk and enrollment.is_enrolled:
+        return _at_risk(enrollment)
     shown = shown_status(enrollment.status, sees_progress=sees_progress)
     line = _LINES.get(shown.code, _no_line)(enrollment, list(gaps), may_edit, at)
     return Standing(
@@ -102,6 +107,16 @@ def standing(
             enrollment, shown, may_edit=may_edit, sees_requirements=sees_requirements
         ),
     )
+
+
+def _at_risk(enrollment: Enrollment) -> Standing:
+    """In force, and not by itself in the next year; the forecast says why."""
+    line = _("Earns from %(start)s · until %(end)s") % {
+        "start": day(enrollment.earns_from),
+        "end": day(enrollment.terms.fiscal_year.ends_on),
+    }
+    action = Action(_("View"), enrollment.get_absolute_url())
+    return Standing(status=AT_RISK, turn=AT_RISK.turn, line=line, action=action)
 
 
 def _between_years(enrollment: Enrollment, *, was_left: bool) -> Standing:

@@ -21,12 +21,14 @@ from accounts.models import (
     User,
 )
 from accounts.roles import Role
+from enrollment import renewal
 from enrollment.eligibility import gaps_of, payout_of
 from enrollment.management.commands.load_demo import PASSWORD
 from enrollment.models import (
     Enrollment,
     EnrollmentEvent,
     FiscalCalendar,
+    FiscalYear,
     ProgramAtLocation,
     RequirementCheck,
 )
@@ -183,6 +185,24 @@ def test_amsterdams_tax_form_expires_with_the_year(demo):
 
     today = timezone.localdate()
     assert version.expires_on == today.replace(month=12, day=31)
+
+
+def test_device_reseller_shows_everything_a_next_year_can_bring(demo):
+    enrollments = Enrollment.objects.filter(terms__program__code="DEV-RES").exclude(
+        status="invited"
+    )
+    into = FiscalYear.objects.get(successions__terms__enrollments=enrollments[0])
+
+    foretold = renewal.with_outcome(enrollments, into=into, on=timezone.localdate())
+
+    assert dict(foretold.values_list("location__name", "outcome")) == {
+        "Amsterdam": "at_risk",
+        "Edinburgh": "not_eligible",
+        "Hamburg": "validating",
+        "Leeds": "enrolled",
+        "Norfolk": "not_eligible",
+        "Utrecht": "no_agreement",
+    }
 
 
 def test_nordic_growth_booster_is_open_to_every_place_in_sweden(demo):

@@ -79,7 +79,9 @@ def test_home_overview_and_the_enrollment_say_what_the_next_year_brings(
 
     overview = client.get(reverse("enrollment:overview"))
     assert "Continues automatically on 1 July" in text(overview)
-    assert risk in text(overview)
+    assert f"Enrolled, needs attention Earns from 1 May · until 30 Jun {risk}" in (
+        text(overview)
+    )
     assert f'href="{renew}"' in overview.content.decode()
 
     page = client.get(two_years.expiring.get_absolute_url())

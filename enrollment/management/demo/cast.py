@@ -44,10 +44,11 @@ class Cast:
                 summary_sv=entry["summary_sv"],
             )
             for name in entry["years"]:
+                news = entry.get("next_terms", {}) if name == "next" else {}
                 self.terms[entry["code"], name] = self.define_terms(
                     program,
                     fiscal_year=self.years[entry["calendar"], name],
-                    facts=entry["terms"],
+                    facts=entry["terms"] | news,
                     criteria=criteria,
                 )
 
@@ -82,6 +83,7 @@ class Cast:
             required_tax_details=facts.get("required_tax_details", []),
             enroll_by=enroll_by,
             enroll_within_days=facts.get("enroll_within_days"),
+            agreement_version=facts.get("agreement_version", "1"),
             agreement_text_en=facts["agreement_text_en"],
             agreement_text_sv=facts["agreement_text_sv"],
             by=None,
