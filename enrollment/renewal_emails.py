@@ -14,7 +14,7 @@ from accounts.companies import path_in
 from accounts.models import Location, OutgoingEmail, PartnerAccount, User
 from enrollment.changes import Change
 from enrollment.forecast import Forecast
-from enrollment.models import Enrollment, FiscalYear
+from enrollment.models import Enrollment, FiscalYear, RenewalPlan
 from enrollment.states import RenewalMail
 
 # More than this nobody reads; the page lists all.
@@ -159,7 +159,7 @@ def what_became_of_it(
     return outbox.prepare(
         summary.mail.value,
         to=user,
-        dedupe_key=f"year_end:{event}:{user.pk}",
+        dedupe_key=summary_key(event, user.pk),
         context={
             "summary": summary,
             "counts": summary.counts,
@@ -171,6 +171,32 @@ def what_became_of_it(
             "names_company": len(companies) > 1,
             "company_names": [company.name for company in companies],
             "location_names": _names(locations),
+            "url": settings.PUBLIC_BASE_URL + path,
+        },
+        about_url=path,
+    )
+
+
+def summary_key(event: str, person: int) -> str:
+    """The key that a person's summary of a run, or of a decision, is queued by."""
+    return f"year_end:{event}:{person}"
+
+
+def what_was_undone(
+    user: User, company: PartnerAccount, *, plan: RenewalPlan
+) -> OutgoingEmail:
+    """Prepare that a year end, of which a person was told, was undone; told once.
+
+    Made in the reader's language.
+    """
+    path = path_in(company, "enrollment:overview")
+    return outbox.prepare(
+        "renewal_undone",
+        to=user,
+        dedupe_key=f"year_end_undone:{plan.pk}:{user.pk}",
+        context={
+            "year": plan.into,
+            "company": company,
             "url": settings.PUBLIC_BASE_URL + path,
         },
         about_url=path,

@@ -97,3 +97,15 @@ class DecideForm(forms.Form):
         if not is_any and "rows" not in self.errors:
             self.add_error("rows", _("Tick the enrollments to decide."))
         return cleaned
+
+
+class UndoForm(forms.Form):
+    """Why a year end has to be undone; the second operator reads it."""
+
+    reason = CleanTextField(
+        label=_("Why it has to be undone"),
+        max_length=400,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("The operator who approves it reads this; it stays in the trail."),
+        error_messages={"required": _("Say why this year end has to be undone.")},
+    )

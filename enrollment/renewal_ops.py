@@ -17,7 +17,7 @@ from accounts.access import operator_requires, recently_authenticated
 from accounts.posting import posted
 from enrollment import services, year_end
 from enrollment.models import FiscalYear, RenewalPlan
-from enrollment.renewal_forms import ApproveForm, DecideForm, PlanRowsForm
+from enrollment.renewal_forms import ApproveForm, DecideForm, PlanRowsForm, UndoForm
 
 VIEW = "enrollment.view_renewalplan"
 PREPARE = "enrollment.prepare_renewals"
@@ -166,6 +166,45 @@ def resume(request, plan):
     return _taken(request, plan, services.resume_renewals, _("It goes on."))
 
 
+@operator_requires(PREPARE, on=RenewalPlan)
+@posted(instead=_page_of)
+def ask_to_undo(request, plan):
+    """Ask another operator to undo a run; without a reason the page asks for one."""
+    form = UndoForm(request.POST)
+    if not form.is_valid():
+        return _plan_page(request, plan, form=form, status=422)
+    reason = form.cleaned_data["reason"]
+    try:
+        services.ask_to_undo(plan, reason=reason, by=request.user)
+    except ValidationError as error:
+        messages.warning(request, " ".join(error.messages))
+    else:
+        messages.success(request, _("Another operator approves the undoing."))
+    return redirect(plan)
+
+
+@operator_requires(PREPARE, on=RenewalPlan)
+@posted(instead=_page_of)
+def drop_undoing(request, plan):
+    """Leave a run as it is, though somebody asked to undo it."""
+    return _taken(
+        request, plan, services.drop_undoing, _("The year end stays as it is.")
+    )
+
+
+@operator_requires(APPROVE, on=RenewalPlan)
+@recently_authenticated
+@posted(instead=_page_of)
+def approve_undoing(request, plan):
+    """Let the workers undo a run that somebody else asked to undo."""
+    return _taken(
+        request,
+        plan,
+        services.approve_undoing,
+        _("Approved. The workers put everything back, batch by batch."),
+    )
+
+
 @operator_requires(VIEW, on=RenewalPlan)
 @require_safe
 def set_aside(request, plan):
@@ -235,17 +274,23 @@ def _taken(request, plan, step, sentence):
 
 def _whole(plan: RenewalPlan) -> RenewalPlan:
     return RenewalPlan.objects.select_related(
-        "into__calendar", "compared_with", "rehearsed_by", "proposed_by", "approved_by"
+        "into__calendar",
+        "compared_with",
+        "rehearsed_by",
+        "proposed_by",
+        "approved_by",
+        "undo_asked_by",
+        "undo_approved_by",
     ).get(pk=plan.pk)
 
 
-def _plan_page(request, plan):
+def _plan_page(request, plan, *, form=None, status=200):
     plan = _whole(plan)
     now = timezone.now()
     may_prepare = request.user.has_perm(PREPARE)
     prepared_by = (plan.proposed_by_id, plan.rehearsed_by_id)
     progress = year_end.shown_progress(plan, at=now)
-    is_moving = plan.is_unfinished or plan.is_running
+    is_moving = plan.is_unfinished or plan.is_running or plan.is_undoing
     context = {
         "plan": plan,
         "name": year_end.plan_name(plan),
@@ -267,8 +312,14 @@ def _plan_page(request, plan):
         "may_approve": request.user.has_perm(APPROVE),
         "is_own": request.user.pk in prepared_by,
         "approvers": year_end.approvers_of(plan),
+        "undoable": services.undoable(plan) if plan.can_be_undone else None,
+        "undone": year_end.undone_counts(plan),
+        "is_own_undoing": request.user.pk == plan.undo_asked_by_id,
+        "undo_approvers": year_end.undo_approvers_of(plan),
+        "undo_form": form or UndoForm(),
+        "has_errors": status != 200,
     }
-    return render(request, "ops/renewal.html", context)
+    return render(request, "ops/renewal.html", context, status=status)
 
 
 def _aside_page(request, plan, *, form=None, status=200):

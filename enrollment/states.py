@@ -40,6 +40,7 @@ class EndReason(models.TextChoices):
         _("it continued in the next fiscal year, where something is missing"),
     )
     YEAR_ENDED = "year_ended", _("the fiscal year ended")
+    UNDONE = "undone", _("the year end was undone")
 
 
 _ENDS = frozenset(

@@ -67,6 +67,17 @@ def renew_enrollments() -> None:
 
 
 @shared_task
+def undo_renewals() -> None:
+    """Put back the year ends whose undoing is approved, as far as time allows."""
+    began = time.monotonic()
+    for plan in services.plans_to_undo():
+        while time.monotonic() - began < LONG_ENOUGH:
+            if services.undo_next_range(plan) is None:
+                services.finish_undoing(plan)
+                break
+
+
+@shared_task
 def tell_of_year_ends() -> None:
     """Mail what years to come put at risk, and what became of those that began.
 

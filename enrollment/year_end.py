@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import BigIntegerField, Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import BigIntegerField, Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext_lazy
@@ -50,6 +50,8 @@ SHOWN_PLANS: dict[str, ShownStatus] = {
         (RenewalPlanStatus.RUNNING, Turn.THEM, "refresh"),
         (RenewalPlanStatus.PAUSED, Turn.STOP, "pause"),
         (RenewalPlanStatus.FINISHED, Turn.DONE, "check-circle"),
+        (RenewalPlanStatus.UNDOING, Turn.THEM, "refresh"),
+        (RenewalPlanStatus.UNDONE, Turn.STOP, "archive"),
         (RenewalPlanStatus.WITHDRAWN, Turn.IDLE, "archive"),
     )
 }
@@ -70,7 +72,14 @@ STAGES = (
             RenewalPlanStatus.PAUSED,
         },
     ),
-    (pgettext_lazy("year end", "Report"), {RenewalPlanStatus.FINISHED}),
+    (
+        pgettext_lazy("year end", "Report"),
+        {
+            RenewalPlanStatus.FINISHED,
+            RenewalPlanStatus.UNDOING,
+            RenewalPlanStatus.UNDONE,
+        },
+    ),
 )
 
 
@@ -217,6 +226,22 @@ def approvers_of(plan: RenewalPlan) -> list[User]:
     """Who can approve a plan: operators with the right who did not prepare it."""
     prepared_by = (plan.proposed_by_id, plan.rehearsed_by_id)
     return [one for one in operators_with(APPROVE) if one.pk not in prepared_by]
+
+
+def undo_approvers_of(plan: RenewalPlan) -> list[User]:
+    """Who can approve the undoing: operators with the right who did not ask for it."""
+    return [one for one in operators_with(APPROVE) if one.pk != plan.undo_asked_by_id]
+
+
+def undone_counts(plan: RenewalPlan) -> dict[str, int]:
+    """How far an undoing is: rows put back, rows kept, batches done of all."""
+    ran = plan.ranges.exclude(done_at=None)
+    return ran.aggregate(
+        undone=Sum("undone", default=0),
+        kept=Sum("kept", default=0),
+        total=Count("pk"),
+        done=Count("undone_at"),
+    )
 
 
 def stages_of(plan: RenewalPlan) -> list[Stage]:

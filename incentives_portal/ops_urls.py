@@ -88,6 +88,19 @@ urlpatterns = [
     path("renewals/<uuid:pk>/withdraw/", renewal_ops.withdraw, name="withdraw_renewal"),
     path("renewals/<uuid:pk>/pause/", renewal_ops.pause, name="pause_renewal"),
     path("renewals/<uuid:pk>/resume/", renewal_ops.resume, name="resume_renewal"),
+    path(
+        "renewals/<uuid:pk>/undo/", renewal_ops.ask_to_undo, name="ask_to_undo_renewal"
+    ),
+    path(
+        "renewals/<uuid:pk>/undo/drop/",
+        renewal_ops.drop_undoing,
+        name="drop_undoing_renewal",
+    ),
+    path(
+        "renewals/<uuid:pk>/undo/approve/",
+        renewal_ops.approve_undoing,
+        name="approve_undoing_renewal",
+    ),
     path("renewals/<uuid:pk>/set-aside/", renewal_ops.set_aside, name="set_aside"),
     path(
         "renewals/<uuid:pk>/set-aside/decide/",

@@ -213,6 +213,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 15.0,
         "options": {"expires": 14},
     },
+    "undo-renewals": {
+        "task": "enrollment.tasks.undo_renewals",
+        "schedule": 15.0,
+        "options": {"expires": 14},
+    },
     "tell-of-year-ends": {
         "task": "enrollment.tasks.tell_of_year_ends",
         "schedule": 60.0,

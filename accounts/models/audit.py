@@ -104,6 +104,13 @@ class AuditAction(models.TextChoices):
     RENEWALS_PAUSED = "renewals_paused", _("Year end paused")
     RENEWALS_RESUMED = "renewals_resumed", _("Year end resumed")
     RENEWALS_FINISHED = "renewals_finished", _("Year end finished")
+    RENEWALS_UNDO_ASKED = "renewals_undo_asked", _("Undoing of a year end asked for")
+    RENEWALS_UNDO_DROPPED = "renewals_undo_dropped", _("Undoing of a year end dropped")
+    RENEWALS_UNDO_APPROVED = (
+        "renewals_undo_approved",
+        _("Undoing of a year end approved"),
+    )
+    RENEWALS_UNDONE = "renewals_undone", _("Year end undone")
     SET_ASIDE_DECIDED = "set_aside_decided", _("Enrollment set aside decided")
     ACCESS_DENIED = "access_denied", _("Access denied")
 

@@ -524,6 +524,7 @@ class EnrollmentEvent(models.Model):
         LOCATION_CLOSED = "location_closed", _("Location closed")
         YEAR_ENDED = "year_ended", _("The fiscal year ended")
         RENEWED = "renewed", _("Continued from the year before")
+        YEAR_END_UNDONE = "year_end_undone", _("The year end was undone")
 
     enrollment = models.ForeignKey(
         Enrollment,

@@ -38,11 +38,13 @@ class RenewalPlanStatus(models.TextChoices):
     RUNNING = "running", _("Running")
     PAUSED = "paused", _("Paused")
     FINISHED = "finished", _("Finished")
+    UNDOING = "undoing", _("Being undone")
+    UNDONE = "undone", _("Undone")
     WITHDRAWN = "withdrawn", _("Withdrawn")
 
 
 # One of these per year: what will run, runs, or ran.
-IN_FORCE = ("approved", "running", "paused", "finished")
+IN_FORCE = ("approved", "running", "paused", "finished", "undoing")
 # A worker writes its rows down, or is about to.
 UNFINISHED = ("asked", "rehearsing")
 _PLANNED = (*UNFINISHED, "rehearsed", "proposed", "withdrawn")
@@ -129,6 +131,28 @@ class RenewalPlan(models.Model):
     )
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    undo_reason = models.CharField(_("why it is undone"), max_length=400, blank=True)
+    undo_asked_at = models.DateTimeField(_("undoing asked at"), null=True, blank=True)
+    undo_asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="renewals_to_undo",
+        verbose_name=_("undoing asked by"),
+    )
+    undo_approved_at = models.DateTimeField(
+        _("undoing approved at"), null=True, blank=True
+    )
+    undo_approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="renewals_undone",
+        verbose_name=_("undoing approved by"),
+    )
+    undone_at = models.DateTimeField(_("undone at"), null=True, blank=True)
 
     objects = RenewalPlanQuerySet.as_manager()
     # What the audit trail says for the codes of `outcomes`.
@@ -169,6 +193,28 @@ class RenewalPlan(models.Model):
                 condition=Q(status__in=_PLANNED)
                 | Q(approved_at__isnull=False, digest__gt=""),
                 name="%(app_label)s_%(class)s_in_force_is_approved",
+            ),
+            models.CheckConstraint(
+                condition=Q(undo_asked_at=None, undo_asked_by=None, undo_reason="")
+                | Q(
+                    undo_asked_at__isnull=False,
+                    undo_asked_by__isnull=False,
+                    undo_reason__gt="",
+                ),
+                name="%(app_label)s_%(class)s_undoing_is_asked_with_reason",
+            ),
+            # Four eyes, as for the plan.
+            models.CheckConstraint(
+                condition=Q(undo_approved_at=None, undo_approved_by=None)
+                | Q(undo_approved_at__isnull=False, undo_asked_by__isnull=False)
+                & Q(undo_approved_by__isnull=False)
+                & ~Q(undo_approved_by=F("undo_asked_by")),
+                name="%(app_label)s_%(class)s_undone_by_somebody_else",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["undoing", "undone"])
+                | Q(undo_approved_at__isnull=False),
+                name="%(app_label)s_%(class)s_undoing_is_approved",
             ),
         ]
         permissions = [
@@ -219,6 +265,19 @@ class RenewalPlan(models.Model):
     def is_finished(self) -> bool:
         return self.status == RenewalPlanStatus.FINISHED
 
+    @property
+    def is_undoing(self) -> bool:
+        return self.status == RenewalPlanStatus.UNDOING
+
+    @property
+    def is_undone(self) -> bool:
+        return self.status == RenewalPlanStatus.UNDONE
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether it wrote something and writes nothing any more."""
+        return self.is_finished or self.is_paused
+
 
 class RenewalRangeQuerySet(models.QuerySet):
     def unrehearsed(self) -> Self:
@@ -228,6 +287,10 @@ class RenewalRangeQuerySet(models.QuerySet):
     def waiting(self) -> Self:
         """Not run yet."""
         return self.filter(done_at=None)
+
+    def to_undo(self) -> Self:
+        """Run, and not undone yet."""
+        return self.filter(done_at__isnull=False, undone_at=None)
 
 
 class RenewalRange(models.Model):
@@ -256,6 +319,9 @@ class RenewalRange(models.Model):
     renewed = models.PositiveIntegerField(_("continued"), default=0)
     ended = models.PositiveIntegerField(_("ended"), default=0)
     set_aside = models.PositiveIntegerField(_("set aside"), default=0)
+    undone_at = models.DateTimeField(_("undone at"), null=True, blank=True)
+    undone = models.PositiveIntegerField(_("enrollments put back"), default=0)
+    kept = models.PositiveIntegerField(_("enrollments kept"), default=0)
 
     objects = RenewalRangeQuerySet.as_manager()
 
@@ -426,7 +492,7 @@ class YearEndNotice(models.Model):
     """One time that people are told of the year end: who was told, as far as it went.
 
     Either of what a year to come puts at risk, so many days before its first day, or
-    of what became of everything in a run. People are taken in the order of their keys;
+    of what became of everything in a run, or that the run was undone. People are taken in the order of their keys;
     `last_person` moves in the transaction that queues their mails. Notices are cut
     into parts, which any number of workers share.
     """
@@ -443,6 +509,7 @@ class YearEndNotice(models.Model):
     days_before = models.PositiveSmallIntegerField(
         _("days before"), null=True, blank=True
     )
+    tells_of_undoing = models.BooleanField(_("tells of the undoing"), default=False)
     part = models.PositiveSmallIntegerField(_("part"))
     last_person = models.BigIntegerField(_("last person told"), default=0)
     mails = models.PositiveIntegerField(_("mails"), default=0)
@@ -454,7 +521,8 @@ class YearEndNotice(models.Model):
         ordering = ("pk",)
         constraints = [
             models.UniqueConstraint(
-                fields=["plan", "part"], name="%(app_label)s_%(class)s_once_per_run"
+                fields=["plan", "tells_of_undoing", "part"],
+                name="%(app_label)s_%(class)s_once_per_run",
             ),
             models.UniqueConstraint(
                 fields=["first_day", "days_before", "part"],

@@ -153,7 +153,7 @@ def rehearse_next_range(plan: RenewalPlan) -> RenewalRange | None:
 def _begin_rehearsal(plan: RenewalPlan) -> None:
     if plan.status != RenewalPlanStatus.ASKED:
         return
-    plan = _held(plan)
+    plan = held_plan(plan)
     if plan.status != RenewalPlanStatus.ASKED:
         return
     slices = list(_slices(Enrollment.objects.all(), into=plan.into))
@@ -319,7 +319,7 @@ def _digest_of(one: RenewalRange) -> str:
 @transaction.atomic
 def finish_rehearsal(plan: RenewalPlan) -> bool:
     """Close a rehearsal whose every range is written down; say whether it is closed."""
-    plan = _held(plan)
+    plan = held_plan(plan)
     if plan.status != RenewalPlanStatus.REHEARSING:
         return not plan.is_unfinished
     ranges = list(plan.ranges.order_by("number"))
@@ -367,7 +367,7 @@ def propose_renewals(plan: RenewalPlan, *, by: User) -> RenewalPlan:
 
     Raises ValidationError when it is not rehearsed, or not the newest rehearsal.
     """
-    plan = _held(plan)
+    plan = held_plan(plan)
     if plan.is_proposed:
         return plan
     _refuse_unless(plan, RenewalPlanStatus.REHEARSED)
@@ -391,7 +391,7 @@ def approve_renewals(plan: RenewalPlan, *, digest: str, by: User) -> RenewalPlan
     (check_second_person), the digest is not the plan's, or something newer was
     rehearsed meanwhile.
     """
-    plan = _held(plan)
+    plan = held_plan(plan)
     if plan.is_approved and plan.approved_by_id == by.pk:
         return plan
     _refuse_unless(plan, RenewalPlanStatus.PROPOSED)
@@ -422,7 +422,7 @@ def approve_renewals(plan: RenewalPlan, *, digest: str, by: User) -> RenewalPlan
 @transaction.atomic
 def withdraw_renewals(plan: RenewalPlan, *, by: User) -> RenewalPlan:
     """Take a plan back that did not begin; withdrawing twice changes nothing."""
-    plan = _held(plan)
+    plan = held_plan(plan)
     if plan.status == RenewalPlanStatus.WITHDRAWN:
         return plan
     if plan.started_at is not None:
@@ -450,7 +450,7 @@ def start_renewals(
     when the plan is not approved.
     """
     at = at or timezone.now()
-    plan = _held(plan)
+    plan = held_plan(plan)
     if plan.started_at is not None:
         return plan
     if not plan.is_approved:
@@ -477,7 +477,7 @@ def start_renewals(
 @transaction.atomic
 def pause_renewals(plan: RenewalPlan, *, by: User | None) -> RenewalPlan:
     """Stop after the ranges at work; resume_renewals() goes on from there."""
-    plan = _held(plan)
+    plan = held_plan(plan)
     if plan.is_paused:
         return plan
     _refuse_unless(plan, RenewalPlanStatus.RUNNING)
@@ -489,7 +489,7 @@ def pause_renewals(plan: RenewalPlan, *, by: User | None) -> RenewalPlan:
 @transaction.atomic
 def resume_renewals(plan: RenewalPlan, *, by: User | None) -> RenewalPlan:
     """Go on with what was paused; resuming what runs changes nothing."""
-    plan = _held(plan)
+    plan = held_plan(plan)
     if plan.is_running:
         return plan
     _refuse_unless(plan, RenewalPlanStatus.PAUSED)
@@ -530,7 +530,7 @@ def renew_next_range(
     )
     if one is None:
         return None
-    _lock_companies_of(one)
+    lock_companies_of(one)
     if _digest_of(one) != one.digest:
         raise ValidationError(
             _("Range %(number)d of this plan is not what was approved."),
@@ -561,7 +561,7 @@ def finish_renewals(plan: RenewalPlan, *, at: datetime | None = None) -> bool:
     plan.refresh_from_db(fields=["status"])
     if not plan.is_running or plan.ranges.waiting().exists():
         return plan.is_finished
-    plan = _held(plan)
+    plan = held_plan(plan)
     if not plan.is_running:
         return plan.is_finished
     _step(
@@ -590,6 +590,11 @@ def decide_set_aside(row: SetAside, *, apply: bool, reason: str, by: User) -> Se
         .select_related("plan__into__calendar", "enrollment__location__partner_account")
         .get(pk=row.pk)
     )
+    if row.plan.is_undoing or row.plan.is_undone:
+        raise ValidationError(
+            _("The year end was undone. The next one decides this anew."),
+            code="undone",
+        )
     if row.decided_at is not None:
         if row.is_applied == apply:
             return row
@@ -714,7 +719,17 @@ WITH fresh AS (
     JOIN enrollment_programterms t ON t.id = f.next_terms
     JOIN enrollment_fiscalyear y ON y.id = t.fiscal_year_id
     WHERE m.renews_as <> ''
-    ON CONFLICT (location_id, terms_id) DO NOTHING
+    -- What was undone is taken up again; what somebody began is not touched.
+    ON CONFLICT (location_id, terms_id) DO UPDATE
+    SET status = EXCLUDED.status, status_since = EXCLUDED.status_since,
+        invited_at = EXCLUDED.invited_at, enroll_by = EXCLUDED.enroll_by,
+        accepted_at = EXCLUDED.accepted_at, accepted_by_id = EXCLUDED.accepted_by_id,
+        agreement_version = EXCLUDED.agreement_version,
+        submitted_at = EXCLUDED.submitted_at,
+        submitted_by_id = EXCLUDED.submitted_by_id,
+        enrolled_at = EXCLUDED.enrolled_at, earns_from = EXCLUDED.earns_from,
+        end_reason = '', renewed_from_id = EXCLUDED.renewed_from_id
+    WHERE enrollment_enrollment.end_reason = 'undone'
     RETURNING id, renewed_from_id, status, terms_id
 )
 SELECT id, renewed_from_id, status, terms_id FROM fresh
@@ -758,6 +773,11 @@ JOIN accounts_location l ON l.id = e.location_id
 JOIN enrollment_programterms t ON t.id = n.terms_id
 JOIN enrollment_followingassignment f ON f.enrollment_id = n.renewed_from_id
 LEFT JOIN enrollment_payoutassignment a ON a.id = f.assignment_id
+ON CONFLICT (enrollment_id, earning_type_id) DO UPDATE
+SET method = EXCLUDED.method, bank_profile_id = EXCLUDED.bank_profile_id,
+    tax_profile_id = EXCLUDED.tax_profile_id, currency = EXCLUDED.currency,
+    bank_version_id = EXCLUDED.bank_version_id,
+    tax_version_id = EXCLUDED.tax_version_id
 """
 
 END_AND_REMEMBER = """
@@ -802,7 +822,8 @@ def _carry_out(cursor, *, plan: RenewalPlan | None, at: datetime) -> tuple[int, 
 # --- Small things ------------------------------------------------------------
 
 
-def _held(plan: RenewalPlan) -> RenewalPlan:
+def held_plan(plan: RenewalPlan) -> RenewalPlan:
+    """Hold a plan against everybody else who would take a step with it."""
     return (
         RenewalPlan.objects.select_for_update(of=("self",), no_key=True)
         .select_related("into__calendar")
@@ -826,7 +847,7 @@ def _held_at_work(plan: RenewalPlan, status: RenewalPlanStatus) -> RenewalPlan |
     return RenewalPlan.objects.select_related("into__calendar").get(pk=plan.pk)
 
 
-def _lock_companies_of(one: RenewalRange) -> None:
+def lock_companies_of(one: RenewalRange) -> None:
     """Hold a range's companies, as every change of theirs does, in their order."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -849,12 +870,13 @@ def _step(
         setattr(plan, name, value)
     plan.save(update_fields=["status", *facts])
     record_audit_event(
-        plan, action=action, by=by, partner_account=None, after=_described(plan)
+        plan, action=action, by=by, partner_account=None, after=described_plan(plan)
     )
     return plan
 
 
-def _described(plan: RenewalPlan) -> dict[str, object]:
+def described_plan(plan: RenewalPlan) -> dict[str, object]:
+    """What the trail keeps of a plan: its digest stands for every row."""
     return {
         "year": plan.into.number,
         "rehearsal": plan.number,

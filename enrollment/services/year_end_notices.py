@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from django.db import transaction
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.template.defaultfilters import capfirst
 from django.utils import translation
 from django.utils.translation import gettext as _
 
 from accounts import outbox
 from accounts.holders import people_with
-from accounts.models import OutgoingEmail, RoleAssignment, User
+from accounts.models import OutgoingEmail, PartnerAccount, RoleAssignment, User
 from accounts.roles import Permission, roles_with
 from enrollment import renewal
 from enrollment.changes import Change, Use, changes_between
@@ -51,8 +51,10 @@ from enrollment.renewal_emails import (
     EndedLine,
     ForecastLine,
     Summary,
+    summary_key,
     what_became_of_it,
     what_is_at_risk,
+    what_was_undone,
 )
 from enrollment.states import FOLLOWS_PROFILES, EndReason, EnrollmentStatus
 
@@ -104,6 +106,17 @@ def begin_year_end_notices(*, at: datetime) -> int:
     notices += [
         YearEndNotice(plan=plan, part=part) for plan in untold for part in range(PARTS)
     ]
+    told = YearEndNotice.objects.filter(plan=OuterRef("pk"))
+    undone = RenewalPlan.objects.filter(
+        Exists(told.filter(mails__gt=0)),
+        ~Exists(told.filter(tells_of_undoing=True)),
+        status=RenewalPlanStatus.UNDONE,
+    ).order_by("pk")
+    notices += [
+        YearEndNotice(plan=plan, tells_of_undoing=True, part=part)
+        for plan in undone
+        for part in range(PARTS)
+    ]
     YearEndNotice.objects.bulk_create(notices, ignore_conflicts=True)
     unfinished = YearEndNotice.objects.filter(finished_at=None)
     is_due = Q(plan__isnull=False)
@@ -135,6 +148,8 @@ def tell_next_people(*, at: datetime) -> int | None:
         return 0
     if notice.plan is None:
         mails = _forecasts(people, notice, at=at)
+    elif notice.tells_of_undoing:
+        mails = _corrections(people, notice.plan)
     else:
         mails = _summaries(people, notice.plan)
     queued = outbox.queue_many(mails)
@@ -337,6 +352,31 @@ def _summaries(people: dict[int, User], plan: RenewalPlan) -> list[OutgoingEmail
         )
         for person in sorted({*theirs, *waiting})
     ]
+
+
+def _corrections(people: dict[int, User], plan: RenewalPlan) -> list[OutgoingEmail]:
+    """One mail to everybody who was told what became of it, when it was undone."""
+    keys = {summary_key(str(plan.pk), person): person for person in people}
+    told = OutgoingEmail.objects.filter(dedupe_key__in=keys).values_list(
+        "dedupe_key", flat=True
+    )
+    companies = _companies_of(people)
+    mails = []
+    for person in sorted(keys[key] for key in told):
+        with translation.override(people[person].language):
+            mails.append(what_was_undone(people[person], companies[person], plan=plan))
+    return mails
+
+
+def _companies_of(people: Iterable[int]) -> dict[int, PartnerAccount]:
+    """The first company in which each person may enroll."""
+    held = (
+        RoleAssignment.objects.live()
+        .filter(role__in=roles_with(Permission.ENROLLMENT_EDIT), user__in=list(people))
+        .select_related("partner_account")
+        .order_by("-partner_account__name")
+    )
+    return {one.user_id: one.partner_account for one in held}
 
 
 def _ended_rows(plan: RenewalPlan, people: Iterable[int]) -> QuerySet[Enrollment]:

@@ -205,6 +205,18 @@ VIOLATIONS |= {
         w.plan, proposed_by=w.plan.approved_by
     ),
     "renewalplan_in_force_is_approved": lambda w: change(w.plan, digest=""),
+    "renewalplan_undoing_is_asked_with_reason": lambda w: change(
+        w.plan, undo_asked_at=timezone.now(), undo_asked_by=w.plan.approved_by
+    ),
+    "renewalplan_undone_by_somebody_else": lambda w: change(
+        w.plan,
+        undo_reason="Wrong terms.",
+        undo_asked_at=timezone.now(),
+        undo_asked_by=w.plan.approved_by,
+        undo_approved_at=timezone.now(),
+        undo_approved_by=w.plan.approved_by,
+    ),
+    "renewalplan_undoing_is_approved": lambda w: change(w.plan, status="undone"),
     "renewalrange_numbered_once": lambda w: copy(w.range),
     "renewalrange_ends_after_it_starts": lambda w: change(w.range, first_company=8),
     "renewalrow_once": lambda w: copy(w.range.rows.get()),

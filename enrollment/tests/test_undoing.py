@@ -1,0 +1,319 @@
+"""A year end undone: asked, approved by somebody else, put back, carried out again."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+
+from accounts.models import AuditEvent, OutgoingEmail
+from accounts.tests.factories import RoleAssignmentFactory, UserFactory
+from enrollment import services, tasks
+from enrollment.models import Enrollment, EnrollmentEvent, RenewalPlan, SetAside
+from enrollment.services import undoing
+from enrollment.tests.test_renewal import World, made
+from enrollment.tests.test_renewals import (
+    BEFORE,
+    NIGHT,
+    approved,
+    lucia,
+    mina,
+    pictures,
+    rehearsed,
+    rows,
+    run,
+    take_its_place,
+    year,
+)
+
+__all__ = ["approved", "lucia", "mina", "rehearsed", "rows", "year"]
+pytestmark = pytest.mark.django_db
+
+WHY = "The new terms had the wrong currencies."
+MORNING = NIGHT + timedelta(hours=9)
+
+
+@pytest.fixture
+def before(approved) -> dict:
+    """Where every enrollment of the ending year is before the run."""
+    return standings()
+
+
+@pytest.fixture
+def ran(before, approved) -> RenewalPlan:
+    return run(approved)
+
+
+def standings() -> dict:
+    return {
+        one.pk: (one.status, one.end_reason)
+        for one in Enrollment.objects.filter(terms__fiscal_year__number=2027)
+    }
+
+
+def put_back(plan: RenewalPlan, *, at: datetime = MORNING) -> RenewalPlan:
+    while services.undo_next_range(plan, at=at):
+        pass
+    assert services.finish_undoing(plan, at=at)
+    plan.refresh_from_db()
+    return plan
+
+
+def undone(plan: RenewalPlan, *, asks, approves) -> RenewalPlan:
+    plan = services.ask_to_undo(plan, reason=WHY, by=asks)
+    return put_back(services.approve_undoing(plan, by=approves))
+
+
+# --- What is put back --------------------------------------------------------
+
+
+def test_everything_is_where_it_was_and_nothing_is_deleted(before, ran, mina, lucia):
+    ended = set(before) - {pk for pk, now in standings().items() if now == before[pk]}
+    new = Enrollment.objects.exclude(renewed_from=None)
+    assert ended
+    count = new.count()
+    assert services.undoable(ran).restored == len(ended)
+
+    plan = undone(ran, asks=mina, approves=lucia)
+
+    assert standings() == before
+    assert [(one.status, one.end_reason) for one in new] == [
+        ("expired", "undone")
+    ] * count
+    told = EnrollmentEvent.objects.filter(code="year_end_undone")
+    assert told.filter(enrollment__in=ended).count() == len(ended)
+    assert told.filter(enrollment__in=new, to_status="expired").count() == count
+    assert (plan.status, plan.undone_at) == ("undone", MORNING)
+    assert sum(plan.ranges.values_list("undone", flat=True)) == len(ended)
+
+
+def test_undone_twice_it_is_undone_once(ran, mina, lucia):
+    plan = undone(ran, asks=mina, approves=lucia)
+    after = pictures()
+
+    assert services.undo_next_range(plan, at=MORNING) is None
+    assert services.finish_undoing(plan, at=MORNING)
+
+    assert pictures() == after
+    assert AuditEvent.objects.filter(action="renewals_undone").count() == 1
+
+
+def test_a_run_that_was_stopped_is_undone_as_far_as_it_went(
+    rows, year, mina, lucia, monkeypatch
+):
+    monkeypatch.setattr("enrollment.services.renewals.ROWS_AT_ONCE", 1)
+    plan = services.rehearse_renewals(year, by=mina, at=BEFORE)
+    services.propose_renewals(plan, by=mina)
+    services.approve_renewals(plan, digest=plan.digest, by=lucia)
+    before = standings()
+    services.start_renewals(plan, by=None, at=NIGHT)
+    services.renew_next_range(plan, at=NIGHT)
+    services.renew_next_range(plan, at=NIGHT)
+    plan = services.pause_renewals(plan, by=mina)
+    assert standings() != before
+
+    plan = undone(plan, asks=mina, approves=lucia)
+
+    assert standings() == before
+    assert plan.ranges.exclude(undone_at=None).count() == 2
+
+
+def test_the_next_run_ends_as_if_the_first_had_not_been(rows, ran, mina, lucia):
+    first = [row[:4] for row in pictures()[0]]
+    undone(ran, asks=mina, approves=lucia)
+
+    again = services.rehearse_renewals(ran.into, by=mina, at=MORNING)
+    services.propose_renewals(again, by=mina)
+    services.approve_renewals(again, digest=again.digest, by=lucia)
+    run(again, at=MORNING)
+
+    assert again.number == 2
+    assert [row[:4] for row in pictures()[0]] == first
+    old = rows["continues"]
+    new = Enrollment.objects.get(renewed_from=old)
+    assert (new.status, new.end_reason) == ("enrolled", "")
+    assert new.payout_assignments.count() == 1
+    told = EnrollmentEvent.objects.filter(enrollment=new).order_by("pk")
+    assert [one.code for one in told] == ["renewed", "year_end_undone", "renewed"]
+    assert not SetAside.objects.exists()
+
+
+def test_what_had_ended_before_has_its_reason_again(rows, year, mina, lucia):
+    old = rows["inactive"]
+    Enrollment.objects.filter(pk=old.pk).update(
+        status="discontinued", end_reason="program_ended"
+    )
+    EnrollmentEvent.objects.create(
+        enrollment=old,
+        code="discontinued",
+        from_status="enrolled",
+        to_status="discontinued",
+        at=BEFORE,
+    )
+    plan = services.rehearse_renewals(year, by=mina, at=BEFORE)
+    services.propose_renewals(plan, by=mina)
+    run(services.approve_renewals(plan, digest=plan.digest, by=lucia))
+    assert standings()[old.pk] == ("expired", "year_ended")
+
+    undone(RenewalPlan.objects.get(pk=plan.pk), asks=mina, approves=lucia)
+
+    assert standings()[old.pk] == ("discontinued", "program_ended")
+
+
+# --- What is kept ------------------------------------------------------------
+
+
+def change_payout(old: Enrollment) -> None:
+    """Somebody of the company does something in the new year."""
+    new = Enrollment.objects.get(renewed_from=old)
+    EnrollmentEvent.objects.create(
+        enrollment=new,
+        code="profiles_chosen",
+        from_status=new.status,
+        to_status=new.status,
+        at=MORNING,
+    )
+
+
+KEPT = {
+    "it changed the new one": lambda rows, plan: change_payout(rows["continues"]),
+    "it was invited anew": lambda rows, plan: take_its_place(rows["invited"], plan),
+}
+
+
+@pytest.mark.parametrize("what", KEPT)
+def test_a_company_that_changed_something_since_is_kept_whole(
+    rows, before, ran, mina, lucia, what
+):
+    kept = rows["continues" if "changed" in what else "invited"]
+    KEPT[what](rows, ran)
+    then = standings()[kept.pk]
+
+    assert services.undoable(ran).kept == 1
+    undone(ran, asks=mina, approves=lucia)
+
+    now = standings()
+    assert now.pop(kept.pk) == then != before.pop(kept.pk)
+    assert now == before
+    assert sum(ran.ranges.values_list("kept", flat=True)) == 1
+
+
+def test_without_looking_for_changes_it_would_be_undone(
+    rows, before, ran, mina, lucia, monkeypatch
+):
+    """The control of what keeps a company's changes."""
+    change_payout(rows["continues"])
+    monkeypatch.setattr(
+        undoing,
+        "FOUND",
+        undoing.FOUND.replace("c.company IS NOT NULL AS is_kept", "false AS is_kept"),
+    )
+
+    undone(ran, asks=mina, approves=lucia)
+
+    assert standings() == before
+
+
+# --- Who ---------------------------------------------------------------------
+
+
+def test_nobody_undoes_alone(ran, mina, lucia):
+    services.ask_to_undo(ran, reason=WHY, by=lucia)
+
+    with pytest.raises(ValidationError, match="Somebody else has to approve it"):
+        services.approve_undoing(ran, by=lucia)
+    with pytest.raises(ValidationError, match="Operators in the group"):
+        services.approve_undoing(ran, by=UserFactory(is_staff=True))
+    assert services.undo_next_range(ran) is None
+    assert services.plans_to_undo() == []
+
+
+def test_what_nobody_asked_for_is_not_approved(ran, lucia):
+    with pytest.raises(ValidationError, match="Nobody asked"):
+        services.approve_undoing(ran, by=lucia)
+
+
+def test_it_is_asked_for_with_a_reason_once(ran, mina, lucia):
+    with pytest.raises(ValidationError, match="Say why"):
+        services.ask_to_undo(ran, reason="  ", by=mina)
+    services.ask_to_undo(ran, reason=WHY, by=mina)
+    services.ask_to_undo(ran, reason=WHY, by=mina)
+
+    with pytest.raises(ValidationError, match="asked to undo it already"):
+        services.ask_to_undo(ran, reason="Other.", by=lucia)
+    asked = AuditEvent.objects.get(action="renewals_undo_asked")
+    assert (asked.actor, asked.reason) == (mina, WHY)
+
+
+def test_what_was_asked_for_can_be_dropped(ran, mina, lucia):
+    services.ask_to_undo(ran, reason=WHY, by=mina)
+
+    services.drop_undoing(ran, by=lucia)
+    services.drop_undoing(ran, by=lucia)
+
+    ran.refresh_from_db()
+    assert (ran.status, ran.undo_asked_by, ran.undo_reason) == ("finished", None, "")
+    assert AuditEvent.objects.filter(action="renewals_undo_dropped").count() == 1
+
+
+def test_what_runs_or_did_not_run_is_not_undone(approved, mina):
+    with pytest.raises(ValidationError, match="Only a year end that ran"):
+        services.ask_to_undo(approved, reason=WHY, by=mina)
+    services.start_renewals(approved, by=None, at=NIGHT)
+
+    with pytest.raises(ValidationError, match="Stop it first"):
+        services.ask_to_undo(approved, reason=WHY, by=mina)
+
+
+def test_nothing_set_aside_is_decided_once_it_is_undone(rows, approved, mina, lucia):
+    made(World())
+    run(approved)
+    aside = SetAside.objects.get()
+    undone(RenewalPlan.objects.get(pk=approved.pk), asks=mina, approves=lucia)
+
+    with pytest.raises(ValidationError, match="The year end was undone"):
+        services.decide_set_aside(aside, apply=True, reason="Checked.", by=mina)
+
+
+# --- What people are told, and the pages -------------------------------------
+
+
+def test_who_was_told_of_the_year_end_is_told_of_its_undoing(
+    rows, ran, mina, lucia, time_machine
+):
+    company = rows["continues"].location.partner_account
+    person = RoleAssignmentFactory(
+        partner_account=company, location=rows["continues"].location
+    ).user
+    time_machine.move_to(MORNING)
+    tasks.tell_of_year_ends()
+    assert OutgoingEmail.objects.filter(name="renewal_done").count() == 1
+    undone(ran, asks=mina, approves=lucia)
+    tasks.tell_of_year_ends()
+    tasks.tell_of_year_ends()
+
+    mail = OutgoingEmail.objects.get(name="renewal_undone")
+    assert mail.to_user == person
+    assert "is being repeated" in mail.subject
+    assert "where they were before" in " ".join(mail.body_text.split())
+
+
+def test_two_operators_undo_a_year_end_on_its_page(rows, before, ran, client_of):
+    people = {}
+    for name in ("Program manager", "Approver"):
+        person = UserFactory(operator=True)
+        person.groups.set([Group.objects.get(name=name)])
+        people[name] = client_of(person)
+    manager, approver = people.values()
+    url = ran.get_absolute_url()
+
+    empty = manager.post(f"{url}undo/", {"reason": ""})
+    assert (empty.status_code, "Say why" in empty.text) == (422, True)
+    manager.post(f"{url}undo/", {"reason": WHY})
+    assert "Approve and undo it" not in manager.get(url).text
+    assert WHY in approver.get(url).text
+    approver.post(f"{url}undo/approve/")
+    tasks.undo_renewals()
+
+    assert standings() == before
+    assert "This year end was undone" in manager.get(url).text
