@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0019_lost_second_factors"),
+        ("accounts", "0020_lists_of_large_companies"),
     ]
 
     operations = [
