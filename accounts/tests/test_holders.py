@@ -164,9 +164,12 @@ def test_a_role_that_cannot_enroll_leaves_no_gap(uma, goteborg):
 
 
 def test_gaps_are_named_by_name(nordvik, malmo, goteborg):
+    second = LocationFactory(partner_account=nordvik, name=goteborg.name)
     roles = [
         RoleAssignmentFactory(partner_account=nordvik, location=place)
-        for place in (malmo, goteborg)
+        for place in (malmo, goteborg, second)
     ]
+    # Touched last, and so read last from the table.
+    goteborg.save()
 
-    assert gaps_left_by(*roles) == {Coverage.NOBODY: [goteborg, malmo]}
+    assert gaps_left_by(*roles) == {Coverage.NOBODY: [goteborg, second, malmo]}
