@@ -123,6 +123,15 @@ def test_a_name_with_line_breaks_adds_neither_a_header_nor_a_line(greta, nordvik
     assert not [line for line in lines if line.startswith(("Bcc:", "Subject:", "X-"))]
 
 
+def test_a_company_whose_name_ends_in_a_stop_ends_the_sentence_once(greta, nordvik):
+    nordvik.name = "Polderlicht B.V."
+    email = queue_gaps(greta, nordvik, "Malmö")
+
+    for text in (" ".join(email.body_text.split()), email.body_html):
+        assert "Account admin of Polderlicht B.V." in text
+        assert "B.V.." not in text
+
+
 def test_long_lines_of_plain_text_break_between_words(greta, nordvik):
     nordvik.name = "Smith & Sons " * 9
     text = queue_gaps(greta, nordvik, "Åkersberga & Vänner <nord>").body_text

@@ -250,7 +250,7 @@ class TestEnded:
         assert email.subject == f"Your role for Göteborg ends {today.day} {today:%B %Y}"
         for text in (flat(email), words(email)):
             assert "Greta Voss ended your role in Nordvik IT AB:" in text
-            assert "Göteborg, all programs" in text
+            assert "Incentives admin: Göteborg, all programs" in text
 
     def test_nobody_is_told_of_an_own_role_they_end(self, greta, alice):
         services.revoke_role(
