@@ -394,8 +394,12 @@ class AssignRoleForm(RoleForm):
 
 
 class InviteForm(RoleForm):
-    """Whom to invite by e-mail, to which role, where and until when."""
+    """Whom to invite by e-mail, to which role, where and until when.
 
+    Who may add people and give no role (C1) is asked for no role.
+    """
+
+    NO_ROLE = "none"
     holder = "email"
     field_order = ("full_name", "email", "language")
 
@@ -418,11 +422,40 @@ class InviteForm(RoleForm):
         error_messages={"required": _("Choose the language of the mail.")},
     )
 
+    def __init__(self, *args, given=INCENTIVE_ROLES, **options):
+        super().__init__(*args, given=given, **options)
+        self.fields["role"].choices += [(self.NO_ROLE, _("No role yet"))]
+        if not given:
+            for name in ("width", "find_location", "location", "depth", "program"):
+                self.fields.pop(name, None)
+            del self.fields["ends_on"]
+            self.fields["role"].widget = forms.HiddenInput()
+
+    def clean(self):
+        if self.cleaned_data.get("role") != self.NO_ROLE:
+            return super().clean()
+        # Nothing is offered that could hold anywhere.
+        for name in ("width", "location", "depth", "program", "ends_on"):
+            self.errors.pop(name, None)
+        return self.cleaned_data
+
+    @property
+    def role_options(self):
+        """Each role to choose, with what it lets its holder do; then none of them."""
+        texts = ROLE_TEXTS | {
+            self.NO_ROLE: _("Belongs to the company, and can ask for a role.")
+        }
+        return [(option, texts[option.data["value"]]) for option in self["role"]]
+
     @property
     def answers(self) -> dict:
         """The answers as the services ask for them."""
-        person = ("full_name", "email", "language")
-        return super().answers | {name: self.cleaned_data[name] for name in person}
+        person = {
+            name: self.cleaned_data[name] for name in ("full_name", "email", "language")
+        }
+        if self.cleaned_data["role"] == self.NO_ROLE:
+            return person | {"role": ""}
+        return super().answers | person
 
 
 class JoinForm(forms.Form):

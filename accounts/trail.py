@@ -405,6 +405,8 @@ class _Reader:
         if sentence is None:
             label = str(AuditAction(event.action).label)
             return f"{label}: {event.person.full_name}" if event.person_id else label
+        if event.action == AuditAction.COLLEAGUE_INVITED and not told.get("role"):
+            sentence = INVITED_WITHOUT_ROLE
         return sentence % {
             "person": self._person_of(event, told),
             "role": _role(told.get("role")),
@@ -493,6 +495,8 @@ class _Reader:
             "%(people)s and %(count)d more", "%(people)s and %(count)d more", rest
         ) % {"people": line, "count": rest}
 
+
+INVITED_WITHOUT_ROLE = gettext_lazy("%(email)s was invited, without a role.")
 
 # What a sentence says already of each action.
 SCOPED = frozenset(

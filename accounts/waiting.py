@@ -52,12 +52,14 @@ def invitation_rows(
     *,
     given: frozenset[Role],
     given_by: Mapping[int, frozenset[Role]],
+    adding: frozenset[int],
     undelivered: frozenset[UUID],
     at: datetime,
 ) -> list[InvitationRow]:
     """Show invitations; `given` are the roles the reader may give.
 
     `given_by` says the same of each admin, since an inviter may have lost the right;
+    `adding` are those who may invite without a role, whom the reader is one of;
     `undelivered` are the invitations whose mail was given up.
     """
     rows = []
@@ -71,7 +73,7 @@ def invitation_rows(
         if is_open and invitation.pk in undelivered:
             turn, icon, label = "stop", "alert", _("Undeliverable")
             note = _("The mail could not be delivered. Check the address.")
-        elif is_open and not _can_still_give(invitation, given_by):
+        elif is_open and not _can_still_give(invitation, given_by, adding):
             turn, icon = "stop", "alert"
             note = _(
                 "It cannot be accepted: %(inviter)s may no longer give this role. "
@@ -80,22 +82,29 @@ def invitation_rows(
         rows.append(
             InvitationRow(
                 invitation=invitation,
-                role=str(Role(invitation.role).label),
+                role=invitation.offered,
                 places=places_named(
                     [place.where for place in invitation.places.all()], separator="; "
-                ),
+                )
+                if invitation.role
+                else "",
                 chip=ShownCoverage(label, turn, icon),
                 note=note,
                 is_open=is_open,
-                can_change=is_open and Role(invitation.role) in given,
+                can_change=is_open
+                and (not invitation.role or invitation.role in given),
             )
         )
     return rows
 
 
 def _can_still_give(
-    invitation: ColleagueInvitation, given_by: Mapping[int, frozenset[Role]]
+    invitation: ColleagueInvitation,
+    given_by: Mapping[int, frozenset[Role]],
+    adding: frozenset[int],
 ) -> bool:
+    if not invitation.role:
+        return invitation.created_by_id in adding
     return Role(invitation.role) in given_by.get(invitation.created_by_id, frozenset())
 
 

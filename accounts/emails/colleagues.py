@@ -113,7 +113,7 @@ def _offer(invitation: ColleagueInvitation) -> dict[str, Any]:
         "full_name": invitation.full_name,
         "company": invitation.partner_account,
         "inviter": invitation.created_by,
-        "role": Role(invitation.role),
+        "role": Role(invitation.role) if invitation.role else None,
         "places": list(places),
         "ends_on": invitation.ends_on,
         "works_until": invitation.expires_at,

@@ -29,7 +29,7 @@ class InvitationState(models.TextChoices):
 
 class ColleagueInvitationQuerySet(ScopedQuerySet):
     scope = Scope(account="partner_account")
-    view_permission = Permission.ROLE_ASSIGN
+    view_permission = Permission.PERSON_EDIT
 
     def open_at(self, at: datetime) -> Self:
         """Invitations whose link still works, whether the clock has been by or not."""
@@ -50,6 +50,8 @@ class ColleagueInvitationQuerySet(ScopedQuerySet):
 class ColleagueInvitation(models.Model):
     """A role offered to an address (security.md §6.4); grants nothing until accepted.
 
+    Without a role it offers to belong to the company, and no more.
+
     The link's token is in the mail only: here is its fingerprint. It is bound to the
     address, works once and for some days, which no reminder extends.
     """
@@ -66,7 +68,8 @@ class ColleagueInvitation(models.Model):
     language = models.CharField(
         _("language"), max_length=2, choices=Language, default=Language.ENGLISH
     )
-    role = models.CharField(_("role"), max_length=20, choices=Role)
+    # Empty: to belong to the company, which gives no role (C1).
+    role = models.CharField(_("role"), max_length=20, choices=Role, blank=True)
     ends_on = models.DateField(
         _("last day"), null=True, blank=True, help_text=_("Empty: no end.")
     )
@@ -112,7 +115,7 @@ class ColleagueInvitation(models.Model):
                 name="%(app_label)s_%(class)s_language_is_known",
             ),
             models.CheckConstraint(
-                condition=Q(role__in=Role.values),
+                condition=Q(role__in=["", *Role.values]),
                 name="%(app_label)s_%(class)s_role_is_known",
             ),
             models.CheckConstraint(
@@ -149,6 +152,11 @@ class ColleagueInvitation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_role_display()} ({self.pk})"
+
+    @property
+    def offered(self) -> str:
+        """What it offers, in words."""
+        return str(Role(self.role).label if self.role else _("No role yet"))
 
     def is_open(self, at: datetime) -> bool:
         """Whether its link still works."""

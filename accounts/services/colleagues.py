@@ -28,7 +28,7 @@ from accounts.roles import Role
 from accounts.services.audit import carried_out_by, record_audit_event
 from accounts.services.companies import lock_companies
 from accounts.services.granting import assign_roles
-from accounts.services.people import add_person
+from accounts.services.people import add_person, refuse_unless_editing_people
 from accounts.services.roles import check_scopes, refuse_guest
 from accounts.text import normalize_email
 
@@ -54,11 +54,12 @@ def invite_colleague(
 ) -> ColleagueInvitation:
     """Offer a role to an address and mail it a link; a newer offer replaces an open one.
 
-    The same offer made again at once stays the one it is. Raises ValidationError as
+    Without a role (an empty text) it offers to belong to the company. The same offer made again at once stays the one it is. Raises ValidationError as
     check_colleague does, and when the address got too many of these mails today.
     """
     lock_companies(account.pk)
-    offer = {"full_name": full_name, "language": language, "role": Role(role)}
+    role = Role(role) if role else ""
+    offer = {"full_name": full_name, "language": language, "role": role}
     locations, programs = list(locations), list(programs)
     scopes = check_colleague(
         account,
@@ -118,21 +119,21 @@ def check_colleague(
 ) -> list[tuple[Location | None, IncentiveProgram | None]]:
     """Return the scopes invite_colleague would offer; change nothing.
 
-    Raises ValidationError when the inviter may not give this role there (R5, R13), the
-    address is a guest's and the role not for guests (R14), or it is of somebody who
-    belongs to the company already. Nothing is said of accounts elsewhere.
+    Raises ValidationError when the inviter may not give this role there (R5, R13), or
+    without a role may not add people (C1), the address is a guest's and the role not
+    for guests (R14), or it is of somebody who belongs to the company already. Nothing
+    is said of accounts elsewhere.
     """
-    role = Role(role)
     address = normalize_email(email)
-    scopes = check_scopes(
+    scopes = _check_offered(
         role,
+        email=address,
         account=account,
         locations=locations,
         programs=programs,
         ends_on=ends_on,
         by=by,
     )
-    refuse_guest(address, role=role, account=account)
     members = Membership.objects.current().of_company(account)
     if members.filter(user__email=address).exists():
         raise _about_address(
@@ -297,14 +298,15 @@ def _accept(
             joins_existing=True,
             by=inviter,
         )
-        assign_roles(
-            by,
-            role=invitation.role,
-            account=account,
-            ends_on=invitation.ends_on,
-            by=inviter,
-            **_scopes(invitation),
-        )
+        if invitation.role:
+            assign_roles(
+                by,
+                role=invitation.role,
+                account=account,
+                ends_on=invitation.ends_on,
+                by=inviter,
+                **_scopes(invitation),
+            )
     record_audit_event(
         invitation,
         action=AuditAction.INVITATION_ACCEPTED,
@@ -404,16 +406,51 @@ def _refuse_closed(invitation: ColleagueInvitation, *, at: datetime) -> None:
 
 def _check_offer(invitation: ColleagueInvitation, *, by: User) -> None:
     """Raise when somebody could not give now what the invitation offers."""
-    role = Role(invitation.role)
-    account = invitation.partner_account
-    refuse_guest(invitation.email, role=role, account=account)
-    check_scopes(
-        role, account=account, ends_on=invitation.ends_on, by=by, **_scopes(invitation)
+    _check_offered(
+        invitation.role,
+        email=invitation.email,
+        account=invitation.partner_account,
+        ends_on=invitation.ends_on,
+        by=by,
+        **_scopes(invitation),
     )
 
 
+def _check_offered(
+    role: Role | str,
+    *,
+    email: str,
+    account: PartnerAccount,
+    locations: Iterable[Location],
+    programs: Iterable[IncentiveProgram],
+    ends_on: date | None,
+    by: User | None,
+) -> list[tuple[Location | None, IncentiveProgram | None]]:
+    """Return the scopes of what somebody offers; one for the company without a role.
+
+    Raises ValidationError when they may not offer it, or the address may not take it.
+    """
+    if not role:
+        refuse_unless_editing_people(by, account=account)
+        return [(None, None)]
+    scopes = check_scopes(
+        Role(role),
+        account=account,
+        locations=locations,
+        programs=programs,
+        ends_on=ends_on,
+        by=by,
+    )
+    refuse_guest(email, role=Role(role), account=account)
+    return scopes
+
+
 def _check_granting(invitation: ColleagueInvitation, *, by: User) -> None:
-    check_scopes(Role(invitation.role), account=invitation.partner_account, by=by)
+    account = invitation.partner_account
+    if invitation.role:
+        check_scopes(Role(invitation.role), account=account, by=by)
+    else:
+        refuse_unless_editing_people(by, account=account)
 
 
 def _refuse_powerless_inviter(invitation: ColleagueInvitation) -> None:

@@ -1,21 +1,18 @@
 """People who leave a company: membership, roles and, if nothing is left, sessions."""
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from accounts.models import (
     AuditAction,
     Membership,
-    PartnerAccount,
     RoleAssignment,
     User,
 )
-from accounts.roles import Permission, roles_with
 from accounts.services.audit import record_audit_event
 from accounts.services.companies import lock_companies
+from accounts.services.people import refuse_unless_editing_people
 from accounts.services.refused import noting_refusals
 from accounts.services.roles import check_revoking, end_assignments
 
@@ -62,7 +59,7 @@ def check_deactivating(membership: Membership, *, by: User | None) -> None:
     (R5, R13; C1), and when the company would lose its last Global admin (rule 75).
     """
     account = membership.partner_account
-    _refuse_unless_editing_people(by, account=account)
+    refuse_unless_editing_people(by, account=account)
     for assignment in _held_roles(membership):
         check_revoking(assignment, by=by)
 
@@ -83,17 +80,3 @@ def _held_roles(membership: Membership) -> list[RoleAssignment]:
         .select_related("user", "partner_account", "location", "program")
         .order_by("pk")
     )
-
-
-def _refuse_unless_editing_people(by: User | None, *, account: PartnerAccount) -> None:
-    if by is None or (by.is_staff and by.is_superuser):
-        return
-    editors = RoleAssignment.objects.live().filter(
-        user=by, partner_account=account, role__in=roles_with(Permission.PERSON_EDIT)
-    )
-    if not editors.exists():
-        raise ValidationError(
-            _("You cannot add or deactivate people in %(company)s."),
-            code="not_editing_people",
-            params={"company": account.name},
-        )

@@ -12,8 +12,10 @@ from accounts.models import (
     AuditAction,
     Membership,
     PartnerAccount,
+    RoleAssignment,
     User,
 )
+from accounts.roles import Permission, roles_with
 from accounts.services.audit import record_audit_event, record_of_person
 from accounts.text import normalize_email
 
@@ -66,6 +68,21 @@ def add_person(
             after={"person": user.pk},
         )
     return user
+
+
+def refuse_unless_editing_people(by: User | None, *, account: PartnerAccount) -> None:
+    """Raise ValidationError when somebody may not add or deactivate people (C1)."""
+    if by is None or (by.is_staff and by.is_superuser):
+        return
+    editors = RoleAssignment.objects.live().filter(
+        user=by, partner_account=account, role__in=roles_with(Permission.PERSON_EDIT)
+    )
+    if not editors.exists():
+        raise ValidationError(
+            _("You cannot add or deactivate people in %(company)s."),
+            code="not_editing_people",
+            params={"company": account.name},
+        )
 
 
 @transaction.atomic

@@ -182,6 +182,41 @@ class TestInviting:
         assert refusal.value.code == "not_granting"
         assert not ColleagueInvitation.objects.exists()
 
+    def test_who_gives_no_role_invites_without_one(self, nordvik, greta, nils):
+        # C1: to add people, yes; a role, no.
+        ursula = RoleAssignmentFactory(
+            role=Role.USER_ADMIN, partner_account=nordvik
+        ).user
+
+        invitation = invite(nordvik, ursula, role="", email=nils.email)
+        services.accept_invitation(invitation, by=nils)
+
+        assert nils.memberships.current().get().partner_account == nordvik
+        assert held_by(nils) == set()
+        told = OutgoingEmail.objects.get(name="colleague_joined")
+        assert told.to_user == ursula
+        assert "without a role for now" in " ".join(told.body_text.split())
+        for role in Role:
+            with pytest.raises(ValidationError):
+                invite(nordvik, ursula, role=role, email="other@partner.example")
+
+    @pytest.mark.parametrize("name", ["ida", "uma", "lars", "sam"])
+    def test_nobody_else_invites_without_a_role(self, nordvik, cast, name):
+        with pytest.raises(ValidationError) as refusal:
+            invite(nordvik, getattr(cast, name), role="")
+
+        assert refusal.value.code == "not_editing_people"
+
+    def test_an_invitation_without_a_role_needs_its_inviter_too(self, nordvik, nils):
+        held = RoleAssignmentFactory(role=Role.USER_ADMIN, partner_account=nordvik)
+        invitation = invite(nordvik, held.user, role="", email=nils.email)
+        RoleAssignment.objects.filter(pk=held.pk).delete()
+
+        with pytest.raises(ValidationError, match="can no longer be given"):
+            services.accept_invitation(invitation, by=nils)
+
+        assert not nils.memberships.exists()
+
     @pytest.mark.parametrize("role", sorted(INCENTIVE_ROLES))
     def test_guests_are_not_offered_incentive_roles(self, nordvik, greta, role):
         # R14

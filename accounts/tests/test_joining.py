@@ -501,6 +501,38 @@ class TestInvite:
         page = client_of(alice).post(INVITE, answers(role="account_admin"))
         assert "Choose one of these roles" in text_of(page)
 
+    def test_who_gives_no_role_is_asked_for_none_and_lists_what_they_sent(
+        self, client_of, nordvik
+    ):
+        # C1
+        client = client_of(
+            RoleAssignmentFactory(role=Role.USER_ADMIN, partner_account=nordvik).user
+        )
+        asked = {"full_name": "Nils Holm", "email": ADDRESS, "language": "en"}
+
+        form = text_of(client.get(INVITE))
+        preview = text_of(client.post(PREVIEW, asked | {"role": "none"}))
+        sent = text_of(client.post(INVITE, asked | {"role": "none"}, follow=True))
+        refused = client.post(INVITE, asked | {"role": "incentives_user"})
+
+        assert 'type="radio"' not in form
+        assert 'name="location"' not in form
+        assert "Nothing yet but to ask for a role." in preview
+        assert "No role yet" in sent
+        assert "Withdraw" in sent
+        assert refused.status_code == 422
+        assert ColleagueInvitation.objects.get().role == ""
+        people = text_of(client.get(reverse("accounts:people")))
+        assert f'href="{INVITE}"' in people
+        assert f'href="{INVITATIONS}"' in people
+
+    def test_no_role_may_be_offered_whatever_else_is_ticked(
+        self, client_of, alice, goteborg
+    ):
+        client_of(alice).post(INVITE, answers(goteborg, role="none"))
+
+        assert ColleagueInvitation.objects.get().role == ""
+
     def test_a_foreign_location_cannot_be_chosen(self, client_of, greta):
         response = client_of(greta).post(INVITE, answers(LocationFactory()))
 

@@ -29,6 +29,7 @@ def around(request, current: str, *, gap_count: int | None = None) -> dict:
     if not given:
         return {
             "may_assign": False,
+            "may_invite": bool(held.anywhere & roles_with(Permission.PERSON_EDIT)),
             "given": given,
             "appointers": appointers(request.company),
         }
@@ -49,6 +50,7 @@ def around(request, current: str, *, gap_count: int | None = None) -> dict:
         tabs += (("provisioning", _("Provisioning"), None),)
     return {
         "may_assign": True,
+        "may_invite": True,
         "given": given,
         "gap_count": gap_count,
         "tabs": [

@@ -13,7 +13,7 @@ from accounts import services
 from accounts.access import requires, roles_here
 from accounts.emails import undeliverable
 from accounts.forms import ROLE_TEXTS, InviteForm
-from accounts.holders import roles_given_by, roles_given_in
+from accounts.holders import people_with, roles_given_by, roles_given_in
 from accounts.models import ColleagueInvitation, RoleAssignment, scope_words
 from accounts.posting import posted
 from accounts.reach import reach_of
@@ -29,13 +29,13 @@ def _list_with(invitation) -> str:
     return reverse("accounts:invitations")
 
 
-@requires(Permission.ROLE_ASSIGN)
+@requires(Permission.PERSON_EDIT)
 @require_safe
 def invitations(request):
     """List whom the company invited, open invitations first."""
     rows = (
         ColleagueInvitation.objects.where_held(
-            roles_here(request), Permission.ROLE_ASSIGN
+            roles_here(request), Permission.PERSON_EDIT
         )
         .open_first(timezone.now())
         .select_related("created_by", "closed_by")
@@ -47,8 +47,12 @@ def invitations(request):
         "page": page,
         "rows": invitation_rows(
             page,
-            given=given_by[request.user.pk],
+            given=given_by.get(request.user.pk, frozenset()),
             given_by=given_by,
+            adding=frozenset(
+                one.pk
+                for one in people_with(Permission.PERSON_EDIT, company=request.company)
+            ),
             undelivered=undeliverable(invitation.pk for invitation in page),
             at=timezone.now(),
         ),
@@ -58,13 +62,15 @@ def invitations(request):
     )
 
 
-@requires(Permission.ROLE_ASSIGN)
+@requires(Permission.PERSON_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def invite(request):
     """Ask whom to invite to which role; send the invitation."""
     if request.method != "POST":
+        given = roles_given_by(request.user, request.company)
+        usual = Role.INCENTIVES_ADMIN.value
         initial = {
-            "role": Role.INCENTIVES_ADMIN.value,
+            "role": usual if given else InviteForm.NO_ROLE,
             "language": request.user.language,
             "width": InviteForm.SOME,
         } | request.GET.dict()
@@ -82,7 +88,7 @@ def invite(request):
     return redirect("accounts:invitations")
 
 
-@requires(Permission.ROLE_ASSIGN)
+@requires(Permission.PERSON_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def preview_invitation(request):
     """Say in words what an invitation would offer; nothing is sent."""
@@ -96,6 +102,7 @@ def preview_invitation(request):
     offered = [
         RoleAssignment(role=role, location=location, program=program)
         for location, program in scopes
+        if role
     ]
     context = {
         "form": form,
@@ -104,9 +111,10 @@ def preview_invitation(request):
         "language": dict(form.fields["language"].choices)[
             form.cleaned_data["language"]
         ],
-        "role": role.label,
+        "role": role.label if role else _("No role yet"),
+        "has_role": bool(role),
         "duty": ROLE_TEXTS[role] if role in COMPANY_WIDE_ROLES else "",
-        "ends_on": form.cleaned_data["ends_on"],
+        "ends_on": form.answers.get("ends_on"),
         "places": [scope_words(*scope) for scope in scopes],
         "reach": reach_of(offered),
         "lifetime_days": services.INVITATION_LIFETIME.days,
@@ -115,7 +123,7 @@ def preview_invitation(request):
     return render(request, "accounts/preview_invitation.html", context)
 
 
-@requires(Permission.ROLE_ASSIGN, on=ColleagueInvitation)
+@requires(Permission.PERSON_EDIT, on=ColleagueInvitation)
 @posted(instead=_list_with)
 def resend_invitation(request, invitation):
     """Send an open invitation's mail again."""
@@ -132,7 +140,7 @@ def resend_invitation(request, invitation):
     return redirect(_list_with(invitation))
 
 
-@requires(Permission.ROLE_ASSIGN, on=ColleagueInvitation)
+@requires(Permission.PERSON_EDIT, on=ColleagueInvitation)
 @posted(instead=_list_with)
 def revoke_invitation(request, invitation):
     """End an open invitation."""

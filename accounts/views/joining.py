@@ -21,7 +21,6 @@ from accounts.forms import JoinForm
 from accounts.link_tokens import fingerprint_of
 from accounts.models import ColleagueInvitation, InvitationState
 from accounts.posting import posted
-from accounts.roles import Role
 
 # What the session keeps: the token's fingerprint, never the token.
 OPENED = "invitation"
@@ -67,10 +66,13 @@ def accept(request):
         )
     request.session.pop(OPENED, None)
     company = accepted.partner_account
-    messages.success(
-        request,
+    sentence = (
         _("You belong to %(company)s now, with the role %(role)s.")
-        % {"company": company.name, "role": Role(accepted.role).label},
+        if accepted.role
+        else _("You belong to %(company)s now, without a role. You can ask for one.")
+    )
+    messages.success(
+        request, sentence % {"company": company.name, "role": accepted.offered}
     )
     return redirect(path_in(company, "home"))
 
@@ -146,7 +148,8 @@ def _page(request, opened, *, form=None, refusal="", status=200):
     context = {
         "company": opened.partner_account,
         "inviter": opened.created_by,
-        "role": Role(opened.role).label,
+        "role": opened.offered,
+        "has_role": bool(opened.role),
         "places": [
             place.where for place in opened.places.select_related("location", "program")
         ],
