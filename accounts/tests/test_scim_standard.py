@@ -4,6 +4,7 @@ import pytest
 import requests
 from scim2_client import BaseSyncSCIMClient
 from scim2_tester import Status, check_server
+from scim2_tester.utils import ResourceManager
 
 from accounts.services import create_provisioning_token
 
@@ -34,7 +35,19 @@ class OverTheNetwork(BaseSyncSCIMClient):
 
 
 @pytest.fixture
-def results(transactional_db, live_server, settings, nordvik, greta):
+def _tidies_up_once(monkeypatch):
+    """After each check the tester deletes what it made in all checks before, again."""
+    delete_all = ResourceManager.cleanup
+
+    def cleanup(self):
+        delete_all(self)
+        self.resources.clear()
+
+    monkeypatch.setattr(ResourceManager, "cleanup", cleanup)
+
+
+@pytest.fixture
+def results(transactional_db, live_server, settings, nordvik, greta, _tidies_up_once):
     settings.PUBLIC_BASE_URL = live_server.url
     _token, secret = create_provisioning_token(nordvik, name="Tester", by=greta)
     with OverTheNetwork(f"{live_server.url}/scim/v2", secret).session as session:
