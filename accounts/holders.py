@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db.models import Model, Q
-from django.db.models.functions import Least
 from django.utils import timezone
 
 from accounts.models import (
@@ -184,19 +183,25 @@ def gaps_left_by(*assignments: RoleAssignment) -> dict[Coverage, list[Location]]
     if not enrolling:
         return {}
     company = enrolling[0].partner_account_id
-    locations = (
-        Location.objects.active()
-        .with_coverage(company)
-        .with_coverage(company, besides=enrolling, name="left")
-        .filter(left__lt=Least("coverage", Coverage.ONE_PERSON))
-        .order_by("name", "pk")
-    )
+    locations = Location.objects.active()
     if all(assignment.location_id for assignment in enrolling):
         places = {assignment.location_id for assignment in enrolling}
         locations = locations.filter(pk__in=places)
+    levels = (
+        locations.with_coverage(company)
+        .with_coverage(company, besides=enrolling, name="left")
+        .values_list("pk", "coverage", "left")
+    )
+    # Compared here: the database would work each of them out a second time.
+    worse = {
+        pk: Coverage(after)
+        for pk, before, after in levels
+        if after < min(before, Coverage.ONE_PERSON)
+    }
     left: dict[Coverage, list[Location]] = {}
-    for location in locations:
-        left.setdefault(Coverage(location.left), []).append(location)
+    if worse:
+        for location in Location.objects.filter(pk__in=worse).order_by("name", "pk"):
+            left.setdefault(worse[location.pk], []).append(location)
     return left
 
 

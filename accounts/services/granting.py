@@ -6,7 +6,6 @@ from datetime import date
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import F
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
@@ -381,18 +380,23 @@ def _coverage_changes(
     if locations:
         rows = rows.filter(pk__in=[location.pk for location in locations])
     joining = {step.user.pk for step in gaining}
-    rows = (
+    levels = (
         rows.with_coverage(account)
         .with_coverage(
             account, joining=joining, is_partly=bool(programs), name="afterwards"
         )
-        .exclude(coverage=F("afterwards"))
-        .order_by("name", "pk")
+        .values_list("pk", "coverage", "afterwards")
     )
-    return [
-        CoverageChange(row, Coverage(row.coverage), Coverage(row.afterwards))
-        for row in rows
-    ]
+    # Compared here: the database would work each of them out a second time.
+    changes = {
+        pk: (Coverage(before), Coverage(after))
+        for pk, before, after in levels
+        if before != after
+    }
+    if not changes:
+        return []
+    changed = Location.objects.filter(pk__in=changes).order_by("name", "pk")
+    return [CoverageChange(location, *changes[location.pk]) for location in changed]
 
 
 def _held_line(assignment: RoleAssignment) -> str:
