@@ -29,12 +29,15 @@ from django.utils.translation import ngettext
 
 from accounts.models import (
     TIME_TO_OBJECT,
+    TIME_TO_STOP,
+    FactorReset,
     IncentiveProgram,
     Location,
     OutgoingEmail,
     PartnerAccount,
     RecoveryRequest,
     RecoveryState,
+    ResetState,
     User,
 )
 from accounts.roles import Role
@@ -484,6 +487,8 @@ def queues_today(at: datetime, *, may: Callable[[str], bool]) -> list[Queue]:
         queues.append(_second_approvals(at))
     if may("accounts.view_recoveryrequest"):
         queues += _recovery_queues(at)
+    if may("accounts.view_factorreset"):
+        queues.append(_factor_resets(at))
     if may("accounts.view_outgoingemail"):
         queues.append(_undelivered_mail(at))
     if may("enrollment.view_programterms"):
@@ -551,6 +556,23 @@ def _recovery_queues(at: datetime) -> list[Queue]:
             at,
         ),
     ]
+
+
+def _factor_resets(at: datetime) -> Queue:
+    """Lost second factors that one person vouched for; the time to stop it is over."""
+    found = (
+        FactorReset.objects.open()
+        .filter(state=ResetState.VOUCHED, asked_at__lte=at - TIME_TO_STOP)
+        .aggregate(count=Count("pk"), oldest=Min("vouched_at"))
+    )
+    return _queue(
+        _("Lost second factors that wait for a second person"),
+        found["count"],
+        found["oldest"],
+        reverse("ops:recoveries"),
+        "you",
+        at,
+    )
 
 
 def _undelivered_mail(at: datetime) -> Queue:

@@ -1,6 +1,6 @@
 """One enrollment as an operator decides it: what was sent, what changed, who may."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
@@ -27,10 +27,11 @@ from profiles.review import (
     approval_of,
     checks,
     compared,
+    end_of,
+    shortened,
 )
 from profiles.services import REVIEW, VALIDATE, Approval
 from profiles.states import CURRENT, ShownStatus
-from profiles.validators import MASK, visible_end
 
 # Who sees which details: the second operator of bank accounts sees those alone.
 SEES = {"bank": REVIEW, "tax": VALIDATE}
@@ -346,7 +347,7 @@ def _reviewed_version(
         currencies=sorted({row.used_currency for row in uses if row.used_currency}),
         in_force=in_force,
         facts=_facts(version) if sees_details else [],
-        changes=[_shortened(row) for row in changes if row.is_changed],
+        changes=[shortened(row) for row in changes if row.is_changed],
         checks=(
             [
                 *checks(version, in_force, on=on),
@@ -364,23 +365,9 @@ def _facts(version: ProfileVersion) -> list[Fact]:
     for field in schema.section(SECTIONS[version.part]) if schema else ():
         value = version.details.get(field.key, "")
         if value:
-            shown = _end_of(value) if field.is_secret else field.shown(value)
+            shown = end_of(value) if field.is_secret else field.shown(value)
             facts.append(Fact(field.label, shown, field.is_secret))
     return facts
-
-
-def _shortened(row: ComparedDetail) -> ComparedDetail:
-    """A changed number as its end: enough to tell two accounts apart here."""
-    if not row.is_secret:
-        return row
-    return replace(
-        row, submitted=_end_of(row.submitted), in_force=_end_of(row.in_force)
-    )
-
-
-def _end_of(number: str) -> str:
-    """The end of a number, itself masked or not, behind four dots (R59)."""
-    return f"{MASK * 4} {visible_end(number.replace(MASK, '0'))}" if number else ""
 
 
 def _program_checks(

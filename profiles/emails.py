@@ -6,9 +6,8 @@ from django.conf import settings
 from django.urls import reverse
 
 from accounts import outbox
-from accounts.holders import appointers
+from accounts.holders import appointers, operators_with
 from accounts.models import User
-from accounts.operators import groups_with
 from profiles.models import BankProfile, BankProfileVersion
 
 
@@ -44,9 +43,8 @@ def second_approval_needed(version: BankProfileVersion, *, right: str) -> None:
 
     The mail holds no detail of the account: what is approved is looked at on the page.
     """
-    readers = User.objects.filter(
-        groups__name__in=groups_with(right), is_staff=True, is_active=True
-    ).exclude(pk__in=[version.seconded_by_id, version.submitted_by_id])
+    signed = {version.seconded_by_id, version.submitted_by_id}
+    readers = [one for one in operators_with(right) if one.pk not in signed]
     path = reverse("ops:bank_version", kwargs={"pk": version.pk})
     outbox.queue_many(
         [
@@ -63,6 +61,6 @@ def second_approval_needed(version: BankProfileVersion, *, right: str) -> None:
                     "url": settings.PUBLIC_BASE_URL + path,
                 },
             )
-            for reader in readers.distinct().order_by("pk")
+            for reader in readers
         ]
     )

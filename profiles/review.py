@@ -1,7 +1,7 @@
 """What a reviewer reads of a version: side by side, and what the portal checked."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from django.core.exceptions import ValidationError
@@ -21,6 +21,7 @@ from profiles.services import (
     why_two_operators,
 )
 from profiles.states import ProfileStatus
+from profiles.validators import MASK, visible_end
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,19 @@ def _changes(
 ) -> list[ComparedDetail]:
     if in_force is None:
         return []
-    return [row for row in compared(version, in_force) if row.is_changed]
+    return [shortened(row) for row in compared(version, in_force) if row.is_changed]
+
+
+def shortened(row: ComparedDetail) -> ComparedDetail:
+    """A changed number as its end: enough to tell two accounts apart in a list."""
+    if not row.is_secret:
+        return row
+    return replace(row, submitted=end_of(row.submitted), in_force=end_of(row.in_force))
+
+
+def end_of(number: str) -> str:
+    """The end of a number, itself masked or not, behind four dots (R59)."""
+    return f"{MASK * 4} {visible_end(number.replace(MASK, '0'))}" if number else ""
 
 
 def _what_it_does(kind: Approval, why: WhyTwo | None) -> str:

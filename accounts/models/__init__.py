@@ -18,7 +18,11 @@ from accounts.models.companies import (
     Location,
     PartnerAccount,
 )
-from accounts.models.factor_resets import FactorReset, ResetState
+from accounts.models.factor_resets import (
+    TIME_TO_STOP,
+    FactorReset,
+    ResetState,
+)
 from accounts.models.mail import MailStatus, OutgoingEmail
 from accounts.models.people import Language, Membership, User
 from accounts.models.provisioning import (
@@ -38,6 +42,7 @@ from accounts.models.tenants import CompanyTenant, TenantDomain, TenantRoleMappi
 
 __all__ = [
     "TIME_TO_OBJECT",
+    "TIME_TO_STOP",
     "AccessRequest",
     "AuditAction",
     "AuditChain",

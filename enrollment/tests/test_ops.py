@@ -14,6 +14,7 @@ from django.utils import timezone
 from accounts.models import OutgoingEmail
 from accounts.templatetags.portal import ago, moment
 from accounts.tests.factories import (
+    FactorResetFactory,
     IncentiveProgramFactory,
     LocationFactory,
     PartnerAccountFactory,
@@ -256,6 +257,13 @@ def test_today_counts_what_waits_for_a_second_operator(client_of, oscar, mina, c
     assert queue_of(client, recovery) == (0, "")
     back_in_time(checked, 73, "asked_at")
     assert queue_of(client, recovery)[0] == 1
+    lost = "Lost second factors that wait for a second person"
+    vouched = FactorResetFactory(
+        state="vouched", vouched_by=oscar, vouched_at=timezone.now(), evidence="Met."
+    )
+    assert queue_of(client, lost)[0] == 0
+    back_in_time(vouched, 25, "asked_at")
+    assert queue_of(client, lost)[0] == 1
     assert (
         f'href="{reverse("ops:recoveries")}"'
         in client.get(reverse("ops:today")).content.decode()
