@@ -1,11 +1,16 @@
 """What the clock does to enrollments; a door, each call bears repetition."""
 
+import logging
 import time
 
 from celery import shared_task
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from enrollment import services
+from enrollment.models import RenewalPlan
+
+logger = logging.getLogger(__name__)
 
 # After this many seconds no other range is begun; the clock comes again.
 LONG_ENOUGH = 50
@@ -55,15 +60,23 @@ def renew_enrollments() -> None:
 
     It asks what is due and not done, never what time it is. Each call takes the ranges
     that nobody else is at, so that any number of workers share them, and asked twice,
-    it runs once.
+    it runs once. A plan that is not what was approved is paused, for people to see.
     """
     began = time.monotonic()
     for plan in services.due_plans(at=timezone.now()):
         plan = services.start_renewals(plan, by=None)
-        while time.monotonic() - began < LONG_ENOUGH:
-            if services.renew_next_range(plan) is None:
-                services.finish_renewals(plan)
-                break
+        try:
+            _renew(plan, until=began + LONG_ENOUGH)
+        except ValidationError as error:
+            logger.error("year end %s paused: %s", plan.pk, " ".join(error.messages))
+            services.pause_renewals(plan, by=None)
+
+
+def _renew(plan: RenewalPlan, *, until: float) -> None:
+    while time.monotonic() < until:
+        if services.renew_next_range(plan) is None:
+            services.finish_renewals(plan)
+            break
 
 
 @shared_task

@@ -29,7 +29,7 @@ from enrollment.models import (
     SetAside,
 )
 from enrollment.models.renewals import NEWCOMER
-from enrollment.renewal import criteria_of
+from enrollment.renewal import criteria_of, ending
 from enrollment.states import RENEWALS, SHOWN, Outcome, ShownStatus, Turn
 from enrollment.wording import reason_words
 
@@ -55,6 +55,19 @@ SHOWN_PLANS: dict[str, ShownStatus] = {
         (RenewalPlanStatus.WITHDRAWN, Turn.IDLE, "archive"),
     )
 }
+
+# What continues, what needs somebody, what ends.
+SHOWN_ORDER = (
+    Outcome.ENROLLED,
+    Outcome.VALIDATING,
+    Outcome.ACTION_REQUIRED,
+    Outcome.AT_RISK,
+    Outcome.NOT_ELIGIBLE,
+    Outcome.NO_AGREEMENT,
+    Outcome.PROGRAM_ENDED,
+    Outcome.UNANSWERED,
+    Outcome.OVER,
+)
 
 # The stages of a year end, and the plans that are at each; later ones have passed it.
 STAGES = (
@@ -119,7 +132,7 @@ class Stage:
 
 
 def year_rows(at: datetime) -> list[YearRow]:
-    """List the years something ends for: the coming ones, and those with a plan."""
+    """List the years something ends for, the next first; last those that are done."""
     years = (
         FiscalYear.objects.filter(
             Exists(RenewalPlan.objects.filter(into=OuterRef("pk")))
@@ -127,9 +140,9 @@ def year_rows(at: datetime) -> list[YearRow]:
         )
         .distinct()
         .select_related("calendar")
-        .order_by("-starts_on", "calendar__name", "pk")
+        .order_by("starts_on", "calendar__name", "pk")
     )
-    plans = {year.pk: None for year in years}
+    plans: dict[int, RenewalPlan | None] = {year.pk: None for year in years}
     for plan in (
         RenewalPlan.objects.filter(into__in=years)
         .exclude(status=RenewalPlanStatus.WITHDRAWN)
@@ -142,6 +155,8 @@ def year_rows(at: datetime) -> list[YearRow]:
     rows = []
     for year in years:
         plan = plans[year.pk]
+        if plan is None and not ending(Enrollment.objects.all(), into=year).exists():
+            continue
         days = (year.starts_on - year.calendar.day_at(at)).days
         rows.append(
             YearRow(
@@ -154,21 +169,22 @@ def year_rows(at: datetime) -> list[YearRow]:
                 is_near=days <= services.AHEAD.days,
             )
         )
-    return rows
+    done = [row for row in rows if row.plan and row.plan.is_finished]
+    return [row for row in rows if row not in done] + done[::-1]
 
 
 def year_names(years: Iterable[FiscalYear]) -> dict[int, str]:
     """Each year by the one that ends for it and itself: "2027 → 2028"."""
     years = list(years)
-    ending: dict[int, int] = {}
+    numbers: dict[int, int] = {}
     before: dict[int, FiscalYear] = {}
     calendars = {year.calendar_id for year in years}
     for year in FiscalYear.objects.filter(calendar__in=calendars).order_by("starts_on"):
         if year.calendar_id in before:
-            ending[year.pk] = before[year.calendar_id].number
+            numbers[year.pk] = before[year.calendar_id].number
         before[year.calendar_id] = year
     return {
-        year.pk: f"{ending[year.pk]} → {year}" if year.pk in ending else str(year)
+        year.pk: f"{numbers[year.pk]} → {year}" if year.pk in numbers else str(year)
         for year in years
     }
 
@@ -310,7 +326,7 @@ def outcome_counts(plan: RenewalPlan) -> list[OutcomeCount]:
             difference=plan.outcomes.get(outcome, 0) - earlier.get(outcome, 0),
             reasons=reasons[outcome],
         )
-        for outcome in Outcome
+        for outcome in SHOWN_ORDER
         if plan.outcomes.get(outcome) or earlier.get(outcome)
     ]
 

@@ -98,13 +98,17 @@ def ask_for_rehearsal(
     if under_way is not None:
         return under_way
     last = plans.aggregate(last=Max("number"))["last"] or 0
-    return RenewalPlan.objects.create(
+    plan = RenewalPlan.objects.create(
         into=into,
         number=last + 1,
         known_on=min(into.calendar.day_at(at), into.starts_on),
         compared_with=plans.whole().order_by("-number").first(),
         rehearsed_by=by,
     )
+    # The demo's was asked for in the past.
+    plan.rehearsed_at = at
+    plan.save(update_fields=["rehearsed_at"])
+    return plan
 
 
 def rehearse_renewals(

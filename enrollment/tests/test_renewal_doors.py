@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import signal
 from datetime import UTC, datetime
 
 import pytest
@@ -9,10 +10,11 @@ import time_machine
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 
+from accounts.models import AuditEvent
 from accounts.operators import ensure_operator_groups
 from accounts.tests.factories import UserFactory
 from enrollment import services, tasks
-from enrollment.models import Enrollment, RenewalPlan
+from enrollment.models import Enrollment, RenewalPlan, RenewalRow
 from enrollment.services import renewals
 from enrollment.tests.test_renewal import NEXT, TaxFact, World, made
 
@@ -96,8 +98,9 @@ def test_a_run_before_the_year_begins_is_refused(
 ):
     approve(typed, settings=settings)
 
-    with pytest.raises(CommandError, match="has not begun"):
+    with pytest.raises(CommandError, match="has not begun") as refusal:
         renew("--run")
+    assert refusal.value.returncode == os.EX_TEMPFAIL
 
 
 def test_who_prepared_it_does_not_approve_it_here_either(
@@ -147,6 +150,50 @@ def test_a_paused_run_has_a_status_of_its_own(enrollments, mina, aino, typed, se
     assert the_plan().is_finished
 
 
+def test_a_signal_stops_it_after_the_batch(
+    enrollments, mina, aino, typed, settings, monkeypatch
+):
+    monkeypatch.setattr(renewals, "ROWS_AT_ONCE", 1)
+    approve(typed, settings=settings)
+    take = services.renew_next_range
+
+    def take_one_and_be_told_to_end(plan):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return take(plan)
+
+    monkeypatch.setattr(services, "renew_next_range", take_one_and_be_told_to_end)
+
+    with pytest.raises(CommandError, match="Stopped after the batch") as refusal:
+        renew("--run", at=NIGHT)
+
+    assert refusal.value.returncode == os.EX_TEMPFAIL
+    assert the_plan().ranges.waiting().count() == 1
+    monkeypatch.setattr(services, "renew_next_range", take)
+    renew("--run", at=NIGHT)
+    assert the_plan().is_finished
+
+
+def test_the_report_says_who_when_why_and_writes_every_row(
+    enrollments, mina, aino, typed, settings, capsys, tmp_path
+):
+    approve(typed, settings=settings)
+    Enrollment.objects.filter(pk=enrollments[0].pk).update(status="validating")
+    renew("--run", at=NIGHT)
+    capsys.readouterr()
+
+    renew("--report", "--csv", str(tmp_path / "rows.csv"), at=NIGHT)
+
+    told = capsys.readouterr().out
+    assert "Proposed: 2027-06-20 09:00:00 UTC, mina" in told
+    assert "Approved: 2027-06-20 09:00:00 UTC, aino" in told
+    assert "Finished: 2027-07-01 00:00:01 UTC" in told
+    assert "The tax profile has expired." in told
+    assert "1 set aside waits for a decision" in told
+    rows = (tmp_path / "rows.csv").read_text("utf-8-sig").splitlines()
+    assert len(rows) == 3
+    assert sum("Set aside, not decided" in row for row in rows) == 1
+
+
 def test_a_year_that_is_not_there_is_said(db):
     with pytest.raises(CommandError, match="There is no fiscal year 2028"):
         renew("--report")
@@ -193,6 +240,24 @@ def test_two_clocks_run_it_once(enrollments, mina, aino, typed, settings):
     tick(NIGHT)
 
     assert Enrollment.objects.count() == rows == 4
+
+
+def test_a_plan_changed_after_its_approval_is_paused_for_people_to_see(
+    enrollments, mina, aino, typed, settings
+):
+    approve(typed, settings=settings)
+    rows = RenewalRow.objects.filter(outcome="at_risk")
+    rows.update(outcome="enrolled")
+
+    tick(NIGHT)
+
+    assert the_plan().is_paused
+    assert Enrollment.objects.count() == 2
+    assert AuditEvent.objects.filter(action="renewals_paused", actor=None).exists()
+    RenewalRow.objects.filter(enrollment=enrollments[1]).update(outcome="at_risk")
+    services.resume_renewals(the_plan(), by=mina)
+    tick(NIGHT)
+    assert the_plan().is_finished
 
 
 def test_without_an_approved_plan_nothing_runs(enrollments):

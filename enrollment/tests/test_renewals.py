@@ -1,5 +1,6 @@
 """The year end carried out: rehearsed, approved by somebody else, run, left aside."""
 
+import threading
 from datetime import UTC, date, datetime
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 
 from accounts.models import AuditAction, AuditEvent
 from accounts.tests.factories import UserFactory
+from accounts.tests.threads import at_once
 from enrollment import services, tasks
 from enrollment.models import (
     Enrollment,
@@ -652,3 +654,35 @@ def test_the_database_compiles_none_of_the_questions(db):
     with connection.cursor() as cursor:
         cursor.execute("SHOW jit")
         assert cursor.fetchone() == ("off",)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_pauses_does_not_wait_for_the_range_at_work(monkeypatch):
+    enrollment, year = made(World())
+    mina, lucia = UserFactory(is_staff=True), UserFactory(is_staff=True)
+    plan = services.rehearse_renewals(year, by=mina, at=BEFORE)
+    services.propose_renewals(plan, by=mina)
+    services.approve_renewals(plan, digest=plan.digest, by=lucia)
+    services.start_renewals(plan, by=None, at=NIGHT)
+    at_work, paused, waited = threading.Event(), threading.Event(), []
+    carry_out = renewals._carry_out
+
+    def slowly(cursor, **facts):
+        at_work.set()
+        waited.append(paused.wait(timeout=5))
+        return carry_out(cursor, **facts)
+
+    def pause():
+        at_work.wait(timeout=5)
+        services.pause_renewals(plan, by=mina)
+        paused.set()
+
+    monkeypatch.setattr(renewals, "_carry_out", slowly)
+    at_once(lambda: services.renew_next_range(plan, at=NIGHT), pause)
+
+    assert waited == [True]
+    plan.refresh_from_db()
+    assert plan.is_paused
+    # The range at work was finished; nothing is begun after it.
+    assert Enrollment.objects.filter(renewed_from=enrollment).exists()
+    assert services.renew_next_range(plan, at=NIGHT) is None

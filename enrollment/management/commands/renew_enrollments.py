@@ -2,11 +2,17 @@
 
 import getpass
 import os
+import signal
+import threading
 import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
+from django.utils.translation import get_language, ngettext, pgettext
 from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.progress import (
@@ -21,10 +27,11 @@ from rich.table import Table
 from accounts.commands import PortalCommand
 from accounts.console import prove_operator
 from accounts.models import User
-from enrollment import services
+from enrollment import services, year_end
 from enrollment.models import FiscalYear, RenewalPlan
-from enrollment.states import Outcome
 
+# What ends a program politely.
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Ask again while other workers are at the last ranges.
 PAUSE = 1.0
 
@@ -32,8 +39,8 @@ PAUSE = 1.0
 class Command(PortalCommand):
     help = (
         "The fiscal year end: rehearse what it will do, propose and approve the plan, "
-        "run it, report. Exit status 0: done; 1: refused, with the reason; 75: paused "
-        "by somebody, try again later."
+        "run it, report. Exit status 0: done; 1: refused, with the reason; 75: not yet, "
+        "paused, or stopped by a signal after the batch at work: try again later."
     )
 
     def add_arguments(self, parser):
@@ -71,21 +78,31 @@ class Command(PortalCommand):
             "--resume", action="store_true", help="go on with what was paused"
         )
         act.add_argument("--report", action="store_true", help="say where it stands")
+        parser.add_argument(
+            "--csv", metavar="FILE", type=Path, help="with --report: write every row"
+        )
 
     def handle(self, *args, **options):
         self.console = Console(file=self.stdout._out, highlight=False)
+        self.is_stopped = False
         into = self._year(options["year"], options["calendar"])
         try:
             self._act(into, options)
         except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from error
+            is_early = getattr(error, "code", "") == "early"
+            raise CommandError(
+                " ".join(error.messages), returncode=os.EX_TEMPFAIL if is_early else 1
+            ) from error
 
     def _act(self, into: FiscalYear, options) -> None:
         if options["rehearse"]:
             by = self._operator(options["by"], "prepare") if options["by"] else None
-            self._show(services.rehearse_renewals(into, by=by))
+            self._rehearse(into, by=by)
         elif options["report"]:
-            self._show(self._newest(into))
+            plan = self._newest(into)
+            self._show(plan)
+            if options["csv"]:
+                self._write(plan, options["csv"])
         elif options["run"] or options["resume"]:
             self._run(into, resume=options["resume"])
         else:
@@ -140,14 +157,46 @@ class Command(PortalCommand):
             email, permission=f"enrollment.{right}_renewals", ask=getpass.getpass
         )
 
-    # --- Run ---
+    # --- Rehearse and run ---
+
+    def _rehearse(self, into: FiscalYear, *, by: User | None) -> None:
+        plan = services.ask_for_rehearsal(into, by=by)
+        self._work(
+            plan,
+            _("Rehearsal %s") % plan.into,
+            step=services.rehearse_next_range,
+            finish=services.finish_rehearsal,
+            progress_of=services.rehearsal_progress,
+        )
+        self._show(RenewalPlan.objects.select_related("into__calendar").get(pk=plan.pk))
 
     def _run(self, into: FiscalYear, *, resume: bool) -> None:
         plan = self._newest(into)
         if resume:
             plan = services.resume_renewals(plan, by=None)
         plan = services.start_renewals(plan, by=None, at=timezone.now())
-        self._refuse_paused(plan)
+        self._work(
+            plan,
+            _("Year end %s") % plan.into,
+            step=services.renew_next_range,
+            finish=services.finish_renewals,
+            progress_of=services.renewal_progress,
+        )
+        self._show(self._newest(into))
+
+    def _work(
+        self,
+        plan: RenewalPlan,
+        name: str,
+        *,
+        step: Callable,
+        finish: Callable,
+        progress_of: Callable,
+    ) -> None:
+        """Take one range after the other, beside other workers, until all are done.
+
+        A signal stops it after the range at work; who comes next goes on.
+        """
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -155,27 +204,46 @@ class Command(PortalCommand):
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.console) as progress:
-            bar = progress.add_task(
-                _("Year end %s") % plan.into, total=plan.rows_count, rate=""
-            )
-            began, before = time.monotonic(), services.renewal_progress(plan).done
-            while not services.finish_renewals(plan):
-                self._refuse_paused(plan)
-                if services.renew_next_range(plan) is None:
-                    # Others are at the last ranges.
-                    time.sleep(PAUSE)
-                done = services.renewal_progress(plan).done
-                rate = (done - before) / max(time.monotonic() - began, 0.001)
-                progress.update(bar, completed=done, rate=_("%d a second") % rate)
-            progress.update(bar, completed=plan.rows_count)
-        self._show(self._newest(into))
+        # Only a program's main thread is told of signals.
+        is_main = threading.current_thread() is threading.main_thread()
+        heard = SIGNALS if is_main else ()
+        before = {one: signal.signal(one, self._stop) for one in heard}
+        try:
+            with Progress(*columns, console=self.console) as progress:
+                bar = progress.add_task(name, total=None, rate="")
+                began, first = time.monotonic(), progress_of(plan).done
+                while not finish(plan):
+                    self._refuse_stopped(plan)
+                    if step(plan) is None:
+                        # Others are at the last ranges.
+                        time.sleep(PAUSE)
+                    plan.refresh_from_db(fields=["rows_count"])
+                    done = progress_of(plan).done
+                    rate = (done - first) / max(time.monotonic() - began, 0.001)
+                    progress.update(
+                        bar,
+                        total=plan.rows_count,
+                        completed=done,
+                        rate=_("%d a second") % rate,
+                    )
+                progress.update(bar, total=plan.rows_count, completed=plan.rows_count)
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
 
-    def _refuse_paused(self, plan: RenewalPlan) -> None:
+    def _stop(self, number, frame) -> None:
+        self.is_stopped = True
+
+    def _refuse_stopped(self, plan: RenewalPlan) -> None:
         plan.refresh_from_db(fields=["status"])
         if plan.is_paused:
             raise CommandError(
                 _("The year end is paused. Use --resume to go on."),
+                returncode=os.EX_TEMPFAIL,
+            )
+        if self.is_stopped:
+            raise CommandError(
+                _("Stopped after the batch. What is done is done; the rest goes on."),
                 returncode=os.EX_TEMPFAIL,
             )
 
@@ -193,15 +261,36 @@ class Command(PortalCommand):
         )
         table.add_column(_("Outcome"))
         table.add_column(_("Enrollments"), justify="right")
-        for outcome in Outcome:
-            if plan.outcomes.get(outcome):
-                table.add_row(str(outcome.label), str(plan.outcomes[outcome]))
+        for row in year_end.outcome_counts(plan):
+            if row.number:
+                table.add_row(row.label, str(row.number))
+            for reason in row.reasons:
+                table.add_row(f"  {reason.words}", f"({reason.number})", style="dim")
         table.add_row(_("All"), str(plan.rows_count), style="bold")
         self.console.print(table)
-        self.console.print(_("Digest: %s") % plan.digest, soft_wrap=True)
+        for line in self._lines(plan):
+            self.console.print(line, soft_wrap=True)
+
+    def _lines(self, plan: RenewalPlan) -> list[str]:
+        lines = [
+            f"{label}: {self._moment(at)}{f', {by.full_name}' if by else ''}"
+            for label, at, by in (
+                (_("Asked for"), plan.rehearsed_at, plan.rehearsed_by),
+                (_("Proposed"), plan.proposed_at, plan.proposed_by),
+                (
+                    pgettext("renewal plan", "Approved"),
+                    plan.approved_at,
+                    plan.approved_by,
+                ),
+                (_("Started"), plan.started_at, None),
+                (_("Finished"), plan.finished_at, None),
+            )
+            if at is not None
+        ]
+        lines.append(_("Digest: %s") % plan.digest)
         if plan.started_at is not None:
             progress = services.renewal_progress(plan)
-            self.console.print(
+            lines.append(
                 _(
                     "%(done)d done: %(renewed)d continued, %(ended)d ended, "
                     "%(aside)d set aside."
@@ -213,3 +302,21 @@ class Command(PortalCommand):
                     "aside": progress.set_aside,
                 }
             )
+        if undecided := year_end.asides(plan).undecided().count():
+            lines.append(
+                ngettext(
+                    "%(count)d set aside waits for a decision, on the page.",
+                    "%(count)d set aside wait for a decision, on the page.",
+                    undecided,
+                )
+                % {"count": undecided}
+            )
+        return lines
+
+    def _moment(self, at: datetime) -> str:
+        return timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+    def _write(self, plan: RenewalPlan, path: Path) -> None:
+        with path.open("wb") as file:
+            file.writelines(year_end.plan_table(plan, language=get_language()))
+        self.stdout.write(_("Written: %s") % path)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import outbox
@@ -73,6 +73,7 @@ class Story:
         self.plan_invitations()
         self.plan_enrollments()
         self.plan_recoveries()
+        self.plan_rehearsals()
         for step in sorted(self.steps, key=lambda step: step.at):
             with nullcontext() if step.is_news else outbox.as_sent_at(step.at):
                 step.do(at=step.at)
@@ -260,6 +261,13 @@ class Story:
                 )
                 self.plan(row["checked"], check)
 
+    def plan_rehearsals(self) -> None:
+        """Rehearse the coming year end twice, so that the second shows what changed."""
+        year = self.cast.years["july", "next"]
+        by = self.cast.people[MANAGER]
+        for offset in ("-11d", "-3h"):
+            self.plan(offset, partial(_rehearse, year, by=by))
+
 
 def _check_recovery(
     company: PartnerAccount, *, evidence: str, by: User, at: datetime
@@ -267,6 +275,13 @@ def _check_recovery(
     accounts.review_recovery(
         company.recovery_requests.get(), evidence=evidence, by=by, at=at
     )
+
+
+def _rehearse(year: FiscalYear, *, by: User, at: datetime) -> None:
+    # All of it is one transaction: nothing has counted its rows yet.
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    services.rehearse_renewals(year, by=by, at=at)
 
 
 def _import(lines: list[dict[str, str]], *, by: User, at: datetime) -> None:
