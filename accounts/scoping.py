@@ -106,22 +106,26 @@ class ScopedQuerySet(models.QuerySet):
             return rows
         return rows.where_roles(roles, user=held.person)
 
+    def hidden_from(self, held: HeldRoles, permission: Permission) -> Self:
+        """Rows of one company that where_held() leaves out: for saying how many (R15).
+
+        Nothing but their number is for the reader, or they would not be hidden.
+        """
+        roles, rows = roles_with(permission), self.of_company(held.account)
+        if not held.anywhere & roles:
+            return rows
+        if held.everywhere & roles or not (self.scope.location or self.scope.program):
+            return rows.none()
+        return rows.exclude(self._is_covered(roles, user=held.person))
+
     def where_roles(self, roles: frozenset[Role], *, user) -> Self:
         """Rows inside the scope of a live assignment of one of the roles."""
-        return self.filter(
-            Exists(self._covering_assignments().filter(user=user, role__in=roles))
-        )
+        return self.filter(self._is_covered(roles, user=user))
 
     def with_covered(self, permission: Permission, *, user, name: str) -> Self:
         """Annotate each row with whether the person may do something on it."""
         return self.annotate(
-            **{
-                name: Exists(
-                    self._covering_assignments().filter(
-                        user=user, role__in=roles_with(permission)
-                    )
-                )
-            }
+            **{name: self._is_covered(roles_with(permission), user=user)}
         )
 
     def without_holder(self, role: Role) -> Self:
@@ -138,6 +142,9 @@ class ScopedQuerySet(models.QuerySet):
 
     def _assignments(self):
         return apps.get_model("accounts", "RoleAssignment").objects.live()
+
+    def _is_covered(self, roles: frozenset[Role], *, user) -> Exists:
+        return Exists(self._covering_assignments().filter(user=user, role__in=roles))
 
     def _covering_assignments(self):
         assignments = self._assignments().filter(

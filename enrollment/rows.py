@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import IncentiveProgram, Location
 from accounts.roles import Permission
+from accounts.scoping import HeldRoles
 from enrollment.eligibility import Gap, gaps_of, payout_at
 from enrollment.forecast import (
     ADMIN,
@@ -273,6 +274,17 @@ def overview_places(
         .with_enrollment_between_years()
         .for_pages()
     )
+
+
+def hidden_places(
+    held: HeldRoles, *, days: Mapping[date, list[int]]
+) -> QuerySet[ProgramAtLocation]:
+    """Return what overview_places() leaves out of the company's: to say how many (R15).
+
+    Other programs at the person's locations too, where the role is for one program.
+    """
+    hidden = ProgramAtLocation.objects.hidden_from(held, Permission.ENROLLMENT_VIEW)
+    return hidden.current(days).order_by()
 
 
 def requirement_counts(

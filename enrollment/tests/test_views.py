@@ -1328,11 +1328,11 @@ def test_a_foreign_company_in_the_address_is_not_entered(ida_client, sam, invite
     ("number", "sentence"),
     [
         (0, ""),
-        (1, "1 more location of your company is looked after by others."),
-        (3, "3 more locations of your company are looked after by others."),
+        (1, "1 more program at a location of your company is outside your roles"),
+        (3, "3 more programs at locations of your company are outside your roles"),
     ],
 )
-def test_the_overview_says_how_many_locations_others_look_after(
+def test_the_overview_says_how_many_rows_the_roles_hide(
     ida_client, nordvik, goteborg, terms, number, sentence
 ):
     for _number in range(number):
@@ -1340,20 +1340,34 @@ def test_the_overview_says_how_many_locations_others_look_after(
     LocationFactory(partner_account=nordvik, closed_at=timezone.now())
     LocationFactory()
 
-    page = text(ida_client.get(url("overview")))
+    response = ida_client.get(url("overview"))
 
-    assert sentence in page
-    assert ("looked after by others" in page) == bool(number)
+    assert sentence in text(response)
+    assert ("outside your roles" in text(response)) == bool(number)
+    assert response.context["hidden_count"] == number
 
 
-def test_a_role_for_one_program_looks_after_its_location(
-    client_of, nordvik, goteborg, malmo, terms, lars
+def test_a_role_for_one_program_hides_the_others_at_its_location(
+    client_of, nordvik, goteborg, malmo, terms, lars, uma
 ):
-    RoleAssignmentFactory(
+    # R9: two programs at two locations, and a third where somebody was invited to it.
+    ProgramTermsFactory(fiscal_year=terms.fiscal_year)
+    unlisted = ProgramTermsFactory(fiscal_year=terms.fiscal_year, is_listed=False)
+    EnrollmentFactory(location=malmo, terms=unlisted)
+    role = RoleAssignmentFactory(
         user=lars, partner_account=nordvik, location=malmo, program=terms.program
     )
+    client = client_of(lars)
 
-    page = text(client_of(lars).get(url("overview")))
+    def shown_and_hidden(client) -> tuple[int, int]:
+        context = client.get(url("overview"), {"status": ""}).context
+        return context["page"].paginator.count, context["hidden_count"]
 
-    assert "1 more location of your company" in page
-    assert "Göteborg" not in page
+    assert shown_and_hidden(client) == (1, 4)
+    # A filter hides nothing: it is the reader's own.
+    filtered = client.get(url("overview"), {"status": "enrolled"}).context
+    assert filtered["hidden_count"] == 4
+    role.program = None
+    role.save()
+    assert shown_and_hidden(client) == (3, 2)
+    assert shown_and_hidden(client_of(uma)) == (5, 0)

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.access import requires
+from accounts.access import requires, roles_here
 from accounts.holders import holds_anywhere, roles_given_by
 from accounts.models import (
     AuditAction,
@@ -74,7 +74,9 @@ def locations(request):
         "is_closed": is_closed,
         "query": query.urlencode(),
         "tabs": _tabs(mine, is_closed=is_closed),
-        "hidden_count": _hidden(mine, company),
+        "hidden_count": Location.objects.active()
+        .hidden_from(roles_here(request), Permission.LOCATION_VIEW)
+        .count(),
         "may_add": holds_anywhere(request.user, Permission.LOCATION_EDIT, company),
         "sees_enrollments": holds_anywhere(
             request.user, Permission.ENROLLMENT_VIEW, company
@@ -332,9 +334,3 @@ def _tabs(mine, *, is_closed: bool) -> list[dict]:
             "count": counted.exclude(closed_at=None).count(),
         },
     ]
-
-
-def _hidden(mine, company) -> int:
-    """The company's open locations that the person sees nothing of."""
-    active = Location.objects.active().of_company(company)
-    return active.exclude(pk__in=mine.order_by().values("pk")).count()

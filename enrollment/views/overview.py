@@ -11,15 +11,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from accounts.access import requires, signed_in
-from accounts.models import Location
-from accounts.roles import Permission, roles_with
+from accounts.access import requires, roles_here, signed_in
+from accounts.roles import Permission
 from enrollment import services
 from enrollment.changes import amount
 from enrollment.forms import OverviewFilter
 from enrollment.models import FiscalCalendar, ProgramAtLocation, RequirementCheck
 from enrollment.models.overview import CheckState
-from enrollment.rows import overview_places, overview_rows
+from enrollment.rows import hidden_places, overview_places, overview_rows
 from enrollment.states import VEILED, EnrollmentStatus
 from enrollment.views.posting import posted
 from enrollment.wording import source_name
@@ -77,7 +76,7 @@ def overview(request):
             "sort": sort or default,
             "name_sort": "program" if by_location else "name",
             "query": query.urlencode(),
-            "hidden_count": _hidden_locations(request),
+            "hidden_count": hidden_places(roles_here(request), days=days.days).count(),
         },
     )
 
@@ -150,13 +149,6 @@ def start(request, place):
         messages.error(request, " ".join(error.messages))
         return redirect("enrollment:overview")
     return redirect(enrollment)
-
-
-def _hidden_locations(request) -> int:
-    """The company's locations at which the person sees no program at all."""
-    active = Location.objects.active().of_company(request.company)
-    seen = active.where_roles(roles_with(Permission.ENROLLMENT_VIEW), user=request.user)
-    return active.exclude(pk__in=seen.values("pk")).count()
 
 
 def _filtered(places, form: OverviewFilter):
