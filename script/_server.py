@@ -47,7 +47,10 @@ from _services import (
 VAR = ROOT / "var"
 LOGS = VAR / "log"
 SECRETS = VAR / "demo.env"
-PASSWORDS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD")
+PASSWORDS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "WEB_PASSWORD")
+# The database role of the web server, the worker and the clock: it adds to history and
+# cannot change it. The tables belong to the one that migrates.
+WEB_ROLE = "portal_web"
 PYTHON = sys.executable
 MAILBOX = "The mailbox"
 # What may end and be started again, with its log and the words Celery starts it by.
@@ -185,7 +188,13 @@ def demo_secrets() -> dict[str, str]:
             file.writelines(f"{name}={value}\n" for name, value in values.items())
         unfinished.rename(SECRETS)
     lines = SECRETS.read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
+    values = dict(line.split("=", 1) for line in lines if "=" in line)
+    # Demos of before had a password less.
+    for name in set(PASSWORDS) - values.keys():
+        values[name] = secrets.token_hex(16)
+        with open(SECRETS, "a") as file:
+            file.write(f"{name}={values[name]}\n")
+    return values
 
 
 def _key() -> str:
@@ -234,6 +243,8 @@ def serve(given: dict[str, str], door: socket.socket, running: Running) -> None:
         start_mailbox(env, running)
     people = prepare(env, running)
     say("== Starting the portal")
+    # From here on without the rights of the tables' owner.
+    env["DATABASE_URL"] = env.pop("WEB_DATABASE_URL", env["DATABASE_URL"])
     start_web(env, door, running)
     wait_for_first_page(env, given["PORT"], running)
     # Last, so that the first page need not share the processor with them.
@@ -263,6 +274,9 @@ def start_services(given: dict[str, str], running: Running) -> dict[str, str]:
             durable=True,
             apt=False,
         )
+        server = values["DATABASE_URL"].rpartition("@")[2]
+        password = passwords["WEB_PASSWORD"]
+        values["WEB_DATABASE_URL"] = f"postgres://{WEB_ROLE}:{password}@{server}"
     if "REDIS_URL" not in given:
         values["REDIS_URL"] = new_redis(
             running,
@@ -288,6 +302,8 @@ def end_old_postgres(folder: Path) -> None:
 
 def portal_environment(given: dict[str, str], ours: dict[str, str]) -> dict[str, str]:
     """Return what the portal's processes read: what was given wins over ours."""
+    # Ours to say: it goes with the server that we made.
+    given = {name: v for name, v in given.items() if name != "WEB_DATABASE_URL"}
     if "DATABASE_URL" not in given:
         # What the caller's psql reads is not meant for our own server.
         given = {name: v for name, v in given.items() if not name.startswith("PG")}

@@ -2,8 +2,10 @@
 
 import os
 from io import StringIO
+from runpy import run_path
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connection, transaction
 from django.urls import reverse
@@ -154,6 +156,24 @@ def test_a_table_slipped_under_the_heads_name_is_not_taken(nordvik, connected):
     execute("DROP TABLE pg_temp.accounts_auditchain")
     event.refresh_from_db()
     assert (event.seq, event.prev_hash) == (1, "")
+
+
+def test_the_demo_makes_its_role_once_and_grants_it_no_more_than_that():
+    path = settings.BASE_DIR / "script" / "_prepare.py"
+    prepare = run_path(str(path))
+
+    for password in ("first", "sec%40nd"):
+        prepare["make_role"](f"postgres://{ROLE}:{password}@127.0.0.1:5432/postgres")
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, "
+            "has_table_privilege(rolname, 'accounts_auditevent', 'INSERT'), "
+            "has_table_privilege(rolname, 'accounts_auditevent', 'UPDATE') "
+            "FROM pg_roles WHERE rolname = %s",
+            [ROLE],
+        )
+        assert cursor.fetchall() == [(True, False, False, False, True, False)]
 
 
 def test_granting_again_changes_nothing(granted):
