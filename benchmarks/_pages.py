@@ -15,14 +15,20 @@ import psycopg2
 from psycopg2 import sql
 
 WARM_UP = 5
+# The variable that names a database to copy.
+TEMPLATE = "BENCH_TEMPLATE"
 
 
 @contextmanager
 def own_database():
-    """An empty database of this run, named in DATABASE_URL before Django reads it."""
+    """An empty database of this run, named in DATABASE_URL before Django reads it.
+
+    A copy of BENCH_TEMPLATE where that is given: that one is migrated already.
+    """
     server = os.environ["DATABASE_URL"]
     name = f"bench_{os.getpid()}"
-    _tell(server, "CREATE DATABASE {}", name)
+    template = os.environ.get(TEMPLATE, "template1")
+    _tell(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
     os.environ["DATABASE_URL"] = re.sub(r"/[^/?]*(\?|$)", rf"/{name}\1", server)
     try:
         yield
@@ -30,12 +36,12 @@ def own_database():
         _tell(server, "DROP DATABASE {} WITH (FORCE)", name)
 
 
-def _tell(server: str, statement: str, name: str) -> None:
+def _tell(server: str, statement: str, *names: str) -> None:
     """Say something about a database, outside a transaction."""
     connection = psycopg2.connect(server)
     connection.autocommit = True
     with connection.cursor() as cursor:
-        cursor.execute(sql.SQL(statement).format(sql.Identifier(name)))
+        cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
     connection.close()
 
 
@@ -77,14 +83,16 @@ def fetch(port: int, path: str, cookie: str) -> str:
     return body
 
 
-def time_in_turn(port: int, pages: dict, *, rounds: int) -> dict[str, list[float]]:
+def time_in_turn(
+    port: int, pages: dict, *, rounds: int, warm_up: int = WARM_UP
+) -> dict[str, list[float]]:
     """Fetch each page once a round; return each page's seconds without the warm-up."""
     seconds: dict[str, list[float]] = {name: [] for name in pages}
-    for number in range(WARM_UP + rounds):
+    for number in range(warm_up + rounds):
         for name, (path, cookie) in pages.items():
             start = time.perf_counter()
             fetch(port, path, cookie)
-            if number >= WARM_UP:
+            if number >= warm_up:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
 
