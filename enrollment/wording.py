@@ -19,6 +19,7 @@ from enrollment.states import (
     AT_RISK,
     BETWEEN_YEARS,
     SHOWN,
+    EndReason,
     EnrollmentStatus,
     ShownStatus,
     Turn,
@@ -99,6 +100,9 @@ def standing(
         return _at_risk(enrollment)
     shown = shown_status(enrollment.status, sees_progress=sees_progress)
     line = _LINES.get(shown.code, _no_line)(enrollment, list(gaps), may_edit, at)
+    if not sees_progress and enrollment.end_reason == EndReason.CONTINUED_WITH_GAPS:
+        # That something is missing is behind the veil (R42).
+        line = _ended_because(enrollment, EndReason.CONTINUED.label)
     return Standing(
         status=shown,
         turn=Turn.YOU if may_edit and _is_begun(enrollment) else shown.turn,
@@ -291,12 +295,15 @@ def _declined(enrollment, gaps, may_edit, at) -> str:
 
 
 def _ended(enrollment, gaps, may_edit, at) -> str:
-    since = day(enrollment.status_since)
     if not enrollment.end_reason:
-        return _("Ended %(day)s") % {"day": since}
+        return _("Ended %(day)s") % {"day": day(enrollment.status_since)}
+    return _ended_because(enrollment, enrollment.get_end_reason_display())
+
+
+def _ended_because(enrollment: Enrollment, reason: str) -> str:
     return _("Ended %(day)s: %(reason)s") % {
-        "day": since,
-        "reason": enrollment.get_end_reason_display(),
+        "day": day(enrollment.status_since),
+        "reason": reason,
     }
 
 

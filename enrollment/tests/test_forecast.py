@@ -411,9 +411,13 @@ def test_an_incentives_user_reads_no_step_behind_the_veil(
         user=uma, role="incentives_user", partner_account=nordvik, location=malmo
     )
     run(ended)
-    page = text(client_of(uma).get(two_years.expiring.get_absolute_url()))
+    client = client_of(uma)
+    page = text(client.get(two_years.expiring.get_absolute_url()))
     assert "The fiscal year ended" in page
-    assert "tax profile" not in page
+    for shown in (page, text(client.get(reverse("enrollment:past")))):
+        assert "it continued in the next fiscal year" in shown
+        assert "tax profile" not in shown
+        assert "something is missing" not in shown
 
 
 def test_past_years_are_empty_before_one_is_over(two_years, client_of, ida):

@@ -5,6 +5,8 @@ import html
 import re
 
 import pytest
+from django.db.models import Value
+from django.db.models.functions import Concat
 from django.urls import resolve
 from django.utils import timezone
 
@@ -370,6 +372,19 @@ def test_every_person_is_told_once_however_the_work_is_cut(
     assert OutgoingEmail.objects.count() == len(people) + 1
     email = OutgoingEmail.objects.get(to_user=ida)
     assert flat(email.body_text).count("Hosting, Göteborg") == 1
+
+
+def test_without_what_is_remembered_everybody_would_be_told_twice(ended):
+    # The control of the test before: neither notices nor keys.
+    services.finish_renewals(ended)
+    tell()
+    told = OutgoingEmail.objects.count()
+    OutgoingEmail.objects.update(dedupe_key=Concat(Value("lost:"), "dedupe_key"))
+    YearEndNotice.objects.all().delete()
+
+    tell()
+
+    assert OutgoingEmail.objects.count() == 2 * told > 0
 
 
 def test_the_plan_names_the_mail_that_is_sent():
