@@ -29,6 +29,7 @@ from accounts.services.audit import carried_out_by, record_audit_event
 from accounts.services.companies import lock_companies
 from accounts.services.granting import assign_roles
 from accounts.services.people import add_person, refuse_unless_editing_people
+from accounts.services.refused import noting_refusals
 from accounts.services.roles import check_scopes, refuse_guest
 from accounts.text import normalize_email
 
@@ -39,6 +40,7 @@ REPEATED = timedelta(minutes=2)
 MOST_MAILS_A_DAY = 10
 
 
+@noting_refusals
 @transaction.atomic
 def invite_colleague(
     account: PartnerAccount,
@@ -146,6 +148,7 @@ def check_colleague(
     return scopes
 
 
+@noting_refusals
 @transaction.atomic
 def resend_invitation(
     invitation: ColleagueInvitation, *, by: User
@@ -173,6 +176,7 @@ def resend_invitation(
     return invitation
 
 
+@noting_refusals
 @transaction.atomic
 def revoke_invitation(
     invitation: ColleagueInvitation, *, by: User

@@ -101,6 +101,7 @@ def ask_for_closing(location: Location, *, reason: str, by: User) -> Location:
     return location
 
 
+@noting_refusals
 @transaction.atomic
 def withdraw_closing(location: Location, *, by: User) -> Location:
     """Take the wish to close a location back; without one nothing changes."""

@@ -86,6 +86,7 @@ def create_provisioning_token(
     return token, secret
 
 
+@noting_refusals
 @transaction.atomic
 def replace_provisioning_token(
     token: ProvisioningToken, *, by: User | None
@@ -128,6 +129,7 @@ def replace_provisioning_token(
     return new, secret
 
 
+@noting_refusals
 @transaction.atomic
 def revoke_provisioning_token(
     token: ProvisioningToken, *, by: User | None
@@ -239,6 +241,7 @@ def map_group(
     return mapping
 
 
+@noting_refusals
 @transaction.atomic
 def unmap_group(mapping: GroupMapping, *, by: User | None) -> None:
     """Take the role away that a group gives; what people gave stays.

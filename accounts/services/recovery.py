@@ -27,6 +27,7 @@ from accounts.roles import Role
 from accounts.services.audit import acting_as, record_audit_event
 from accounts.services.companies import lock_companies
 from accounts.services.granting import assign_role
+from accounts.services.refused import noting_refusals
 from accounts.services.second_person import check_second_person
 
 DECIDE = "accounts.decide_recovery"
@@ -179,6 +180,7 @@ def decline_recovery(
     return recovery
 
 
+@noting_refusals
 @transaction.atomic
 def stop_recovery(recovery: RecoveryRequest, *, by: User) -> RecoveryRequest:
     """Let a Global admin who is there after all stop it. Twice is once.

@@ -123,6 +123,7 @@ def grant_access(request: AccessRequest, *, by: User) -> AccessRequest:
     return request
 
 
+@noting_refusals
 @transaction.atomic
 def decline_access(request: AccessRequest, *, reason: str, by: User) -> AccessRequest:
     """Say no, with the reason the person reads; twice is once.

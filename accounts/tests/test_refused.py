@@ -3,6 +3,7 @@
 import re
 import time
 import uuid
+from functools import partial
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -15,7 +16,16 @@ from accounts.models import AuditAction, AuditChain, AuditEvent, RoleAssignment
 from accounts.origin import Door, Origin, coming_from
 from accounts.roles import Role
 from accounts.services import refused
-from accounts.tests.factories import PASSWORD, RoleAssignmentFactory
+from accounts.tests.factories import (
+    PASSWORD,
+    AccessRequestFactory,
+    ColleagueInvitationFactory,
+    GroupMappingFactory,
+    LocationFactory,
+    ProvisioningTokenFactory,
+    RecoveryRequestFactory,
+    RoleAssignmentFactory,
+)
 from accounts.tests.scim_directory import Directory
 from accounts.tests.second_factors import give_app
 
@@ -37,6 +47,36 @@ def same(one, other) -> bool:
 
 def end_role(assignment) -> str:
     return reverse("accounts:revoke", args=[assignment.pk])
+
+
+def _attempt(name: str, role, by) -> None:
+    """Ask a service for something of a role's company that it refuses `by`."""
+    company = role.partner_account
+    subjects = {
+        "invite_colleague": lambda: company,
+        "resend_invitation": lambda: ColleagueInvitationFactory(
+            partner_account=company, created_by=role.user
+        ),
+        "decline_access": lambda: AccessRequestFactory(partner_account=company),
+        "stop_recovery": lambda: RecoveryRequestFactory(partner_account=company),
+        "withdraw_closing": lambda: LocationFactory(partner_account=company),
+        "unmap_group": lambda: GroupMappingFactory(partner_account=company),
+        "revoke_provisioning_token": lambda: ProvisioningTokenFactory(
+            partner_account=company
+        ),
+    }
+    subjects["revoke_invitation"] = subjects["resend_invitation"]
+    subjects["replace_provisioning_token"] = subjects["revoke_provisioning_token"]
+    more = {
+        "invite_colleague": {
+            "email": "new@partner.example",
+            "full_name": "N",
+            "language": "en",
+            "role": Role.INCENTIVES_USER,
+        },
+        "decline_access": {"reason": "no"},
+    }
+    getattr(services, name)(subjects[name](), by=by, **more.get(name, {}))
 
 
 @pytest.fixture
@@ -129,6 +169,17 @@ class TestWhatIsRemembered:
                 ),
                 "provisioning_edit",
             ),
+            *(
+                (partial(_attempt, name), "provisioning_edit")
+                for name in ("replace_provisioning_token", "revoke_provisioning_token")
+            ),
+            (partial(_attempt, "unmap_group"), "provisioning_edit"),
+            (partial(_attempt, "invite_colleague"), "role_assign"),
+            (partial(_attempt, "resend_invitation"), "role_assign"),
+            (partial(_attempt, "revoke_invitation"), "role_assign"),
+            (partial(_attempt, "decline_access"), "role_assign"),
+            (partial(_attempt, "stop_recovery"), "role_assign"),
+            (partial(_attempt, "withdraw_closing"), "location_edit"),
         ],
     )
     def test_each_right_that_a_service_refuses(
