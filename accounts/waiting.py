@@ -79,6 +79,8 @@ def invitation_rows(
                 "It cannot be accepted: %(inviter)s may no longer give this role. "
                 "Invite again."
             ) % {"inviter": invitation.created_by.full_name}
+        if state == InvitationState.REVOKED and _is_place_closed(invitation):
+            note = _("Withdrawn, because the location was closed.")
         rows.append(
             InvitationRow(
                 invitation=invitation,
@@ -98,6 +100,14 @@ def invitation_rows(
     return rows
 
 
+def _is_place_closed(invitation: ColleagueInvitation) -> bool:
+    """Whether it ended with the location it was for."""
+    closed = {
+        place.location and place.location.closed_at for place in invitation.places.all()
+    }
+    return closed == {invitation.closed_at}
+
+
 def _can_still_give(
     invitation: ColleagueInvitation,
     given_by: Mapping[int, frozenset[Role]],
@@ -115,6 +125,8 @@ class RequestRow:
     request: AccessRequest
     role: str
     where: str
+    # What was answered, or why there is no answer any more.
+    note: str
     chip: ShownCoverage
     can_answer: bool
     # Who could, when the reader cannot.
@@ -161,10 +173,17 @@ def _request_row(
     turn, icon = REQUEST_CHIPS[state]
     if state == RequestState.WAITING and not can_answer:
         turn = "them"
+    place, note = request.location, request.answer
+    if state == RequestState.LAPSED and place and place.closed_at:
+        note = _("%(location)s was closed: %(reason)s") % {
+            "location": place.name,
+            "reason": place.closing_reason,
+        }
     return RequestRow(
         request=request,
         role=str(Role(request.role).label),
         where=request.where,
+        note=note,
         chip=ShownCoverage(str(state.label), turn, icon),
         can_answer=can_answer,
         givers=givers,

@@ -8,6 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 from profiles.countries import field_keys, field_label
 
+# The one that closing a location gives, too.
+LOCATION_CLOSED = "LOCATION_CLOSED"
 ACCOUNT_NUMBERS = ("iban", "account_number", "bankgiro")
 TAX_NUMBERS = ("org_number", "company_number", "tax_number", "ein", "utr", "vat")
 
@@ -150,6 +152,14 @@ REASONS = (
         title=_("The document is too old"),
         text=_("The document is older than we may accept."),
         remedy=_("Ask the authority or the bank for a new one."),
+    ),
+    Reason(
+        code=LOCATION_CLOSED,
+        parts=("bank",),
+        field_keys=("country",),
+        title=_("The location was closed"),
+        text=_("The only location that this account was for has been closed."),
+        remedy=_("Send it again when another location is to be paid there."),
     ),
     Reason(
         code="OTHER",

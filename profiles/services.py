@@ -6,7 +6,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum, auto
@@ -387,7 +387,7 @@ def return_version(
 
 
 @transaction.atomic
-def archive_profile(profile: Profile, *, by: User) -> Profile:
+def archive_profile(profile: Profile, *, reason: str = "", by: User) -> Profile:
     """Put a profile away; profiles are never deleted (R53).
 
     Raises ValidationError while it is a location's default; whoever else uses it
@@ -417,9 +417,33 @@ def archive_profile(profile: Profile, *, by: User) -> Profile:
         profile.versions.order_by("-number").first(),
         AuditAction.PROFILE_ARCHIVED,
         by=by,
+        reason=reason,
     )
     profile_archived.send(sender=type(profile), profile=profile, by=by)
     return profile
+
+
+@transaction.atomic
+def put_away_at_closed_location(
+    location: Location, *, bank_profiles: Iterable[BankProfile], reason: str, by: User
+) -> None:
+    """Take what waits because of a location that is closed out of the queue.
+
+    Its tax profiles are archived and its default bank profile is taken away. Of
+    `bank_profiles`, those that nothing uses any more, a waiting version is returned
+    with the reason: the company may send it again for another location. For the
+    service that closes the location, which ended its enrollments before.
+    """
+    for default in DefaultBankProfile.objects.filter(location=location):
+        remove_default_bank_profile(default, by=by)
+    taxes = TaxProfile.objects.filter(location=location).in_use().order_by("pk")
+    for profile in taxes:
+        archive_profile(profile, reason=reason, by=by)
+    for profile in bank_profiles:
+        version = profile.versions.filter(status=ProfileStatus.PENDING).first()
+        if version is not None:
+            closed = {"field": "country", "code": reasons.LOCATION_CLOSED}
+            return_version(version, returned=[closed], by=by)
 
 
 @transaction.atomic
@@ -744,6 +768,7 @@ def _record(
     *,
     by: User,
     after: dict[str, Any] | None = None,
+    reason: str = "",
 ) -> None:
     profile = version.profile
     record_audit_event(
@@ -753,6 +778,7 @@ def _record(
         partner_account=profile.account,
         after={"profile": str(profile.pk), "version": version.number} | (after or {}),
         location=getattr(profile, "location", None),
+        reason=reason,
     )
 
 

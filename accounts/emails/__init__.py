@@ -10,6 +10,7 @@ from accounts.emails.colleagues import (
     colleague_joined,
     invitation_link,
     invitation_mails,
+    invitation_withdrawn,
     invitations_mailed_to,
     undeliverable,
 )
@@ -28,7 +29,11 @@ from accounts.emails.recovery import (
     recovery_granted,
     recovery_requested,
 )
-from accounts.emails.requests import access_declined, access_requested
+from accounts.emails.requests import (
+    access_declined,
+    access_lapsed,
+    access_requested,
+)
 from accounts.emails.roles import readers_of_grant, roles_ended, roles_given
 from accounts.emails.setting_up import company_set_up, operator_added
 from accounts.emails.signing_in import (
@@ -41,6 +46,7 @@ from accounts.emails.signing_in import (
 
 __all__ = [
     "access_declined",
+    "access_lapsed",
     "access_requested",
     "address_changed",
     "closing_asked",
@@ -55,6 +61,7 @@ __all__ = [
     "factors_reset",
     "invitation_link",
     "invitation_mails",
+    "invitation_withdrawn",
     "invitations_mailed_to",
     "operator_added",
     "password_changed",

@@ -15,7 +15,13 @@ from django.utils import timezone
 from accounts import outbox
 from accounts.companies import path_in, site_path
 from accounts.link_tokens import token_matching
-from accounts.models import ColleagueInvitation, MailStatus, OutgoingEmail, User
+from accounts.models import (
+    ColleagueInvitation,
+    Location,
+    MailStatus,
+    OutgoingEmail,
+    User,
+)
 from accounts.roles import Role
 
 INVITATION = "colleague_invitation"
@@ -25,17 +31,9 @@ def colleague_invited(
     invitation: ColleagueInvitation, *, occasion: str
 ) -> OutgoingEmail | None:
     """Queue the mail with the link; `occasion` tells the first from those sent again."""
-    reader = User.objects.filter(
-        email=invitation.email, is_active=True, is_staff=False
-    ).first()
     return outbox.queue(
         INVITATION,
-        to=reader
-        or User(
-            email=invitation.email,
-            full_name=invitation.full_name,
-            language=invitation.language,
-        ),
+        to=_reader(invitation),
         dedupe_key=f"{INVITATION}:{invitation.pk}:{occasion}",
         context=_offer(invitation)
         | {
@@ -93,6 +91,39 @@ def undeliverable(invitations: Iterable[UUID]) -> frozenset[UUID]:
     )
 
 
+def invitation_withdrawn(
+    invitation: ColleagueInvitation, *, location: Location
+) -> None:
+    """Tell inviter and invited that the location they were to work at is closed."""
+    inviter, company = invitation.created_by, invitation.partner_account
+    path = path_in(company, "accounts:invitations")
+    about = _offer(invitation) | {"location": location, "address": invitation.email}
+    mails = [
+        outbox.prepare(
+            "invitation_withdrawn",
+            to=_reader(invitation),
+            dedupe_key=f"invitation_withdrawn:{invitation.pk}:invited",
+            context=about
+            | {
+                "is_inviter": False,
+                "url": settings.PUBLIC_BASE_URL + site_path("account_login"),
+            },
+        )
+    ]
+    if inviter.is_active:
+        mails.append(
+            outbox.prepare(
+                "invitation_withdrawn",
+                to=inviter,
+                dedupe_key=f"invitation_withdrawn:{invitation.pk}:inviter",
+                context=about
+                | {"is_inviter": True, "url": settings.PUBLIC_BASE_URL + path},
+                about_url=path,
+            )
+        )
+    outbox.queue_many(mails)
+
+
 def colleague_joined(invitation: ColleagueInvitation, *, person: User) -> None:
     """Tell the inviter that the invitation was accepted."""
     account = invitation.partner_account
@@ -104,6 +135,18 @@ def colleague_joined(invitation: ColleagueInvitation, *, person: User) -> None:
         context=_offer(invitation)
         | {"joined": person, "url": settings.PUBLIC_BASE_URL + path},
         about_url=path,
+    )
+
+
+def _reader(invitation: ColleagueInvitation) -> User:
+    """Whom a mail to the invited address is for: somebody known, or nobody yet."""
+    known = User.objects.filter(
+        email=invitation.email, is_active=True, is_staff=False
+    ).first()
+    return known or User(
+        email=invitation.email,
+        full_name=invitation.full_name,
+        language=invitation.language,
     )
 
 

@@ -36,6 +36,24 @@ def access_declined(request: AccessRequest) -> None:
     )
 
 
+def access_lapsed(request: AccessRequest) -> None:
+    """Tell who asked that the location is closed, and with it their request."""
+    path = _in_company("accounts:request_access", request)
+    outbox.queue_many(
+        [
+            outbox.prepare(
+                "access_lapsed",
+                to=request.user,
+                dedupe_key=f"access_lapsed:{request.pk}",
+                context=_about(request, path) | {"location": request.location},
+                about_url=path,
+            )
+        ]
+        if request.user.is_active
+        else []
+    )
+
+
 def _about(request: AccessRequest, path: str) -> dict[str, Any]:
     return {
         "company": request.partner_account,

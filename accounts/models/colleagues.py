@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Self
 
 from django.db import models
-from django.db.models import Case, F, Q, When
+from django.db.models import Case, Exists, F, OuterRef, Q, When
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -34,6 +34,13 @@ class ColleagueInvitationQuerySet(ScopedQuerySet):
     def open_at(self, at: datetime) -> Self:
         """Invitations whose link still works, whether the clock has been by or not."""
         return self.filter(state=InvitationState.OPEN, expires_at__gt=at)
+
+    def open_for_place(self, location: Location) -> Self:
+        """Open invitations that offer a role at a location."""
+        places = OfferedPlace.objects.filter(
+            invitation=OuterRef("pk"), location=location
+        )
+        return self.filter(Exists(places.order_by()), state=InvitationState.OPEN)
 
     def open_first(self, at: datetime) -> Self:
         """Open invitations, then the others; each the newest first."""

@@ -275,6 +275,41 @@ def expire_invitations(*, at: datetime) -> int:
     return len(closed)
 
 
+def withdraw_at_closed_location(
+    location: Location, *, by: User, at: datetime
+) -> list[ColleagueInvitation]:
+    """Withdraw the open invitations to a location that is closed; return them.
+
+    An invitation that offers other places too goes on without this one. For the service
+    that closes the location, which holds the company's lock. Inviter and invited are
+    told.
+    """
+    withdrawn = []
+    offering = ColleagueInvitation.objects.open_for_place(location)
+    for invitation in offering.select_related("partner_account", "created_by").order_by(
+        "pk"
+    ):
+        before = _described(invitation)
+        is_only_there = not invitation.places.exclude(location=location).exists()
+        if is_only_there:
+            _close(invitation, state=InvitationState.REVOKED, by=by, at=at)
+            withdrawn.append(invitation)
+        else:
+            invitation.places.filter(location=location).delete()
+        record_audit_event(
+            invitation,
+            action=AuditAction.INVITATION_REVOKED,
+            by=by,
+            partner_account=invitation.partner_account,
+            before=before,
+            after=None if is_only_there else _described(invitation),
+            reason=location.closing_reason,
+        )
+        if is_only_there and invitation.expires_at > at:
+            emails.invitation_withdrawn(invitation, location=location)
+    return withdrawn
+
+
 def check_open(invitation: ColleagueInvitation) -> None:
     """Raise why an invitation cannot be accepted any more, naming nobody."""
     _refuse_closed(invitation, at=timezone.now())

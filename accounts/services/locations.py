@@ -15,8 +15,10 @@ from accounts.models import (
 )
 from accounts.roles import Permission, roles_with
 from accounts.services.audit import record_audit_event
+from accounts.services.colleagues import withdraw_at_closed_location
 from accounts.services.companies import lock_companies, refuse_taken_partner_id
 from accounts.services.refused import noting_refusals
+from accounts.services.requests import lapse_at_closed_location
 from accounts.services.roles import end_at_closed_location
 from accounts.text import clean_line
 
@@ -178,7 +180,7 @@ def check_closing(location: Location) -> None:
 def mark_closed(location: Location, *, reason: str, by: User) -> list[RoleAssignment]:
     """Close a location and end the roles there; return those roles.
 
-    The part of enrollment's close_location() that is about people: nothing else calls
+    What was offered or asked for there alone is withdrawn too. The part of enrollment's close_location() that is about people: nothing else calls
     it, since enrollments end first. For the caller's transaction, which holds the
     company's lock. Raises ValidationError when `by` may not close locations, without a
     reason, and as check_closing does.
@@ -198,6 +200,8 @@ def mark_closed(location: Location, *, reason: str, by: User) -> list[RoleAssign
         ]
     )
     ended = end_at_closed_location(location, by=by)
+    withdraw_at_closed_location(location, by=by, at=location.closed_at)
+    lapse_at_closed_location(location, at=location.closed_at)
     record_audit_event(
         location,
         action=AuditAction.LOCATION_CLOSED,

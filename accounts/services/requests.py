@@ -158,7 +158,20 @@ def lapse_requests(*, at: datetime) -> int:
     return _lapse(overtaken, at=at)
 
 
-def _lapse(requests, *, at: datetime) -> int:
+def lapse_at_closed_location(location: Location, *, at: datetime) -> int:
+    """Close what was asked for at a location that is closed; tell who asked.
+
+    For the service that closes it, which holds the company's lock. Returns how many.
+    """
+    there = AccessRequest.objects.filter(location=location, state=RequestState.WAITING)
+    lapsing = list(there.select_related("user", "location", "program"))
+    lapsed = _lapse(there, at=at, reason=location.closing_reason)
+    for request in lapsing:
+        emails.access_lapsed(request)
+    return lapsed
+
+
+def _lapse(requests, *, at: datetime, reason: str = "") -> int:
     overtaken = list(
         requests.select_related("partner_account").order_by("asked_at", "pk")
     )
@@ -171,6 +184,7 @@ def _lapse(requests, *, at: datetime) -> int:
             action=AuditAction.ACCESS_LAPSED,
             by=None,
             partner_account=request.partner_account,
+            reason=reason,
         )
     return len(overtaken)
 

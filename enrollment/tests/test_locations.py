@@ -11,20 +11,33 @@ from django.utils import timezone
 from accounts.models import (
     AuditAction,
     AuditEvent,
+    InvitationState,
     Location,
     OutgoingEmail,
+    RequestState,
     RoleAssignment,
 )
 from accounts.roles import Role
 from accounts.services import ask_for_closing, locations
-from accounts.tests.factories import LocationFactory, RoleAssignmentFactory
+from accounts.tests.factories import (
+    AccessRequestFactory,
+    ColleagueInvitationFactory,
+    LocationFactory,
+    RoleAssignmentFactory,
+)
 from accounts.tests.threads import at_once, meet
 from enrollment import services
 from enrollment.models import EnrollmentEvent
+from enrollment.queues import validation_queue
 from enrollment.services import close_location, plan_closing
 from enrollment.states import OPEN, EndReason, EnrollmentStatus
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
-from profiles.tests.factories import BankProfileFactory
+from profiles.models import DefaultBankProfile
+from profiles.tests.factories import (
+    BankProfileFactory,
+    DefaultBankProfileFactory,
+    TaxProfileFactory,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -136,6 +149,142 @@ class TestClosing:
         assert (event.actor, event.reason) == (mina, REASON)
         assert event.partner_account == goteborg.partner_account
         assert event.after == {"roles_ended": 1}
+
+    def test_what_waits_for_validation_there_leaves_the_queue_with_a_reason(
+        self, client_of, goteborg, malmo, terms, uma, lucia, mina
+    ):
+        company = goteborg.partner_account
+        kinds = ("there", "spare", "elsewhere", "default")
+        banks = {
+            kind: BankProfileFactory(
+                partner_account=company, created_by=uma, version__pending=True
+            )
+            for kind in kinds
+        }
+        taxes = [
+            TaxProfileFactory(location=place, created_by=uma, version__pending=True)
+            for place in (goteborg, malmo)
+        ]
+        for place, bank, tax, year in (
+            (goteborg, banks["there"], taxes[0], terms),
+            (goteborg, banks["elsewhere"], taxes[0], ProgramTermsFactory()),
+            (malmo, banks["elsewhere"], taxes[1], terms),
+        ):
+            EnrollmentFactory(
+                location=place,
+                terms=year,
+                submitted=True,
+                status=EnrollmentStatus.VALIDATING,
+                payout__bank_profile=bank,
+                payout__tax_profile=tax,
+                payout__currency="SEK",
+            )
+        DefaultBankProfileFactory(location=goteborg, bank_profile=banks["default"])
+
+        close_location(goteborg, reason=REASON, by=mina)
+
+        waiting = {key for key, _kind, _since in validation_queue(timezone.now())}
+        assert banks["spare"].versions.get().pk in waiting
+        assert len(waiting) == 2, "the other is Malmö's enrollment"
+        returned = {kind: banks[kind].versions.get().returned for kind in kinds}
+        assert [one["code"] for one in returned["there"]] == ["LOCATION_CLOSED"]
+        assert returned["default"] == returned["there"]
+        assert returned["elsewhere"] == returned["spare"] == []
+        assert "has been closed" in mails("profile_returned")[uma.email].body_text
+        assert not DefaultBankProfile.objects.filter(location=goteborg).exists()
+        event = AuditEvent.objects.get(action=AuditAction.PROFILE_ARCHIVED)
+        assert (event.reason, event.location) == (REASON, goteborg)
+        page = client_of(lucia).get(
+            reverse("ops:tax_version", kwargs={"pk": taxes[0].versions.get().pk})
+        )
+        assert "There is nothing to decide" in text_of(page)
+
+    def test_its_tax_profiles_stay_readable(
+        self, client_of, goteborg, malmo, nordvik, mina
+    ):
+        whole = RoleAssignmentFactory(partner_account=nordvik).user
+        tax = TaxProfileFactory(location=goteborg, created_by=whole)
+
+        close_location(goteborg, reason=REASON, by=mina)
+
+        client = client_of(whole)
+        assert tax.name in text_of(client.get(goteborg.get_absolute_url()))
+        page = text_of(client.get(tax.get_absolute_url()))
+        assert "when the location was closed" in page
+        assert "Mina" not in page
+
+    def test_invitations_to_it_alone_are_withdrawn_and_both_are_told(
+        self, client_of, goteborg, malmo, nordvik, greta, mina
+    ):
+        only, both, other = (
+            ColleagueInvitationFactory(
+                partner_account=nordvik,
+                created_by=greta,
+                places=[(place, None) for place in places],
+            )
+            for places in ([goteborg], [goteborg, malmo], [malmo])
+        )
+
+        close_location(goteborg, reason=REASON, by=mina)
+
+        for invitation in (only, both, other):
+            invitation.refresh_from_db()
+        assert [one.state for one in (only, both, other)] == [
+            InvitationState.REVOKED,
+            InvitationState.OPEN,
+            InvitationState.OPEN,
+        ]
+        assert [place.location for place in both.places.all()] == [malmo]
+        told = mails("invitation_withdrawn")
+        assert set(told) == {only.email, greta.email}
+        assert REASON in told[greta.email].body_text
+        assert REASON not in told[only.email].body_text
+        events = AuditEvent.objects.filter(action=AuditAction.INVITATION_REVOKED)
+        assert {event.reason for event in events} == {REASON}
+        page = text_of(client_of(greta).get(reverse("accounts:invitations")))
+        assert page.count("because the location was closed") == 1
+
+    def test_requests_for_access_to_it_lapse_and_who_asked_is_told(
+        self, client_of, goteborg, malmo, nordvik, greta, lars, mina
+    ):
+        here, there = (
+            AccessRequestFactory(partner_account=nordvik, user=lars, location=place)
+            for place in (goteborg, malmo)
+        )
+
+        close_location(goteborg, reason=REASON, by=mina)
+
+        here.refresh_from_db()
+        there.refresh_from_db()
+        assert (here.state, there.state) == (RequestState.LAPSED, RequestState.WAITING)
+        assert REASON in mails("access_lapsed")[lars.email].body_text
+        event = AuditEvent.objects.get(action=AuditAction.ACCESS_LAPSED)
+        assert event.reason == REASON
+        for person, page in (
+            (lars, "accounts:request_access"),
+            (greta, "accounts:requests"),
+        ):
+            text = text_of(client_of(person).get(reverse(page)))
+            assert f"Göteborg was closed: {REASON}" in text
+
+    def test_all_of_it_is_shown_before_and_agreed_to(
+        self, client_of, goteborg, malmo, nordvik, greta, mina
+    ):
+        TaxProfileFactory(location=goteborg)
+        seen = plan_closing(goteborg).fingerprint
+        ColleagueInvitationFactory(
+            partner_account=nordvik, created_by=greta, places=[(goteborg, None)]
+        )
+
+        with pytest.raises(services.PlanChanged):
+            close_location(goteborg, reason=REASON, seen=seen, by=mina)
+        for person, page in (
+            (mina, "ops:close_location"),
+            (greta, "enrollment:ask_closing"),
+        ):
+            text = text_of(client_of(person).get(url(page, goteborg)))
+            assert "1 tax profile of this location" in text
+            assert "1 open invitation of a colleague" in text
 
     def test_a_wish_is_answered_by_closing(self, goteborg, malmo, greta, mina):
         ask_for_closing(malmo, reason="We moved out.", by=greta)

@@ -225,10 +225,11 @@ def _profiles(user, location) -> dict:
     taxes = (
         TaxProfile.objects.where_user_may(user, Permission.PROFILE_VIEW)
         .filter(location=location)
-        .in_use()
         .with_versions()
         .order_by("name", "pk")
     )
+    if not location.is_closed:
+        taxes = taxes.in_use()
     return {
         "default": default,
         "default_statuses": (

@@ -32,7 +32,7 @@ def test_every_reason_can_be_tied_to_a_field_that_exists(reason):
 
 
 def test_the_catalog_has_one_meaning_per_code():
-    assert len(BY_CODE) == len(REASONS) == 15
+    assert len(BY_CODE) == len(REASONS) == 16
 
 
 def test_bank_and_tax_profiles_have_their_own_reasons():
