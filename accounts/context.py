@@ -8,7 +8,19 @@ from django.utils.translation import gettext as _
 
 from accounts import proof
 from accounts.companies import company_of_frame, path_in
+from accounts.location_choice import keeping_location
 from accounts.models import Language
+
+# The ways that lead to lists a location can be chosen for (experience.md P16).
+NARROWED = frozenset(
+    {
+        "home",
+        "enrollment:overview",
+        "profiles:list",
+        "accounts:people",
+        "activity:list",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,7 @@ def portal(request) -> dict:
         "nav": [],
         "companies": [],
         "current_company": None,
+        "location_choice": getattr(request, "location_choice", None),
         "unread_count": 0,
         "notifications_url": "",
     }
@@ -114,5 +127,7 @@ def _nav(request, entries) -> list[NavItem]:
             if name in ("home", "ops:today")
             else request.path.startswith(url)
         )
+        if name in NARROWED:
+            url = keeping_location(request, url)
         items.append(NavItem(label, url, icon, is_active))
     return items

@@ -374,15 +374,7 @@ def return_version(
         raise ValidationError(
             _("A newer version is waiting. Decide that one first."), code="newer"
         )
-    version.returned = returned
-    version.save(update_fields=["returned"])
-    _move(version, ProfileStatus.ACTION_REQUIRED, by=by, at=at)
-    _announce(
-        version,
-        by=by,
-        action=AuditAction.PROFILE_RETURNED,
-        after={"reasons": [reason["code"] for reason in returned]},
-    )
+    _give_back(version, returned, by=by, at=at)
     return version
 
 
@@ -442,8 +434,9 @@ def put_away_at_closed_location(
     for profile in bank_profiles:
         version = profile.versions.filter(status=ProfileStatus.PENDING).first()
         if version is not None:
-            closed = {"field": "country", "code": reasons.LOCATION_CLOSED}
-            return_version(version, returned=[closed], by=by)
+            # Nobody judged it: whoever closes a location needs no right to validate.
+            closed = {"field": "country", "code": reasons.LOCATION_CLOSED, "note": ""}
+            _give_back(version, [closed], by=by)
 
 
 @transaction.atomic
@@ -711,6 +704,25 @@ def _replace_candidate(profile: Profile) -> None:
     candidate = profile.versions.filter(status__in=CANDIDATE).first()
     if candidate is not None:
         _move(candidate, ProfileStatus.REPLACED)
+
+
+def _give_back(
+    version: ProfileVersion,
+    returned: list[dict[str, str]],
+    *,
+    by: User,
+    at: datetime | None = None,
+) -> None:
+    """Return a version with reasons that were checked."""
+    version.returned = returned
+    version.save(update_fields=["returned"])
+    _move(version, ProfileStatus.ACTION_REQUIRED, by=by, at=at)
+    _announce(
+        version,
+        by=by,
+        action=AuditAction.PROFILE_RETURNED,
+        after={"reasons": [reason["code"] for reason in returned]},
+    )
 
 
 def _move(

@@ -10,6 +10,7 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
+from django.db.models import Exists, OuterRef, Q
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -22,6 +23,7 @@ from django.views.decorators.debug import (
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import recently_authenticated, requires
+from accounts.location_choice import choose_location, keeping_location
 from accounts.models import Location
 from accounts.posting import posted
 from accounts.roles import Permission
@@ -62,6 +64,18 @@ def bank_profiles(request):
         .with_versions()
         .archived_last()
     )
+    location = choose_location(request)
+    if location is not None:
+        # Used there, or what new enrollments there would use.
+        profiles = profiles.filter(
+            Exists(
+                BankProfile.objects.filter(
+                    Q(payout_assignments__location=location)
+                    | Q(defaults__location=location),
+                    pk=OuterRef("pk"),
+                ).order_by()
+            )
+        )
     return _list(request, profiles, "profiles/bank_profiles.html", current="bank")
 
 
@@ -77,6 +91,9 @@ def tax_profiles(request):
         .with_versions()
         .archived_last()
     )
+    location = choose_location(request)
+    if location is not None:
+        profiles = profiles.filter(location=location)
     return _list(request, profiles, "profiles/tax_profiles.html", current="tax")
 
 
@@ -84,7 +101,7 @@ def _list(request, profiles, template, *, current):
     page = Paginator(profiles, ROWS).get_page(request.GET.get("page"))
     today = timezone.localdate()
     rows = [_list_row(profile, today) for profile in page]
-    context = {"page": page, "rows": rows, "tabs": _tabs(current)}
+    context = {"page": page, "rows": rows, "tabs": _tabs(request, current)}
     return render(request, template, context)
 
 
@@ -99,11 +116,11 @@ def _list_row(profile, today):
     }
 
 
-def _tabs(current):
+def _tabs(request, current):
     return [
         {
             "label": label,
-            "url": reverse(f"profiles:{name}"),
+            "url": keeping_location(request, reverse(f"profiles:{name}")),
             "is_current": code == current,
         }
         for code, label, name in (
@@ -392,6 +409,9 @@ def defaults(request):
         .select_related("location", "bank_profile")
         .order_by("location__name", "pk")
     )
+    location = choose_location(request)
+    if location is not None:
+        rows = rows.filter(location=location)
     return render(
         request,
         "profiles/defaults.html",
@@ -399,7 +419,7 @@ def defaults(request):
             "form": form,
             "bank_choices": _bank_choices(form),
             "rows": rows,
-            "tabs": _tabs("defaults"),
+            "tabs": _tabs(request, "defaults"),
         },
         status=422 if form.errors else 200,
     )

@@ -317,7 +317,7 @@ class TestPeople:
         client = client_of(greta)
         client.get(PEOPLE)
 
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(11):
             client.get(PEOPLE)
 
     def test_the_list_is_filtered_by_program(
@@ -555,7 +555,7 @@ class TestGaps:
         client = client_of(greta)
         client.get(GAPS)
 
-        with django_assert_num_queries(8):
+        with django_assert_num_queries(9):
             client.get(GAPS)
 
     @pytest.mark.parametrize("name", ["ida", "uma", "lars", "ursula", "morgan", "sam"])

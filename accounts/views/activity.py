@@ -9,6 +9,7 @@ from accounts.access import signed_in, wall
 from accounts.activity import narrowed, query_of, trail_page, trail_table
 from accounts.forms import ActivityFilterForm
 from accounts.holders import appointers, holds_anywhere
+from accounts.location_choice import choose_location
 from accounts.models import AuditEvent, User
 from accounts.roles import Permission
 
@@ -64,6 +65,9 @@ def _asked(request):
         events = events.of_person(request.user)
     else:
         events = events.where_user_may(request.user, Permission.ACTIVITY_VIEW)
+    location = choose_location(request)
+    if location is not None:
+        events = events.filter(location=location)
     form = ActivityFilterForm(
         request.GET or None, company=company, is_own_part=is_own_part
     )

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from accounts.access import roles_here
 from accounts.holders import appointers, given_by_roles
+from accounts.location_choice import keeping_location
 from accounts.models import (
     AccessRequest,
     ColleagueInvitation,
@@ -56,7 +57,7 @@ def around(request, current: str, *, gap_count: int | None = None) -> dict:
         "tabs": [
             {
                 "label": label,
-                "url": reverse(f"accounts:{name}"),
+                "url": _address(request, name),
                 "is_current": name == current,
                 "count": count,
             }
@@ -95,6 +96,12 @@ def count_gaps(request) -> int:
     everywhere = numbers_here(request)["everywhere"]
     is_covered = Location.objects.is_covered(request.company, everywhere=everywhere)
     return locations_to_cover(request).exclude(is_covered).count()
+
+
+def _address(request, name: str) -> str:
+    """The list behind a tab; those about locations keep the one that is chosen."""
+    url = reverse(f"accounts:{name}")
+    return keeping_location(request, url) if name in ("people", "gaps") else url
 
 
 def locations_to_cover(request):

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import requires, roles_here
 from accounts.forms import PeopleFilterForm, PlacesFilterForm
+from accounts.location_choice import choose_location
 from accounts.models import (
     Coverage,
     IncentiveProgram,
@@ -36,6 +37,7 @@ AFTER, BEFORE = "after", "before"
 @require_safe
 def people(request):
     """List everybody of the company with the roles they hold now."""
+    location = choose_location(request)
     frame = around(request, "people")
     filters = PeopleFilterForm(request.GET or None, company=request.company)
     members = (
@@ -43,6 +45,8 @@ def people(request):
         .current()
         .select_related("user", "added_by")
     )
+    if location is not None:
+        members = members.filter(Exists(_roles_reaching(location)))
     page = _by_name(request, _chosen(members, filters))
     roles, numbers = _first_roles(request, [one.user_id for one in page.members])
     context = {
@@ -69,7 +73,9 @@ def gaps(request):
     everywhere = numbers_here(request)["everywhere"]
     locations = locations_to_cover(request)
     is_covered = Location.objects.is_covered(company, everywhere=everywhere)
-    is_found = _found(filters)
+    is_found, location = _found(filters), choose_location(request)
+    if location is not None:
+        is_found &= Q(pk=location.pk)
     numbers = locations.aggregate(
         found=Count("pk", filter=is_found), gaps=Count("pk", filter=~is_covered)
     )
@@ -270,6 +276,19 @@ def _holders(request, roles):
         roles_here(request), Permission.ROLE_ASSIGN
     )
     return held.live().filter(role__in=roles).order_by()
+
+
+def _roles_reaching(location):
+    """The live roles of a member that hold at a location."""
+    return (
+        RoleAssignment.objects.live()
+        .filter(
+            Q(location=None) | Q(location=location),
+            user=OuterRef("user"),
+            partner_account=OuterRef("partner_account"),
+        )
+        .order_by()
+    )
 
 
 def _found(filters) -> Q:

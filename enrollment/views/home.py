@@ -14,6 +14,7 @@ from accounts.access import (
 from accounts.holders import (
     holds_anywhere,
 )
+from accounts.location_choice import choose_location
 from accounts.models import Location
 from accounts.reach import shown_coverage
 from accounts.roles import Permission
@@ -40,6 +41,9 @@ def home(request):
     mine = Enrollment.objects.where_user_may(
         user, Permission.ENROLLMENT_EDIT
     ).of_company(company)
+    location = choose_location(request)
+    if location is not None:
+        mine = mine.filter(location=location)
     days = FiscalCalendar.objects.days_at(now)
     is_over = on_its_day(
         days.days, CALENDAR, lambda day: Q(terms__fiscal_year__ends_on__lt=day)
@@ -60,7 +64,7 @@ def home(request):
     )
     waiting = [row for row in under_way if row.standing.turn == Turn.THEM]
     turn = [row for row in under_way if row.standing.turn == Turn.YOU]
-    to_open = _invitations(user, company, now)
+    to_open = _invitations(user, company, now, location=location)
     next_year = next_year_rows(mine, years=days.coming, most=MOST_FORECASTS)
     is_empty = not (to_open or turn or waiting or next_year.rows)
     context = {
@@ -69,8 +73,8 @@ def home(request):
         "with_owner": waiting,
         "next_year": next_year,
         "is_empty": is_empty,
-        "dates": _coming_dates(mine, user, company, now, days.days),
-        **_gaps(user, company),
+        "dates": _coming_dates(mine, user, company, now, days.days, location=location),
+        **_gaps(user, company, location=location),
     }
     if is_empty:
         context |= {
@@ -83,15 +87,16 @@ def home(request):
     return render(request, "enrollment/home.html", context)
 
 
-def _invitations(user, company, now):
+def _invitations(user, company, now, *, location=None):
     """The messages the person has not selected yet, each with what is missing.
 
     An invitation that was accepted is somebody's turn, no longer a message.
     """
+    mine = Invitation.objects.visible_to(user).of_company(company)
+    if location is not None:
+        mine = mine.filter(enrollment__location=location)
     invitations = list(
-        Invitation.objects.visible_to(user)
-        .of_company(company)
-        .addressed_to(user)
+        mine.addressed_to(user)
         .unopened()
         .filter(
             enrollment__status=EnrollmentStatus.INVITED, enrollment__accepted_at=None
@@ -121,7 +126,7 @@ def _invitations(user, company, now):
     ]
 
 
-def _coming_dates(mine, user, company, now, days):
+def _coming_dates(mine, user, company, now, days, *, location=None):
     """What ends soon; what belongs to a program, in its own calendar (R66)."""
     today = timezone.localdate(now)
     dates = [
@@ -150,6 +155,8 @@ def _coming_dates(mine, user, company, now, days):
         ).of_company(company),
         expires_on__range=(today, today + AHEAD),
     ).select_related("profile__location")
+    if location is not None:
+        expiring = expiring.filter(profile__location=location)
     dates += [
         (
             version.expires_on,
@@ -186,17 +193,15 @@ def _coming_dates(mine, user, company, now, days):
     return sorted(dates)
 
 
-def _gaps(user, company) -> dict:
+def _gaps(user, company, *, location=None) -> dict:
     """For those who can appoint: the worst gaps, and how many there are (R6).
 
     The same locations as on the page of the gaps.
     """
-    gaps = (
-        Location.objects.where_user_may(user, Permission.ROLE_ASSIGN)
-        .active()
-        .gaps(company)
-        .annotate(of=Window(Count("pk")))[:MOST_GAPS]
-    )
+    places = Location.objects.where_user_may(user, Permission.ROLE_ASSIGN).active()
+    if location is not None:
+        places = places.filter(pk=location.pk)
+    gaps = places.gaps(company).annotate(of=Window(Count("pk")))[:MOST_GAPS]
     return {
         "gaps": [
             {"location": location, "coverage": shown_coverage(location.coverage)}

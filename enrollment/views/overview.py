@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.access import requires, roles_here, signed_in
+from accounts.location_choice import choose_location
 from accounts.roles import Permission
 from enrollment import services
 from enrollment.changes import amount
@@ -42,6 +43,9 @@ def overview(request):
     by_location = request.GET.get("view") == "location"
     days = FiscalCalendar.objects.days_at(now)
     places = overview_places(request.user, company=request.company, days=days.days)
+    location = choose_location(request)
+    if location is not None:
+        places = places.filter(location=location)
     # The rows' countries, and whether their progress is seen, in one question.
     kinds = set(
         places.order_by().values_list("location__country", "sees_progress").distinct()
