@@ -186,15 +186,29 @@ def _next_people(notice: YearEndNotice) -> dict[int, User]:
     return User.objects.in_bulk(list(holders))
 
 
+def _enrolling(people: Iterable[int]) -> QuerySet[RoleAssignment]:
+    """The roles by which some people may enroll."""
+    return RoleAssignment.objects.live().filter(
+        role__in=roles_with(Permission.ENROLLMENT_EDIT), user__in=list(people)
+    )
+
+
+def _of_their_companies(
+    enrollments: QuerySet[Enrollment], people: Iterable[int]
+) -> QuerySet[Enrollment]:
+    """Narrow to some people's companies, by key: little is read, of however many."""
+    companies = _enrolling(people).order_by().values_list("partner_account", flat=True)
+    return enrollments.filter(location__partner_account__in=sorted(set(companies)))
+
+
 def _pairs(
     enrollments: QuerySet[Enrollment], people: Iterable[int]
 ) -> QuerySet[Enrollment]:
     """Each enrollment once for each `holder` among some people who may enroll it."""
     assignment = "location__partner_account__role_assignments"
-    enrolling = RoleAssignment.objects.live().filter(
-        role__in=roles_with(Permission.ENROLLMENT_EDIT), user__in=list(people)
-    )
-    return enrollments.annotate(
+    enrolling = _enrolling(people)
+    theirs = _of_their_companies(enrollments, people)
+    return theirs.annotate(
         assignment=F(assignment),
         holder=F(f"{assignment}__user"),
         only_location=F(f"{assignment}__location"),
@@ -223,10 +237,7 @@ def _forecasts(
     people: dict[int, User], notice: YearEndNotice, *, at: datetime
 ) -> list[OutgoingEmail]:
     years, _today = _coming(at).get(notice.first_day, ({}, None))
-    companies = RoleAssignment.objects.live().filter(user__in=list(people))
-    theirs = Enrollment.objects.filter(
-        location__partner_account__in=companies.values("partner_account")
-    )
+    theirs = _of_their_companies(Enrollment.objects.all(), people)
     rows = {
         key: row
         for key, row in found(theirs, years).items()
