@@ -589,6 +589,24 @@ class TestAskPage:
         assert "Lars Ek" not in text_of(client_of(uma).get(ASK))
 
 
+class TestHome:
+    def test_who_can_answer_is_told_on_home(self, client_of, asked, alice):
+        page = text_of(client_of(alice).get(reverse("home")))
+
+        assert "Lars Ek asks for the role Incentives admin" in page
+        assert "Göteborg, all programs" in page
+        assert f'href="{reverse("accounts:requests")}"' in page
+
+    def test_nobody_else_is_and_not_for_what_was_answered(
+        self, client_of, asked, alice, ida
+    ):
+        assert "asks for the role" not in text_of(client_of(ida).get(reverse("home")))
+
+        services.grant_access(asked, by=alice)
+
+        assert "asks for the role" not in text_of(client_of(alice).get(reverse("home")))
+
+
 class TestRequestsPage:
     def test_requests_wait_with_reason_and_buttons(self, client_of, asked, alice):
         response = client_of(alice).get(REQUESTS)

@@ -8,16 +8,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from accounts.access import (
-    signed_in,
-)
-from accounts.holders import (
-    holds_anywhere,
-)
+from accounts.access import roles_here, signed_in
+from accounts.holders import given_by_roles
 from accounts.location_choice import choose_location
-from accounts.models import Location
+from accounts.models import AccessRequest, Location
 from accounts.reach import shown_coverage
-from accounts.roles import Permission
+from accounts.roles import Permission, roles_with
 from enrollment.eligibility import gaps_of, payout_at
 from enrollment.models import Enrollment, FiscalCalendar, Invitation
 from enrollment.models.terms import on_its_day
@@ -30,6 +26,7 @@ AHEAD = timedelta(days=90)
 CALENDAR = "terms__fiscal_year__calendar"
 MOST_GAPS = 5
 MOST_FORECASTS = 10
+MOST_REQUESTS = 5
 
 
 @signed_in("everybody's own page; each part asks through the scoped QuerySets")
@@ -66,10 +63,12 @@ def home(request):
     turn = [row for row in under_way if row.standing.turn == Turn.YOU]
     to_open = _invitations(user, company, now, location=location)
     next_year = next_year_rows(mine, years=days.coming, most=MOST_FORECASTS)
-    is_empty = not (to_open or turn or waiting or next_year.rows)
+    to_answer = _requests(request)
+    is_empty = not (to_open or turn or waiting or next_year.rows or to_answer)
     context = {
         "messages_to_open": to_open,
         "your_turn": turn,
+        "to_answer": to_answer,
         "with_owner": waiting,
         "next_year": next_year,
         "is_empty": is_empty,
@@ -79,12 +78,31 @@ def home(request):
     if is_empty:
         context |= {
             "enrolled_count": mine.filter(status=EnrollmentStatus.ENROLLED).count(),
-            "has_incentive_role": holds_anywhere(
-                user, Permission.ENROLLMENT_VIEW, company
-            ),
-            "may_assign": holds_anywhere(user, Permission.ROLE_ASSIGN, company),
+            "has_incentive_role": _holds(request, Permission.ENROLLMENT_VIEW),
+            "may_assign": _holds(request, Permission.ROLE_ASSIGN),
         }
     return render(request, "enrollment/home.html", context)
+
+
+def _holds(request, permission: Permission) -> bool:
+    """Whether a role of the reader carries the permission anywhere in the company."""
+    held = roles_here(request)
+    return held is not None and bool(held.anywhere & roles_with(permission))
+
+
+def _requests(request) -> list[AccessRequest]:
+    """The first requests for access that wait for the reader's answer."""
+    held = roles_here(request)
+    given = given_by_roles(held.anywhere) if held else frozenset()
+    if not given:
+        return []
+    return list(
+        AccessRequest.objects.where_held(held, Permission.ROLE_ASSIGN)
+        .waiting()
+        .filter(role__in=given)
+        .select_related("user", "location", "program")
+        .order_by("asked_at", "pk")[:MOST_REQUESTS]
+    )
 
 
 def _invitations(user, company, now, *, location=None):
