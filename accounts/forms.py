@@ -295,7 +295,10 @@ class RoleForm(OfferingMixin, forms.Form):
         ]
         locations = Location.objects.active().of_company(company)
         self.offer("location", locations, looks_in=PLACE_WORDS)
-        self.fields["program"].queryset = IncentiveProgram.objects.known_to(company)
+        program = self.fields["program"]
+        program.queryset = IncentiveProgram.objects.known_to(company)
+        # Asked for once, however often they are looked at.
+        program.choices = list(program.queryset.values_list("pk", "name"))
 
     def clean(self):
         answers = super().clean()

@@ -2,11 +2,15 @@
 
 from django.contrib import admin
 from django.contrib.admin import TabularInline
+from django.db.models import F
+from django.forms import BaseInlineFormSet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.admin_site import LookedAtMixin, PartnerDoorMixin
 from accounts.models import RoleAssignment, scope_words
+
+MOST_ROLES = 100
 
 
 class RoleWordsMixin:
@@ -28,15 +32,26 @@ class RoleWordsMixin:
         return giver.full_name
 
 
+class FirstRoles(BaseInlineFormSet):
+    """The first rows of a list that may be thousands long; there is a page with all."""
+
+    def get_queryset(self):
+        if not hasattr(self, "_first"):
+            self._first = super().get_queryset()[:MOST_ROLES]
+        return self._first
+
+
 class RoleInline(PartnerDoorMixin, LookedAtMixin, RoleWordsMixin, TabularInline):
     """The roles held at a place or by a person, as a list to look at."""
 
     model = RoleAssignment
+    formset = FirstRoles
     extra = 0
     can_delete = False
     show_change_link = True
-    ordering = ("revoked_at", "pk")
-    verbose_name_plural = gettext_lazy("roles, the ended ones too")
+    # Those that hold come first, then what ended last.
+    ordering = (F("revoked_at").desc(nulls_first=True), "pk")
+    verbose_name_plural = gettext_lazy("roles, the ended ones too; the first 100")
 
     def get_queryset(self, request):
         return (

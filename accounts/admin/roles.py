@@ -38,6 +38,9 @@ from accounts.roles import Role
 from accounts.rows import gap_warnings
 from accounts.scoping import today
 
+# Locations in a filter.
+MOST_PLACES = 50
+
 
 class HoldsNowFilter(admin.SimpleListFilter):
     """Roles that hold now, unless asked for others."""
@@ -59,6 +62,16 @@ class HoldsNowFilter(admin.SimpleListFilter):
         if self.value() == "ended":
             return queryset.exclude(pk__in=live)
         return queryset.filter(pk__in=live)
+
+
+class FewPlacesFilter(admin.RelatedOnlyFieldListFilter):
+    """Locations to filter by where they fit a list; the search finds them too."""
+
+    def field_choices(self, field, request, model_admin):
+        places = of_own_companies(Location.objects.all(), request.user)
+        if len(places.values_list("pk")[: MOST_PLACES + 1]) > MOST_PLACES:
+            return []
+        return super().field_choices(field, request, model_admin)
 
 
 class GiveRoleForm(forms.ModelForm):
@@ -165,7 +178,7 @@ class RoleAssignmentAdmin(
         return (
             HoldsNowFilter,
             "role",
-            ("location", own),
+            ("location", FewPlacesFilter),
             ("program", own),
             ("partner_account", own),
         )

@@ -50,6 +50,12 @@ class RoleAssignmentQuerySet(LiveAssignmentsMixin, ScopedQuerySet):
         """
         return self.exclude(granted_by=F("user"))
 
+    def for_pages(self) -> Self:
+        """With the person, the place, and who gave it."""
+        return self.select_related(
+            "user", "partner_account", "location", "program", "granted_by"
+        )
+
 
 class RoleAssignment(models.Model):
     """A person's role: for the whole company, a location, or a program there.

@@ -132,6 +132,10 @@ class MembershipQuerySet(ScopedQuerySet):
         """Memberships that have not ended, of people who may sign in."""
         return self.filter(ended_at=None, user__is_active=True)
 
+    def for_pages(self) -> Self:
+        """With the person, the company, and who added them."""
+        return self.select_related("user", "partner_account", "added_by")
+
 
 class Membership(models.Model):
     """A person belongs to a company. It grants nothing: roles do."""

@@ -154,7 +154,7 @@ class TestPerson:
         client, url = client_of(greta), person_url(lars)
         client.get(url)
 
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(10):
             response = client.get(url)
 
         assert len(response.context["roles"]) == min(number, 50)

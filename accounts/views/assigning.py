@@ -7,9 +7,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from accounts import services
-from accounts.access import requires
+from accounts.access import requires, roles_here
 from accounts.forms import ROLE_TEXTS, AssignRoleForm
-from accounts.holders import roles_given_by
+from accounts.holders import given_by_roles
 from accounts.models import scope_words
 from accounts.previews import coverage_rows, differences, done_words, preview_rows
 from accounts.roles import COMPANY_WIDE_ROLES, Permission, Role
@@ -55,7 +55,7 @@ def _form(request, *, data=None, initial=None) -> AssignRoleForm:
         data,
         initial=initial,
         company=request.company,
-        given=roles_given_by(request.user, request.company),
+        given=given_by_roles(roles_here(request).anywhere),
     )
 
 

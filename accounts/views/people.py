@@ -131,11 +131,11 @@ def _by_name(request, members) -> PageByName:
     after, before = (_number(request.GET.get(name)) for name in (AFTER, BEFORE))
     is_back = after is None and before is not None
     edge = before if is_back else after
-    found = list(_beside(members, edge, is_back)[: PAGE_SIZE + 1])
+    found = list(_beside(request, members, edge, is_back)[: PAGE_SIZE + 1])
     if edge is not None and not found:
         # Nobody is there any more, or the address names nobody: begin again.
         is_back, edge = False, None
-        found = list(_beside(members, edge, is_back)[: PAGE_SIZE + 1])
+        found = list(_beside(request, members, edge, is_back)[: PAGE_SIZE + 1])
     has_more, found = len(found) > PAGE_SIZE, found[:PAGE_SIZE]
     if is_back:
         found.reverse()
@@ -148,14 +148,12 @@ def _by_name(request, members) -> PageByName:
     )
 
 
-def _beside(members, edge: int | None, is_back: bool):
+def _beside(request, members, edge: int | None, is_back: bool):
     """The members after somebody by name, or before them, nearest first."""
     order = ("user__full_name", "user_id")
     if edge is not None:
         # Who has left meanwhile still has a name to go on from.
-        name = Membership.objects.filter(
-            user=edge, partner_account=OuterRef("partner_account")
-        )
+        name = Membership.objects.of_company(request.company).filter(user=edge)
         name = Subquery(name.values("user__full_name")[:1])
         side = "lt" if is_back else "gt"
         members = members.filter(

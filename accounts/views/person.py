@@ -9,10 +9,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import services
-from accounts.access import requires
+from accounts.access import requires, roles_here
 from accounts.forms import ROLE_TEXTS
 from accounts.holders import (
     gaps_left_by,
+    given_by_roles,
     givers_of,
     holds_anywhere,
     people_with,
@@ -20,7 +21,7 @@ from accounts.holders import (
 )
 from accounts.models import Membership, RoleAssignment
 from accounts.reach import reach_of
-from accounts.roles import COMPANY_WIDE_ROLES, Permission, Role
+from accounts.roles import COMPANY_WIDE_ROLES, Permission, Role, roles_with
 from accounts.rows import by_words, gap_warnings, role_row
 from accounts.scoping import today
 from accounts.views.people import page_of, query_without_page
@@ -41,7 +42,8 @@ REACH_COLUMNS = (
 def person(request, member):
     """Show one person: what their roles add up to, which they are, who gave them."""
     company = member.partner_account
-    given = roles_given_by(request.user, company)
+    mine = roles_here(request).anywhere
+    given = given_by_roles(mine)
     roles = _roles_of(member).live()
     # All of them for what they add up to: only what that takes.
     held = list(roles.select_related(None).select_related(*SCOPE).only(*REACH_COLUMNS))
@@ -70,7 +72,7 @@ def person(request, member):
             if role in COMPANY_WIDE_ROLES and role in {one.role for one in held}
         ],
         "may_assign": bool(given),
-        "may_deactivate": holds_anywhere(request.user, Permission.PERSON_EDIT, company),
+        "may_deactivate": bool(mine & roles_with(Permission.PERSON_EDIT)),
         "people_url": reverse("accounts:people"),
         "company": company,
     }
