@@ -28,6 +28,7 @@ SILENT = {
     "enrollment.ask_for_rehearsal": "changes no enrollment; what was rehearsed is told",
     "enrollment.rehearse_next_range": "one event tells of the whole rehearsal",
     "enrollment.renew_next_range": "its steps are written in SQL; one event tells all",
+    "enrollment.undo_next_range": "its steps are written in SQL; two events tell all",
     "enrollment.begin_year_end_notices": "who is told next; the mails are kept",
     "enrollment.open_invitation": "the reader's own tick; changes no enrollment",
 }
