@@ -284,3 +284,21 @@ def test_a_worker_whose_time_is_up_leaves_the_rest_to_the_next(
     tick(NIGHT)
 
     assert the_plan().is_finished
+
+
+def test_a_run_is_undone_at_the_command_line_by_two(
+    enrollments, mina, aino, typed, settings
+):
+    approve(typed, settings=settings)
+    renew("--run", at=NIGHT)
+    renew("--undo", "The terms were wrong.", "--by", "mina@owner.example", at=NIGHT)
+    mina.groups.add(Group.objects.get(name="Approver"))
+    with pytest.raises(CommandError, match="Somebody else has to approve it"):
+        renew("--approve-undo", "--by", "mina@owner.example", at=NIGHT)
+
+    renew("--approve-undo", "--by", "aino@owner.example", at=NIGHT)
+    tasks.undo_renewals()
+
+    assert (the_plan().status, the_plan().undo_asked_by) == ("undone", mina)
+    old = Enrollment.objects.filter(pk__in=[one.pk for one in enrollments])
+    assert {one.status for one in old} == {"enrolled"}

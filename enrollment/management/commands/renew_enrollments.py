@@ -77,6 +77,14 @@ class Command(PortalCommand):
         act.add_argument(
             "--resume", action="store_true", help="go on with what was paused"
         )
+        act.add_argument(
+            "--undo", metavar="REASON", help="ask another operator to undo what ran"
+        )
+        act.add_argument(
+            "--approve-undo",
+            action="store_true",
+            help="let the workers undo what somebody else asked to undo",
+        )
         act.add_argument("--report", action="store_true", help="say where it stands")
         parser.add_argument(
             "--csv", metavar="FILE", type=Path, help="with --report: write every row"
@@ -110,7 +118,8 @@ class Command(PortalCommand):
 
     def _step(self, into: FiscalYear, options) -> None:
         plan = self._newest(into)
-        right = "approve" if options["approve"] else "prepare"
+        is_approval = options["approve"] or options["approve_undo"]
+        right = "approve" if is_approval else "prepare"
         by = self._operator(options["by"], right)
         if options["propose"]:
             plan = services.propose_renewals(plan, by=by)
@@ -118,6 +127,10 @@ class Command(PortalCommand):
             plan = services.approve_renewals(plan, digest=options["approve"], by=by)
         elif options["withdraw"]:
             plan = services.withdraw_renewals(plan, by=by)
+        elif options["undo"]:
+            plan = services.ask_to_undo(plan, reason=options["undo"], by=by)
+        elif options["approve_undo"]:
+            plan = services.approve_undoing(plan, by=by)
         else:
             plan = services.pause_renewals(plan, by=by)
         self.stdout.write(f"{plan.get_status_display()}: {plan.digest}")
