@@ -4,6 +4,7 @@ Changing where money goes, approving, giving or ending the role of all roles, an
 changing how one signs in. A door that is missing here fails the last test.
 """
 
+import copy
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from django.urls import reverse
 from accounts import proof
 from accounts.models import AuditEvent, TenantRoleMapping
 from accounts.roles import PROVED_ROLES, Role
+from accounts.tests import cast as people
 from accounts.tests.factories import (
     PASSWORD,
     ColleagueInvitationFactory,
@@ -210,9 +212,17 @@ def clock():
         yield traveller
 
 
-@pytest.fixture
-def world(clock, cast, nordvik, goteborg, malmo):
-    """What the doors are about."""
+@pytest.fixture(scope="module")
+def made(shared_rows):
+    """The cast and what the doors are about: made once."""
+    with time_machine.travel(START, tick=False):
+        return _made()
+
+
+def _made():
+    nordvik = people.nordvik()
+    goteborg, malmo = people.goteborg(nordvik), people.malmo(nordvik)
+    cast = people.everybody(nordvik, goteborg)
     RoleAssignmentFactory(user=cast.ida, partner_account=nordvik, location=malmo)
     bank = BankProfileFactory(partner_account=nordvik, created_by=cast.ida)
     waiting = BankProfileFactory(
@@ -241,6 +251,7 @@ def world(clock, cast, nordvik, goteborg, malmo):
             app_role="Incentives.Admin",
             role=Role.INCENTIVES_ADMIN,
         ),
+        cast=cast,
         malmo=malmo,
         lars=cast.lars,
         bank=bank,
@@ -262,6 +273,17 @@ def world(clock, cast, nordvik, goteborg, malmo):
         token=ProvisioningTokenFactory(partner_account=nordvik),
         passkey=cast.uma.authenticator_set.create(type="webauthn", data={"name": "K"}),
     )
+
+
+@pytest.fixture
+def world(made, clock, db):
+    """The same for each test, whatever another did with it."""
+    return copy.deepcopy(made)
+
+
+@pytest.fixture
+def cast(world):
+    return world.cast
 
 
 def is_asked(response) -> bool:
@@ -322,9 +344,7 @@ def test_behind_the_door_something_happens(door, cast, client_of, world, clock):
 
 
 @pytest.mark.parametrize("door", BY_ROLE, ids=lambda door: door.name)
-def test_other_roles_are_given_without_being_asked(
-    door, cast, client_of, world, clock, nordvik
-):
+def test_other_roles_are_given_without_being_asked(door, cast, client_of, world, clock):
     client = client_of(cast.greta)
     sent = door.sent(world)
     if "role" in sent:
@@ -337,9 +357,8 @@ def test_other_roles_are_given_without_being_asked(
     assert not is_asked(client.post(door.address(world), sent))
 
 
-def test_the_role_of_all_roles_is_given_after_the_proof(
-    cast, client_of, world, clock, lars
-):
+def test_the_role_of_all_roles_is_given_after_the_proof(cast, client_of, world, clock):
+    lars = cast.lars
     client = client_of(cast.greta)
     page = reverse("accounts:assign")
     given = {
