@@ -773,13 +773,16 @@ def test_a_role_for_the_whole_company_reaches_later_locations(world):
 GUARDED_PEOPLE = {"greta", "alice", "ida", *OPERATORS}
 
 
-def _wall_answers(world) -> dict[str, bool]:
-    """For each page that asks for a right: whether the wall answers instead of it."""
+def _wall_answers(world, *, people: int | None = None) -> dict[str, bool]:
+    """For each page that asks for a right: whether the wall answers instead of it.
+
+    Everybody asks who may, or so many of them.
+    """
     answers = {}
     for name, row in TABLE.items():
         if ADDRESSES[name].view.access.kind not in ("requires", "operator"):
             continue
-        for person in sorted(GUARDED_PEOPLE & set(row.yes)):
+        for person in sorted(GUARDED_PEOPLE & set(row.yes))[:people]:
             for method in row.methods:
                 response = world.clients[person].generic(
                     method, _path(name, row, "own", world)
@@ -801,7 +804,7 @@ def test_whoever_reaches_much_meets_the_wall_at_every_page(world, settings):
 
 def test_without_the_policy_there_is_no_wall(world):
     # The control: nothing else leads there.
-    assert not any(_wall_answers(world).values())
+    assert not any(_wall_answers(world, people=1).values())
 
 
 def test_the_admin_is_behind_the_wall_with_every_page(world, settings):
