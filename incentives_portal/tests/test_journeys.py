@@ -14,12 +14,15 @@ from urllib.parse import urlsplit
 import pytest
 from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
 from axe_playwright_python.sync_playwright import Axe
+from celery import Celery
 from django.contrib.auth.hashers import make_password
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
+from django.core.management import call_command
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from accounts import outbox
 from accounts.models import MailStatus, OutgoingEmail, RoleAssignment
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.tests.mail_server import MailServer
@@ -60,9 +63,21 @@ def running(django_db_setup, mail_server, tmp_path_factory):
         yield portal
 
 
+@pytest.fixture(scope="module")
+def bell(running):
+    """What this process wakes the portal's worker with."""
+    app = Celery("journeys", set_as_current=False)
+    app.config_from_object("django.conf:settings", namespace="CELERY")
+    app.conf.broker_url = running.environment["REDIS_URL"]
+    yield app
+    app.close()
+
+
 @pytest.fixture
-def portal(transactional_db, running, mail_server):
+def portal(transactional_db, running, mail_server, bell, settings, monkeypatch):
     mail_server.reset()
+    settings.PUBLIC_BASE_URL = running.url
+    monkeypatch.setattr(outbox, "current_app", bell)
     yield running
     # No mail of this story reaches the next.
     wait_until(lambda: not OutgoingEmail.objects.filter(status__in=ON_ITS_WAY).exists())
@@ -278,7 +293,7 @@ def test_from_the_invitation_mail_to_the_validated_enrollment(
 def test_with_something_missing_it_continues_to_what_is_missing(
     portal, mail, visitor, terms, ida, oscar, program
 ):
-    portal.manage("invite", program.code)
+    call_command("invite", program.code)
     invitation = mail_to(mail, ida, "Partner Incentive Enrollment Invitation")
     partner = visitor()
     partner.goes_to(button_of(invitation, "Get Started"))
@@ -331,7 +346,7 @@ def test_the_same_in_swedish(
     # R70
     ida.language = "sv"
     ida.save(update_fields=["language"])
-    portal.manage("invite", program.code)
+    call_command("invite", program.code)
     invitation = mail_to(mail, ida, "Inbjudan till registrering i partnerincitament")
     partner = visitor(language="sv-SE")
 
@@ -357,7 +372,7 @@ def test_the_same_in_swedish(
 def test_the_same_without_javascript_on_a_small_screen(
     portal, mail, visitor, terms, ida, oscar, default_bank, tax_profile, program
 ):
-    portal.manage("invite", program.code)
+    call_command("invite", program.code)
     invitation = mail_to(mail, ida, "Partner Incentive Enrollment Invitation")
     # axe itself is a script: these pages were looked at by the other journeys.
     partner = visitor(
@@ -381,7 +396,7 @@ def test_a_colleague_without_the_role_is_told_who_can_and_an_admin_appoints_them
     portal, mail, visitor, terms, goteborg, greta, lars, program
 ):
     # R3, R7, R15; rule 74
-    portal.manage("invite", program.code)
+    call_command("invite", program.code)
     mail_to(mail, greta, "1 location has no Incentives admin")
     colleague = visitor()
     colleague.goes_to(f"{portal.url}/incentives/")
