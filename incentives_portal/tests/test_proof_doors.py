@@ -132,6 +132,7 @@ APPROVING = [
         lambda world: world.plan,
         lambda world: {"digest": "0" * 64},
     ),
+    Door("ops:approve_undoing_renewal", "aino", lambda world: world.plan),
 ]
 # Their role is said by what is sent, or by the row they are about.
 BY_ROLE = [
