@@ -73,12 +73,15 @@ def home(request):
         "next_year": next_year,
         "is_empty": is_empty,
         "dates": _coming_dates(mine, user, company, now, days.days, location=location),
-        **_gaps(user, company, location=location),
+        **_gaps(request, location=location),
     }
     if is_empty:
+        has_incentive_role = _holds(request, Permission.ENROLLMENT_VIEW)
         context |= {
-            "enrolled_count": mine.filter(status=EnrollmentStatus.ENROLLED).count(),
-            "has_incentive_role": _holds(request, Permission.ENROLLMENT_VIEW),
+            "enrolled_count": mine.filter(status=EnrollmentStatus.ENROLLED).count()
+            if has_incentive_role
+            else 0,
+            "has_incentive_role": has_incentive_role,
             "may_assign": _holds(request, Permission.ROLE_ASSIGN),
         }
     return render(request, "enrollment/home.html", context)
@@ -211,15 +214,19 @@ def _coming_dates(mine, user, company, now, days, *, location=None):
     return sorted(dates)
 
 
-def _gaps(user, company, *, location=None) -> dict:
+def _gaps(request, *, location=None) -> dict:
     """For those who can appoint: the worst gaps, and how many there are (R6).
 
     The same locations as on the page of the gaps.
     """
-    places = Location.objects.where_user_may(user, Permission.ROLE_ASSIGN).active()
+    if not _holds(request, Permission.ROLE_ASSIGN):
+        return {"gaps": [], "gap_count": 0}
+    places = Location.objects.where_held(
+        roles_here(request), Permission.ROLE_ASSIGN
+    ).active()
     if location is not None:
         places = places.filter(pk=location.pk)
-    gaps = places.gaps(company).annotate(of=Window(Count("pk")))[:MOST_GAPS]
+    gaps = places.gaps(request.company).annotate(of=Window(Count("pk")))[:MOST_GAPS]
     return {
         "gaps": [
             {"location": location, "coverage": shown_coverage(location.coverage)}
