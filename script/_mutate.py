@@ -63,8 +63,10 @@ RULES = {
         "accounts/access.py",
         (
             f"{PEOPLE}test_access.py",
+            f"{PEOPLE}test_refused.py",
             f"{HOUSE}test_refusals.py",
             f"{HOUSE}test_proof.py",
+            f"{HOUSE}test_proof_doors.py",
         ),
     ),
 }
