@@ -92,7 +92,7 @@ ONLY_FORBIDDEN = frozenset({"403.html"})
 TOLD_OF = ("uma", "reader")
 LEAST_CELLS = 5_000
 # What every refusal says: the role or the group that is missing.
-MISSING = re.compile("You need the role|This is for operators in the group")
+MISSING = re.compile("[Yy]ou need the role|This is for operators in the group")
 
 
 def test_every_address_has_a_row_and_every_row_an_address():
