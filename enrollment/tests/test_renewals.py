@@ -660,6 +660,7 @@ def test_the_database_compiles_none_of_the_questions(db):
 def test_who_pauses_does_not_wait_for_the_range_at_work(monkeypatch):
     enrollment, year = made(World())
     mina, lucia = UserFactory(is_staff=True), UserFactory(is_staff=True)
+    lucia.groups.add(Group.objects.get(name="Approver"))
     plan = services.rehearse_renewals(year, by=mina, at=BEFORE)
     services.propose_renewals(plan, by=mina)
     services.approve_renewals(plan, digest=plan.digest, by=lucia)

@@ -741,8 +741,8 @@ def test_a_country_without_a_form_is_said_with_whom_to_write_to(
     page = text(ida_client.get(enrollment.get_absolute_url()))
 
     for words in (
-        "Tax details of companies registered in AQ cannot be entered here yet.",
-        "Bank accounts in AQ cannot be entered here yet.",
+        "Tax details of companies registered in Antarctica cannot be entered here yet.",
+        "Bank accounts in Antarctica cannot be entered here yet.",
         "They can for companies registered in Germany, ",
         "Write to help@owner.example : the program owner tells you how to go on.",
     ):
