@@ -504,6 +504,6 @@ class TestControls:
     def test_a_deactivation_that_nobody_is_asked_for(self, monkeypatch, goes_wrong):
         assert not goes_wrong(_deactivates_somebody, by="ida")
 
-        monkeypatch.setattr(leaving, "_refuse_unless_editing_people", _nothing)
+        monkeypatch.setattr(leaving, "refuse_unless_editing_people", _nothing)
 
         assert goes_wrong(_deactivates_somebody, by="ida")
