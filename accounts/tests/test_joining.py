@@ -650,7 +650,7 @@ class TestInvitations:
         client = client_of(greta)
         client.get(INVITATIONS)
 
-        with django_assert_num_queries(12):
+        with django_assert_num_queries(13):
             client.get(INVITATIONS)
 
 

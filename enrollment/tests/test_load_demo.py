@@ -69,9 +69,7 @@ def test_what_a_service_refuses_is_said_and_nothing_is_loaded(monkeypatch):
 @pytest.mark.parametrize(
     "moment",
     [
-        "2026-10-09T08:00",
         "2026-12-31T23:58",
-        "2027-06-30T23:58",
         "2027-07-01T00:02",
         "2028-02-29T12:00",
     ],

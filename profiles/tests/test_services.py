@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
 
-from accounts.models import AuditEvent
+from accounts.models import AuditEvent, User
 from accounts.roles import Role
 from accounts.services import assign_role
 from accounts.tests.factories import LocationFactory, PartnerAccountFactory, UserFactory
@@ -1014,6 +1014,8 @@ class TestAtTheSameMoment:
         )
         waiting = profile.versions.get(number=2)
         oscar.groups.add(Group.objects.get(name="Approver"))
+        # Whichever of them is second: rights are remembered with the person.
+        oscar = User.objects.get(pk=oscar.pk)
 
         at_once(
             lambda: approve_version(waiting, by=oscar),
