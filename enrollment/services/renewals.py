@@ -532,7 +532,10 @@ def renew_next_range(
         .order_by("number")
         .first()
     )
-    if one is None:
+    # Asked once more now that the range is held: whoever undoes a run looks for ranges
+    # that are.
+    still = RenewalPlan.objects.filter(pk=plan.pk, status=RenewalPlanStatus.RUNNING)
+    if one is None or not still.exists():
         return None
     lock_companies_of(one)
     if _digest_of(one) != one.digest:

@@ -105,8 +105,9 @@ def drop_undoing(plan: RenewalPlan, *, by: User) -> RenewalPlan:
 def approve_undoing(plan: RenewalPlan, *, by: User) -> RenewalPlan:
     """Let the workers undo a run that somebody else asked to undo (domain.md §10.7).
 
-    Approving twice changes nothing. Raises ValidationError when nobody asked, and when
-    `by` asked or may not approve (check_second_person).
+    Approving twice changes nothing. Raises ValidationError when nobody asked, when a
+    range of a stopped run is still at work, and when `by` asked or may not approve
+    (check_second_person).
     """
     plan = held_plan(plan)
     if plan.undo_approved_by_id == by.pk:
@@ -127,6 +128,7 @@ def approve_undoing(plan: RenewalPlan, *, by: User) -> RenewalPlan:
             )
         ],
     )
+    _refuse_at_work(plan)
     return _keep(
         plan,
         action=AuditAction.RENEWALS_UNDO_APPROVED,
@@ -304,6 +306,19 @@ def _refuse_unless_still(plan: RenewalPlan) -> None:
             _("Only a year end that ran can be undone. This one is: %(status)s."),
             code="status",
             params={"status": plan.get_status_display()},
+        )
+
+
+def _refuse_at_work(plan: RenewalPlan) -> None:
+    """Refuse while a worker is at a range: it would end after the others were put back.
+
+    What is free is held until the plan is no run any more, so none is begun meanwhile.
+    """
+    waiting = plan.ranges.waiting()
+    free = waiting.select_for_update(skip_locked=True).values_list("pk", flat=True)
+    if len(free) < waiting.count():
+        raise ValidationError(
+            _("A batch is still at work. Try again in a moment."), code="at_work"
         )
 
 

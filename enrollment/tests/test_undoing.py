@@ -1,5 +1,6 @@
 """A year end undone: asked, approved by somebody else, put back, carried out again."""
 
+import threading
 from datetime import datetime, timedelta
 
 import pytest
@@ -8,9 +9,10 @@ from django.core.exceptions import ValidationError
 
 from accounts.models import AuditEvent, OutgoingEmail
 from accounts.tests.factories import RoleAssignmentFactory, UserFactory
+from accounts.tests.threads import at_once
 from enrollment import services, tasks
 from enrollment.models import Enrollment, EnrollmentEvent, RenewalPlan, SetAside
-from enrollment.services import undoing
+from enrollment.services import renewals, undoing
 from enrollment.tests.test_renewal import World, made
 from enrollment.tests.test_renewals import (
     BEFORE,
@@ -317,3 +319,49 @@ def test_two_operators_undo_a_year_end_on_its_page(rows, before, ran, client_of)
 
     assert standings() == before
     assert "This year end was undone" in manager.get(url).text
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_stopped_run_is_not_undone_while_a_range_is_at_work(monkeypatch, is_asked):
+    enrollment, year = made(World())
+    mina, lucia = UserFactory(is_staff=True), UserFactory(is_staff=True)
+    lucia.groups.add(Group.objects.get(name="Approver"))
+    plan = services.rehearse_renewals(year, by=mina, at=BEFORE)
+    services.propose_renewals(plan, by=mina)
+    services.approve_renewals(plan, digest=plan.digest, by=lucia)
+    services.start_renewals(plan, by=None, at=NIGHT)
+    at_work, tried = threading.Event(), threading.Event()
+    carry_out = renewals._carry_out
+
+    def slowly(cursor, **facts):
+        at_work.set()
+        tried.wait(timeout=20)
+        return carry_out(cursor, **facts)
+
+    def stop_and_undo():
+        at_work.wait(timeout=20)
+        services.pause_renewals(plan, by=mina)
+        services.ask_to_undo(plan, reason=WHY, by=mina)
+        try:
+            services.approve_undoing(plan, by=lucia)
+            services.finish_undoing(plan, at=MORNING)
+        finally:
+            tried.set()
+
+    monkeypatch.setattr(renewals, "_carry_out", slowly)
+    if not is_asked:
+        # The control: the range ends after everything else was put back.
+        monkeypatch.setattr(undoing, "_refuse_at_work", lambda plan: None)
+    outcomes = at_once(lambda: services.renew_next_range(plan, at=NIGHT), stop_and_undo)
+
+    plan.refresh_from_db()
+    assert ("still at work" in str(outcomes)) is is_asked
+    assert Enrollment.objects.filter(
+        renewed_from=enrollment, status="enrolled"
+    ).exists()
+    assert plan.status == ("paused" if is_asked else "undone")
+    if is_asked:
+        put_back(services.approve_undoing(plan, by=lucia))
+        enrollment.refresh_from_db()
+        assert enrollment.status == "enrolled"
