@@ -31,7 +31,24 @@ def lapse_invitations() -> None:
 @shared_task
 def note_expired_tax_profiles() -> None:
     """Send enrollments with an expired tax profile back to the partner."""
-    services.note_expired_tax_profiles(at=timezone.now())
+    began = time.monotonic()
+    while time.monotonic() - began < LONG_ENOUGH:
+        if not services.note_expired_tax_profiles(at=timezone.now()):
+            return
+
+
+@shared_task
+def tell_of_tax_expiry() -> None:
+    """Mail whoever can renew a tax form before it expires.
+
+    Any number of workers share the people; what one leaves, the next goes on with.
+    """
+    began = time.monotonic()
+    if not services.begin_tax_expiry_notices(at=timezone.now()):
+        return
+    while time.monotonic() - began < LONG_ENOUGH:
+        if services.tell_next_of_tax_expiry(at=timezone.now()) is None:
+            return
 
 
 @shared_task

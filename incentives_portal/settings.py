@@ -225,8 +225,13 @@ CELERY_BEAT_SCHEDULE = {
     },
     "note-expired-tax-profiles": {
         "task": "enrollment.tasks.note_expired_tax_profiles",
-        "schedule": 900.0,
-        "options": {"expires": 840},
+        "schedule": 300.0,
+        "options": {"expires": 280},
+    },
+    "tell-of-tax-expiry": {
+        "task": "enrollment.tasks.tell_of_tax_expiry",
+        "schedule": 300.0,
+        "options": {"expires": 280},
     },
     "clear-sessions": {
         "task": "accounts.tasks.clear_sessions",

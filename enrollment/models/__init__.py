@@ -6,6 +6,7 @@ from enrollment.models.enrollments import (
     Invitation,
     PayoutAssignment,
 )
+from enrollment.models.expiry import TaxExpiryNotice
 from enrollment.models.following import FollowingPayout, FollowingTerms
 from enrollment.models.overview import ProgramAtLocation, RequirementCheck
 from enrollment.models.renewals import (
@@ -54,6 +55,7 @@ __all__ = [
     "Requirement",
     "RequirementCheck",
     "SetAside",
+    "TaxExpiryNotice",
     "ValueImport",
     "YearEndNotice",
 ]

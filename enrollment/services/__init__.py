@@ -67,6 +67,10 @@ from enrollment.services.renewals import (
     unfinished_rehearsals,
     withdraw_renewals,
 )
+from enrollment.services.tax_expiry import (
+    begin_tax_expiry_notices,
+    tell_next_of_tax_expiry,
+)
 from enrollment.services.undoing import (
     Undoable,
     approve_undoing,
@@ -99,6 +103,7 @@ __all__ = [
     "ask_for_details",
     "ask_for_rehearsal",
     "ask_to_undo",
+    "begin_tax_expiry_notices",
     "begin_year_end_notices",
     "check_agreement_text",
     "check_earning_types",
@@ -148,6 +153,7 @@ __all__ = [
     "start_open_enrollment",
     "start_renewals",
     "submit_enrollment",
+    "tell_next_of_tax_expiry",
     "tell_next_people",
     "undo_next_range",
     "undoable",

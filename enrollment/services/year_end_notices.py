@@ -69,16 +69,16 @@ _CONTINUED = (EndReason.CONTINUED, EndReason.CONTINUED_WITH_GAPS)
 _ENDED = (EndReason.PROGRAM_ENDED, EndReason.NO_AGREEMENT, EndReason.NOT_ELIGIBLE)
 
 
-def step_due(days_left: int) -> int | None:
-    """Return which notice is due so many days before a year begins, if one is.
+def step_due(days_left: int, *, steps: Sequence[int] = STEPS) -> int | None:
+    """Return which notice is due so many days before a day, if one is.
 
     A day that was missed is caught up, with the nearest step only.
     """
-    passed = [step for step in STEPS if days_left <= step]
+    passed = [step for step in steps if days_left <= step]
     if days_left < 1 or not passed:
         return None
     step = min(passed)
-    later = [one for one in STEPS if one < step]
+    later = [one for one in steps if one < step]
     if days_left < step and later and days_left - max(later) <= NEAR:
         return None
     return step

@@ -25,6 +25,7 @@ from enrollment.models import (
     PayoutAssignment,
     ProgramTerms,
     RenewalPlan,
+    TaxExpiryNotice,
     YearEndNotice,
 )
 from enrollment.models.terms import known_time_zone
@@ -230,6 +231,12 @@ VIOLATIONS |= {
     "yearendnotice_once_per_run": lambda w: [notice(plan=w.plan) for _ in "12"],
     "yearendnotice_once_per_step": lambda w: [
         notice(first_day=datetime.date(2027, 7, 1), days_before=90) for _ in "12"
+    ],
+    "taxexpirynotice_once_per_step": lambda w: [
+        TaxExpiryNotice.objects.create(
+            last_day=datetime.date(2027, 12, 31), days_before=60, part=0
+        )
+        for _ in "12"
     ],
     "yearendnotice_is_of_a_run_or_a_step": lambda w: notice(
         plan=w.plan, days_before=90

@@ -30,6 +30,8 @@ SILENT = {
     "enrollment.renew_next_range": "its steps are written in SQL; one event tells all",
     "enrollment.undo_next_range": "its steps are written in SQL; two events tell all",
     "enrollment.begin_year_end_notices": "who is told next; the mails are kept",
+    "enrollment.begin_tax_expiry_notices": "who is told next; the mails are kept",
+    "enrollment.tell_next_of_tax_expiry": "queues mails, which are kept",
     "enrollment.open_invitation": "the reader's own tick; changes no enrollment",
 }
 
