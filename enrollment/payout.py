@@ -30,7 +30,6 @@ from profiles.countries import (
     bank_schema,
     country_name,
     missing_fields,
-    tax_countries,
     tax_schema,
 )
 from profiles.models import BankProfile, DefaultBankProfile, Profile, TaxProfile
@@ -154,7 +153,6 @@ def payout_page(
         "no_form": no_form,
         "can_continue": any(gap.part not in no_form for gap in gaps),
         "country": country_name(enrollment.location.country),
-        "tax_countries": [name for _code, name in tax_countries()],
         "is_by_credit_note": "method_refused" in codes,
         "by_credit_note": _by_credit_note(),
         "has_usable_bank": any(line.bank for line in lines) and not refusal,

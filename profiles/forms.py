@@ -501,7 +501,9 @@ def _reasons_by_field(version: ProfileVersion) -> list:
     part = version.part
     known = reasons.reasons_for(part)
     groups = []
-    for field in countries.field_keys(version.country, part):
+    for field in countries.field_keys(
+        version.country, part, version=version.schema_version
+    ):
         if field == "document":
             continue
         label = countries.field_label(version.country, part, field)

@@ -181,9 +181,8 @@ class ProfileVersion(models.Model):
 
     @property
     def schema(self) -> CountrySchema | None:
-        """The fields that its country asks now."""
-        ask = {"bank": countries.bank_schema, "tax": countries.tax_schema}[self.part]
-        return ask(self.country)
+        """The fields that its country asked when it was sent and checked."""
+        return countries.schema_of(self.country, self.part, version=self.schema_version)
 
     @property
     def masked_number(self) -> str:

@@ -913,7 +913,9 @@ def _checked_reasons(
             "reason", _("Choose a reason, so that the partner knows what to mend.")
         )
     known = {reason.code: reason for reason in reasons.reasons_for(version.part)}
-    fields = countries.field_keys(version.country, version.part)
+    fields = countries.field_keys(
+        version.country, version.part, version=version.schema_version
+    )
     checked = []
     for row, given in enumerate(returned):
         field, code = given.get("field", ""), given.get("code", "")

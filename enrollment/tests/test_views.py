@@ -743,7 +743,7 @@ def test_a_country_without_a_form_is_said_with_whom_to_write_to(
     for words in (
         "Tax details of companies registered in Antarctica cannot be entered here yet.",
         "Bank accounts in Antarctica cannot be entered here yet.",
-        "They can for companies registered in Germany, ",
+        "They can for companies registered in other countries.",
         "Write to help@owner.example : the program owner tells you how to go on.",
     ):
         assert words in page

@@ -1,7 +1,8 @@
 """Which bank and tax fields each country asks: the questions to the data beside it.
 
-A country's bank needs a row in bank_countries.py; where no IBAN is used, also fields in
-banks.py. A country's taxes need a schema in taxes.py. Nothing else changes.
+A country's bank needs a row in bank_countries.py; where IBAN or BIC and account do not
+say everything, also fields in own_banks.py. A country's own tax numbers need a schema in
+taxes.py. Nothing else changes.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from schwifty import IBAN
 
 from profiles import validators
-from profiles.countries.banks import BANK_SCHEMAS
+from profiles.countries.banks import BANK_SCHEMAS, EARLIER_BANK_SCHEMAS
 from profiles.countries.fields import CountrySchema, FieldSpec
-from profiles.countries.taxes import TAX_SCHEMAS
+from profiles.countries.taxes import EARLIER_TAX_SCHEMAS, TAX_SCHEMAS
 from profiles.country_names import COUNTRY_NAMES
 
 # What a reviewer's reason can be about besides a field.
@@ -36,6 +37,18 @@ def bank_schema(country: str) -> CountrySchema | None:
 def tax_schema(country: str) -> CountrySchema | None:
     """Return the fields of a company registered in a country, or None."""
     return TAX_SCHEMAS.get(country)
+
+
+def schema_of(country: str, part: str, *, version: int) -> CountrySchema | None:
+    """Return the fields that a version of a schema asked: what was sent is read by it.
+
+    Part is "bank" or "tax". A version nobody kept is read by the one of today.
+    """
+    today, earlier = {
+        "bank": (BANK_SCHEMAS, EARLIER_BANK_SCHEMAS),
+        "tax": (TAX_SCHEMAS, EARLIER_TAX_SCHEMAS),
+    }[part]
+    return earlier.get((country, version)) or today.get(country)
 
 
 def bank_countries() -> list[tuple[str, str]]:
@@ -124,20 +137,29 @@ def bank_name(schema: CountrySchema, details: Mapping[str, str]) -> str:
     return details.get("bank_name", "")
 
 
-def field_keys(country: str, part: str) -> tuple[str, ...]:
-    """Name everything a reviewer's reason can be tied to; part is "bank" or "tax"."""
-    return (*(field.key for field in _fields(country, part)), *WHOLE_PROFILE[part])
+def field_keys(country: str, part: str, *, version: int = 0) -> tuple[str, ...]:
+    """Name everything a reviewer's reason can be tied to; part is "bank" or "tax".
+
+    Without a version: of the schema of today.
+    """
+    schema = schema_of(country, part, version=version)
+    fields = schema.fields if schema else ()
+    return (*(field.key for field in fields), *WHOLE_PROFILE[part])
 
 
 def field_label(country: str, part: str, key: str) -> Promise | str:
-    """Return the label of one of field_keys()."""
-    labels = {field.key: field.label for field in _fields(country, part)}
+    """Return the label of one of field_keys(), of whichever version of the schema."""
+    earlier = {"bank": EARLIER_BANK_SCHEMAS, "tax": EARLIER_TAX_SCHEMAS}[part]
+    versions = [
+        schema for (code, _version), schema in earlier.items() if code == country
+    ]
+    today = schema_of(country, part, version=0)
+    labels = {
+        field.key: field.label
+        for schema in (*versions, *([today] if today else []))
+        for field in schema.fields
+    }
     return (labels | WHOLE_PROFILE[part]).get(key, key)
-
-
-def _fields(country: str, part: str) -> tuple[FieldSpec, ...]:
-    schema = {"bank": BANK_SCHEMAS, "tax": TAX_SCHEMAS}[part].get(country)
-    return schema.fields if schema else ()
 
 
 def _identity(schema: CountrySchema, details: Mapping[str, str]) -> str:

@@ -65,6 +65,13 @@ def line(max_length: int) -> Callable[[str], str]:
     return partial(clean_line, max_length=max_length)
 
 
+# Where letters come without a postcode.
+WITHOUT_POSTCODES = frozenset(
+    "AE AG AO AW BF BI BJ BO BQ BS BW BZ CD CF CG CI CK CM CW DJ DM ER FJ GA GD GH GM "
+    "GQ GY HK JM KI KM KN LC LY ML MO MR MW NR NU PA QA RW SB SC SL SO SR SS ST SX TD "
+    "TG TK TL TO TT TV TZ UG VU WS YE ZW".split()
+)
+
 SECTIONS = {
     "account": _("Bank account"),
     "beneficiary": _("Beneficiary"),
@@ -86,6 +93,7 @@ BANK_NAME = FieldSpec(
     label=_("Name of the bank"),
     hint=_("It stands at the top of a bank statement."),
     checker=line(120),
+    is_required=False,
     max_length=120,
 )
 STREET = FieldSpec(

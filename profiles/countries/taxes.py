@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from stdnum.au import abn
+from stdnum.br import cnpj
 from stdnum.se import orgnr
 
 from profiles import validators
@@ -12,10 +15,12 @@ from profiles.countries.fields import (
     CITY,
     POSTCODE,
     STREET,
+    WITHOUT_POSTCODES,
     CountrySchema,
     FieldSpec,
     line,
 )
+from profiles.country_names import COUNTRY_NAMES
 
 TAX_FORMS = {"w9": _("Form W-9"), "local": _("Local registration")}
 
@@ -53,7 +58,35 @@ def _number(key: str, label: Promise, **options) -> FieldSpec:
     )
 
 
-TAX_SCHEMAS = {
+def _question(key: str, label: Promise, *, checker=str, **options) -> FieldSpec:
+    return FieldSpec(
+        key=key, label=label, section="company", checker=checker, **options
+    )
+
+
+def _yes_or_no(key: str, label: Promise, **options) -> FieldSpec:
+    answers = (("yes", _("Yes")), ("no", _("No")))
+    return _question(key, label, choices=answers, **options)
+
+
+PROVINCES = (
+    ("AB", _("Alberta")),
+    ("BC", _("British Columbia")),
+    ("MB", _("Manitoba")),
+    ("NB", _("New Brunswick")),
+    ("NL", _("Newfoundland and Labrador")),
+    ("NT", _("Northwest Territories")),
+    ("NS", _("Nova Scotia")),
+    ("NU", _("Nunavut")),
+    ("ON", _("Ontario")),
+    ("PE", _("Prince Edward Island")),
+    ("QC", _("Québec")),
+    ("SK", _("Saskatchewan")),
+    ("YT", _("Yukon")),
+)
+
+
+OWN_TAX_SCHEMAS = {
     "SE": CountrySchema(
         country="SE",
         tax_form="local",
@@ -77,8 +110,17 @@ TAX_SCHEMAS = {
                 is_required=False,
                 example="SE559999066901",
             ),
+            _yes_or_no(
+                "f_tax",
+                _("Approved for F-tax"),
+                hint=_(
+                    "Swedish companies are; the Tax Agency's register extract says so."
+                ),
+                is_required=False,
+            ),
             *_address(validators.se_postal_code, "411 14"),
         ),
+        version=2,
     ),
     "DE": CountrySchema(
         country="DE",
@@ -102,8 +144,18 @@ TAX_SCHEMAS = {
                 is_required=False,
                 example="DE996907439",
             ),
+            FieldSpec(
+                key="register_number",
+                label=_("Commercial register (Handelsregister)"),
+                hint=_("Court and number, as they stand on letters of the company."),
+                checker=validators.de_register_number,
+                section="company",
+                is_required=False,
+                example="Hamburg HRB 12345",
+            ),
             *_address(validators.de_postal_code, "20095"),
         ),
+        version=2,
     ),
     "GB": CountrySchema(
         country="GB",
@@ -141,6 +193,7 @@ TAX_SCHEMAS = {
     "US": CountrySchema(
         country="US",
         tax_form="w9",
+        version=2,
         fields=(
             LEGAL_NAME,
             FieldSpec(
@@ -158,6 +211,20 @@ TAX_SCHEMAS = {
                     ("llc_p", _("LLC taxed as a partnership")),
                     ("sole", _("Sole proprietor or single-member LLC")),
                     ("trust", _("Trust or estate")),
+                ),
+            ),
+            _question(
+                "owner",
+                _("Where the owner is taxed"),
+                hint=_(
+                    "A single-member LLC counts as its owner. With an owner abroad, "
+                    "Form W-9 is the wrong one."
+                ),
+                checker=validators.us_owner,
+                only_if=("federal_classification", "sole"),
+                choices=(
+                    ("owner_us", _("In the United States")),
+                    ("owner_abroad", _("In another country")),
                 ),
             ),
             _number(
@@ -186,4 +253,221 @@ TAX_SCHEMAS = {
             ),
         ),
     ),
+    "JP": CountrySchema(
+        country="JP",
+        tax_form="local",
+        fields=(
+            LEGAL_NAME,
+            _number(
+                "corporate_number",
+                _("Corporate number"),
+                hint=_("Thirteen digits from the National Tax Agency (hōjin bangō)."),
+                checker=validators.jp_corporate_number_of,
+                identifies=True,
+                inputmode="numeric",
+                example="9999999990743",
+            ),
+            _number(
+                "invoice_number",
+                _("Qualified invoice number"),
+                hint=_("T and thirteen digits; only if the company is registered."),
+                checker=validators.jp_invoice_number,
+                is_required=False,
+                example="T9999999990743",
+            ),
+            *_address(validators.jp_postal_code, "530-0001"),
+        ),
+    ),
+    "IN": CountrySchema(
+        country="IN",
+        tax_form="local",
+        fields=(
+            LEGAL_NAME,
+            _number(
+                "pan",
+                _("PAN"),
+                hint=_("Ten characters on the PAN card of the company."),
+                checker=validators.in_permanent_account_number,
+                identifies=True,
+                example="ZZZCZ9999Z",
+            ),
+            _number(
+                "gstin",
+                _("GSTIN"),
+                hint=_(
+                    "Fifteen characters; only if the company is registered for GST."
+                ),
+                checker=validators.in_gst_number,
+                is_required=False,
+                example="27ZZZCZ9999Z1ZJ",
+            ),
+            *_address(validators.in_postal_code, "411001"),
+        ),
+    ),
+    "BR": CountrySchema(
+        country="BR",
+        tax_form="local",
+        fields=(
+            LEGAL_NAME,
+            _number(
+                "cnpj",
+                _("CNPJ"),
+                hint=_("Fourteen characters; letters are possible since July 2026."),
+                checker=validators.br_company_number,
+                identifies=True,
+                example="12.ABC.345/01DE-35",
+                formatter=cnpj.format,
+            ),
+            _number(
+                "municipal_registration",
+                _("Municipal registration"),
+                hint=_("Inscrição municipal; needed for service invoices (NFS-e)."),
+                checker=validators.registration_number,
+                is_required=False,
+                example="1234567",
+            ),
+            _question(
+                "tax_regime",
+                _("Tax regime"),
+                choices=(
+                    ("simples", _("Simples Nacional")),
+                    ("presumido", _("Presumed profit (lucro presumido)")),
+                    ("real", _("Actual profit (lucro real)")),
+                ),
+            ),
+            *_address(validators.br_postal_code, "80010-000"),
+        ),
+    ),
+    "AU": CountrySchema(
+        country="AU",
+        tax_form="local",
+        fields=(
+            LEGAL_NAME,
+            _number(
+                "abn",
+                _("ABN"),
+                hint=_("Eleven digits in the Australian Business Register."),
+                checker=validators.au_business_number_of,
+                identifies=True,
+                inputmode="numeric",
+                example="71 999 999 495",
+                formatter=abn.format,
+            ),
+            _yes_or_no("gst_registered", _("Registered for GST")),
+            _yes_or_no(
+                "created_invoices",
+                _("Agreement on recipient-created tax invoices"),
+                hint=_("With it, the program owner writes the tax invoice for you."),
+            ),
+            *_address(validators.au_postal_code, "4000"),
+        ),
+    ),
+    "CA": CountrySchema(
+        country="CA",
+        tax_form="local",
+        fields=(
+            LEGAL_NAME,
+            _number(
+                "business_number",
+                _("Business number"),
+                hint=_(
+                    "Nine digits; with RT and four digits if registered for GST/HST."
+                ),
+                checker=validators.ca_business_number_of,
+                identifies=True,
+                example="000004978 RT0001",
+                formatter=partial(validators.in_groups, size=9),
+            ),
+            _question("province", _("Province or territory"), choices=PROVINCES),
+            _number(
+                "qst",
+                _("QST number"),
+                hint=_("Only in Québec: ten digits, TQ and four digits."),
+                checker=validators.ca_quebec_number,
+                only_if=("province", "QC"),
+                example="1234567890 TQ0001",
+                formatter=partial(validators.in_groups, size=10),
+            ),
+            *_address(validators.ca_postal_code, "G1R 4P5"),
+        ),
+    ),
+    "NL": CountrySchema(
+        country="NL",
+        tax_form="local",
+        fields=(
+            LEGAL_NAME,
+            _number(
+                "register_number",
+                _("KvK number"),
+                hint=_("Eight digits in the register of the Kamer van Koophandel."),
+                checker=validators.nl_register_number,
+                identifies=True,
+                inputmode="numeric",
+                example="12345678",
+            ),
+            _number(
+                "vat",
+                _("VAT number"),
+                hint=_("Btw-id: NL, nine digits, B and two digits."),
+                checker=validators.nl_vat_number,
+                is_required=False,
+                example="NL000058683B01",
+            ),
+            *_address(validators.nl_postal_code, "1011 AB"),
+        ),
+    ),
+}
+
+# What was asked before; what was sent then is still read by it.
+_ADDED_SINCE = {"SE": {"f_tax"}, "DE": {"register_number"}, "US": {"owner"}}
+EARLIER_TAX_SCHEMAS = {
+    (country, 1): replace(
+        OWN_TAX_SCHEMAS[country],
+        version=1,
+        fields=tuple(
+            field for field in OWN_TAX_SCHEMAS[country].fields if field.key not in added
+        ),
+    )
+    for country, added in _ADDED_SINCE.items()
+}
+
+
+def _world_schema(country: str) -> CountrySchema:
+    """Return what is asked wherever we know nothing more."""
+    return CountrySchema(
+        country=country,
+        tax_form="local",
+        fields=(
+            LEGAL_NAME,
+            _number(
+                "registration_number",
+                _("Company registration number"),
+                hint=_("As the company register or the tax authority has it."),
+                checker=validators.registration_number,
+                identifies=True,
+            ),
+            _number(
+                "vat",
+                _("VAT number"),
+                hint=_("Only if the company is registered for VAT, GST or the like."),
+                checker=partial(validators.vat_number, country=country),
+                is_required=False,
+            ),
+            replace(STREET, section="address"),
+            replace(
+                POSTCODE,
+                section="address",
+                is_required=country not in WITHOUT_POSTCODES,
+                example="",
+            ),
+            replace(CITY, section="address", example=""),
+        ),
+    )
+
+
+# Where no company is registered.
+UNINHABITED = frozenset("AQ BV GS HM IO TF UM".split())
+TAX_SCHEMAS = {
+    country: OWN_TAX_SCHEMAS.get(country) or _world_schema(country)
+    for country in sorted(COUNTRY_NAMES.keys() - UNINHABITED)
 }

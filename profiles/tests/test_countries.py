@@ -1,21 +1,35 @@
 """What each country asks, and what becomes of the answers."""
 
+import hashlib
+import json
+import re
+from collections import defaultdict
 from itertools import product
+from pathlib import Path
 from string import ascii_uppercase
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils import translation
 from django.utils.functional import Promise
 from schwifty import registry
 from schwifty.exceptions import InvalidCountryCode
+from stdnum.util import get_cc_module
 
 from profiles import countries, currencies
 from profiles.bank_countries import BANK_COUNTRIES
 from profiles.countries import bank_schema, missing_fields, tax_schema, validate
-from profiles.countries.banks import BANK_SCHEMAS
+from profiles.countries.banks import BANK_SCHEMAS, EARLIER_BANK_SCHEMAS
 from profiles.countries.fields import SECTIONS
-from profiles.countries.taxes import TAX_FORMS, TAX_SCHEMAS
+from profiles.countries.taxes import (
+    EARLIER_TAX_SCHEMAS,
+    OWN_TAX_SCHEMAS,
+    TAX_FORMS,
+    TAX_SCHEMAS,
+    UNINHABITED,
+)
+from profiles.country_names import COUNTRY_NAMES
 
 BENEFICIARY = {
     "account_holder": "Nordvik Konsult AB",
@@ -28,6 +42,7 @@ BENEFICIARY = {
 }
 COMPANY = {"legal_name": "Demo", "street": "Main Street 1", "city": "Town"}
 SCHEMAS = [*BANK_SCHEMAS.values(), *TAX_SCHEMAS.values()]
+VERSIONS = Path(__file__).with_name("schema_versions.json")
 
 
 def errors_of(schema, raw, **options):
@@ -36,45 +51,73 @@ def errors_of(schema, raw, **options):
     return refusal.value.message_dict
 
 
+def documented_vat(country):
+    """A VAT number of a country, as stdnum's documentation has one."""
+    module = get_cc_module(country.lower(), "vat")
+    written = re.findall(r"validate\('([^']+)'\)", module.__doc__) if module else []
+    return next(filter(module.is_valid, written), "") if module else "DEMO1234"
+
+
 def examples(schema):
     """Answer every field of a schema with its own example."""
     answers = {}
     for field in schema.fields:
         if field.is_asked(answers):
             choice = field.choices[0][0] if field.choices else ""
-            answers[field.key] = field.example or choice or "Demo Bank"
+            is_vat = field.key == "vat"
+            known = documented_vat(schema.country) if is_vat else "DEMO1234"
+            answers[field.key] = field.example or choice or known
     return answers
 
 
 # --- The data -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda s: f"{s.country}-{s.tax_form}")
-def test_every_country_accepts_its_own_examples(schema):
-    answers = examples(schema)
-    if "bic" in answers:
-        del answers["bic"]
+def test_every_country_accepts_its_own_examples_and_writes_them_back():
+    for schema in SCHEMAS:
+        answers = examples(schema)
+        if "iban" in answers:
+            answers.pop("bic", None)
 
-    cleaned = validate(schema, answers)
+        cleaned = validate(schema, answers)
 
-    assert set(cleaned) == set(answers)
-    assert validate(schema, cleaned) == cleaned
-    assert missing_fields(schema, cleaned) == []
+        assert set(cleaned) == set(answers), schema.country
+        assert validate(schema, cleaned) == cleaned
+        assert missing_fields(schema, cleaned) == []
+        written = {key: schema.field(key).formatter(cleaned[key]) for key in cleaned}
+        assert validate(schema, written) == cleaned
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda s: f"{s.country}-{s.tax_form}")
-def test_every_field_is_named_in_words_that_can_be_translated(schema):
-    keys = [field.key for field in schema.fields]
-    assert len(keys) == len(set(keys))
-    for field in schema.fields:
-        assert isinstance(field.label, Promise)
-        assert field.section in SECTIONS
-        assert not field.is_secret or field.hint
-        assert not field.hint or isinstance(field.hint, Promise)
-        assert field.only_if is None or keys.index(field.only_if[0]) < keys.index(
+def test_every_country_refuses_what_is_wrong_at_the_field_that_is_wrong():
+    for schema in SCHEMAS:
+        good = examples(schema)
+        assert set(errors_of(schema, {})) == {
             field.key
-        )
-    assert any(field.identifies for field in schema.fields)
+            for field in schema.fields
+            if field.is_required and field.only_if is None and not field.default
+        } | ({"iban"} if schema is BANK_SCHEMAS["SE"] else set())
+        for field in schema.fields:
+            if field.key not in good or not (field.is_secret or field.identifies):
+                continue
+            for wrong in ("1", "Å" * 9, "9" * 200, "' OR 1=1 --", "0\x00", "\u202e"):
+                errors = errors_of(schema, good | {field.key: wrong})
+                assert field.key in errors, (schema.country, field.key, wrong)
+                assert not any("%(" in sentence for sentence in errors[field.key])
+
+
+def test_every_field_is_named_in_words_that_can_be_translated():
+    for schema in SCHEMAS:
+        keys = [field.key for field in schema.fields]
+        assert len(keys) == len(set(keys))
+        for field in schema.fields:
+            assert isinstance(field.label, Promise)
+            assert field.section in SECTIONS
+            assert not field.is_secret or field.hint
+            assert not field.hint or isinstance(field.hint, Promise)
+            assert field.only_if is None or keys.index(field.only_if[0]) < keys.index(
+                field.key
+            )
+        assert any(field.identifies for field in schema.fields)
 
 
 def test_every_country_with_official_ibans_has_a_bank_schema():
@@ -88,24 +131,101 @@ def test_every_country_with_official_ibans_has_a_bank_schema():
             official.add(code)
     # Their accounts have IBANs of France, Finland and the United Kingdom.
     territories = "AX BL GF GG GP IM JE MF MQ NC PF PM RE TF WF YT"
-
-    assert set(BANK_SCHEMAS) == official - set(territories.split()) | {"GB", "US"}
-
-
-def test_the_tax_countries_and_their_forms():
-    assert {code: schema.tax_form for code, schema in TAX_SCHEMAS.items()} == {
-        "SE": "local",
-        "DE": "local",
-        "GB": "local",
-        "US": "w9",
+    ask_an_iban = {
+        code for code, schema in BANK_SCHEMAS.items() if schema.field("iban")
     }
-    assert {schema.tax_form for schema in TAX_SCHEMAS.values()} <= set(TAX_FORMS)
+
+    assert ask_an_iban == official - set(territories.split()) - {"BR", "GB"}
+
+
+def test_what_one_answer_asks_for_is_hidden_until_it_is_given():
+    sheet = (Path(settings.BASE_DIR) / "static/css/portal.css").read_text()
+    answers = {
+        field.only_if[1]
+        for schema in SCHEMAS
+        for field in schema.fields
+        if field.only_if
+    }
+
+    for answer in answers:
+        assert re.search(rf'\.asked\[data-when[^{{,]*"{answer}"', sheet), answer
+
+
+def test_banks_of_all_other_countries_are_asked_for_bic_and_account():
+    world = {code for code, schema in BANK_SCHEMAS.items() if _is_world(schema)}
+    own = {"AU", "BR", "CA", "GB", "IN", "JP", "US"}
+    # Their banks have numbers of another country; or no payment reaches them.
+    elsewhere = "AS AX BL CC CX GF GG GP GU IM JE MF MP MQ NC NF NU PF PM PN PR RE SJ"
+    nowhere = "AQ BV CU GS HM IO IR KP SY"
+
+    assert len(world) > 100
+    assert set(COUNTRY_NAMES) - set(BANK_SCHEMAS) == {
+        *elsewhere.split(), "TF", "TK", "UM", "VI", "WF", "YT", *nowhere.split()
+    }  # fmt: skip
+    assert {
+        code
+        for code, schema in BANK_SCHEMAS.items()
+        if not schema.field("iban") and code not in world
+    } == own
+
+
+def _is_world(schema) -> bool:
+    return schema.field("intermediary_bic") is not None
+
+
+def test_a_schema_that_asks_something_else_is_a_new_version():
+    """Each stored version says by which schema it was checked; an old one stays."""
+    kept = json.loads(VERSIONS.read_text())
+
+    for part, schemas in (
+        ("bank", [*BANK_SCHEMAS.values(), *EARLIER_BANK_SCHEMAS.values()]),
+        ("tax", [*TAX_SCHEMAS.values(), *EARLIER_TAX_SCHEMAS.values()]),
+    ):
+        shapes = defaultdict(list)
+        for schema in schemas:
+            shapes[shape(schema)].append(f"{schema.country}{schema.version}")
+        assert {one: " ".join(sorted(all_)) for one, all_ in shapes.items()} == kept[
+            part
+        ], f"Raise the version, keep the old schema, then write {VERSIONS.name} anew."
+
+
+def shape(schema) -> str:
+    """What a schema asks and keeps, without its words."""
+    asked = [
+        (field.key, field.is_required, field.is_secret, field.identifies)
+        + (field.only_if, [answer for answer, _ in field.choices], field.default)
+        for field in schema.fields
+    ]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]
+
+
+def test_what_was_sent_is_read_by_the_schema_it_was_checked_with():
+    before = countries.schema_of("BR", "bank", version=1)
+    today = countries.schema_of("BR", "bank", version=2)
+
+    assert (before.version, today.version) == (1, 2)
+    assert before.field("iban")
+    assert not today.field("iban")
+    assert today is bank_schema("BR")
+    assert countries.schema_of("BR", "bank", version=77) is today
+    assert "iban" in countries.field_keys("BR", "bank", version=1)
+    assert "iban" not in countries.field_keys("BR", "bank")
+    assert countries.field_label("BR", "bank", "iban") == "IBAN"
+
+
+def test_the_countries_with_tax_numbers_of_their_own_and_their_forms():
+    forms = {code: schema.tax_form for code, schema in TAX_SCHEMAS.items()}
+
+    assert set(OWN_TAX_SCHEMAS) == set("US SE DE GB JP IN BR AU CA NL".split())
+    assert {code for code, form in forms.items() if form != "local"} == {"US"}
+    assert set(forms.values()) <= set(TAX_FORMS)
+    assert set(forms) == set(COUNTRY_NAMES) - UNINHABITED
 
 
 def test_unknown_countries_have_no_schema():
     assert bank_schema("ZZ") is None
-    assert tax_schema("NO") is None
-    assert countries.field_keys("NO", "tax") == ("form", "document")
+    assert tax_schema("ZZ") is None
+    assert countries.field_keys("ZZ", "tax") == ("form", "document")
 
 
 def test_countries_are_listed_by_name_in_the_readers_language():
@@ -114,7 +234,7 @@ def test_countries_are_listed_by_name_in_the_readers_language():
 
     assert ("SE", "Sweden") in listed
     assert [name for _, name in listed] == sorted(name for _, name in listed)
-    assert [code for code, _ in countries.tax_countries()] == ["DE", "SE", "GB", "US"]
+    assert ("AX", "Åland Islands") in countries.tax_countries()
 
 
 # --- Answers --------------------------------------------------------------------------
@@ -221,6 +341,134 @@ def test_a_british_company_outside_vat_leaves_the_number_out():
     assert "vat" not in cleaned
 
 
+# --- What goes wrong in each country -----------------------------------------------------
+
+
+def test_a_swedish_clearing_number_of_five_digits_keeps_its_fifth():
+    account = {"account_kind": "account", "account_number": "0000003"}
+    schema = bank_schema("SE")
+
+    long = validate(schema, BENEFICIARY | account | {"clearing_number": "83279"})
+    short = validate(schema, BENEFICIARY | account | {"clearing_number": "8327"})
+
+    assert countries.account_number(schema, long) == "SE:83279:0000003"
+    assert countries.account_number(schema, short) == "SE:8327:0000003"
+    errors = errors_of(schema, BENEFICIARY | account | {"clearing_number": "54911"})
+    assert set(errors) == {"clearing_number"}
+
+
+def test_zeros_at_the_beginning_stay_and_full_width_digits_are_digits():
+    japan, britain = bank_schema("JP"), bank_schema("GB")
+    typed = {
+        "bank_code": "\uff10\uff10\uff10\uff11",
+        "branch_code": "\uff10\uff10\uff10",
+        "account_type": "ordinary",
+        "account_number": "\uff11\uff12\uff13\uff14",
+        "account_holder_kana": "カ）ノルドヴィック　ジャパン",
+    }
+
+    japanese = validate(japan, BENEFICIARY | typed)
+    british = validate(
+        britain, BENEFICIARY | {"sort_code": "04-00-04", "account_number": "0779911"}
+    )
+
+    assert countries.account_number(japan, japanese) == "JP:0001:000:0001234"
+    assert japanese["account_holder_kana"] == "ｶ)ﾉﾙﾄﾞｳﾞｲﾂｸ ｼﾞﾔﾊﾟﾝ"
+    assert countries.account_number(britain, british) == "GB:040004:00779911"
+
+
+@pytest.mark.parametrize("name", ["のるどゔぃっく", "ノルドヴィック", "ﾉﾙﾄﾞｳﾞｲﾂｸ"])
+def test_katakana_are_written_as_banks_have_them(name):
+    assert countries.validators.katakana(name) == "ﾉﾙﾄﾞｳﾞｲﾂｸ"
+
+
+@pytest.mark.parametrize("name", ["Nordvik é", "能登", "ノ\u202eル", "", "ノ" * 121])
+def test_what_is_no_katakana_is_refused(name):
+    with pytest.raises(ValidationError):
+        countries.validators.katakana(name)
+
+
+def test_a_cnpj_has_digits_or_letters():
+    schema = tax_schema("BR")
+    raw = COMPANY | {"tax_regime": "real", "postcode": "80010-000"}
+
+    for typed, stored in (
+        ("11.222.333/0001-81", "11222333000181"),
+        ("12.abc.345/01de-35", "12ABC34501DE35"),
+    ):
+        cleaned = validate(schema, raw | {"cnpj": typed})
+        assert cleaned["cnpj"] == stored
+        assert schema.field("cnpj").shown(stored) == typed.upper()
+    assert set(errors_of(schema, raw | {"cnpj": "12.ABC.345/01DE-36"})) == {"cnpj"}
+
+
+def test_an_iban_may_be_pasted_with_spaces_that_do_not_break():
+    pasted = "\u00a0NL39\u00a0RABO\u202f0300\u00a00652\u00a064"
+
+    cleaned = validate(bank_schema("NL"), BENEFICIARY | {"iban": pasted})
+
+    assert cleaned["iban"] == "NL39RABO0300065264"
+
+
+def test_quebec_has_a_second_number():
+    schema = tax_schema("CA")
+    raw = COMPANY | {"business_number": "00000 4978 RT 0001", "postcode": "g1r4p5"}
+    qst = {"qst": "1234567890 tq0001"}
+
+    assert "qst" not in validate(schema, raw | {"province": "ON"} | qst)
+    assert set(errors_of(schema, raw | {"province": "QC"})) == {"qst"}
+    cleaned = validate(schema, raw | {"province": "QC"} | qst)
+    assert cleaned["qst"] == "1234567890TQ0001"
+    assert cleaned["postcode"] == "G1R 4P5"
+    lacking = missing_fields(schema, cleaned | {"qst": ""})
+    assert [field.key for field in lacking] == ["qst"]
+
+
+def test_an_american_company_that_counts_as_its_owner_abroad_sends_no_w9():
+    schema = tax_schema("US")
+    raw = COMPANY | {"ein": "12-3456789", "postcode": "23510", "state": "VA"}
+    sole = raw | {"federal_classification": "sole"}
+
+    assert validate(schema, raw | {"federal_classification": "llc_c"})
+    assert validate(schema, sole | {"owner": "owner_us"})
+    assert set(errors_of(schema, sole)) == {"owner"}
+    errors = errors_of(schema, sole | {"owner": "owner_abroad"})
+    assert errors["owner"][0].startswith("Form W-9 does not fit")
+
+
+def test_a_swedish_company_may_have_its_bank_in_the_netherlands():
+    bank = validate(bank_schema("NL"), BENEFICIARY | {"iban": "NL39 RABO 0300 0652 64"})
+    tax = validate(
+        tax_schema("SE"), COMPANY | {"org_number": "559999-0669", "postcode": "41114"}
+    )
+
+    assert (bank["postcode"], tax["postcode"]) == ("411 14", "41114")
+
+
+def test_a_company_where_letters_have_no_postcode_leaves_it_out():
+    dubai = {key: value for key, value in BENEFICIARY.items() if key != "postcode"}
+
+    assert validate(
+        bank_schema("AE"), dubai | {"iban": BANK_COUNTRIES["AE"].iban}
+    ).keys() == dubai.keys() | {"iban"}
+    assert set(errors_of(bank_schema("DE"), dubai | {"iban": ""})) == {
+        "iban",
+        "postcode",
+    }
+
+
+def test_one_account_abroad_is_one_however_its_bank_is_written():
+    schema = bank_schema("NZ")
+    raw = BENEFICIARY | {"account_number": "12-3456-0123456-00"}
+
+    numbers = {
+        countries.account_number(schema, validate(schema, raw | {"bic": bic}))
+        for bic in ("DEMONZ22", "demo nz 22 xxx")
+    }
+
+    assert numbers == {"NZ:DEMONZ22:123456012345600"}
+
+
 # --- What is shown ------------------------------------------------------------------------
 
 
@@ -257,8 +505,9 @@ def test_every_account_and_tax_number_is_secret():
     for schema in SCHEMAS:
         for field in schema.fields:
             if field.key in {
-                "iban", "account_number", "bankgiro", "org_number", "vat",
-                "tax_number", "company_number", "utr", "ein",
+                "iban", "account_number", "bankgiro", "org_number", "vat", "abn", "pan",
+                "tax_number", "company_number", "utr", "ein", "cnpj", "gstin", "qst",
+                "business_number", "corporate_number", "invoice_number",
             }:  # fmt: skip
                 assert field.is_secret
                 assert field.autocomplete == "off"

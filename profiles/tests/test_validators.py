@@ -2,10 +2,24 @@
 
 import pytest
 from django.core.exceptions import ValidationError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from schwifty import BIC, IBAN
+from stdnum import luhn
+from stdnum.au import abn
+from stdnum.br import cnpj
+from stdnum.ca import bn
+from stdnum.de import stnr
+from stdnum.gb import utr
+from stdnum.in_ import gstin, pan
+from stdnum.jp import cn
+from stdnum.se import orgnr
+from stdnum.us import ein, rtn
+from stdnum.util import get_cc_module
 
 from profiles import validators
+from profiles.countries.banks import BANK_SCHEMAS
+from profiles.countries.taxes import TAX_SCHEMAS
 from profiles.validators import MASK, compact, mask, visible_end
 
 SEPARATOR = st.sampled_from(
@@ -63,6 +77,23 @@ ACCEPTED = [
     (validators.us_zip_code, "23510 1234", "23510-1234"),
     (validators.us_state, "va", "VA"),
     (validators.postcode, " 1011 ab ", "1011 AB"),
+    (validators.jp_bank_code, "１１００", "1100"),
+    (validators.jp_account_number, "1234", "0001234"),
+    (validators.in_ifsc, "demo 000 1234", "DEMO0001234"),
+    (validators.in_account_number, "000-123456789", "000123456789"),
+    (validators.br_agency, "0001-x", "0001X"),
+    (validators.br_account_number, "0012345-6", "00123456"),
+    (validators.au_bsb, "082-082", "082082"),
+    (validators.ca_transit_number, "00006", "00006"),
+    (validators.jp_invoice_number, "9999999990743", "T9999999990743"),
+    (validators.jp_invoice_number, "Ｔ9999999990743", "T9999999990743"),
+    (validators.in_gst_number, "27zzzcz9999z1zj", "27ZZZCZ9999Z1ZJ"),
+    (validators.ca_business_number_of, "00000 4978", "000004978"),
+    (validators.nl_vat_number, "nl 0000.58683.b01", "NL000058683B01"),
+    (validators.nl_postal_code, "1011ab", "1011 AB"),
+    (validators.jp_postal_code, "5300001", "530-0001"),
+    (validators.ca_postal_code, "g1r 4p5", "G1R 4P5"),
+    (validators.account_abroad, "gb-12/34", "GB1234"),
     (validators.phone_number, "0046 (0)8-123 456 78", "+46812345678"),
     (validators.phone_number, "+1 (757) 555-0123", "+17575550123"),
     (validators.street_address, " Box Hill Road\u00a05 ", "Box Hill Road 5"),
@@ -108,6 +139,21 @@ REFUSED = [
     (validators.us_zip_code, "2351"),
     (validators.us_state, "ZZ"),
     (validators.postcode, "!"),
+    (validators.jp_bank_code, "110"),
+    (validators.jp_account_number, "12345678"),
+    (validators.in_ifsc, "DEMO1001234"),
+    (validators.br_account_number, "123-Y"),
+    (validators.au_account_number, "1234567890"),
+    (validators.ca_institution_number, "0003"),
+    (validators.jp_corporate_number_of, "9999999990744"),
+    (validators.in_permanent_account_number, "ZZZXZ9999Z"),
+    (validators.br_company_number, "11222333000182"),
+    (validators.au_business_number_of, "71999999496"),
+    (validators.ca_business_number_of, "000004978RC0001"),
+    (validators.ca_quebec_number, "1234567890RT0001"),
+    (validators.nl_register_number, "7654321"),
+    (validators.de_register_number, "Nowhere HRB 1"),
+    (validators.us_owner, "owner_abroad"),
     (validators.phone_number, "08 123 456 78"),
     (validators.phone_number, "+46 8 12a"),
 ]
@@ -137,6 +183,80 @@ WITHOUT_WORDS = [
     for check, _, stored in ACCEPTED
     if check not in (validators.postcode, validators.street_address)
 ]
+# Every field of every country once, and what its own library says of a value.
+FIELDS = {
+    (str(field.checker), field.example): (schema.country, field)
+    for schema in (*BANK_SCHEMAS.values(), *TAX_SCHEMAS.values())
+    for field in schema.fields
+    if not field.choices
+}
+LIBRARIES = {
+    "iban": lambda country, value: IBAN(value).is_valid and value[:2] == country,
+    "bic": lambda country, value: BIC(value).is_valid,
+    "intermediary_bic": lambda country, value: BIC(value).is_valid,
+    "bankgiro": lambda country, value: luhn.is_valid(value),
+    "routing_number": lambda country, value: rtn.is_valid(value),
+    "org_number": lambda country, value: orgnr.is_valid(value),
+    "vat": lambda country, value: (
+        (module := get_cc_module(country.lower(), "vat")) is None
+        or module.is_valid(value)
+        or value.startswith("XI")
+    ),
+    "tax_number": lambda country, value: stnr.is_valid(value),
+    "utr": lambda country, value: utr.is_valid(value),
+    "ein": lambda country, value: ein.is_valid(value),
+    "corporate_number": lambda country, value: cn.is_valid(value),
+    "invoice_number": lambda country, value: cn.is_valid(value[1:]),
+    "pan": lambda country, value: pan.is_valid(value),
+    "gstin": lambda country, value: gstin.is_valid(value),
+    "cnpj": lambda country, value: cnpj.is_valid(value),
+    "abn": lambda country, value: abn.is_valid(value),
+    "business_number": lambda country, value: bn.is_valid(value),
+}
+
+
+@st.composite
+def answers(draw):
+    """A field with its example, a few signs of it exchanged, or with any text."""
+    at = draw(st.integers(0, len(FIELDS) - 1))
+    country, field = list(FIELDS.values())[at]
+    typed = field.example or "12345678"
+    if field.key == "iban":
+        end = draw(st.integers(0, 999_999))
+        typed = f"{typed.replace(' ', '')[:-6]}{end:06}"
+        digits = "".join(str(int(sign, 36)) for sign in typed[4:] + typed[:2] + "00")
+        typed = f"{typed[:2]}{98 - int(digits) % 97:02}{typed[4:]}"
+    else:
+        for at in draw(st.lists(st.integers(0, len(typed) - 1), max_size=3)):
+            sign = draw(st.sampled_from("0123456789AX-"))
+            typed = typed[:at] + sign + typed[at + 1 :]
+    return country, field, draw(st.just(typed) | st.text(max_size=24))
+
+
+@settings(max_examples=800, deadline=None)
+@given(answers())
+def test_what_a_field_accepts_its_library_accepts_and_reads_back(answer):
+    country, field, typed = answer
+    try:
+        stored = field.checker(typed)
+    except ValidationError:
+        return
+
+    assert field.checker(stored) == stored
+    assert field.checker(field.formatter(stored)) == stored
+    if field.key in LIBRARIES:
+        assert LIBRARIES[field.key](country, stored)
+
+
+def test_libraries_are_asked_of_every_number_they_know():
+    numbers = {field.key for _country, field in FIELDS.values() if field.is_secret}
+    # Own checks, where no library has any.
+    own = {
+        "account_number", "company_number", "municipal_registration", "qst",
+        "register_number", "registration_number",
+    }  # fmt: skip
+
+    assert numbers - set(LIBRARIES) == own
 
 
 @given(st.sampled_from(WITHOUT_WORDS), st.lists(SEPARATOR, min_size=60, max_size=60))
