@@ -3,7 +3,9 @@
 from django.conf import settings
 from django.core.checks import Error, Tags, register
 from django.core.checks import Warning as CheckWarning
+from django.db import connection
 
+from accounts.field_keys import columns_of_lost_keys
 from accounts.sender import sender_problems
 
 
@@ -31,4 +33,25 @@ def check_no_demo(app_configs, **kwargs):
             hint="Leave DEMO unset where real partners sign in.",
             id="accounts.E001",
         )
+    ]
+
+
+@register("field_keys", Tags.database)
+def check_field_keys(app_configs, databases=None, **kwargs):
+    """A key that still seals values is not dropped (security.md §6.2).
+
+    The web server and the worker ask this as they start, and do not start with an
+    error. Before the tables are there, nothing is sealed.
+    """
+    if not databases:
+        return []
+    return [
+        Error(
+            f"Values in {column} are sealed with a key that is not among "
+            "FIELD_ENCRYPTION_KEYS: nobody could read them.",
+            hint="Put the key back behind the newest, run `manage.py "
+            "rotate_field_keys`, and drop it when nothing needs it any more.",
+            id="accounts.E021",
+        )
+        for column in columns_of_lost_keys(connection.introspection.table_names())
     ]

@@ -59,6 +59,11 @@ def newest_key_id() -> str:
     return next(iter(_key_ring()))
 
 
+def known_key_ids() -> list[str]:
+    """Name the keys that open values, the newest first."""
+    return list(_key_ring())
+
+
 def blind_index(value: str, *, purpose: str) -> str:
     """Give a keyed fingerprint, so that equal numbers are found without reading them."""
     message = f"{purpose}\0{value}".encode()

@@ -2,8 +2,14 @@
 
 import os
 
+from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
+from django.db import connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "incentives_portal.settings")
 
 application = get_wsgi_application()
+
+# Not a page is served by a portal that lacks a key it needs (security.md §6.2).
+call_command("check", tags=["field_keys"], databases=["default"])
+connections.close_all()

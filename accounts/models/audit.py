@@ -112,6 +112,7 @@ class AuditAction(models.TextChoices):
     )
     RENEWALS_UNDONE = "renewals_undone", _("Year end undone")
     SET_ASIDE_DECIDED = "set_aside_decided", _("Enrollment set aside decided")
+    FIELD_KEY_ROTATED = "field_key_rotated", _("Key of sealed values rotated")
     ACCESS_DENIED = "access_denied", _("Access denied")
 
 

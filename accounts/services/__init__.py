@@ -44,6 +44,11 @@ from accounts.services.factor_resets import (
     stop_factor_reset,
     vouch_for_person,
 )
+from accounts.services.field_keys import (
+    SealedBatch,
+    finish_rotation,
+    seal_next_batch,
+)
 from accounts.services.granting import (
     PlanChanged,
     RolePlan,
@@ -134,6 +139,7 @@ __all__ = [
     "PersonEntry",
     "PlanChanged",
     "RolePlan",
+    "SealedBatch",
     "accept_invitation",
     "acting_as",
     "add_directory_group",
@@ -172,6 +178,7 @@ __all__ = [
     "end_sessions",
     "expire_invitations",
     "find_factor_again",
+    "finish_rotation",
     "give_roles",
     "grant_access",
     "invite_colleague",
@@ -210,6 +217,7 @@ __all__ = [
     "revoke_provisioning_token",
     "revoke_role",
     "revoke_roles",
+    "seal_next_batch",
     "set_password",
     "set_tenant_active",
     "set_up_company",
