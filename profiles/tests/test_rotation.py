@@ -2,11 +2,10 @@
 
 import io
 import os
-import runpy
 
 import pytest
 from django.core.management import call_command
-from django.core.management.base import CommandError, SystemCheckError
+from django.core.management.base import CommandError
 from django.db import connection
 
 from accounts.field_keys import SealedColumn, sealed_columns
@@ -15,7 +14,6 @@ from accounts.sealing import DecryptionError, seal
 from accounts.services import finish_rotation, seal_next_batch
 from accounts.tests.factories import CompanyTenantFactory, UserFactory
 from accounts.tests.second_factors import SECRET, SEED, give_app, give_codes
-from incentives_portal import celery
 from profiles.models import BankProfileVersion, TaxProfileVersion
 from profiles.tests.factories import (
     BANK_DETAILS,
@@ -179,23 +177,3 @@ def test_the_status_names_a_lost_key_and_changes_nothing(everything, settings):
 
     assert "k1 (lost)" in told
     assert keys_of(BANK) == {"k1": 3}
-
-
-@pytest.mark.django_db(transaction=True)
-def test_neither_web_server_nor_worker_starts_without_a_key_in_use(
-    everything, settings
-):
-    settings.FIELD_ENCRYPTION_KEYS = NEW
-
-    with pytest.raises(SystemCheckError, match="Put the key back"):
-        runpy.run_module("incentives_portal.wsgi")
-    with pytest.raises(SystemExit, match=r"profiles_bankprofileversion\.details"):
-        celery.refuse_lost_keys()
-
-    # The control: with the key, and after the rotation without it, both start.
-    settings.FIELD_ENCRYPTION_KEYS = f"{NEW},{OLD}"
-    runpy.run_module("incentives_portal.wsgi")
-    rotate()
-    settings.FIELD_ENCRYPTION_KEYS = NEW
-    runpy.run_module("incentives_portal.wsgi")
-    celery.refuse_lost_keys()

@@ -1,0 +1,34 @@
+"""Web server and worker start only with every key that something still needs."""
+
+import io
+import runpy
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+
+from incentives_portal import celery
+from profiles.tests.factories import BankProfileFactory
+
+OLD = "k1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+NEW = "k2:YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXowMTIzNDU="
+
+
+@pytest.mark.django_db(transaction=True)
+def test_neither_web_server_nor_worker_starts_without_a_key_in_use(settings):
+    settings.FIELD_ENCRYPTION_KEYS = OLD
+    BankProfileFactory()
+    settings.FIELD_ENCRYPTION_KEYS = NEW
+
+    with pytest.raises(SystemCheckError, match="Put the key back"):
+        runpy.run_module("incentives_portal.wsgi")
+    with pytest.raises(SystemExit, match=r"profiles_bankprofileversion\.details"):
+        celery.refuse_lost_keys()
+
+    # The control: with the key, and after the rotation without it, both start.
+    settings.FIELD_ENCRYPTION_KEYS = f"{NEW},{OLD}"
+    runpy.run_module("incentives_portal.wsgi")
+    call_command("rotate_field_keys", stdout=io.StringIO())
+    settings.FIELD_ENCRYPTION_KEYS = NEW
+    runpy.run_module("incentives_portal.wsgi")
+    celery.refuse_lost_keys()
