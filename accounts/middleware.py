@@ -153,7 +153,8 @@ class CompanyMiddleware:
 class PresenceMiddleware:
     """End a session that is too old; ask who it is after a long pause (T8).
 
-    What was typed before the pause is kept, as for any proof that is asked for.
+    What was typed before the pause is kept, as for any proof that is asked for. A page
+    that looks again by itself is no use of the session.
     """
 
     def __init__(self, get_response):
@@ -166,8 +167,9 @@ class PresenceMiddleware:
             logout(request)
             return redirect_to_login(access.way_back(request))
         if not proof.has_paused(request):
-            self._note(request)
-            access.show_again(request)
+            if not proof.is_looked_at_again(request):
+                self._note(request)
+                access.show_again(request)
         elif not access.is_on_the_way(request):
             if request.method in ("GET", "HEAD"):
                 return access.ask_again(request)

@@ -21,6 +21,8 @@ SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 BY_COMPANY = "socialaccount"
 # Seconds; what is remembered of a session's use is not more exact.
 SEEN_EVERY = 60
+# How a page that asks by itself for what is new says so.
+_LOOKS_AGAIN = "X-Looks-Again"
 _SIGNED_IN_AT = "signed_in_at"
 _SEEN_AT = "seen_at"
 # Whether a company's directory asked who it was when this session began, not we.
@@ -80,6 +82,16 @@ def has_paused(request) -> bool:
     """Whether nobody used the session for so long that somebody else may sit there."""
     last = max(request.session.get(_SEEN_AT, 0), _last_proof(request))
     return time.time() - last >= settings.SESSION_LONGEST_PAUSE
+
+
+def is_looked_at_again(request) -> bool:
+    """Whether the page asked by itself for what is new: nobody need be there (T8).
+
+    It says so in a header, and in its address where there are no scripts.
+    """
+    return request.method in ("GET", "HEAD") and (
+        _LOOKS_AGAIN in request.headers or "looks_again" in request.GET
+    )
 
 
 def stamp_sign_in(request, user) -> None:

@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts import outbox, proof, tasks
+from accounts import access, outbox, proof, tasks
 from accounts.devices import device_words
 from accounts.models import AuditEvent, OutgoingEmail, User
 from accounts.tests.factories import PASSWORD
@@ -312,6 +312,35 @@ def test_what_is_refused_after_a_pause_is_shown_again_with_its_token(
     assert back.url == "/people/assign/"
     assert page.status_code == 422
     assert 'value="soon"' in page.content.decode()
+
+
+@pytest.mark.parametrize("road", ["by a script", "without scripts", "by a person"])
+def test_a_page_that_looks_again_by_itself_keeps_nobody_signed_in(clock, oscar, road):
+    # T8; whoever looks themselves, which is the control, goes on.
+    client = signed_in(oscar)
+    asked = {
+        "by a script": {"headers": {"X-Looks-Again": "1"}},
+        "without scripts": {"query_params": {"looks_again": "1"}},
+        "by a person": {},
+    }[road]
+    for _time in range(3):
+        clock.shift(timedelta(minutes=11))
+        last = client.get(ACCOUNT, **asked)
+
+    assert (last.status_code == 200) is (road == "by a person")
+    assert (client.get(ACCOUNT).status_code == 200) is (road == "by a person")
+
+
+def test_what_waits_to_be_shown_waits_for_a_person(client_of, ida):
+    # A page that looks again takes away nothing that was typed.
+    client = client_of(ida)
+    session = client.session
+    session[access._REFUSED] = "sealed"
+    session.save()
+
+    client.get(ACCOUNT, headers={"X-Looks-Again": "1"})
+
+    assert access._REFUSED in client.session
 
 
 def test_no_session_lives_longer_than_twelve_hours(clock, ida):

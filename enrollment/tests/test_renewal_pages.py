@@ -97,7 +97,7 @@ def test_asking_for_a_rehearsal_leaves_it_to_the_workers(year, mina):
     assert "A worker begins within seconds" in said(waiting)
     # With scripts it looks again by itself, without them too.
     assert b'data-poll="3"' in waiting.content
-    assert b'http-equiv="refresh"' in waiting.content
+    assert b'http-equiv="refresh" content="10; url=?looks_again=1"' in waiting.content
 
     tasks.rehearse_renewals()
 

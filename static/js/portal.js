@@ -52,7 +52,8 @@
   });
 
   // <div id="plan" data-poll="3">: looks again every so many seconds, while it says so.
-  // Who reads or types in it is left alone.
+  // Who reads or types in it is left alone. It says of itself that nobody asked: a page
+  // that is only open does not keep its session awake.
   const watched = document.querySelector("[data-poll][id]");
   if (watched) lookAgain(watched);
   function lookAgain(part) {
@@ -61,7 +62,10 @@
       try {
         const isBusy = document.hidden || part.contains(document.activeElement);
         if (!isBusy) {
-          const answer = await fetch(location.href, { credentials: "same-origin" });
+          const answer = await fetch(location.href, {
+            credentials: "same-origin",
+            headers: { "X-Looks-Again": "1" },
+          });
           const page = new DOMParser().parseFromString(await answer.text(), "text/html");
           next = page.getElementById(part.id);
           if (!answer.ok || answer.redirected || !next) return location.reload();
