@@ -96,26 +96,30 @@ def _partner_frame(request) -> dict:
 
 
 def _operator_nav(request) -> list[NavItem]:
-    may_see = request.user.has_perm("accounts.view_companytenant")
-    sign_ins = [(_("Sign-ins"), "ops:sign_ins", "key")] if may_see else []
-    if request.user.has_perm("accounts.view_recoveryrequest"):
-        sign_ins.append((_("Recovery"), "ops:recoveries", "people"))
-    is_at_year_end = request.user.has_perm("enrollment.view_renewalplan")
-    year_end = [(_("Year end"), "ops:renewals", "renewals")] if is_at_year_end else []
-    return _nav(
-        request,
+    may = request.user.has_perm
+    entries = (
+        (_("Today"), "ops:today", "home", True),
         (
-            (_("Today"), "ops:today", "home"),
-            (_("Invitations"), "ops:invitations", "mail"),
-            (_("Validation"), "ops:validation", "check"),
-            *year_end,
-            (_("Locations"), "ops:locations", "location"),
-            (_("Mail"), "ops:mail", "alert"),
-            (_("Audit"), "ops:audit", "audit"),
-            *sign_ins,
-            (_("Records"), "admin:index", "list"),
+            _("Invitations"),
+            "ops:invitations",
+            "mail",
+            may("enrollment.view_programterms"),
         ),
+        (_("Validation"), "ops:validation", "check", may("enrollment.view_enrollment")),
+        (_("Year end"), "ops:renewals", "renewals", may("enrollment.view_renewalplan")),
+        (_("Locations"), "ops:locations", "location", may("accounts.view_location")),
+        (_("Mail"), "ops:mail", "alert", may("accounts.view_outgoingemail")),
+        (_("Audit"), "ops:audit", "audit", may("accounts.view_auditevent")),
+        (_("Sign-ins"), "ops:sign_ins", "key", may("accounts.view_companytenant")),
+        (
+            _("Recovery"),
+            "ops:recoveries",
+            "people",
+            may("accounts.view_recoveryrequest"),
+        ),
+        (_("Records"), "admin:index", "list", True),
     )
+    return _nav(request, [way for *way, may_open in entries if may_open])
 
 
 def _nav(request, entries) -> list[NavItem]:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.access import operator_requires, recently_authenticated
+from accounts.access import for_operators, operator_requires, recently_authenticated
 from accounts.models import Location
 from accounts.posting import posted
 from accounts.rows import role_row
@@ -86,7 +86,7 @@ class ConfirmForm(forms.Form):
             raise ValidationError(_("These are not versions of a profile.")) from error
 
 
-@operator_requires("enrollment.view_enrollment")
+@for_operators("shows only queues whose page the operator may open")
 @require_safe
 def today(request):
     """Show every queue with its number and the age of its oldest row."""

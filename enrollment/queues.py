@@ -482,7 +482,9 @@ class Queue:
 
 def queues_today(at: datetime, *, may: Callable[[str], bool]) -> list[Queue]:
     """Return the queues whose page a person may open; `may` answers permissions."""
-    queues = _validation_queues(at)
+    queues = []
+    if may("enrollment.view_enrollment"):
+        queues += _validation_queues(at)
     if may(REVIEW):
         queues.append(_second_approvals(at))
     if may("accounts.view_recoveryrequest"):

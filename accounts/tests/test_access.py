@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.access import (
     NotAllowed,
+    for_operators,
     is_global_admin,
     operator_requires,
     owned,
@@ -52,6 +53,7 @@ urlpatterns = [
     path("probe/home/", signed_in("everybody's own page")(shown)),
     path("probe/mail/<uuid:pk>/", owned(on=OutgoingEmail)(shown)),
     path("probe/public/", open_to_all),
+    path("probe/ops/all/", for_operators("every operator's own page")(shown)),
     path("probe/ops/", operator_requires("accounts.view_outgoingemail")(shown)),
     path(
         "probe/ops/<str:pk>/",
@@ -224,6 +226,16 @@ class TestOperators:
 
         assert client_of(reader).get("/probe/ops/").status_code == 403
         assert client_of(reader).get(f"/probe/ops/{goteborg.pk}/").status_code == 403
+
+    def test_a_page_for_all_of_them_asks_for_no_group_and_lets_no_partner_in(
+        self, client_of, greta, settings
+    ):
+        operator = client_of(UserFactory(operator=True))
+
+        assert operator.get("/probe/ops/all/").status_code == 200
+        assert client_of(greta).get("/probe/ops/all/").status_code == 404
+        settings.SECOND_FACTOR_REQUIRED = True
+        assert operator.get("/probe/ops/all/").status_code == 302
 
     @pytest.mark.parametrize("key", ["987654", "x", "%00"])
     def test_a_missing_object_is_missing(self, client_of, oscar, key):

@@ -12,7 +12,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import OutgoingEmail
+from accounts.operators import OPERATOR_GROUPS
 from accounts.templatetags.portal import ago, moment
+from accounts.tests.cast import operator
 from accounts.tests.factories import (
     FactorResetFactory,
     IncentiveProgramFactory,
@@ -52,6 +54,8 @@ from profiles.tests.factories import (
     as_if_sent,
 )
 
+OPERATOR_PAGES = """ops:today ops:invitations ops:validation ops:renewals ops:locations
+ops:mail ops:audit ops:sign_ins ops:recoveries""".split()
 OTHER_IBAN = "SE4550000000058398257466"
 HOUR = datetime.timedelta(hours=1)
 PROGRAM = "Cloud Solution Provider – Direct Bill"
@@ -177,6 +181,25 @@ def test_today_says_when_every_queue_is_empty(client_of, oscar, terms):
 
     assert "Queues are empty." in words(response)
     assert "Start reviewing" not in words(response)
+
+
+@pytest.mark.parametrize("group", [None, *OPERATOR_GROUPS])
+def test_today_opens_for_every_operator_with_what_their_group_may_see(
+    db, client_of, group
+):
+    client = client_of(operator("Iris Ahl", *([group] if group else ())))
+
+    today = client.get(reverse("ops:today"))
+
+    leads_to = {queue.url.partition("?")[0] for queue in today.context["queues"]}
+    leads_to |= {way.url for way in today.context["nav"]}
+    assert {url: client.get(url).status_code for url in leads_to} == dict.fromkeys(
+        leads_to, 200
+    )
+    asked = [name for name in OPERATOR_PAGES if reverse(name) in leads_to]
+    refused = set(OPERATOR_PAGES) - set(asked)
+    assert {client.get(reverse(name)).status_code for name in refused} <= {403}
+    assert ("ops:recoveries" in asked) is (group == "Identity manager")
 
 
 def test_today_counts_what_waits_and_how_long(client_of, oscar, waiting):

@@ -162,7 +162,7 @@ TABLE: dict[str, Row] = {
     "activity:list": Row(PARTNERS),
     "activity:export": Row(PARTNERS),
     # Operators.
-    "ops:today": _ops("oscar", "mina", "reader", "aino"),
+    "ops:today": _ops(*OPERATORS),
     "ops:invitations": _ops("oscar", "mina", "reader", "aino"),
     "ops:invite": _ops("mina", methods=("POST",), on="terms"),
     "ops:invite_anew": _ops("mina", methods=("POST",), on="enrollment"),

@@ -67,7 +67,7 @@ def what_is_undeclared(view) -> str:
     declared = getattr(view, "access", None)
     if not isinstance(declared, Access):
         return "declares no access"
-    if declared.kind in ("public", "signed_in") and len(declared.reason) <= 20:
+    if not declared.permission and len(declared.reason) <= 20:
         return "does not say why it is open"
     return ""
 
