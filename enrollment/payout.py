@@ -32,6 +32,7 @@ from profiles.countries import (
     missing_fields,
     tax_schema,
 )
+from profiles.currencies import mismatch
 from profiles.models import BankProfile, DefaultBankProfile, Profile, TaxProfile
 from profiles.reasons import ExplainedReason, explained
 from profiles.states import ProfileStatus
@@ -84,6 +85,8 @@ class PayoutLine:
     bank: ProfileCard | None
     tax: ProfileCard | None
     currency: str
+    # What follows when the bank keeps accounts in another one; nothing if it does not.
+    mismatch: str
     gaps: list[Gap]
 
 
@@ -116,6 +119,7 @@ def payout_page(
             bank=banks.get(row.used_bank),
             tax=taxes.get(row.used_tax),
             currency=row.used_currency or "",
+            mismatch=_mismatch(banks.get(row.used_bank), row.used_currency),
             gaps=gaps_of([row]),
         )
         for row in assignments
@@ -168,6 +172,11 @@ def payout_page(
         ),
         "accepted_currencies": accepted,
     }
+
+
+def _mismatch(bank: ProfileCard | None, currency: str | None) -> str:
+    local = bank.profile.current_version.local_currency if bank else ""
+    return mismatch(currency or "", local=local)
 
 
 def _panels(lines: list[PayoutLine]) -> list[PayoutPanel]:

@@ -1,5 +1,6 @@
 """Currencies partners are paid in, and which of them a country's banks take."""
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from profiles.bank_countries import BANK_COUNTRIES
@@ -7,8 +8,9 @@ from profiles.bank_countries import BANK_COUNTRIES
 # What most banks outside the United States take besides their own currency.
 WIDELY_TAKEN = ("EUR", "USD")
 
-# Banks of these countries take their own currency only (domain.md §3.7).
-ONLY_LOCAL = frozenset({"US"})
+# Banks of these countries take their own currency only (domain.md §3.7; companies in
+# Brazil and India hold no other at home).
+ONLY_LOCAL = frozenset({"BR", "IN", "US"})
 
 CURRENCIES = {
     "AED": _("United Arab Emirates Dirham"),
@@ -169,6 +171,17 @@ def local_currency(country: str) -> str:
 def takes_only_local(country: str) -> bool:
     """Say whether a country's banks refuse every other currency."""
     return country in ONLY_LOCAL
+
+
+def mismatch(currency: str, *, local: str) -> str:
+    """Say what follows when a bank is paid in another currency than its own; or ""."""
+    if not currency or not local or currency == local:
+        return ""
+    return gettext(
+        "Banks of this country keep accounts in %(local)s. If this account is one of "
+        "them, the bank converts %(currency)s at its own rate and may charge for it, or "
+        "sends the payment back."
+    ) % {"currency": currency, "local": local}
 
 
 def default_currencies(country: str) -> tuple[str, ...]:

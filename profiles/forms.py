@@ -68,6 +68,18 @@ class TaxCountryForm(CountryForm):
         return countries.tax_countries()
 
 
+class NeedsForm(forms.Form):
+    """Of which countries somebody wants to know what is asked."""
+
+    bank = forms.ChoiceField(label=_("Country of the bank"))
+    tax = forms.ChoiceField(label=_("Country in which the company is registered"))
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["bank"].choices = countries.bank_countries()
+        self.fields["tax"].choices = countries.tax_countries()
+
+
 class TaxLocationForm(TaxCountryForm):
     """Which location, and in which country its company is registered."""
 

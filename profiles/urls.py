@@ -8,6 +8,7 @@ app_name = "profiles"
 urlpatterns = [
     path("", views.bank_profiles, name="list"),
     path("tax/", views.tax_profiles, name="tax_list"),
+    path("needs/", views.needs, name="needs"),
     path("bank/new/", views.new_bank, name="new_bank"),
     path("bank/<uuid:pk>/", views.bank, name="bank"),
     path("bank/<uuid:pk>/change/", views.change_bank, name="change_bank"),

@@ -28,12 +28,14 @@ from accounts.models import Location
 from accounts.posting import posted
 from accounts.roles import Permission
 from profiles import countries, services
+from profiles.currencies import default_currencies, takes_only_local
 from profiles.forms import (
     ChangeTaxProfileForm,
     CompleteTaxProfileForm,
     CountryForm,
     DefaultBankProfileForm,
     DetailsForm,
+    NeedsForm,
     NewBankProfileForm,
     NewTaxProfileForm,
     ShowNumberForm,
@@ -43,7 +45,13 @@ from profiles.forms import (
     editable_locations,
 )
 from profiles.models import BankProfile, DefaultBankProfile, TaxProfile
-from profiles.wording import general_reasons, shown_sections, whole_numbers
+from profiles.wording import (
+    finance_text,
+    general_reasons,
+    needed_sections,
+    shown_sections,
+    whole_numbers,
+)
 
 ROWS = 50
 # What the session keeps between asking for a number and showing it: of which profile.
@@ -129,6 +137,47 @@ def _tabs(request, current):
             ("defaults", _("Defaults"), "defaults"),
         )
     ]
+
+
+@requires(Permission.PROFILE_VIEW)
+@require_safe
+def needs(request):
+    """Say what a country's forms will ask, to read, print or send, before one begins."""
+    usual = request.company.country
+    bank, tax = (
+        next(
+            schema
+            for code in (request.GET.get(part, ""), usual, "SE")
+            if (schema := ask(code)) is not None
+        )
+        for part, ask in (
+            ("bank", countries.bank_schema),
+            ("tax", countries.tax_schema),
+        )
+    )
+    parts = [
+        (
+            _("Bank profile, bank in %(country)s")
+            % {"country": countries.country_name(bank.country)},
+            needed_sections(bank),
+        ),
+        (
+            _("Tax profile, company registered in %(country)s")
+            % {"country": countries.country_name(tax.country)},
+            needed_sections(tax),
+        ),
+    ]
+    return render(
+        request,
+        "profiles/needs.html",
+        {
+            "form": NeedsForm(initial={"bank": bank.country, "tax": tax.country}),
+            "parts": parts,
+            "finance_text": finance_text(parts),
+            "currencies": default_currencies(bank.country),
+            "takes_only_local": takes_only_local(bank.country),
+        },
+    )
 
 
 # --- Bank profiles ---------------------------------------------------------------------

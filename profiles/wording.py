@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 
+from profiles.countries import CountrySchema, FieldSpec
 from profiles.countries.fields import SECTIONS
 from profiles.models import ProfileVersion
 from profiles.reasons import ExplainedReason, explained
@@ -63,6 +65,69 @@ def shown_sections(version: ProfileVersion) -> list[ShownSection]:
             )
             found.setdefault(spec.section, []).append(detail)
     return [ShownSection(SECTIONS[name], details) for name, details in found.items()]
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing to have at hand before a form is begun, and where it is found."""
+
+    label: Promise | str
+    hint: Promise | str
+    example: str
+    is_required: bool
+    # "Province or territory: Québec", where it is asked for that answer only.
+    only_if: str
+
+
+@dataclass(frozen=True)
+class NeededSection:
+    """Things of one section of a form, under its heading."""
+
+    title: Promise | str
+    needs: list[Need]
+
+
+def needed_sections(schema: CountrySchema) -> list[NeededSection]:
+    """Return what a country's form will ask, in its order: the same data (rank 5)."""
+    found = {}
+    for spec in schema.fields:
+        answers = " / ".join(str(label) for _answer, label in spec.choices)
+        need = Need(
+            label=spec.label,
+            hint=spec.hint,
+            # A long list of answers is on the form itself.
+            example=spec.example if not spec.choices else answers,
+            is_required=spec.is_required,
+            only_if=_only_if(schema, spec),
+        )
+        found.setdefault(spec.section, []).append(need)
+    return [NeededSection(SECTIONS[name], needs) for name, needs in found.items()]
+
+
+def finance_text(parts: list[tuple[str, list[NeededSection]]]) -> str:
+    """Return the same as plain text with room for answers, to send to a colleague."""
+    lines = []
+    for title, sections in parts:
+        lines += [title, ""]
+        for section in sections:
+            for need in section.needs:
+                about = [need.only_if, "" if need.is_required else _("optional")]
+                about = ", ".join(part for part in about if part)
+                lines.append(f"{need.label}{f' ({about})' if about else ''}:")
+                if need.hint:
+                    lines.append(f"    {need.hint}")
+            lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _only_if(schema: CountrySchema, spec: FieldSpec) -> str:
+    if spec.only_if is None:
+        return ""
+    question = schema.field(spec.only_if[0])
+    return _("%(question)s: %(answer)s") % {
+        "question": question.label,
+        "answer": dict(question.choices)[spec.only_if[1]],
+    }
 
 
 def whole_numbers(version: ProfileVersion) -> list[ShownDetail]:

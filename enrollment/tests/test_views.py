@@ -999,6 +999,8 @@ def test_a_currency_that_is_missing_is_asked_for(
     )
 
     assert "Everything is ready. Check it and submit." in text(response)
+    # Before Submit: what follows from another currency than the bank's own.
+    assert "the bank converts EUR at its own rate" in text(response)
     assert accepted.payout_assignments.get().currency == "EUR"
 
 
@@ -1017,6 +1019,7 @@ def test_with_nothing_yet_it_says_what_to_have_at_hand(ida_client, accepted):
     page = text(ida_client.get(accepted.get_absolute_url()))
 
     assert "You need a bank profile and a tax profile." in page
+    assert "What you need before you start" in page
     assert "Continue" in page
 
 

@@ -90,6 +90,7 @@ TABLE: dict[str, Row] = {
     # Profiles: nothing of them for Incentives users (R12).
     "profiles:list": _list("ida", "sam"),
     "profiles:tax_list": _list("ida", "sam"),
+    "profiles:needs": _list("ida", "sam"),
     "profiles:new_bank": _list("ida", "sam", methods=("GET", "POST")),
     "profiles:bank": Row(("ida",), on="bank_profile", **BANK),
     "profiles:change_bank": Row(

@@ -550,5 +550,15 @@ def test_every_bank_country_has_a_currency_we_know():
 def test_american_banks_take_dollars_only_and_others_are_offered_the_usual():
     assert currencies.takes_only_local("US")
     assert currencies.default_currencies("US") == ("USD",)
+    assert currencies.takes_only_local("BR")
+    assert not currencies.takes_only_local("JP")
     assert currencies.default_currencies("SE") == ("SEK", "EUR", "USD")
     assert currencies.default_currencies("DE") == ("EUR", "USD")
+
+
+def test_another_currency_than_the_banks_own_says_what_follows():
+    assert currencies.mismatch("SEK", local="SEK") == ""
+    assert currencies.mismatch("", local="SEK") == ""
+    sentence = currencies.mismatch("EUR", local="SEK")
+    assert "converts EUR at its own rate" in sentence
+    assert "keep accounts in SEK" in sentence

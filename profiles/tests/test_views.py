@@ -247,6 +247,29 @@ def test_a_long_list_has_pages(web, nordvik, monkeypatch):
     assert web.get(address("list", page="x")).status_code == 200
 
 
+# --- What is needed --------------------------------------------------------------------------
+
+
+def test_what_is_needed_is_told_of_the_companys_country_or_another(web):
+    own = words(web.get(address("needs")))
+    other = words(web.get(address("needs", bank="BR", tax="CA")))
+    wrong = words(web.get(address("needs", bank="XX", tax="ZZ")))
+
+    for needed in ("Clearing number", "Where the money should go: Bankgiro number"):
+        assert needed in own
+        assert needed in wrong
+    for needed in (
+        "Bank profile, bank in Brazil",
+        "Banks there take BRL only.",
+        "Account with check digit",
+        "Tax profile, company registered in Canada",
+        "Province or territory: Québec",
+    ):
+        assert needed in other
+    listed = page(web.get(address("list")))
+    assert address("needs") in listed
+
+
 # --- A new bank profile --------------------------------------------------------------------------
 
 
