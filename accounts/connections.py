@@ -6,16 +6,19 @@ from datetime import date, timedelta
 
 from django.db.models import Count
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.models import (
     DirectoryGroup,
     GroupMapping,
     PartnerAccount,
     ProvisioningToken,
+    User,
     scope_words,
 )
 from accounts.reach import ShownCoverage
 from accounts.roles import Role
+from accounts.rows import places_named
 
 # Time to make a new one and to take it to the directory.
 ENDS_SOON = timedelta(days=30)
@@ -63,6 +66,26 @@ def token_rows(tokens: Iterable[ProvisioningToken], *, on: date) -> list[TokenRo
         for token in tokens
     ]
     return sorted(rows, key=lambda row: (row.token.is_over(on), -row.token.pk))
+
+
+def tokens_left_by(person: User, account: PartnerAccount, *, on: date) -> str:
+    """Say which tokens of a company somebody made that go on working; nothing if none.
+
+    A token is the company's, not its maker's; but whoever made it has seen it.
+    """
+    tokens = ProvisioningToken.objects.of_company(account).live(on)
+    names = list(
+        tokens.filter(created_by=person).order_by("name").values_list("name", flat=True)
+    )
+    if not names:
+        return ""
+    return ngettext(
+        "%(person)s made the token %(names)s, and may have kept it. It goes on working: "
+        "whoever has it can change your people. Replace it, or revoke it.",
+        "%(person)s made the tokens %(names)s, and may have kept them. They go on "
+        "working: whoever has one can change your people. Replace or revoke them.",
+        len(names),
+    ) % {"person": person.full_name, "names": places_named(names)}
 
 
 def group_rows(

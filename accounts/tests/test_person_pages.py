@@ -13,6 +13,7 @@ from accounts.services import assign_role, deactivate_person, revoke_role
 from accounts.tests.factories import (
     LocationFactory,
     MembershipFactory,
+    ProvisioningTokenFactory,
     RoleAssignmentFactory,
     UserFactory,
 )
@@ -183,6 +184,41 @@ class TestDeactivate:
         assert "This would leave Göteborg without an Incentives admin." in page
         (row,) = gaps.context["rows"]
         assert (row.location, row.coverage.label) == (goteborg, "Nobody")
+
+    def test_tokens_that_outlive_their_maker_are_named_on_both_pages(
+        self, client_of, greta, alice, ida, nordvik
+    ):
+        gwen = RoleAssignmentFactory(
+            role=Role.GLOBAL_ADMIN,
+            partner_account=nordvik,
+            user=UserFactory(full_name="Gwen Ek"),
+        )
+        client, end = client_of(greta), reverse("accounts:revoke", args=[gwen.pk])
+        for name, facts in {
+            "Entra": {},
+            "Of before": {"revoked_at": timezone.now()},
+            "Of Greta": {"created_by": greta},
+            "Elsewhere": {"partner_account": LocationFactory().partner_account},
+        }.items():
+            facts = {"partner_account": nordvik, "created_by": gwen.user} | facts
+            ProvisioningTokenFactory(name=name, **facts)
+        said = "Gwen Ek made the token Entra, and may have kept it."
+
+        for url in (deactivate_url(gwen.user), end):
+            page = text_of(client.get(url))
+
+            assert said in page
+            assert f'{reverse("accounts:provisioning")}">See the tokens' in page
+        # Of nobody else, and not where the right to them stays untouched.
+        assert "made the token" not in text_of(client.get(deactivate_url(ida)))
+        other = RoleAssignmentFactory(user=gwen.user, partner_account=nordvik)
+        page = client.get(reverse("accounts:revoke", args=[other.pk]))
+        assert "made the token" not in text_of(page)
+        # Who may not revoke one is led nowhere.
+        gwen.delete()
+        page = text_of(client_of(alice).get(deactivate_url(gwen.user)))
+        assert said in page
+        assert "See the tokens" not in page
 
     def test_it_takes_effect_at_once(self, client_of, greta, ida):
         # security.md T5: the next request is refused.

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import services
 from accounts.access import requires, roles_here
+from accounts.connections import tokens_left_by
 from accounts.forms import ROLE_TEXTS
 from accounts.holders import (
     gaps_left_by,
@@ -167,6 +168,8 @@ def _deactivate_page(request, member, *, refusal=None, status=200):
         "roles": [role_row(one, given=frozenset()) for one in roles],
         "refusal": " ".join(refusal.messages) if refusal else "",
         "left": gap_warnings(gaps_left_by(*roles)),
+        "tokens": tokens_left_by(member.user, company, on=today()),
+        "provisioning_url": _provisioning_url(request),
         "givers": [
             one
             for one in people_with(Permission.PERSON_EDIT, company=company)
@@ -178,6 +181,12 @@ def _deactivate_page(request, member, *, refusal=None, status=200):
         "people_url": reverse("accounts:people"),
     }
     return render(request, "accounts/deactivate.html", context, status=status)
+
+
+def _provisioning_url(request) -> str:
+    """Where tokens are revoked, for who may."""
+    may = roles_here(request).anywhere & roles_with(Permission.PROVISIONING_EDIT)
+    return reverse("accounts:provisioning") if may else ""
 
 
 def _code(error: ValidationError) -> str:
@@ -199,6 +208,10 @@ def _revoke_page(request, assignment, *, refusal=None, status=200):
         "refusal": " ".join(refusal.messages) if refusal else "",
         "people_url": reverse("accounts:people"),
         "left": [] if is_over else gap_warnings(gaps_left_by(assignment)),
+        "tokens": tokens_left_by(assignment.user, company, on=today())
+        if role in roles_with(Permission.PROVISIONING_EDIT)
+        else "",
+        "provisioning_url": _provisioning_url(request),
         "givers": givers_of(role, company),
     }
     return render(request, "accounts/revoke.html", context, status=status)
