@@ -12,6 +12,7 @@ from django.utils.crypto import salted_hmac
 # One salt for each use: a token opens only what it was made for.
 INVITATION = "accounts.colleague_invitation"
 STOP_RESET = "accounts.stop_factor_reset"
+STOP_CHANGE = "profiles.stop_bank_change"
 TOKEN = r"[A-Za-z0-9_-]{43}"
 
 

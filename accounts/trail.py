@@ -71,6 +71,14 @@ SENTENCES = {
     AuditAction.PROFILE_SUBMITTED: gettext_lazy("%(thing)s: sent for validation."),
     AuditAction.PROFILE_APPROVED: gettext_lazy("%(thing)s: approved."),
     AuditAction.PROFILE_RETURNED: gettext_lazy("%(thing)s: returned for correction."),
+    AuditAction.PROFILE_IN_FORCE: gettext_lazy(
+        "%(thing)s: the changed account is in force."
+    ),
+    AuditAction.PROFILE_STOPPED: gettext_lazy("%(thing)s: the change was stopped."),
+    AuditAction.PROFILE_RELEASED: gettext_lazy(
+        "%(thing)s: the stopped change was checked and released."
+    ),
+    AuditAction.PROFILE_WITHDRAWN: gettext_lazy("%(thing)s: the change was withdrawn."),
     AuditAction.PROFILE_ARCHIVED: gettext_lazy("%(thing)s: archived."),
     AuditAction.NUMBER_SHOWN: gettext_lazy("%(thing)s: the whole number was shown."),
     AuditAction.DEFAULT_SET: gettext_lazy("A default bank profile was set."),

@@ -40,6 +40,8 @@ from profiles.states import ProfileStatus
 RETURNED = frozenset({"bank_returned", "tax_returned"})
 _CHIPS = {
     ProfileStatus.PENDING: (Turn.THEM, "clock"),
+    ProfileStatus.COOLING: (Turn.THEM, "clock"),
+    ProfileStatus.STOPPED: (Turn.STOP, "ban"),
     ProfileStatus.APPROVED: (Turn.DONE, "check"),
     ProfileStatus.ACTION_REQUIRED: (Turn.YOU, "returned"),
     ProfileStatus.REPLACED: (Turn.IDLE, "archive"),

@@ -62,12 +62,13 @@ from enrollment.renewal import years_ending
 from enrollment.states import EnrollmentStatus
 from profiles.models import (
     VALIDATION_PROMISE,
+    BankChangeStop,
     BankProfileVersion,
     ProfileVersion,
     TaxProfileVersion,
 )
 from profiles.services import APPROVE_ACCOUNTS, REVIEW, VALIDATE
-from profiles.states import SHOWN, ShownStatus
+from profiles.states import HELD, SHOWN, ShownStatus
 
 # Up to three days an age is told in hours, because the promise is 48 of them.
 TOLD_IN_HOURS = timedelta(hours=72)
@@ -323,8 +324,10 @@ def seconded_versions(assignments: Iterable[PayoutAssignment]) -> set[UUID]:
 
 _FURTHER = (
     SHOWN["action_required"],
+    SHOWN["stopped"],
     SHOWN["pending"],
     SECONDED,
+    SHOWN["cooling"],
     TO_CONFIRM,
     VALIDATED,
 )
@@ -340,13 +343,14 @@ def _status_of(
     status = getattr(assignment, f"{part}_status")
     if status == "approved":
         return TO_CONFIRM
-    return SHOWN["pending" if status == "pending" else "action_required"]
+    return SHOWN.get(status, SHOWN["action_required"])
 
 
 def _waiting_enrollments(part: str = "", *, by: User | None = None) -> QuerySet:
     enrollments = Enrollment.objects.validating()
     if part:
         enrollments = enrollments.filter(waits_for_part(part))
+    enrollments = enrollments.exclude(_waits_for_time() & ~waits_for_part("tax"))
     if by is not None:
         banks = BankProfileVersion.objects.pending()
         paid_through = PayoutAssignment.objects.filter(enrollment=OuterRef("pk"))
@@ -363,6 +367,16 @@ def _waiting_enrollments(part: str = "", *, by: User | None = None) -> QuerySet:
         kind=_kind("enrollment"),
         since=F("status_since"),
         country_of_partner=F("location__country"),
+    )
+
+
+def _waits_for_time() -> Exists:
+    """Enrollments whose bank part waits for no decision: approved, or stopped."""
+    held = BankProfileVersion.objects.filter(status__in=HELD)
+    return Exists(
+        PayoutAssignment.objects.filter(
+            enrollment=OuterRef("pk"), bank_profile__versions__in=held
+        )
     )
 
 
@@ -486,7 +500,7 @@ def queues_today(at: datetime, *, may: Callable[[str], bool]) -> list[Queue]:
     if may("enrollment.view_enrollment"):
         queues += _validation_queues(at)
     if may(REVIEW):
-        queues.append(_second_approvals(at))
+        queues += [_second_approvals(at), _stopped_changes(at)]
     if may("accounts.view_recoveryrequest"):
         queues += _recovery_queues(at)
     if may("accounts.view_factorreset"):
@@ -525,6 +539,22 @@ def _second_approvals(at: datetime) -> Queue:
         found["oldest"],
         reverse("ops:second_approvals"),
         "you",
+        at,
+    )
+
+
+def _stopped_changes(at: datetime) -> Queue:
+    found = (
+        BankChangeStop.objects.open()
+        .filter(version__in=BankProfileVersion.objects.stopped())
+        .aggregate(count=Count("pk"), oldest=Min("stopped_at"))
+    )
+    return _queue(
+        _("Bank changes that were stopped"),
+        found["count"],
+        found["oldest"],
+        reverse("ops:stopped_changes"),
+        "stop",
         at,
     )
 

@@ -11,9 +11,13 @@ from profiles.signals import profile_archived, profile_status_changed
 
 @receiver(profile_status_changed, dispatch_uid="enrollment.profile_status_changed")
 def follow_profile(sender, version, by, **kwargs):
-    """Move the enrollments that use the profile; tell its sender if there are none."""
+    """Move the enrollments that use the profile; tell its sender if there are none.
+
+    Of a change of an account in force everybody is told already.
+    """
     moved = reassess_enrollments(version, by=by)
-    if not moved and (version.is_approved or version.is_returned):
+    is_news = version.is_returned or (version.is_approved and not version.is_change)
+    if is_news and not moved:
         emails.profile_decided(version)
 
 

@@ -258,6 +258,9 @@ def _decision(
     submitters = {row.version.submitted_by_id for row in versions}
     if by.pk in submitters | {enrollment.submitted_by_id}:
         return None, _("You submitted this. Somebody else has to decide it.")
+    held = next((row.version for row in versions if row.version.is_held), None)
+    if held is not None:
+        return None, _why_held(held)
     pending = [row for row in versions if row.version.is_pending]
     for row in pending:
         waited_for = approval_of(row.version, by=by)
@@ -273,6 +276,15 @@ def _decision(
     if part == "bank":
         return Decision(_("Confirm bank"), _("Confirm bank and next")), sentence
     return Decision(_("Confirm tax"), _("Confirm tax and next")), sentence
+
+
+def _why_held(version: ProfileVersion) -> str:
+    """A change that waits for no decision here (docs/adr/0010)."""
+    if version.is_stopped:
+        return _("This change was stopped. Two operators release it after checking.")
+    return _(
+        "Approved. It changes the account, so it is in force from %(moment)s by itself."
+    ) % {"moment": moment(version.usable_from)}
 
 
 def _decision_of_two(waited_for: NextApproval) -> tuple[Decision | None, str]:

@@ -26,6 +26,17 @@ urlpatterns = [
         name="confirm",
     ),
     path("validation/second/", profiles_ops.second_approvals, name="second_approvals"),
+    path("validation/stopped/", profiles_ops.stopped_changes, name="stopped_changes"),
+    path(
+        "validation/bank/<uuid:pk>/check/",
+        profiles_ops.check_change,
+        name="check_change",
+    ),
+    path(
+        "validation/bank/<uuid:pk>/release/",
+        profiles_ops.release_change,
+        name="release_change",
+    ),
     path("validation/bank/<uuid:pk>/", profiles_ops.bank_version, name="bank_version"),
     path(
         "validation/bank/<uuid:pk>/approve/",

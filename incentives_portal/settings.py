@@ -233,6 +233,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 300.0,
         "options": {"expires": 280},
     },
+    # A changed account is usable when its cooling-off is over, and not before.
+    "bring-bank-changes-into-force": {
+        "task": "profiles.tasks.bring_changes_into_force",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
     "clear-sessions": {
         "task": "accounts.tasks.clear_sessions",
         "schedule": 3600.0,
@@ -286,6 +292,11 @@ BLIND_INDEX_KEY = environment.key(
 if FIELD_ENCRYPTION_KEYS.encode().find(env.str("BLIND_INDEX_KEY").encode()) >= 0:
     environment.refuse("BLIND_INDEX_KEY must not be one of FIELD_ENCRYPTION_KEYS.")
 
+# How long a changed bank account waits, from the request, before it is paid to (T1).
+BANK_CHANGE_COOLING_OFF_HOURS = environment.whole_number(
+    "BANK_CHANGE_COOLING_OFF_HOURS", default=72, least=1, most=720
+)
+
 # --- People and sign-in -------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
@@ -336,6 +347,7 @@ MAIL_SECRETS = {
     "password_reset": "accounts.adapters.reset_link",
     "colleague_invitation": "accounts.emails.invitation_link",
     "factor_reset_asked": "accounts.emails.stop_reset_link",
+    "bank_change_contact": "profiles.emails.stop_change_link",
 }
 ACCOUNT_RATE_LIMITS = {
     "login": "30/m/ip",

@@ -1,14 +1,34 @@
 """What the portal writes about profiles: to a company's admins, and to operators."""
 
 import uuid
+from collections.abc import Iterable
+from enum import StrEnum, auto
+from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
 
 from accounts import outbox
-from accounts.holders import appointers, operators_with
-from accounts.models import User
+from accounts.companies import path_in, site_path
+from accounts.holders import appointers, operators_with, people_with
+from accounts.link_tokens import STOP_CHANGE, token_matching
+from accounts.models import OutgoingEmail, User
+from accounts.roles import Permission
+from profiles.countries import country_name
 from profiles.models import BankProfile, BankProfileVersion
+
+CONTACT = "bank_change_contact"
+
+
+class Step(StrEnum):
+    """What became of a change of a bank account."""
+
+    ASKED = auto()
+    APPROVED = auto()
+    STOPPED = auto()
+    RELEASED = auto()
+    WITHDRAWN = auto()
+    IN_FORCE = auto()
 
 
 def bank_number_shown(profile: BankProfile, *, reason: str, by: User) -> None:
@@ -64,3 +84,126 @@ def second_approval_needed(version: BankProfileVersion, *, right: str) -> None:
             for reader in readers
         ]
     )
+
+
+def bank_change(
+    version: BankProfileVersion, *, step: Step, by: User | None = None
+) -> None:
+    """Tell every admin of the company, and the previous contact, of a change.
+
+    Of an account a mail holds the country and its last two digits, nothing else
+    (security.md §6.2). The contact's first mail holds a link that stops the change; it
+    is made when the mail leaves. Others stop it on the page, signed in.
+    """
+    company = version.profile.account
+    event = uuid.uuid4()
+    path = path_in(company, "profiles:stop_change", pk=version.profile_id)
+    about = _about_change(version, step=step, by=by)
+    admins = people_with(Permission.PROFILE_KNOW, company=company)
+    outbox.queue_many(
+        outbox.prepare(
+            "bank_change",
+            to=admin,
+            dedupe_key=f"bank_change:{version.pk}:{step}:{event}:{admin.pk}",
+            context=about
+            | {"is_self": admin == by, "url": settings.PUBLIC_BASE_URL + path},
+            about_url=path,
+        )
+        for admin in admins
+    )
+    contact = _previous_contact(version)
+    if contact is None or contact.email.casefold() in {
+        admin.email.casefold() for admin in admins
+    }:
+        return
+    is_first = step == Step.ASKED
+    outbox.queue(
+        CONTACT if is_first else "bank_change",
+        to=contact,
+        dedupe_key=f"{CONTACT}:{version.pk}:{step}:{event}",
+        context=about
+        | {
+            "is_contact": True,
+            "is_kept": True,
+            "url": settings.PUBLIC_BASE_URL + site_path("home"),
+        },
+        secret_of=version.pk if is_first else None,
+    )
+
+
+def bank_change_to_check(
+    version: BankProfileVersion, *, right: str, besides: Iterable[User]
+) -> None:
+    """Tell the operators who may go on with a stopped change that it waits for them."""
+    skipped = {version.submitted_by_id, *(one.pk for one in besides)}
+    readers = [one for one in operators_with(right) if one.pk not in skipped]
+    event = uuid.uuid4()
+    path = site_path("ops:bank_version", pk=version.pk)
+    outbox.queue_many(
+        outbox.prepare(
+            "bank_change_to_check",
+            to=reader,
+            dedupe_key=f"bank_change_to_check:{version.pk}:{event}:{reader.pk}",
+            context=_about_change(version, step=Step.STOPPED, by=None)
+            | {
+                "is_checked": bool(skipped - {version.submitted_by_id}),
+                "url": settings.PUBLIC_BASE_URL + path,
+            },
+        )
+        for reader in readers
+    )
+
+
+def stop_change_link(email: OutgoingEmail) -> dict[str, Any]:
+    """Make what only the contact's mail holds: the link that stops a change.
+
+    Raises ValueError when no key that is known makes the link.
+    """
+    version = BankProfileVersion.objects.select_related(
+        "profile__partner_account", "submitted_by"
+    ).get(pk=email.secret_of)
+    token = token_matching(
+        version.pk, fingerprint=version.stop_sha256, purpose=STOP_CHANGE
+    )
+    contact = _previous_contact(version)
+    return _about_change(version, step=Step.ASKED, by=version.submitted_by) | {
+        "full_name": contact.full_name if contact else "",
+        "is_contact": True,
+        "is_kept": False,
+        "url": settings.PUBLIC_BASE_URL + site_path("profiles:stop_link", token=token),
+    }
+
+
+def _previous_contact(version: BankProfileVersion) -> User | None:
+    """Whom the bank may ask about the account so far; nobody here, perhaps."""
+    before = version.account_before
+    address = before.details.get("contact_email", "") if before else ""
+    if not address:
+        return None
+    return User(
+        email=address,
+        full_name=before.details.get("contact_name", ""),
+        language=before.submitted_by.language,
+    )
+
+
+def _about_change(
+    version: BankProfileVersion, *, step: Step, by: User | None
+) -> dict[str, Any]:
+    before = version.account_before
+    return {
+        "step": str(step),
+        "version": version,
+        "profile": version.profile,
+        "company": version.profile.account,
+        "who": by.full_name if by else "",
+        "old": shown_account(before),
+        "new": shown_account(version),
+        "is_holder_only": before.blind_index == version.blind_index,
+        "is_contact": False,
+    }
+
+
+def shown_account(version: BankProfileVersion) -> dict[str, str]:
+    """What may be said of an account outside its own pages: country and two digits."""
+    return {"country": country_name(version.country), "end": version.last4[-2:]}

@@ -464,6 +464,20 @@ class ShowNumberForm(forms.Form):
     )
 
 
+class CheckChangeForm(forms.Form):
+    """How an operator made sure that the company wants a stopped change."""
+
+    evidence = CleanTextField(
+        label=_("How you made sure"),
+        help_text=_(
+            "Whom you called, on which number, since when we know it. No account numbers."
+        ),
+        max_length=NOTE_LENGTH,
+        error_messages={"required": _("Say how you made sure.")},
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+
 # --- Why a reviewer returns a version --------------------------------------------------
 
 

@@ -23,8 +23,10 @@ from profiles.countries import CountrySchema
 from profiles.states import (
     CANDIDATE,
     CURRENT,
+    HELD,
     IN_FORCE,
     SHOWN,
+    STOPPABLE,
     TRANSITIONS,
     USING,
     ProfileLabel,
@@ -59,6 +61,16 @@ class VersionQuerySet(models.QuerySet):
         return self.pending().filter(
             seconded_by__isnull=False, profile__archived_at=None
         )
+
+    def due(self, at: datetime) -> Self:
+        """Approved changes of bank accounts whose cooling-off is over by a moment."""
+        return self.filter(
+            status=ProfileStatus.COOLING, usable_from__lte=at, profile__archived_at=None
+        )
+
+    def stopped(self) -> Self:
+        """Changes that somebody stopped and the program owner has to check."""
+        return self.filter(status=ProfileStatus.STOPPED, profile__archived_at=None)
 
     def current_first(self) -> Self:
         """The version the next decision is about before the one in force."""
@@ -136,7 +148,11 @@ class ProfileVersion(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(
-                    status__in=[ProfileStatus.APPROVED, ProfileStatus.ACTION_REQUIRED]
+                    status__in=[
+                        ProfileStatus.APPROVED,
+                        ProfileStatus.COOLING,
+                        ProfileStatus.ACTION_REQUIRED,
+                    ]
                 )
                 | Q(decided_at__isnull=False),
                 name="%(app_label)s_%(class)s_decided_has_its_moment",
@@ -168,6 +184,39 @@ class ProfileVersion(models.Model):
     @property
     def is_returned(self) -> bool:
         return self.status == ProfileStatus.ACTION_REQUIRED
+
+    @property
+    def is_cooling(self) -> bool:
+        """Approved, and in force only when its cooling-off is over."""
+        return self.status == ProfileStatus.COOLING
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.status == ProfileStatus.STOPPED
+
+    @property
+    def is_held(self) -> bool:
+        """Waiting, but for no decision: for time to pass, or to be released."""
+        return self.status in HELD
+
+    @property
+    def is_stoppable(self) -> bool:
+        """Whether it is a change that somebody may say was not them."""
+        return self.status in STOPPABLE and self.is_change
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it changes the account, or its holder, that was in force."""
+        return getattr(self, "usable_from", None) is not None
+
+    @property
+    def moved_at(self) -> datetime | None:
+        """When it came to the status it has, as far as the version knows."""
+        if self.is_pending:
+            return self.submitted_at
+        if self.is_approved:
+            return getattr(self, "approved_at", None) or self.decided_at
+        return self.decided_at if self.is_cooling or self.is_returned else None
 
     @property
     def is_candidate(self) -> bool:
@@ -329,8 +378,9 @@ class Profile(models.Model):
             return [candidate.shown_status] if candidate else []
         statuses = [in_force.shown_status_on(on)]
         if candidate is not None:
-            is_waiting = candidate.is_pending
-            statuses.append(SHOWN["new_pending" if is_waiting else "new_returned"])
+            codes = {ProfileStatus.ACTION_REQUIRED: "returned"}
+            code = codes.get(candidate.status, candidate.status)
+            statuses.append(SHOWN[f"new_{code}"])
         return statuses
 
     def refuse_taken_name(self) -> None:
@@ -419,8 +469,17 @@ class BankProfileVersion(ProfileVersion):
     takes_only_local = models.BooleanField(
         _("takes only the local currency"), default=False
     )
-    # Kept for good: once approved, a later account is a change (domain.md §10.7).
+    # When it came into force. Kept for good: a later account is a change (domain.md
+    # §10.7).
     approved_at = models.DateTimeField(_("approved at"), null=True, blank=True)
+    # Of a change of the account in force: nobody is paid there before (security.md T1).
+    usable_from = models.DateTimeField(
+        _("usable from"), null=True, blank=True, editable=False
+    )
+    # The fingerprint of the link by which the previous contact can stop the change.
+    stop_sha256 = models.CharField(
+        max_length=64, blank=True, db_default="", editable=False
+    )
     # The first of two approvals, where one operator is not enough (domain.md §10.7).
     seconded_at = models.DateTimeField(_("first approval at"), null=True, blank=True)
     seconded_by = models.ForeignKey(
@@ -462,6 +521,26 @@ class BankProfileVersion(ProfileVersion):
                 | Q(seconded_digest__regex=r"^[0-9a-f]{64}$"),
                 name="%(app_label)s_%(class)s_first_approval_of_something",
             ),
+            models.CheckConstraint(
+                condition=Q(usable_from=None) | Q(usable_from__gte=F("submitted_at")),
+                name="%(app_label)s_%(class)s_cooling_off_after_the_request",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=ProfileStatus.COOLING)
+                | Q(usable_from__isnull=False),
+                name="%(app_label)s_%(class)s_cooling_off_has_an_end",
+            ),
+            models.CheckConstraint(
+                condition=Q(usable_from=None)
+                | ~Q(status__in=[ProfileStatus.COOLING, ProfileStatus.APPROVED])
+                | Q(seconded_by__isnull=False) & ~Q(seconded_by=F("decided_by")),
+                name="%(app_label)s_%(class)s_change_takes_two",
+            ),
+            models.UniqueConstraint(
+                fields=["stop_sha256"],
+                condition=~Q(stop_sha256=""),
+                name="%(app_label)s_%(class)s_link_stops_one",
+            ),
         ]
         indexes = [
             models.Index(fields=["blind_index"], name="profiles_bank_blind_index"),
@@ -470,6 +549,11 @@ class BankProfileVersion(ProfileVersion):
                 condition=Q(status=ProfileStatus.PENDING),
                 name="profiles_bank_pending",
             ),
+            models.Index(
+                fields=["usable_from"],
+                condition=Q(status=ProfileStatus.COOLING),
+                name="profiles_bank_cooling",
+            ),
         ]
         permissions = [
             ("review_profiles", "Can see bank details that wait for a decision"),
@@ -477,9 +561,106 @@ class BankProfileVersion(ProfileVersion):
             ("approve_bank_accounts", "Can give the second approval of bank accounts"),
         ]
 
+    @property
+    def account_before(self) -> "BankProfileVersion | None":
+        """The version that was last in force before this one, whatever became of it."""
+        before = type(self).objects.filter(
+            profile=self.profile_id, number__lt=self.number, approved_at__isnull=False
+        )
+        return before.order_by("-number").first()
+
     def is_expired(self, on: date) -> bool:
         """Bank details do not expire."""
         return False
+
+
+class BankChangeStopQuerySet(ScopedQuerySet):
+    scope = Scope(account="version__profile__partner_account")
+    view_permission = Permission.PROFILE_KNOW
+
+    def open(self) -> Self:
+        return self.filter(released_at=None)
+
+
+class BankChangeStop(models.Model):
+    """Somebody said "this was not us" of a change of a bank account (security.md T1).
+
+    Two operators release it after checking: one says how they made sure, another one
+    releases. Without a person it was the previous contact, by the link in the mail.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    version = models.ForeignKey(
+        BankProfileVersion,
+        models.PROTECT,
+        related_name="stops",
+        verbose_name=_("bank profile version"),
+    )
+    stopped_at = models.DateTimeField(_("stopped at"), default=timezone.now)
+    stopped_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="bank_changes_stopped",
+        verbose_name=_("stopped by"),
+    )
+    checked_at = models.DateTimeField(_("checked at"), null=True, blank=True)
+    checked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("checked by"),
+    )
+    # How they made sure that the company wants the change, in words.
+    evidence = models.CharField(_("evidence"), max_length=400, blank=True)
+    released_at = models.DateTimeField(_("released at"), null=True, blank=True)
+    released_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("released by"),
+    )
+
+    objects = BankChangeStopQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("stopped change of a bank account")
+        verbose_name_plural = _("stopped changes of bank accounts")
+        ordering = ("stopped_at", "pk")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version"],
+                condition=Q(released_at=None),
+                name="%(app_label)s_%(class)s_one_open",
+            ),
+            models.CheckConstraint(
+                condition=Q(checked_at=None, checked_by=None, evidence="")
+                | Q(checked_at__isnull=False, checked_by__isnull=False)
+                & ~Q(evidence=""),
+                name="%(app_label)s_%(class)s_checked_with_evidence",
+            ),
+            models.CheckConstraint(
+                condition=Q(released_at=None, released_by=None)
+                | Q(
+                    released_at__isnull=False,
+                    released_by__isnull=False,
+                    checked_by__isnull=False,
+                ),
+                name="%(app_label)s_%(class)s_released_after_a_check",
+            ),
+            models.CheckConstraint(
+                condition=~Q(released_by=F("checked_by")),
+                name="%(app_label)s_%(class)s_released_by_two",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"stop of {self.version_id}"
 
 
 class TaxProfileQuerySet(ProfileQuerySet):

@@ -14,10 +14,11 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import operator_requires, recently_authenticated
 from accounts.posting import posted
+from accounts.templatetags.portal import moment
 from profiles import services
 from profiles.countries.taxes import TAX_FORMS
-from profiles.forms import ReasonForm, add_errors
-from profiles.models import BankProfileVersion, TaxProfileVersion
+from profiles.forms import CheckChangeForm, ReasonForm, add_errors
+from profiles.models import BankChangeStop, BankProfileVersion, TaxProfileVersion
 from profiles.review import approval_of, checks, compared, signed_once
 from profiles.services import REVIEW, VALIDATE
 from profiles.states import ProfileStatus
@@ -69,6 +70,55 @@ def return_bank(request, version):
     return _return(request, version)
 
 
+@operator_requires(REVIEW)
+@require_safe
+def stopped_changes(request):
+    """List the bank changes that somebody stopped, oldest first."""
+    stops = (
+        BankChangeStop.objects.open()
+        .filter(version__in=BankProfileVersion.objects.stopped())
+        .select_related("version__profile__partner_account", "stopped_by", "checked_by")
+    )
+    page = Paginator(stops, ROWS_PER_PAGE).get_page(request.GET.get("page"))
+    return render(request, "ops/stopped_changes.html", {"page": page})
+
+
+@operator_requires(REVIEW, on=BankProfileVersion)
+@posted(instead=_page_of)
+def check_change(request, version):
+    """Write down how one made sure that the company wants a stopped change."""
+    form = CheckChangeForm(request.POST)
+    if form.is_valid():
+        try:
+            services.check_stopped_change(
+                version, evidence=form.cleaned_data["evidence"], by=request.user
+            )
+        except ValidationError as error:
+            add_errors(form, error)
+        else:
+            messages.success(
+                request, _("Written down. Another operator releases the change.")
+            )
+            return redirect(_page_of(version))
+    return _page(request, version, check=form)
+
+
+@operator_requires(REVIEW, on=BankProfileVersion)
+@recently_authenticated
+@posted(instead=_page_of)
+def release_change(request, version):
+    """Release a stopped change that somebody else checked."""
+    form = forms.Form(request.POST)
+    try:
+        services.release_change(version, by=request.user)
+    except ValidationError as error:
+        form.full_clean()
+        add_errors(form, error)
+        return _page(request, version, approval=form)
+    messages.success(request, _("Released. It is where it was before."))
+    return redirect(_page_of(version))
+
+
 @operator_requires(VALIDATE, on=TaxProfileVersion)
 @require_safe
 def tax_version(request, version):
@@ -102,7 +152,13 @@ def _approve(request, version):
         add_errors(approval, error)
         return _page(request, version, approval=approval)
     name = {"name": decided.profile.name, "company": decided.profile.account.name}
-    if not decided.is_approved:
+    if decided.is_cooling:
+        messages.success(
+            request,
+            _("Approved: %(name)s of %(company)s. It is in force from %(moment)s.")
+            % {**name, "moment": moment(decided.usable_from)},
+        )
+    elif not decided.is_approved:
         messages.success(
             request,
             _(
@@ -163,7 +219,7 @@ def _reason_forms(version, data=None):
 
 
 @sensitive_variables()
-def _page(request, version, *, approval=None, reason_forms=None):
+def _page(request, version, *, approval=None, check=None, reason_forms=None):
     """The version as it is now, whoever decided meanwhile; what was typed is kept."""
     version = (
         type(version)
@@ -174,7 +230,9 @@ def _page(request, version, *, approval=None, reason_forms=None):
     others = profile.versions.exclude(pk=version.pk)
     in_force = others.filter(status=ProfileStatus.APPROVED).first()
     reason_forms = reason_forms or _reason_forms(version)
-    errors = [form for form in (approval, *reason_forms) if form and form.errors]
+    check = check or CheckChangeForm()
+    first = [form for form in (approval, check) if form is not None]
+    errors = [form for form in (*first, *reason_forms) if form.errors]
     is_own = version.submitted_by_id == request.user.pk
     waits = version.is_pending and not profile.is_archived
     next_approval = approval_of(version, by=request.user) if waits else None
@@ -210,7 +268,13 @@ def _page(request, version, *, approval=None, reason_forms=None):
             "held_up": held_up[:MOST_NAMED] if held_up is not None else [],
             "newer": _newer(version, others),
             "reason_forms": reason_forms,
-            "forms": [approval, *reason_forms] if approval else reason_forms,
+            "stop": (
+                version.stops.open().select_related("stopped_by", "checked_by").first()
+                if version.is_stopped
+                else None
+            ),
+            "check_form": check,
+            "forms": [*first, *reason_forms],
             "has_errors": bool(errors),
             "approve_url": reverse(
                 f"ops:{names[version.part]}", kwargs={"pk": version.pk}

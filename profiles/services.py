@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum, auto
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Case, When
@@ -20,6 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
 
+from accounts.link_tokens import STOP_CHANGE, fingerprint_of, token_for
 from accounts.models import AuditAction, AuditEvent, Location, PartnerAccount, User
 from accounts.sealing import blind_index
 from accounts.services import (
@@ -31,6 +33,7 @@ from accounts.text import clean_line, clean_text
 from profiles import countries, currencies, emails, reasons
 from profiles.countries import CountrySchema
 from profiles.models import (
+    BankChangeStop,
     BankProfile,
     BankProfileVersion,
     DefaultBankProfile,
@@ -122,16 +125,19 @@ def revise_bank_profile(
     """Send a new version of a bank profile; the approved one stays in force (R44).
 
     A version that was waiting or returned is replaced; sending what is waiting once
-    more changes nothing. Raises ValidationError with one message per field, when the
-    profile is archived, and when everything is as in the version in force.
+    more changes nothing. Of a change of the account everybody is told at once, who was
+    the contact before included (security.md T1). Raises ValidationError with one
+    message per field, when the profile is archived, when everything is as in the
+    version in force, and while a change is stopped (code "stopped").
     """
     schema = _schema(countries.bank_schema(country))
     details = countries.validate(schema, details)
     profile = _locked(profile)
     _refuse_archived(profile)
     newest = _newest_current(profile)
+    _refuse_stopped(newest)
     if newest.country == country and newest.details == details:
-        if newest.is_pending:
+        if newest.is_pending or newest.is_cooling:
             return profile
         _refuse_unchanged(newest)
     _replace_candidate(profile)
@@ -244,33 +250,259 @@ def approve_version(
 
     A company's first bank account, and a change of one in force, takes two operators
     (domain.md §10.7): the first approval only signs it, the second brings it into
-    force. The first is of exactly what was there: where anything differs since, it has
-    lapsed. `seen` is the signature of what the operator looked at. Approving what is
-    approved changes nothing. Raises ValidationError as check_approving does, when
-    somebody decided meanwhile, or the partner archived the profile.
+    force, a change not before its cooling-off is over (docs/adr/0010). The first is of
+    exactly what was there: where anything differs since, it has lapsed. `seen` is the
+    signature of what the operator looked at. Approving what is approved changes
+    nothing. Raises ValidationError as check_approving does, when somebody decided
+    meanwhile, when the change is stopped (code "stopped"), or the partner archived the
+    profile.
     """
     profile, version = _locked_version(version)
     _refuse_own(version, by=by)
-    if version.is_approved:
+    if version.is_approved or version.is_cooling:
         return version
     _refuse_put_away(profile)
+    _refuse_stopped_approval(version)
     _refuse_decided(version, ProfileStatus.APPROVED)
     if seen and seen != signature_of(version):
         raise ValidationError(
             _("Something changed since you looked. Look at what is here now."),
             code="changed",
         )
+    at = at or timezone.now()
     if check_approving(version, by=by) == Approval.FIRST:
-        return _sign_first(version, by=by, at=at or timezone.now())
-    in_force = profile.versions.filter(status=ProfileStatus.APPROVED).first()
+        return _sign_first(version, by=by, at=at)
+    if not _is_usable(version, at=at):
+        _move(version, ProfileStatus.COOLING, by=by, at=at)
+        after = {"usable_from": version.usable_from.isoformat()}
+        _announce(version, by=by, action=AuditAction.PROFILE_APPROVED, after=after)
+        emails.bank_change(version, step=emails.Step.APPROVED)
+        return version
+    _take_force(version, by=by, at=at)
+    _announce(version, by=by, action=AuditAction.PROFILE_APPROVED)
+    if version.is_change:
+        emails.bank_change(version, step=emails.Step.IN_FORCE)
+    return version
+
+
+def bring_changes_into_force(*, at: datetime) -> int:
+    """Let every approved change take effect whose cooling-off is over; return how many.
+
+    The clock's: it asks what is due, never what time it was last asked, so that a late
+    call catches up and a second one finds nothing. Each change stands alone.
+    """
+    due = BankProfileVersion.objects.due(at).order_by("usable_from", "pk")
+    return sum(bring_into_force(version, at=at) for version in list(due))
+
+
+@transaction.atomic
+def bring_into_force(version: BankProfileVersion, *, at: datetime) -> bool:
+    """Let an approved change take effect, if it is due; say whether it did.
+
+    Enrollments that use the profile are validated with it from then on. What was
+    stopped, returned, replaced or put away meanwhile stays out of force.
+    """
+    profile, version = _locked_version(version)
+    if not version.is_cooling or profile.archived_at or not _is_usable(version, at=at):
+        return False
+    _take_force(version, at=at)
+    _announce(version, by=None, action=AuditAction.PROFILE_IN_FORCE)
+    emails.bank_change(version, step=emails.Step.IN_FORCE)
+    return True
+
+
+def _is_usable(version: ProfileVersion, *, at: datetime) -> bool:
+    """Whether its cooling-off is over, if it has one: the only place that says so.
+
+    BankProfileVersion.objects.due() asks the same of many, and a trigger of the table
+    refuses everything else.
+    """
+    return not version.is_change or version.usable_from <= at
+
+
+def _take_force(
+    version: ProfileVersion, *, by: User | None = None, at: datetime
+) -> None:
+    """Put a version in the place of the one in force."""
+    in_force = version.profile.versions.filter(status=ProfileStatus.APPROVED).first()
     if in_force is not None:
         _move(in_force, ProfileStatus.REPLACED)
     if version.part == "bank":
-        version.approved_at = at or timezone.now()
+        version.approved_at = at
         version.save(update_fields=["approved_at"])
     _move(version, ProfileStatus.APPROVED, by=by, at=at)
-    _announce(version, by=by, action=AuditAction.PROFILE_APPROVED)
+
+
+# --- "This was not us" (security.md §6.2) ------------------------------------------------
+
+
+@transaction.atomic
+def stop_change(
+    version: BankProfileVersion, *, by: User | None, at: datetime | None = None
+) -> BankProfileVersion:
+    """Stop a change of a bank account: nobody can approve it, and no time brings it.
+
+    `by` is an admin of the company; None is the previous contact, whose link works
+    once. Everybody is told. Stopping what is stopped changes nothing. Raises
+    ValidationError when it is in force already (code "too_late"), when nothing waits
+    (code "over"), and for a link that was used (code "used").
+    """
+    _profile, version = _locked_version(version)
+    if version.is_stopped:
+        return version
+    if version.is_approved:
+        raise ValidationError(
+            _(
+                "The change is in force already. Write to the program owner at once, "
+                "and change the account back."
+            ),
+            code="too_late",
+        )
+    if not version.is_stoppable:
+        raise ValidationError(
+            _("This change is over. The account in force stays."), code="over"
+        )
+    if by is None and version.stops.filter(stopped_by=None).exists():
+        raise ValidationError(
+            _(
+                "This link was used. The program owner checked the change with the "
+                "company since. Write to the program owner if you doubt it."
+            ),
+            code="used",
+        )
+    _move(version, ProfileStatus.STOPPED)
+    stop = BankChangeStop.objects.create(
+        version=version, stopped_by=by, stopped_at=at or timezone.now()
+    )
+    after = {"stop": str(stop.pk)} | ({} if by else {"by": "previous contact"})
+    _record(version, AuditAction.PROFILE_STOPPED, by=by, after=after)
+    emails.bank_change(version, step=emails.Step.STOPPED, by=by)
+    emails.bank_change_to_check(version, right=VALIDATE, besides=[])
     return version
+
+
+@transaction.atomic
+def check_stopped_change(
+    version: BankProfileVersion,
+    *,
+    evidence: str,
+    by: User,
+    at: datetime | None = None,
+) -> BankChangeStop:
+    """Say how one made sure that the company wants a stopped change; the first of two.
+
+    Twice is once. Raises ValidationError as check_second_person does, for who sent the
+    change (code "four_eyes"), when somebody checked it already (code "checked"), when
+    it is not stopped, and without evidence or with a number in it.
+    """
+    _profile, version = _locked_version(version)
+    _refuse_own(version, by=by, rights=[VALIDATE])
+    stop = _open_stop(version)
+    if stop.checked_by_id is not None and stop.checked_by_id == by.pk:
+        return stop
+    if stop.checked_by is not None:
+        raise ValidationError(
+            _("%(name)s checked this already. Another operator releases it."),
+            code="checked",
+            params={"name": stop.checked_by.full_name},
+        )
+    try:
+        evidence = _checked_note(evidence, version=version)
+    except ValidationError as error:
+        raise ValidationError({"evidence": error.messages}) from None
+    if len(evidence) < 20:
+        raise ValidationError(
+            {"evidence": _("Say in at least 20 characters how you made sure.")}
+        )
+    stop.checked_by, stop.checked_at = by, at or timezone.now()
+    stop.evidence = evidence
+    stop.save(update_fields=["checked_by", "checked_at", "evidence"])
+    _record(
+        version,
+        AuditAction.PROFILE_RELEASED,
+        by=by,
+        after={"stop": str(stop.pk), "step": 1},
+        reason=evidence,
+    )
+    emails.bank_change_to_check(version, right=APPROVE_ACCOUNTS, besides=[by])
+    return stop
+
+
+@transaction.atomic
+def release_change(
+    version: BankProfileVersion, *, by: User, at: datetime | None = None
+) -> BankProfileVersion:
+    """Release a stopped change after somebody else checked it; the second of two.
+
+    It is where it was before: waiting for approval, or for its cooling-off to be over.
+    Everybody is told. Raises ValidationError as check_second_person does, for who sent
+    the change (code "four_eyes") or checked it (code "second_operator"), before
+    somebody checked (code "not_checked"), and when it is not stopped.
+    """
+    _profile, version = _locked_version(version)
+    stop = _open_stop(version)
+    is_same = ValidationError(
+        _("You checked this change. Another operator releases it."),
+        code="second_operator",
+    )
+    check_second_person(
+        by,
+        rights=[APPROVE_ACCOUNTS],
+        first=[(version.submitted_by_id, _own()), (stop.checked_by_id, is_same)],
+    )
+    if stop.checked_by_id is None:
+        raise ValidationError(
+            _("Nobody has checked this change with the company yet."),
+            code="not_checked",
+        )
+    stop.released_by, stop.released_at = by, at or timezone.now()
+    stop.save(update_fields=["released_by", "released_at"])
+    was_approved = version.decided_at is not None
+    _move(version, ProfileStatus.COOLING if was_approved else ProfileStatus.PENDING)
+    after = {"stop": str(stop.pk), "step": 2}
+    _record(version, AuditAction.PROFILE_RELEASED, by=by, after=after)
+    emails.bank_change(version, step=emails.Step.RELEASED)
+    return version
+
+
+@transaction.atomic
+def withdraw_change(version: ProfileVersion, *, by: User) -> ProfileVersion:
+    """Take a new version back; the one in force stays, as if nothing had been sent.
+
+    Also of a change that was stopped. Twice is once. Raises ValidationError when the
+    version is in force, or when nothing is in force beside it (code "not_beside").
+    """
+    profile, version = _locked_version(version)
+    if version.status == ProfileStatus.REPLACED:
+        return version
+    if not profile.versions.filter(status=ProfileStatus.APPROVED).exists() or (
+        version.is_approved
+    ):
+        raise ValidationError(
+            _("There is no version in force beside it. Change this one instead."),
+            code="not_beside",
+        )
+    _move(version, ProfileStatus.REPLACED)
+    _announce(version, by=by, action=AuditAction.PROFILE_WITHDRAWN)
+    if version.is_change:
+        emails.bank_change(version, step=emails.Step.WITHDRAWN, by=by)
+    return version
+
+
+def _open_stop(version: BankProfileVersion) -> BankChangeStop:
+    stop = (
+        version.stops.open()
+        .select_for_update(of=("self",))
+        .select_related("checked_by")
+        .first()
+    )
+    if stop is None or not version.is_stopped:
+        raise ValidationError(
+            _("This change is not stopped any more: %(status)s."),
+            code="not_stopped",
+            params={"status": version.get_status_display()},
+        )
+    return stop
 
 
 def check_approving(
@@ -623,7 +855,7 @@ def _send_bank_version(
     at: datetime | None,
 ) -> None:
     number = countries.account_number(schema, details)
-    version = BankProfileVersion.objects.create(
+    version = BankProfileVersion(
         profile=profile,
         number=_next_number(profile),
         country=schema.country,
@@ -637,10 +869,22 @@ def _send_bank_version(
         submitted_at=at or timezone.now(),
         submitted_by=by,
     )
+    if why_two_operators(version) == WhyTwo.CHANGE:
+        version.usable_from = version.submitted_at + cooling_off()
+        token = token_for(version.pk, purpose=STOP_CHANGE)
+        version.stop_sha256 = fingerprint_of(token)
+    version.save(force_insert=True)
     # What was signed is gone: whoever signed it signs anew.
     has_lapsed = replaced is not None and replaced.seconded_by_id is not None
     lapsed = {"lapsed": replaced.seconded_by_id} if has_lapsed else None
     _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED, after=lapsed)
+    if version.is_change:
+        emails.bank_change(version, step=emails.Step.ASKED, by=by)
+
+
+def cooling_off() -> timedelta:
+    """How long a changed account waits from the request on (security.md T1)."""
+    return timedelta(hours=settings.BANK_CHANGE_COOLING_OFF_HOURS)
 
 
 def _send_tax_version(
@@ -765,7 +1009,7 @@ def _sign_first(
 def _announce(
     version: ProfileVersion,
     *,
-    by: User,
+    by: User | None,
     action: AuditAction,
     after: dict[str, Any] | None = None,
 ) -> None:
@@ -778,7 +1022,7 @@ def _record(
     version: ProfileVersion,
     action: AuditAction,
     *,
-    by: User,
+    by: User | None,
     after: dict[str, Any] | None = None,
     reason: str = "",
 ) -> None:
@@ -798,6 +1042,25 @@ def _refuse_archived(profile: Profile) -> None:
     if profile.archived_at is not None:
         raise ValidationError(
             _("This profile is archived. Choose or add another."), code="archived"
+        )
+
+
+def _refuse_stopped(newest: ProfileVersion) -> None:
+    if newest.is_stopped:
+        raise ValidationError(
+            _(
+                "Somebody stopped the change that waits. Withdraw it first, or wait "
+                "until the program owner has checked it."
+            ),
+            code="stopped",
+        )
+
+
+def _refuse_stopped_approval(version: ProfileVersion) -> None:
+    if version.is_stopped:
+        raise ValidationError(
+            _("This change was stopped. Two operators release it after checking."),
+            code="stopped",
         )
 
 

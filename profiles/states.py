@@ -1,7 +1,11 @@
 """The life of a profile's version: which status may follow which. Pure data.
 
 Source: domain.md §3.2 and §2.1. A revision of an approved profile is a new version,
-pending beside the approved one, which stays in force until the new one is approved.
+pending beside the approved one, which stays in force until the new one is approved and,
+where it changes the account, its cooling-off is over (docs/adr/0010).
+
+APPROVED is "in force", and nothing else is: pages, pins and database views all ask for
+that one status, and the clock sets it when the cooling-off is over.
 """
 
 from dataclasses import dataclass
@@ -14,6 +18,10 @@ class ProfileStatus(models.TextChoices):
     """Where one version of a bank or tax profile stands."""
 
     PENDING = "pending", _("Pending validation")
+    # Approved by two, and not usable before its cooling-off is over (security.md T1).
+    COOLING = "cooling", _("Approved, in force later")
+    # Somebody said that it was not them: nobody can approve it.
+    STOPPED = "stopped", _("Stopped")
     APPROVED = "approved", _("Approved")
     ACTION_REQUIRED = "action_required", _("Action required")
     REPLACED = "replaced", _("Replaced")
@@ -36,7 +44,26 @@ class PayoutMethod(models.TextChoices):
 TRANSITIONS: dict[ProfileStatus, frozenset[ProfileStatus]] = {
     ProfileStatus.PENDING: frozenset(
         {
+            ProfileStatus.COOLING,
+            ProfileStatus.STOPPED,
             ProfileStatus.APPROVED,
+            ProfileStatus.ACTION_REQUIRED,
+            ProfileStatus.REPLACED,
+        }
+    ),
+    ProfileStatus.COOLING: frozenset(
+        {
+            ProfileStatus.STOPPED,
+            ProfileStatus.APPROVED,
+            ProfileStatus.ACTION_REQUIRED,
+            ProfileStatus.REPLACED,
+        }
+    ),
+    # Released, it is where it was before.
+    ProfileStatus.STOPPED: frozenset(
+        {
+            ProfileStatus.PENDING,
+            ProfileStatus.COOLING,
             ProfileStatus.ACTION_REQUIRED,
             ProfileStatus.REPLACED,
         }
@@ -49,7 +76,16 @@ TRANSITIONS: dict[ProfileStatus, frozenset[ProfileStatus]] = {
 }
 
 # Waiting or returned: what the next decision or the next change is about.
-CANDIDATE = (ProfileStatus.PENDING, ProfileStatus.ACTION_REQUIRED)
+CANDIDATE = (
+    ProfileStatus.PENDING,
+    ProfileStatus.COOLING,
+    ProfileStatus.STOPPED,
+    ProfileStatus.ACTION_REQUIRED,
+)
+# Candidates that no operator has to validate: time or a release is waited for.
+HELD = (ProfileStatus.COOLING, ProfileStatus.STOPPED)
+# A change that can still be stopped (security.md §6.2).
+STOPPABLE = (ProfileStatus.PENDING, ProfileStatus.COOLING)
 # Everything but history.
 CURRENT = (*CANDIDATE, ProfileStatus.APPROVED)
 
@@ -74,6 +110,8 @@ SHOWN: dict[str, ShownStatus] = {
     status.code: status
     for status in (
         ShownStatus("pending", ProfileStatus.PENDING.label, "them", "clock"),
+        ShownStatus("cooling", ProfileStatus.COOLING.label, "them", "clock"),
+        ShownStatus("stopped", ProfileStatus.STOPPED.label, "stop", "ban"),
         ShownStatus("approved", ProfileStatus.APPROVED.label, "done", "check"),
         ShownStatus(
             "action_required", ProfileStatus.ACTION_REQUIRED.label, "you", "returned"
@@ -83,6 +121,8 @@ SHOWN: dict[str, ShownStatus] = {
         ShownStatus("archived", ProfileLabel.ARCHIVED.label, "idle", "archive"),
         # Beside a version in force.
         ShownStatus("new_pending", _("New version pending"), "them", "clock"),
+        ShownStatus("new_cooling", _("New version approved"), "them", "clock"),
+        ShownStatus("new_stopped", _("New version stopped"), "stop", "ban"),
         ShownStatus("new_returned", _("New version returned"), "you", "returned"),
     )
 }

@@ -1,7 +1,8 @@
 """Bank and tax profiles, and the default bank profiles of locations."""
 
-from django.urls import path
+from django.urls import path, re_path
 
+from accounts.link_tokens import TOKEN
 from profiles import views
 
 app_name = "profiles"
@@ -14,6 +15,11 @@ urlpatterns = [
     path("bank/<uuid:pk>/change/", views.change_bank, name="change_bank"),
     path("bank/<uuid:pk>/archive/", views.archive_bank, name="archive_bank"),
     path("bank/<uuid:pk>/number/", views.show_bank_number, name="show_bank_number"),
+    path("bank/<uuid:pk>/stop/", views.stop_change, name="stop_change"),
+    path("bank/<uuid:pk>/withdraw/", views.withdraw_bank, name="withdraw_bank"),
+    # For the previous contact, who has no account here.
+    path("stop/", views.stop_by_link, name="stop_by_link"),
+    re_path(rf"^stop/(?P<token>{TOKEN})/$", views.stop_link, name="stop_link"),
     path("tax/new/", views.new_tax, name="new_tax"),
     path("tax/<uuid:pk>/", views.tax, name="tax"),
     path("tax/<uuid:pk>/change/", views.change_tax, name="change_tax"),

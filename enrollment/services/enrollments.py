@@ -438,8 +438,9 @@ def confirm_payout(
 def reassess_enrollments(version: ProfileVersion, *, by: User | None) -> int:
     """Let the enrollments that use a profile follow its version; return how many moved.
 
-    An approved version is validated for all who wait for it; a returned one makes
-    them Action required; a new one sends them back to Validating (R40, R41, R44).
+    A version in force is validated for all who wait for it; a returned one makes
+    them Action required; a new one sends them back to Validating (R40, R41, R44), and
+    a new one that was withdrawn leaves them as they were.
     """
     profile = version.profile
     enrollments = Enrollment.objects.submitted()
@@ -447,7 +448,8 @@ def reassess_enrollments(version: ProfileVersion, *, by: User | None) -> int:
         enrollments = enrollments.using_bank_profile(profile)
     else:
         enrollments = enrollments.using_tax_profile(profile)
-    at = version.decided_at or version.submitted_at
+    # Withdrawn or put back, it says no moment of its own.
+    at = version.moved_at or timezone.now()
     moved, lacking = 0, {}
     for enrollment in _locked_all(enrollments):
         if version.is_approved:

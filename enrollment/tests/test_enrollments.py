@@ -21,9 +21,11 @@ from profiles.models import DefaultBankProfile
 from profiles.services import (
     approve_version,
     archive_profile,
+    bring_changes_into_force,
     return_version,
     revise_bank_profile,
     revise_tax_profile,
+    withdraw_change,
 )
 from profiles.tests.factories import (
     BANK_DETAILS,
@@ -530,6 +532,47 @@ def test_approving_the_changed_profile_enrolls_again_and_keeps_the_first_moment(
     assert enrolled.status == EnrollmentStatus.ENROLLED
     assert enrolled.enrolled_at == first
     assert enrolled.payout_assignments.get().tax_version == newest
+
+
+@pytest.fixture
+def moving(enrolled, bank_profile, ida, oscar, lucia):
+    """Its account is to change: approved by two, its cooling-off just over."""
+    asked = timezone.now() - datetime.timedelta(hours=72)
+    other = BANK_DETAILS | {"iban": "SE4550000000058398257466"}
+    revise_bank_profile(bank_profile, country="SE", details=other, by=ida, at=asked)
+    change = bank_profile.versions.get(number=2)
+    for operator in (oscar, lucia):
+        approve_version(change, by=operator, at=asked)
+    return change
+
+
+def test_a_changed_account_is_pinned_when_its_cooling_off_is_over(
+    enrolled, moving, bank_profile
+):
+    # R44, docs/adr/0010
+    first = enrolled.enrolled_at
+    assert enrolled.payout_assignments.get().bank_version.number == 1
+    enrolled.refresh_from_db()
+    assert enrolled.status == EnrollmentStatus.VALIDATING
+
+    for _beat in range(2):
+        bring_changes_into_force(at=moving.usable_from)
+
+    enrolled.refresh_from_db()
+    assert enrolled.status == EnrollmentStatus.ENROLLED
+    assert enrolled.enrolled_at == first
+    assert enrolled.payout_assignments.get().bank_version == moving
+    assert codes(enrolled)[-2:] == ["bank_confirmed", "enrolled"]
+
+
+def test_a_withdrawn_change_leaves_the_enrollment_as_it_was(enrolled, moving, ida):
+    before = enrolled.payout_assignments.get().bank_version
+
+    withdraw_change(moving, by=ida)
+
+    enrolled.refresh_from_db()
+    assert enrolled.status == EnrollmentStatus.ENROLLED
+    assert enrolled.payout_assignments.get().bank_version == before
 
 
 def test_an_enrollment_that_was_never_submitted_does_not_follow_its_profiles(

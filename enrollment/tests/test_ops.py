@@ -1302,6 +1302,7 @@ def changed(goteborg, terms, nordvik, maria, ida):
         number=2,
         pending=True,
         submitted_by=maria,
+        usable_from=timezone.now(),
         details=dict(BANK_DETAILS, iban=OTHER_IBAN, street="Hamngatan 4"),
     )
     tax = TaxProfileFactory(location=goteborg, created_by=maria)

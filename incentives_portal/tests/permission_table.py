@@ -102,6 +102,12 @@ TABLE: dict[str, Row] = {
     "profiles:archive_bank": Row(
         ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
     ),
+    "profiles:stop_change": Row(
+        ("ida", *ADMINS), (), ("GET", "POST"), "bank_profile", is_company_wide=True
+    ),
+    "profiles:withdraw_bank": _post(
+        "bank_profile", "ida", no=ADMINS, is_company_wide=True
+    ),
     "profiles:new_tax": _list("ida", "sam", methods=("GET", "POST")),
     "profiles:tax": Row(("ida",), ADMINS, on="tax_profile"),
     "profiles:change_tax": Row(("ida",), ADMINS, ("GET", "POST"), "tax_profile"),
@@ -174,6 +180,9 @@ TABLE: dict[str, Row] = {
     "ops:bank_version": _ops("oscar", "aino", on="bank_version"),
     "ops:approve_bank": _ops("oscar", "aino", methods=("POST",), on="bank_version"),
     "ops:return_bank": _ops("oscar", "aino", methods=("POST",), on="bank_version"),
+    "ops:stopped_changes": _ops("oscar", "aino"),
+    "ops:check_change": _ops("oscar", "aino", methods=("POST",), on="bank_version"),
+    "ops:release_change": _ops("oscar", "aino", methods=("POST",), on="bank_version"),
     "ops:tax_version": _ops("oscar", on="tax_version"),
     "ops:approve_tax": _ops("oscar", methods=("POST",), on="tax_version"),
     "ops:return_tax": _ops("oscar", methods=("POST",), on="tax_version"),
@@ -231,6 +240,8 @@ PUBLIC = {
     "lost:ask",
     "lost:link",
     "lost:stop",
+    "profiles:stop_link",
+    "profiles:stop_by_link",
     "company:sign_in",
     "company:go",
     "company:callback",

@@ -1,5 +1,7 @@
 """Bank and tax profiles for tests: approved unless said otherwise."""
 
+from datetime import timedelta
+
 import factory
 from django.db import connection
 from django.utils import timezone
@@ -19,6 +21,7 @@ from profiles.models import (
     TaxProfileVersion,
 )
 
+HELD = ("cooling", "stopped")
 IBAN = "SE3550000000054910000003"
 BANK_DETAILS = {
     "account_holder": "Nordvik IT AB",
@@ -85,11 +88,26 @@ class BankVersionFactory(factory.django.DjangoModelFactory):
     local_currency = "SEK"
     submitted_by = factory.SubFactory(UserFactory)
     status = "approved"
+    # A moment ago: what a test gives as "now" is later.
+    submitted_at = factory.LazyFunction(lambda: timezone.now() - timedelta(seconds=1))
     approved_at = factory.LazyAttribute(
         lambda v: timezone.now() if v.status in ("approved", "replaced") else None
     )
     decided_at = factory.LazyFunction(timezone.now)
     decided_by = factory.SubFactory(UserFactory, operator=True)
+    # A change that was approved by two, and may take effect.
+    usable_from = factory.LazyAttribute(
+        lambda v: v.submitted_at if v.status in HELD else None
+    )
+    seconded_at = factory.LazyAttribute(
+        lambda v: timezone.now() if v.status in HELD else None
+    )
+    seconded_by = factory.LazyAttribute(
+        lambda v: UserFactory(operator=True) if v.status in HELD else None
+    )
+    seconded_digest = factory.LazyAttribute(
+        lambda v: "0" * 64 if v.status in HELD else ""
+    )
 
     class Params:
         pending = factory.Trait(status="pending", decided_at=None, decided_by=None)

@@ -4,11 +4,12 @@ import base64
 import datetime
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.tests.factories import LocationFactory, PartnerAccountFactory, UserFactory
 from profiles.models import (
+    BankChangeStop,
     BankProfile,
     BankProfileVersion,
     DefaultBankProfile,
@@ -293,7 +294,10 @@ def test_one_operator_brings_neither_a_first_account_nor_a_change_into_force(
     profile = BankProfileFactory(version=False)
     if is_paid_before:
         BankVersionFactory(profile=profile, status="replaced", blind_index="a" * 64)
-    version = BankVersionFactory(profile=profile, number=2, pending=True)
+    moment = timezone.now() if is_paid_before else None
+    version = BankVersionFactory(
+        profile=profile, number=2, pending=True, usable_from=moment
+    )
     alone = {
         "status": "approved",
         "decided_at": timezone.now(),
@@ -310,6 +314,148 @@ def test_one_operator_brings_neither_a_first_account_nor_a_change_into_force(
         seconded_by=UserFactory(operator=True),
         seconded_digest="0" * 64,
     )
+
+
+# --- Changes cool off, and can be stopped (security.md T1) ---------------------------------
+
+
+HOUR = datetime.timedelta(hours=1)
+
+
+def approved_change(usable_from, **facts) -> BankProfileVersion:
+    """A change of an account in force that two operators approved."""
+    profile = BankProfileFactory()
+    return BankVersionFactory(
+        profile=profile,
+        number=2,
+        status="cooling",
+        blind_index="a" * 64,
+        usable_from=usable_from,
+        submitted_at=usable_from - 72 * HOUR,
+        **facts,
+    )
+
+
+def in_force(version, **values):
+    """Put a version into force by plain SQL."""
+    version.profile.versions.filter(status="approved").update(status="replaced")
+    change(version, status="approved", approved_at=timezone.now(), **values)
+
+
+def test_no_sql_makes_a_change_usable_before_its_time():
+    soon = approved_change(timezone.now() + HOUR)
+
+    with refused("not usable before its cooling-off is over"):
+        in_force(soon)
+    with refused("a version that was sent is not edited"):
+        change(soon, usable_from=timezone.now() - HOUR)
+    in_force(approved_change(timezone.now()))
+
+
+def test_no_sql_lets_a_change_go_without_its_cooling_off():
+    profile = BankProfileFactory(version__status="replaced")
+    facts = {"profile": profile, "number": 2, "blind_index": "a" * 64}
+    two = approval(profile.versions.get())
+
+    with refused("a changed account has a cooling-off"), transaction.atomic():
+        BankVersionFactory(**facts, **two)
+    hasty = BankVersionFactory(**facts, pending=True)
+    with refused("a changed account has a cooling-off"):
+        decided = {"decided_at": timezone.now(), "decided_by": UserFactory()}
+        change(hasty, status="approved", **decided, **two)
+
+
+def test_a_cooling_off_ends_after_the_request_and_only_of_a_change():
+    with refused("cooling_off_after_the_request"), transaction.atomic():
+        BankVersionFactory(pending=True, usable_from=timezone.now() - HOUR)
+    with refused("cooling_off_has_an_end"), transaction.atomic():
+        BankVersionFactory(status="cooling", usable_from=None)
+
+
+@pytest.mark.parametrize("status", ["cooling", "approved"])
+def test_one_operator_approves_no_change_not_even_of_the_holder_alone(status):
+    profile = BankProfileFactory(version__status="replaced")
+    version = BankVersionFactory(
+        profile=profile, number=2, pending=True, usable_from=timezone.now()
+    )
+    operator = UserFactory(operator=True)
+    alone = {"decided_at": timezone.now(), "decided_by": operator}
+
+    with refused("change_takes_two"):
+        change(version, status=status, approved_at=timezone.now(), **alone)
+    with refused("change_takes_two|six_eyes"):
+        same = {"seconded_at": timezone.now(), "seconded_by": operator}
+        change(version, status=status, approved_at=timezone.now(), **alone, **same)
+
+
+def test_a_link_stops_one_change():
+    BankVersionFactory(stop_sha256="b" * 64)
+
+    with refused("link_stops_one"), transaction.atomic():
+        BankVersionFactory(stop_sha256="b" * 64)
+
+
+@pytest.fixture
+def stop():
+    """A change that would be in force now, had nobody stopped it."""
+    version = approved_change(timezone.now())
+    stop = BankChangeStop.objects.create(version=version)
+    change(version, status="stopped")
+    return stop
+
+
+def checked(**facts) -> dict:
+    by = UserFactory(operator=True)
+    return {
+        "checked_at": timezone.now(),
+        "checked_by": by,
+        "evidence": "Called",
+    } | facts
+
+
+def released(**facts) -> dict:
+    by = UserFactory(operator=True)
+    return {"released_at": timezone.now(), "released_by": by} | facts
+
+
+def test_no_sql_brings_a_stopped_change_into_force_or_back(stop):
+    with refused("comes into force for nobody"):
+        in_force(stop.version)
+    for status in ("pending", "cooling"):
+        with refused("released by two operators"):
+            change(stop.version, status=status)
+    change(stop, **checked(), **released())
+    change(stop.version, status="cooling")
+
+
+def test_a_stop_is_released_by_two_after_a_check(stop):
+    with refused("one_open"), transaction.atomic():
+        BankChangeStop.objects.create(version=stop.version)
+    with refused("released_after_a_check"):
+        change(stop, **released())
+    with refused("checked_with_evidence"):
+        change(stop, **checked(evidence=""))
+    one = UserFactory(operator=True)
+    with refused("released_by_two"):
+        change(stop, **checked(checked_by=one), **released(released_by=one))
+    sender = stop.version.submitted_by
+    with refused("who sent a change releases it for nobody"):
+        change(stop, **checked(checked_by=sender))
+    with refused("who sent a change releases it for nobody"):
+        change(stop, **checked(), **released(released_by=sender))
+
+
+def test_a_stop_is_kept_as_it_was_written(stop):
+    with refused("stops of changes are kept"), transaction.atomic():
+        stop.delete()
+    at_once()
+    with pytest.raises(DatabaseError, match="is not emptied"), transaction.atomic():
+        execute("TRUNCATE profiles_bankchangestop")
+    with refused("stops of changes are not edited"):
+        change(stop, stopped_at=timezone.now() - HOUR)
+    change(stop, **checked())
+    with refused("stops of changes are not edited"):
+        change(stop, **checked())
 
 
 # --- Profiles ----------------------------------------------------------------------------
@@ -401,6 +547,7 @@ def test_every_guarantee_of_the_models_is_broken_above():
         for model in (
             BankProfile,
             BankProfileVersion,
+            BankChangeStop,
             TaxProfile,
             TaxProfileVersion,
             DefaultBankProfile,
@@ -423,6 +570,14 @@ def test_every_guarantee_of_the_models_is_broken_above():
         "first_approval_of_something",
         "approved_has_its_moment",
         "six_eyes_on_a_change",
+        "cooling_off_after_the_request",
+        "cooling_off_has_an_end",
+        "change_takes_two",
+        "link_stops_one",
+        "one_open",
+        "checked_with_evidence",
+        "released_after_a_check",
+        "released_by_two",
         "archiving_is_paired",
         "name_once_per_company",
         "name_once_per_location",

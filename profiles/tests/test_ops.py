@@ -88,8 +88,13 @@ def changed(nordvik, ida):
     profile = BankProfileFactory(
         partner_account=nordvik, name="Nordvik main", created_by=ida
     )
+    # Its cooling-off is over.
     revise_bank_profile(
-        profile, country="SE", details={**BANK_DETAILS, "iban": OTHER_IBAN}, by=ida
+        profile,
+        country="SE",
+        details={**BANK_DETAILS, "iban": OTHER_IBAN},
+        by=ida,
+        at=timezone.now() - datetime.timedelta(days=4),
     )
     return profile.versions.get(number=2)
 

@@ -2,12 +2,14 @@
 
 import base64
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import AuditEvent, OutgoingEmail
 from accounts.tests.factories import UserFactory
@@ -28,6 +30,8 @@ from profiles.tests.factories import (
 )
 
 OTHER = BANK_DETAILS | {"iban": "SE4550000000058398257466"}
+# Long enough ago for its cooling-off to be over.
+LONG_AGO = timezone.now() - timedelta(days=4)
 RETURNED = [{"field": "iban", "code": "OTHER", "note": "Please send another account."}]
 
 
@@ -52,7 +56,7 @@ def test_returning_the_account_in_force_does_not_make_the_next_one_a_first_one(
 ):
     # domain.md §10.7
     return_version(profile.versions.get(), returned=RETURNED, by=oscar)
-    revise_bank_profile(profile, country="SE", details=OTHER, by=maria)
+    revise_bank_profile(profile, country="SE", details=OTHER, by=maria, at=LONG_AGO)
     newest = profile.versions.get(number=2)
 
     approve_version(newest, by=oscar)
@@ -80,7 +84,7 @@ def test_another_holder_of_the_same_account_takes_two_operators(profile, maria, 
 
 
 def test_the_database_refuses_a_lone_change_too(profile, maria, oscar):
-    revise_bank_profile(profile, country="SE", details=OTHER, by=maria)
+    revise_bank_profile(profile, country="SE", details=OTHER, by=maria, at=LONG_AGO)
     BankProfileVersion.objects.filter(number=1).update(status="replaced")
 
     with pytest.raises(IntegrityError, match="two operators"), transaction.atomic():

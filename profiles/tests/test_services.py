@@ -417,6 +417,8 @@ class TestApproving:
             country="SE",
             details={**BANK_DETAILS, "iban": OTHER_IBAN},
             by=ida,
+            # Its cooling-off is over.
+            at=timezone.now() - datetime.timedelta(days=4),
         )
         waiting = profile.versions.get(number=2)
 
@@ -1011,6 +1013,8 @@ class TestAtTheSameMoment:
             country="SE",
             details={**BANK_DETAILS, "iban": OTHER_IBAN},
             by=ida,
+            # Its cooling-off is over.
+            at=timezone.now() - datetime.timedelta(days=4),
         )
         waiting = profile.versions.get(number=2)
         oscar.groups.add(Group.objects.get(name="Approver"))

@@ -33,6 +33,16 @@ ACCOUNTS = (
 )
 REASON = [{"field": "street", "code": "ADDRESS_PO_BOX", "note": ""}]
 ALLOWED = {
+    ("pending", "cooling"),
+    ("pending", "stopped"),
+    ("cooling", "stopped"),
+    ("cooling", "approved"),
+    ("cooling", "action_required"),
+    ("cooling", "replaced"),
+    ("stopped", "pending"),
+    ("stopped", "cooling"),
+    ("stopped", "action_required"),
+    ("stopped", "replaced"),
     ("pending", "approved"),
     ("pending", "action_required"),
     ("pending", "replaced"),
@@ -63,13 +73,15 @@ def test_every_status_says_what_follows_and_how_it_is_shown():
 @pytest.mark.parametrize("after", ProfileStatus.values)
 def test_no_service_goes_where_the_table_does_not(make, before, after, oscar):
     """The one line that writes a status refuses what is not in the table."""
+    cooling = make == BankProfileFactory and (before, after) == ("pending", "cooling")
     version = make(
         version__status=before,
         version__returned=REASON if before == "action_required" else [],
+        **({"version__usable_from": timezone.now()} if cooling else {}),
     ).versions.get()
     if (before, after) in ALLOWED:
         version.returned = REASON if after == "action_required" else version.returned
-        if after == "approved" and version.part == "bank":
+        if after in ("approved", "cooling") and version.part == "bank":
             version.approved_at = version.seconded_at = timezone.now()
             version.seconded_by = UserFactory(operator=True)
             version.seconded_digest = "0" * 64

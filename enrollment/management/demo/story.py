@@ -170,6 +170,9 @@ class Story:
                 offset, email = decision.split()
                 approve = partial(_approve, find=find, by=self.cast.people[email])
                 self.plan(offset, approve, after=after)
+            if offset := version.get("stopped"):
+                # By the contact so far, through the link in the mail.
+                self.plan(offset, partial(_stop, find=find))
             if returned := version.get("returned"):
                 send_back = partial(
                     _return,
@@ -321,6 +324,10 @@ def _return(
     at: datetime,
 ) -> None:
     profiles.return_version(find().current_version, returned=returned, by=by, at=at)
+
+
+def _stop(*, find: Callable[[], Profile], at: datetime) -> None:
+    profiles.stop_change(find().candidate, by=None, at=at)
 
 
 def _lapse(terms: ProgramTerms, *, at: datetime) -> None:

@@ -1,0 +1,12 @@
+"""What the clock does to profiles; a door, each call bears repetition."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from profiles import services
+
+
+@shared_task
+def bring_changes_into_force() -> None:
+    """Let approved changes of bank accounts take effect, however late it became."""
+    services.bring_changes_into_force(at=timezone.now())
