@@ -27,7 +27,7 @@ AFTER = BEFORE.replace(STATUSES, WITH_HELD, 1)
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("enrollment", "0014_year_ends_are_undone"),
+        ("enrollment", "0015_people_are_told_of_expiring_tax_forms"),
         ("profiles", "0007_changes_cool_off"),
     ]
 

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0022_invitations_without_a_role"),
+        ("accounts", "0023_audit_of_rotated_keys"),
     ]
 
     operations = [
@@ -106,6 +106,7 @@ class Migration(migrations.Migration):
                     ("renewals_undo_approved", "Undoing of a year end approved"),
                     ("renewals_undone", "Year end undone"),
                     ("set_aside_decided", "Enrollment set aside decided"),
+                    ("field_key_rotated", "Key of sealed values rotated"),
                     ("access_denied", "Access denied"),
                 ],
                 max_length=30,
@@ -204,6 +205,7 @@ class Migration(migrations.Migration):
                             "renewals_undo_approved",
                             "renewals_undone",
                             "set_aside_decided",
+                            "field_key_rotated",
                             "access_denied",
                         ],
                     )
