@@ -19,7 +19,7 @@ from django.conf import settings
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Exists, Model, OuterRef
+from django.db.models import Exists, Model, OuterRef, Value
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, resolve_url
 from django.urls import resolve, reverse
@@ -486,10 +486,13 @@ def _require_somewhere(request: HttpRequest, permission: Permission) -> None:
 
 
 def _reachable(request: HttpRequest, on: type[Model], permission: Permission, key):
-    allowed = on.objects.where_user_may(request.user, permission)
-    rows = on.objects.visible_to(request.user).annotate(
-        is_allowed=Exists(allowed.order_by().filter(pk=OuterRef("pk")))
-    )
+    rows = on.objects.visible_to(request.user)
+    # Whoever may know of a row may do what takes no more than that.
+    is_allowed = Value(True)
+    if permission != rows.view_permission:
+        allowed = on.objects.where_user_may(request.user, permission)
+        is_allowed = Exists(allowed.order_by().filter(pk=OuterRef("pk")))
+    rows = rows.annotate(is_allowed=is_allowed)
     try:
         row = rows.for_pages().get(**key)
     except (on.DoesNotExist, ValidationError, ValueError) as error:

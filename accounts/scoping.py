@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from typing import Self
 
 from django.apps import apps
@@ -147,15 +148,24 @@ class ScopedQuerySet(models.QuerySet):
         return Exists(self._covering_assignments().filter(user=user, role__in=roles))
 
     def _covering_assignments(self):
-        assignments = self._assignments().filter(
-            partner_account=OuterRef(self.scope.account)
+        return _covering_assignments(self.scope).all()
+
+
+@cache
+def _covering_assignments(scope: Scope) -> models.QuerySet:
+    """The live assignments that cover a row of such a table: what every page asks.
+
+    Put together once for each scope, as that takes longer than adding who and which
+    roles; it is never asked itself.
+    """
+    assignments = apps.get_model("accounts", "RoleAssignment").objects.live()
+    assignments = assignments.filter(partner_account=OuterRef(scope.account))
+    if scope.location:
+        assignments = assignments.filter(
+            Q(location=None) | Q(location=OuterRef(scope.location))
         )
-        if self.scope.location:
-            assignments = assignments.filter(
-                Q(location=None) | Q(location=OuterRef(self.scope.location))
-            )
-        if self.scope.program:
-            assignments = assignments.filter(
-                Q(program=None) | Q(program=OuterRef(self.scope.program))
-            )
-        return assignments
+    if scope.program:
+        assignments = assignments.filter(
+            Q(program=None) | Q(program=OuterRef(scope.program))
+        )
+    return assignments

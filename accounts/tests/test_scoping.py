@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from accounts.holders import held_in
@@ -306,6 +307,27 @@ class TestHolders:
 def test_where_a_table_keeps_its_company_stays_as_it_is():
     with pytest.raises(FrozenInstanceError):
         AtProgram.scope.account = "location__partner_account"
+
+
+def test_however_it_is_asked_the_question_stays_the_same(everywhere, ida, uma):
+    # A part of it is put together once for everybody: nobody may change it.
+    def asked(user) -> str:
+        return str(everywhere.visible_to(user).query)
+
+    first = asked(ida)
+    nested = everywhere.filter(pk__in=everywhere.visible_to(uma).values("pk"))
+    twice = nested.visible_to(ida).with_covered(
+        Permission.ENROLLMENT_VIEW, user=uma, name="is_covered"
+    )
+    within = everywhere.filter(Exists(twice.filter(pk=OuterRef("pk"))))
+    again = everywhere.without_holder(Role.GLOBAL_ADMIN).filter(pk__in=within)
+    for rows in (nested, twice, within, again, again.exclude(pk__in=twice)):
+        for _twice in range(2):
+            list(rows.all())
+
+    assert asked(ida) == first
+    assert asked(uma) == first.replace(f'_id" = {ida.pk})', f'_id" = {uma.pk})')
+    assert places_of(within) == places_of(everywhere.visible_to(ida))
 
 
 def test_seeing_costs_one_query(everywhere, ida, django_assert_num_queries):
