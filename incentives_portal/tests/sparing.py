@@ -1,11 +1,15 @@
 """Thousands of requests, spared what a few of them show: pages that refuse, the trail."""
 
+import copy
 import logging
 
+from allauth.account.auth_backends import AuthenticationBackend
+from django.contrib.sessions.backends.db import SessionStore
 from django.template.backends.django import Template
 from django.template.base import Template as BareTemplate
 
 from accounts import services
+from incentives_portal import views
 
 REFUSALS = frozenset({"403.html", "404.html"})
 
@@ -13,18 +17,33 @@ REFUSALS = frozenset({"403.html", "404.html"})
 class Sparing:
     """Says which pages that only refuse are drawn, and whether the trail is written.
 
-    At first all are, and it is; `is_noted` tells whether anything was refused at all.
+    At first all are, and it is; `is_noted` tells whether anything was refused at all,
+    and `refusal` what the page says that names what is missing. That page is drawn once
+    for each person and all that it is made of.
+
+    While `remembers` is on, who asks, and their session, is looked up once: a request
+    that leaves the world as it was finds them the same. Nothing is drawn while
+    `is_blind`: for answers without a body.
     """
 
     def __init__(self, monkeypatch):
         self.draws = REFUSALS
         self.writes = True
-        self.is_noted = False
+        self.remembers = False
+        self.is_blind = False
+        self.forget()
+        # What refusals said, by all that they are made of; and who has seen which.
+        self._said = {}
+        self._seen = set()
         draw, write = Template.render, services.write_refusals
 
         def render(template, context=None, request=None):
             name = template.template.name
-            if name in REFUSALS and name not in self.draws:
+            if name == "403.html":
+                self.refusal = context and context.get("refusal")
+            if self.is_blind or (
+                name in REFUSALS and not self._is_drawn(name, request)
+            ):
                 return ""
             return draw(template, context, request)
 
@@ -35,9 +54,62 @@ class Sparing:
 
         monkeypatch.setattr(Template, "render", render)
         monkeypatch.setattr(services, "write_refusals", write_refusals)
+        for name in ("refusal_for", "operator_refusal"):
+            monkeypatch.setattr(views, name, self._saying_once(getattr(views, name)))
+        self._remember_who_asks(monkeypatch)
         # Nobody here asks what a page was drawn with.
         monkeypatch.setattr(
             BareTemplate, "_render", lambda page, context: page.nodelist.render(context)
         )
         # Thousands of refusals are no news.
         monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+
+    def forget(self) -> None:
+        """Begin with the next request."""
+        self.is_noted = False
+        self.refusal = None
+        self._made_of = None
+
+    def _is_drawn(self, name: str, request) -> bool:
+        if name not in self.draws:
+            return False
+        if self._made_of is None:
+            return True
+        seen = (request.user.pk, self._made_of)
+        is_new = seen not in self._seen
+        self._seen.add(seen)
+        return is_new
+
+    def _saying_once(self, say):
+        def said(*about, **more):
+            key = self._made_of = (say.__name__, about, tuple(sorted(more.items())))
+            if key not in self._said:
+                self._said[key] = say(*about, **more)
+            return self._said[key]
+
+        return said
+
+    def _remember_who_asks(self, monkeypatch) -> None:
+        look_up, load = (
+            AuthenticationBackend.get_user,
+            SessionStore._get_session_from_db,
+        )
+        people, sessions = {}, {}
+
+        def get_user(backend, key):
+            if not self.remembers:
+                return look_up(backend, key)
+            if key not in people:
+                people[key] = look_up(backend, key)
+            return copy.copy(people[key])
+
+        def get_session(store):
+            if not self.remembers:
+                return load(store)
+            key = store.session_key
+            if key not in sessions:
+                sessions[key] = load(store)
+            return sessions[key]
+
+        monkeypatch.setattr(AuthenticationBackend, "get_user", get_user)
+        monkeypatch.setattr(SessionStore, "_get_session_from_db", get_session)

@@ -225,7 +225,7 @@ def _expected_of_partner(label: str, page: str, method: str, target: str) -> int
 def test_every_page_answers_as_the_table_says(world, person, monkeypatch):
     """Nobody else has one: test_permissions.py asks for everybody else."""
     sparing = Sparing(monkeypatch)
-    sparing.draws, sparing.writes = (), False
+    sparing.draws, sparing.writes, sparing.remembers = (), False, True
     client, wrong = world.clients[person], []
     targets = {GLOBAL_ADMIN: ("own", "foreign", "missing")}
     targets |= dict.fromkeys(OPERATORS, ("own", "missing"))
