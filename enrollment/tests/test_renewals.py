@@ -1,5 +1,6 @@
 """The year end carried out: rehearsed, approved by somebody else, run, left aside."""
 
+import copy
 import threading
 from datetime import UTC, date, datetime
 from itertools import pairwise
@@ -16,6 +17,7 @@ from enrollment import services, tasks
 from enrollment.models import (
     Enrollment,
     EnrollmentEvent,
+    FiscalYear,
     RenewalPlan,
     RenewalRow,
     SetAside,
@@ -55,16 +57,21 @@ WORLDS = {
 }
 
 
-@pytest.fixture
-def rows(db) -> dict[str, Enrollment]:
-    """One enrollment for each line of the table."""
-    return {name: made(world)[0] for name, world in WORLDS.items()}
+@pytest.fixture(scope="module")
+def ending(shared_rows) -> tuple[dict[str, Enrollment], FiscalYear]:
+    """One enrollment for each line of the table, and the year they end for."""
+    rows = {name: made(world)[0] for name, world in WORLDS.items()}
+    return rows, made(World())[1]
 
 
 @pytest.fixture
-def year(rows):
-    """The year they end for."""
-    return made(World())[1]
+def rows(ending, db) -> dict[str, Enrollment]:
+    return copy.deepcopy(ending[0])
+
+
+@pytest.fixture
+def year(ending, db) -> FiscalYear:
+    return copy.deepcopy(ending[1])
 
 
 @pytest.fixture
