@@ -122,16 +122,26 @@ class Entra:
 
     url: str
     people: dict[str, dict] = field(default_factory=dict)
+    # What it was told last: it is told nothing twice.
+    known: dict[str, dict] = field(default_factory=dict)
+    lying: str | None = None
 
     def add(self, sub: str, /, **claims) -> None:
         """Let the directory know somebody, or know them differently."""
         self.people[sub] = self.people.get(sub, {}) | claims
         told = {key: one for key, one in self.people[sub].items() if one is not None}
-        requests.put(f"{self.url}/users/{sub}", json=told, timeout=5).raise_for_status()
+        if told != self.known.get(sub):
+            self._put(f"users/{sub}", told)
+            self.known[sub] = told
 
     def lie(self, how: str = "") -> None:
         """Tell the provider what shall be wrong with its tokens."""
-        requests.put(f"{self.url}/lie", json={"lie": how}, timeout=5).raise_for_status()
+        if how != self.lying:
+            self._put("lie", {"lie": how})
+            self.lying = how
+
+    def _put(self, path: str, told: dict) -> None:
+        requests.put(f"{self.url}/{path}", json=told, timeout=5).raise_for_status()
 
     def asked(self) -> dict[str, str]:
         """What the portal asked last."""

@@ -44,7 +44,7 @@ from accounts.services import (
     sign_in_by_tenant,
     unmap_app_role,
 )
-from accounts.tests.entra_provider import running_entra
+from accounts.tests.entra_provider import Entra, running_entra
 from accounts.tests.factories import (
     PASSWORD,
     LocationFactory,
@@ -75,8 +75,9 @@ OMAR = NORA | {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running():
+    """Begun once: tests with a browser or with transactions come long before others."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
@@ -1255,6 +1256,11 @@ class TestRegistering:
 
 class TestAtOnce:
     """Two sign-ins at the same moment wait for each other at the company's row."""
+
+    @pytest.fixture
+    def entra(self):
+        """A provider that nobody asks."""
+        return Entra("http://localhost:9")
 
     def identity(self, claims, *roles) -> id_tokens.Identity:
         return id_tokens.Identity(
