@@ -129,30 +129,48 @@ def during_a_run(name: str) -> dict:
         with _pages.web_server() as (port, _server):
             alone = _pages.time_in_turn(port, pages, rounds=100)
             run = begin("run", name)
-            timed: dict[str, list[float]] = {name: [] for name in pages}
+            rounds = []
             while run.poll() is None:
-                for page, seconds in _pages.time_in_turn(port, pages, rounds=1).items():
-                    timed[page] += seconds
-            outcome(run)
+                asked_at = time.time()
+                seconds = _pages.time_in_turn(port, pages, rounds=1, warm_up=0)
+                rounds.append((asked_at, seconds))
+            ran = outcome(run)
     finally:
         os.environ["DATABASE_URL"] = BASE
+    # Python starts and ends before and after the run.
+    during = [one for at, one in rounds if ran["began"] <= at <= ran["ended"]]
     return {
-        page: {"alone": p95_ms(alone[page]), "during": p95_ms(timed[page])}
+        page: {
+            "alone": p95_ms(alone[page]),
+            "during": p95_ms([one[page][0] for one in during]),
+            "rounds": len(during),
+        }
         for page in pages
     }
 
 
 def p95_ms(seconds: list[float]) -> float:
+    """The 95th percentile; nothing was seen in a run that was too short."""
+    if not seconds:
+        return float("nan")
     return 1000 * sorted(seconds)[int(len(seconds) * 0.95)]
 
 
 # --- Parts, each a process ---------------------------------------------------
 
 
+# What the portal itself does keeps to its time limits; the rest takes what it takes.
+LIMITED = ("rehearse", "start", "run", "sign_in")
+
+
 def take_part(part: str, words: list[str]) -> dict:
     import django
+    from django.db import connection
 
     django.setup()
+    if part not in LIMITED:
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0")
     return {
         "fill": ways.fill,
         "rehearse": ways.rehearse,
@@ -191,9 +209,11 @@ def show(rows: int, found: dict) -> dict:
     ranges = found["one worker"]["ranges"]
     print(f"\nRanges, a thousand rows: {ranges[0]:.1f} to {ranges[-1]:.1f} ms")
     for page, facts in found.get("pages", {}).items():
+        ratios[f"{page} during a run"] = round(facts["during"] / facts["alone"], 2)
         print(
             f"{page}: p95 {facts['alone']:.0f} ms alone, {facts['during']:.0f} ms "
-            f"during a run: {facts['during'] / facts['alone']:.2f}"
+            f"during a run ({facts['rounds']} times): "
+            f"{facts['during'] / facts['alone']:.2f}"
         )
     return ratios
 
