@@ -221,10 +221,12 @@ VIOLATIONS |= {
     "renewalrange_numbered_once": lambda w: copy(w.range),
     "renewalrange_ends_after_it_starts": lambda w: change(w.range, first_company=8),
     "renewalrow_once": lambda w: copy(w.range.rows.get()),
-    "renewalrow_outcome_is_known": lambda w: change(
-        w.range.rows.get(), outcome="maybe"
+    "renewalrow_outcome_is_known": lambda w: w.range.rows.create(
+        enrollment_id=uuid.uuid4(), outcome="maybe"
     ),
-    "renewalrow_past_is_known": lambda w: change(w.range.rows.get(), was="maybe"),
+    "renewalrow_past_is_known": lambda w: w.range.rows.create(
+        enrollment_id=uuid.uuid4(), outcome="enrolled", was="maybe"
+    ),
     "setaside_once": lambda w: copy(w.set_aside),
     "setaside_outcomes_are_known": lambda w: change(w.set_aside, found="maybe"),
     "setaside_decision_is_paired": lambda w: change(w.set_aside, is_applied=True),
@@ -447,6 +449,24 @@ def test_an_event_cannot_be_changed(event):
 def test_an_event_cannot_be_deleted(event):
     with pytest.raises(IntegrityError), transaction.atomic():
         EnrollmentEvent.objects.filter(pk=event.pk).delete()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda row: change(row, outcome="enrolled"),
+        lambda row: type(row).objects.filter(pk=row.pk).delete(),
+        lambda row: row.range.plan.delete(),
+    ],
+    ids=["changed", "deleted", "deleted with its plan"],
+)
+def test_a_row_of_a_year_end_plan_is_written_once(world, edit):
+    world.set_aside.delete()
+    with (
+        pytest.raises(IntegrityError, match="enrollment_renewalrow is written once"),
+        transaction.atomic(),
+    ):
+        edit(world.range.rows.get())
 
 
 def test_what_has_a_history_cannot_be_deleted(world, event):

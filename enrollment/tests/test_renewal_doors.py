@@ -17,6 +17,7 @@ from enrollment import services, tasks
 from enrollment.models import Enrollment, RenewalPlan, RenewalRow
 from enrollment.services import renewals
 from enrollment.tests.test_renewal import NEXT, TaxFact, World, made
+from enrollment.tests.test_renewals import tamper
 
 pytestmark = pytest.mark.django_db
 
@@ -247,14 +248,14 @@ def test_a_plan_changed_after_its_approval_is_paused_for_people_to_see(
 ):
     approve(typed, settings=settings)
     rows = RenewalRow.objects.filter(outcome="at_risk")
-    rows.update(outcome="enrolled")
+    tamper(rows, outcome="enrolled")
 
     tick(NIGHT)
 
     assert the_plan().is_paused
     assert Enrollment.objects.count() == 2
     assert AuditEvent.objects.filter(action="renewals_paused", actor=None).exists()
-    RenewalRow.objects.filter(enrollment=enrollments[1]).update(outcome="at_risk")
+    tamper(RenewalRow.objects.filter(enrollment=enrollments[1]), outcome="at_risk")
     services.resume_renewals(the_plan(), by=mina)
     tick(NIGHT)
     assert the_plan().is_finished

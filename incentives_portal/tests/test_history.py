@@ -12,6 +12,7 @@ KEPT = (
     "profiles_bankprofileversion",
     "profiles_taxprofileversion",
     "enrollment_enrollmentevent",
+    "enrollment_renewalrow",
 )
 GUARDED = """
 SELECT DISTINCT t.tgrelid::regclass::text
