@@ -280,29 +280,35 @@ def _enrollments_of(one: RenewalRange) -> QuerySet[Enrollment]:
 def _find(
     cursor, enrollments: QuerySet[Enrollment], *, into: FiscalYear, on: date
 ) -> None:
-    """Write down in renewal_found what the one rule says of enrollments, and why."""
-    cursor.execute(
-        *_with_query(
-            CREATE_FOUND,
-            renewal.with_outcome(enrollments, into=into, on=on)
+    """Write down in renewal_found what the one rule says of enrollments, and why.
+
+    In one statement, so that a value that is imported meanwhile cannot give an outcome
+    without its reason. Reasons are asked of the few that have some only: the others are
+    never joined.
+    """
+    outcomes, params = _sql_of(
+        renewal.with_outcome(enrollments, into=into, on=on)
+        .order_by()
+        .values("id", "status", "next_terms", "outcome")
+    )
+    whys = []
+    for outcome in renewal.REASONED:
+        why, more = _sql_of(
+            renewal.with_reasons(enrollments, outcome=outcome, into=into, on=on)
             .order_by()
-            .values("id", "status", "next_terms", "outcome"),
+            .values("id", "reasons")
         )
+        whys.append(WHY.format(query=why))
+        params += (*more, outcome)
+    cursor.execute(
+        CREATE_FOUND.format(query=outcomes, whys=" UNION ALL ".join(whys)), params
     )
     cursor.execute("ANALYZE renewal_found")
-    for outcome in renewal.REASONED:
-        reasons = renewal.with_reasons(enrollments, outcome=outcome, into=into, on=on)
-        why, params = _with_query(
-            ADD_REASONS, reasons.order_by().values("id", "reasons")
-        )
-        # Asked of the few that have reasons only: the others are never joined.
-        cursor.execute(why, [*params, outcome])
 
 
-def _with_query(statement: str, query: QuerySet) -> tuple[str, tuple[object, ...]]:
-    """A statement with a QuerySet's own SQL in it, and its parameters."""
-    found, params = query.query.sql_with_params()
-    return statement.format(query=found), params
+def _sql_of(query: QuerySet) -> tuple[str, tuple[object, ...]]:
+    """A QuerySet's own SQL, and its parameters."""
+    return query.query.sql_with_params()
 
 
 DIGEST_OF_RANGE = """
@@ -669,15 +675,17 @@ def _apply_alone(row: SetAside, *, at: datetime) -> None:
 
 CREATE_FOUND = """
 CREATE TEMPORARY TABLE renewal_found ON COMMIT DROP AS
-SELECT found.id, found.status, found.next_terms, found.outcome,
-       '{{}}'::text[] AS reasons
-FROM ({query}) found
+WITH decided AS MATERIALIZED ({query})
+SELECT d.id, d.status, d.next_terms, d.outcome,
+       COALESCE(why.reasons, '{{}}'::text[]) AS reasons
+FROM decided d
+LEFT JOIN ({whys}) why ON why.id = d.id
 """
-ADD_REASONS = """
-UPDATE renewal_found f
-SET reasons = why.reasons
-FROM ({query}) why
-WHERE why.id = f.id AND f.outcome = %s
+WHY = """
+SELECT asked.id, asked.reasons
+FROM decided
+JOIN ({query}) asked ON asked.id = decided.id
+WHERE decided.outcome = %s
 """
 DROP_FOUND = "DROP TABLE renewal_found"
 

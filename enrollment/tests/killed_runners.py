@@ -5,16 +5,20 @@ RUNNERS processes at once take ranges until none is left. Each dies before or af
 statement of its own, by `kill -9` or because its connection is ended, until DEATHS have
 died; those that follow live. Hasty ones note a range as done before they do it, in a
 transaction of its own. Says how many died.
+
+Or with "endure" and RUNNERS: whenever the database is away they begin anew, as the
+clock does. Says how often they had to.
 """
 
 import os
 import random
 import signal
 import sys
+import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from enrollment import services
 from enrollment.models import RenewalPlan
@@ -22,6 +26,9 @@ from enrollment.models import RenewalPlan
 NIGHT = datetime(2027, 7, 1, 0, 0, tzinfo=UTC)
 # Statements until a runner dies: from the first to the next range's.
 LONGEST_LIFE = 40
+# Seconds between a runner's ranges, where the database is restarted.
+PAUSE = 0.05
+MOST_TOLD = 100
 
 
 class Death:
@@ -76,7 +83,37 @@ def begin(death: Death | None, *, is_hasty: bool) -> int:
         os._exit(status)
 
 
+def endure(runners: int) -> int:
+    """Let so many processes go on, whenever the database was away; count how often."""
+    pids = []
+    for _ in range(runners):
+        child = os.fork()
+        if not child:
+            os._exit(_go_on())
+        pids.append(child)
+    return sum(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids)
+
+
+def _go_on() -> int:
+    """Take ranges, slowly, until the run is over; return how often it broke off."""
+    times = 0
+    while True:
+        try:
+            plan = RenewalPlan.objects.get()
+            while services.renew_next_range(plan, at=NIGHT):
+                time.sleep(PAUSE)
+            if services.finish_renewals(plan, at=NIGHT):
+                return min(times, MOST_TOLD)
+        except (OperationalError, InterfaceError):
+            times += 1
+        connection.close()
+        time.sleep(PAUSE)
+
+
 def main() -> None:
+    if sys.argv[1] == "endure":
+        sys.stdout.write(f"{endure(int(sys.argv[2]))}\n")
+        return
     runners, deaths, seed = map(int, sys.argv[1:4])
     is_hasty = "hasty" in sys.argv
     chance = random.Random(seed)

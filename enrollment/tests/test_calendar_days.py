@@ -4,15 +4,18 @@ Half past eleven in the evening in UTC is tomorrow in Stockholm.
 """
 
 import datetime
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.urls import reverse
 
 from accounts.models import OutgoingEmail
 from accounts.tests.factories import IncentiveProgramFactory
-from enrollment import services
-from enrollment.models import FiscalCalendar, FiscalYear
+from enrollment import services, tasks
+from enrollment.models import Enrollment, FiscalCalendar, FiscalYear, RenewalPlan
 from enrollment.tests.factories import (
+    AgreementFactory,
     CriterionFactory,
     EnrollmentFactory,
     FiscalYearFactory,
@@ -20,6 +23,7 @@ from enrollment.tests.factories import (
     MeasuredValueFactory,
     ProgramTermsFactory,
     RequirementFactory,
+    enrolled,
 )
 from profiles.tests.factories import TaxProfileFactory
 
@@ -148,3 +152,101 @@ def test_a_year_begins_at_midnight_in_the_calendar(
 
     assert (old.program.name in page) is (zone == "UTC")
     assert (new.program.name in page) is (zone != "UTC")
+
+
+# --- Another fiscal year ---------------------------------------------------------------
+
+STOCKHOLM = ZoneInfo("Europe/Stockholm")
+FIRST_MOMENT = datetime.datetime(2027, 1, 1, tzinfo=STOCKHOLM)
+MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+@pytest.fixture
+def two_calendars(nordvik, goteborg, ida, time_machine):
+    """A program of calendar years in Stockholm, one of them withdrawn, one of July."""
+    time_machine.move_to(FIRST_MOMENT - 7 * DAY, tick=False)
+    AgreementFactory(partner_account=nordvik)
+    of_calendar = {
+        "calendar__code": "calendar-year",
+        "calendar__name": "Calendar year",
+        "calendar__time_zone": "Europe/Stockholm",
+    }
+    ending, into = (
+        FiscalYearFactory(
+            number=number,
+            starts_on=datetime.date(number, 1, 1),
+            ends_on=datetime.date(number, 12, 31),
+            **of_calendar,
+        )
+        for number in (2026, 2027)
+    )
+
+    def enrolled_in(name: str, *years: FiscalYear, **facts):
+        program = IncentiveProgramFactory(name=name)
+        first, *_following = (
+            ProgramTermsFactory(program=program, fiscal_year=year) for year in years
+        )
+        return enrolled(goteborg, first, **facts)
+
+    return SimpleNamespace(
+        into=into,
+        goes_on=enrolled_in("Hosting", ending, into),
+        last_day=enrolled_in("Devices", ending, into, expires=ending.ends_on),
+        withdrawn=enrolled_in("Backup", ending, into),
+        of_july=enrolled_in(
+            "July", *(FiscalYearFactory(number=n) for n in (2027, 2028))
+        ),
+    )
+
+
+def test_a_calendar_year_ends_by_its_own_midnight_and_leaves_july_alone(
+    two_calendars, time_machine, mina, lucia, page_of
+):
+    world = two_calendars
+    services.discontinue_program(world.withdrawn.terms.program, by=mina)
+    page = page_of("overview")
+    assert "Continues automatically on 1 January" in page
+    assert "At risk: tax form expires 31 December" in page
+    tasks.tell_of_year_ends()
+    tasks.prepare_year_ends()
+    told = OutgoingEmail.objects.get(name="renewal_forecast").body_text
+    assert "The fiscal year ends on 31 December 2026." in " ".join(told.split())
+    assert ("Devices" in told, "Hosting" in told, "July" in told) == (
+        True,
+        False,
+        False,
+    )
+
+    # The clock asked for its rehearsal, and for no other year's.
+    tasks.rehearse_renewals()
+    plan = RenewalPlan.objects.get()
+    assert (plan.into, plan.outcomes) == (
+        world.into,
+        {"at_risk": 1, "enrolled": 1, "program_ended": 1},
+    )
+    services.propose_renewals(plan, by=mina)
+    services.approve_renewals(plan, digest=plan.digest, by=lucia)
+    time_machine.move_to(FIRST_MOMENT - MICROSECOND, tick=False)
+    tasks.renew_enrollments()
+    assert "Continues automatically on 1 January" in page_of("overview")
+    assert not Enrollment.objects.filter(status="expired").exists()
+
+    time_machine.move_to(FIRST_MOMENT, tick=False)
+    tasks.renew_enrollments()
+    tasks.tell_of_year_ends()
+
+    became = {
+        one: (one.status, [new.status for new in one.renewals.all()])
+        for one in Enrollment.objects.filter(renewed_from=None)
+    }
+    assert became == {
+        world.goes_on: ("expired", ["enrolled"]),
+        world.last_day: ("expired", ["action_required"]),
+        world.withdrawn: ("expired", []),
+        world.of_july: ("enrolled", []),
+    }
+    new = Enrollment.objects.get(renewed_from=world.goes_on)
+    assert new.earns_from == datetime.date(2027, 1, 1)
+    assert Enrollment.objects.get(pk=world.withdrawn.pk).end_reason == "program_ended"
+    (summary,) = OutgoingEmail.objects.filter(name="renewal_done")
+    assert summary.subject == "Renewed for fiscal year 2027"

@@ -73,8 +73,12 @@ def redis_line():
 
 
 @contextmanager
-def worker_process(app: Celery, mail_server, *, queue: str, log):
-    """Run a worker of its own for one queue, from its first task to the block's end."""
+def worker_process(app: Celery, mail_server, *, queue: str, log, clock=None):
+    """Run a worker of its own for one queue, from its first task to the block's end.
+
+    On a clock of its own where a file says how far ahead it is (moved_clock.py).
+    """
+    moved = ["incentives_portal.tests.moved_clock", str(clock)] if clock else []
     app.send_task(tasks.deliver_mail.name, queue=queue)
     config = connection.settings_dict
     password = f":{config['PASSWORD']}" if config["PASSWORD"] else ""
@@ -82,7 +86,8 @@ def worker_process(app: Celery, mail_server, *, queue: str, log):
     with log.open("ab") as output:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "celery", "--app=incentives_portal", "worker"),
+                *(sys.executable, "-m", *moved, "celery"),
+                *("--app=incentives_portal", "worker"),
                 *(f"--queues={queue}", "--concurrency=2", "--loglevel=INFO"),
                 *("--without-mingle", "--without-gossip", "--without-heartbeat"),
                 f"--hostname={queue}@test",
@@ -109,7 +114,7 @@ def worker_process(app: Celery, mail_server, *, queue: str, log):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
             with Redis.from_url(configured.REDIS_URL) as redis:
-                redis.delete(*redis.keys(f"*{queue}"))
+                redis.delete(queue, *redis.keys(f"*{queue}"))
 
 
 @pytest.fixture(scope="module")
