@@ -33,8 +33,13 @@ class Portal:
 
 
 @contextmanager
-def running_portal(*, mail_port: int, folder: Path, redis_database: int):
-    """Run the portal on the test database until the block ends."""
+def running_portal(
+    *, mail_port: int, folder: Path, redis_database: int, clock: Path | None = None
+):
+    """Run the portal on the test database until the block ends.
+
+    On a clock of its own where a file says how far ahead it is (moved_clock.py).
+    """
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     log = folder / "portal.log"
@@ -52,6 +57,7 @@ def running_portal(*, mail_port: int, folder: Path, redis_database: int):
                 "--threads=2",
                 environment=environment,
                 output=output,
+                clock=clock,
             ),
             _start(
                 "celery",
@@ -63,6 +69,7 @@ def running_portal(*, mail_port: int, folder: Path, redis_database: int):
                 "--loglevel=INFO",
                 environment=environment,
                 output=output,
+                clock=clock,
             ),
         ]
         try:
@@ -115,9 +122,12 @@ def _manage(*arguments: str, environment: dict[str, str]) -> None:
     )
 
 
-def _start(module: str, *arguments: str, environment, output) -> subprocess.Popen:
+def _start(
+    module: str, *arguments: str, environment, output, clock: Path | None
+) -> subprocess.Popen:
+    moved = ["incentives_portal.tests.moved_clock", str(clock)] if clock else []
     return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", *moved, module, *arguments],
         cwd=settings.BASE_DIR,
         env=environment,
         stdout=output,

@@ -241,15 +241,19 @@ def mail_to(mail, person, subject: str):
     raise AssertionError([(one["To"], one["Subject"]) for one in mail.messages])
 
 
-def validates(visitor, portal, operator, program_name: str) -> None:
-    """An operator approves bank and tax of what waits in the queue."""
+def validates(
+    visitor, portal, operator, name: str, *, parts: tuple = ("bank", "tax")
+) -> None:
+    """An operator approves bank and tax of what waits in the queue under a name."""
     visitor.goes_to(f"{portal.url}/ops/validation/")
     visitor.signs_in(operator)
-    visitor.sees(program_name)
-    visitor.page.locator("main").get_by_role("link", name=program_name).first.click()
+    visitor.sees(name)
+    with visitor.page.expect_navigation():
+        visitor.page.locator("main").get_by_role("link", name=name).first.click()
     visitor.looks()
-    for _part in ("bank", "tax"):
-        visitor.page.locator("main form[action$='/confirm/'] button").first.click()
+    for _part in parts:
+        with visitor.page.expect_navigation():
+            visitor.page.locator("main form[action$='/confirm/'] button").first.click()
         visitor.looks()
 
 
