@@ -17,6 +17,6 @@ DROP TRIGGER enrollment_renewalrow_written_once ON enrollment_renewalrow;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("enrollment", "0015_people_are_told_of_expiring_tax_forms")]
+    dependencies = [("enrollment", "0016_approved_changes_wait")]
 
     operations = [migrations.RunSQL(WRITTEN_ONCE, DROP_WRITTEN_ONCE)]
