@@ -7,6 +7,9 @@ from typing import Any
 
 from django.db import connection, connections
 
+# The threads that have not come to their end.
+BUSY: set[threading.Thread] = set()
+
 
 def at_once(*actions: Callable[[], Any]) -> list:
     """Do things in threads; return what came of them: an answer or an exception."""
@@ -22,8 +25,10 @@ def at_once(*actions: Callable[[], Any]) -> list:
             outcomes.append(error)
         finally:
             connections.close_all()
+            BUSY.discard(threading.current_thread())
 
     threads = [threading.Thread(target=do, args=[action]) for action in actions]
+    BUSY.update(threads)
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -32,9 +37,36 @@ def at_once(*actions: Callable[[], Any]) -> list:
 
 
 def wait_at(barrier: threading.Barrier) -> None:
-    """Wait for the other one, as long as the other one can get there."""
+    """Wait for the other one, as long as the other one can get there.
+
+    Who waits in the database for what this one has locked cannot, nor who has ended.
+    """
+    is_over = threading.Event()
+    me = connection.connection.info.backend_pid
+    watcher = threading.Thread(target=_watch, args=[barrier, me, is_over])
+    watcher.start()
     with suppress(threading.BrokenBarrierError):
         barrier.wait(timeout=2)
+    is_over.set()
+    watcher.join()
+
+
+def _watch(barrier: threading.Barrier, me: int, is_over: threading.Event) -> None:
+    """Open the barrier as soon as nobody will come."""
+    try:
+        with connection.cursor() as cursor:
+            while not is_over.wait(0.02):
+                cursor.execute(
+                    "SELECT EXISTS (SELECT FROM pg_stat_activity"
+                    " WHERE %s = ANY (pg_blocking_pids(pid)))",
+                    [me],
+                )
+                is_waited_for = cursor.fetchone()[0]
+                if is_waited_for or 0 < len(BUSY) < barrier.parties:
+                    barrier.abort()
+                    return
+    finally:
+        connections.close_all()
 
 
 def meet(monkeypatch, module, step: str, barrier: threading.Barrier) -> None:
