@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection
+from django.test import override_settings
 
 
 @dataclass
@@ -46,7 +48,7 @@ def running_portal(
     environment = _environment(
         url, mail_port=mail_port, folder=folder, redis_database=redis_database
     )
-    _manage("collectstatic", "--noinput", "-v0", environment=environment)
+    _collect_static_files(folder / "static")
     with log.open("w") as output:
         processes = [
             _start(
@@ -55,6 +57,7 @@ def running_portal(
                 f"--bind=127.0.0.1:{port}",
                 "--workers=2",
                 "--threads=2",
+                "--preload",
                 environment=environment,
                 output=output,
                 clock=clock,
@@ -111,6 +114,20 @@ def _environment(
         "DEMO": "true",
         "DEMO_MAIL_DIR": str(folder / "mail"),
     }
+
+
+def _collect_static_files(folder: Path) -> None:
+    """Collect them under the names the portal serves them by; nothing is compressed.
+
+    That is what takes long; test_image.py does it as it is done for real.
+    """
+    storages = settings.STORAGES | {
+        "staticfiles": {
+            "BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+        }
+    }
+    with override_settings(STATIC_ROOT=folder, STORAGES=storages):
+        call_command("collectstatic", verbosity=0, interactive=False)
 
 
 def _manage(*arguments: str, environment: dict[str, str]) -> None:

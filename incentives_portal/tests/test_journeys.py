@@ -28,6 +28,7 @@ from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.tests.mail_server import MailServer
 from accounts.tests.second_factors import code_of
 from enrollment.models import Enrollment, EnrollmentEvent
+from enrollment.services import confirm_payout
 from enrollment.tests.factories import AgreementFactory, ProgramTermsFactory
 from incentives_portal.tests.running import running_portal
 from profiles.tests.factories import (
@@ -352,7 +353,8 @@ def test_the_same_in_swedish(
     ida.save(update_fields=["language"])
     call_command("invite", program.code)
     invitation = mail_to(mail, ida, "Inbjudan till registrering i partnerincitament")
-    partner = visitor(language="sv-SE")
+    # axe reads no words: these pages were looked at by the other journeys.
+    partner = visitor(language="sv-SE", checks=False)
 
     partner.goes_to(button_of(invitation, "Kom igång"))
     assert partner.page.locator("html").get_attribute("lang") == "sv"
@@ -366,9 +368,12 @@ def test_the_same_in_swedish(
     partner.sees("Skickat – nu är det programägarens tur")
     mail_to(mail, ida, f"Skickat: {program.name}, Göteborg")
 
-    validates(visitor(), portal, oscar, program.name)
+    enrollment = Enrollment.objects.get()
+    # The operators' pages speak English in every journey.
+    for part in ("bank", "tax"):
+        confirm_payout(enrollment, part=part, by=oscar)
 
-    partner.goes_to(portal.url + Enrollment.objects.get().get_absolute_url())
+    partner.goes_to(portal.url + enrollment.get_absolute_url())
     partner.sees("Göteborg är registrerad")
     mail_to(mail, ida, f"Göteborg är registrerad i {program.name}")
 
