@@ -142,6 +142,16 @@ def map_app_role(request, tenant):
         except ValidationError as refusal:
             form.add_refusal(refusal)
         else:
+            if not mapping.is_in_force:
+                messages.info(
+                    request,
+                    _(
+                        "%(app_role)s gives the role %(role)s when a second operator has "
+                        "approved it."
+                    )
+                    % {"app_role": mapping.app_role, "role": Role(mapping.role).label},
+                )
+                return redirect(tenant)
             messages.success(
                 request,
                 _("%(app_role)s gives the role %(role)s from the next sign-in on.")
@@ -149,6 +159,24 @@ def map_app_role(request, tenant):
             )
             return redirect(tenant)
     return _page(request, tenant, form=form, status=422)
+
+
+@operator_requires(CHANGE, on=TenantRoleMapping)
+@recently_authenticated
+@posted(instead=_page_of)
+def approve_app_role(request, mapping):
+    """Approve, as the second operator, a role that gives roles."""
+    try:
+        mapping = services.approve_app_role(mapping, by=request.user)
+    except ValidationError as refusal:
+        messages.error(request, " ".join(refusal.messages))
+    else:
+        messages.success(
+            request,
+            _("%(app_role)s gives the role %(role)s from the next sign-in on.")
+            % {"app_role": mapping.app_role, "role": Role(mapping.role).label},
+        )
+    return redirect(mapping.tenant)
 
 
 @operator_requires(CHANGE, on=TenantRoleMapping)
@@ -167,7 +195,7 @@ def unmap_app_role(request, mapping):
 
 
 def _page(request, tenant, *, form=None, status=200):
-    mappings = tenant.role_mappings.select_related("location", "program")
+    mappings = tenant.role_mappings.select_related("location", "program", "mapped_by")
     context = {
         "tenant": tenant,
         "company": tenant.partner_account,

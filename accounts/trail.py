@@ -119,6 +119,10 @@ SENTENCES = {
     AuditAction.TENANT_CHANGED: gettext_lazy(
         "Signing in with Microsoft Entra ID was changed."
     ),
+    AuditAction.APP_ROLE_ASKED: gettext_lazy(
+        "The app role %(app_role)s is to give the role %(role)s: %(scope)s. A second "
+        "operator has to approve it."
+    ),
     AuditAction.APP_ROLE_MAPPED: gettext_lazy(
         "The app role %(app_role)s now gives the role %(role)s: %(scope)s."
     ),

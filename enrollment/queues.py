@@ -38,6 +38,7 @@ from accounts.models import (
     RecoveryRequest,
     RecoveryState,
     ResetState,
+    TenantRoleMapping,
     User,
 )
 from accounts.roles import Role
@@ -503,6 +504,8 @@ def queues_today(at: datetime, *, may: Callable[[str], bool]) -> list[Queue]:
         queues += [_second_approvals(at), _stopped_changes(at)]
     if may("accounts.view_recoveryrequest"):
         queues += _recovery_queues(at)
+    if may("accounts.view_companytenant"):
+        queues.append(_app_roles_to_approve(at))
     if may("accounts.view_factorreset"):
         queues.append(_factor_resets(at))
     if may("accounts.view_outgoingemail"):
@@ -588,6 +591,20 @@ def _recovery_queues(at: datetime) -> list[Queue]:
             at,
         ),
     ]
+
+
+def _app_roles_to_approve(at: datetime) -> Queue:
+    found = TenantRoleMapping.objects.waiting().aggregate(
+        count=Count("pk"), oldest=Min("mapped_at")
+    )
+    return _queue(
+        _("App roles that wait for a second operator"),
+        found["count"],
+        found["oldest"],
+        reverse("ops:sign_ins"),
+        "you",
+        at,
+    )
 
 
 def _factor_resets(at: datetime) -> Queue:

@@ -129,6 +129,11 @@ urlpatterns = [
     path("sign-ins/<uuid:pk>/start/", sign_in_ops.start, name="start_sign_in"),
     path("sign-ins/<uuid:pk>/roles/", sign_in_ops.map_app_role, name="map_app_role"),
     path(
+        "sign-ins/roles/<int:pk>/approve/",
+        sign_in_ops.approve_app_role,
+        name="approve_app_role",
+    ),
+    path(
         "sign-ins/roles/<int:pk>/remove/",
         sign_in_ops.unmap_app_role,
         name="unmap_app_role",

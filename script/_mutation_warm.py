@@ -283,6 +283,12 @@ def changed_lines(before: str, after: str) -> set[int]:
     lines: set[int] = set()
     for line in touched:
         around = [span for span in map(span_of, statements(before)) if line in span]
+        # Such as an `except`: whoever comes by what it stands around.
+        around = around or [
+            range(one.lineno, one.end_lineno + 1)
+            for one in statements(before)
+            if one.lineno <= line <= one.end_lineno
+        ]
         if around:
             lines |= set(min(around, key=len))
     return lines

@@ -16,8 +16,8 @@ def company_sign_in_changed(
 ) -> list[OutgoingEmail]:
     """Tell every Global admin: whoever speaks for a company decides who its people are.
 
-    `news` is registered, changed, stopped, started, mapped or unmapped; the last two
-    are about `mapping`.
+    `news` is registered, changed, stopped, started, asked, mapped or unmapped; the last
+    three are about `mapping`.
     """
     company = tenant.partner_account
     path = f"{reverse('activity:list')}?company={company.partner_id}"

@@ -56,6 +56,10 @@ class AuditAction(models.TextChoices):
     GROUP_UNMAPPED = "group_unmapped", _("Group disconnected from a role")
     TENANT_REGISTERED = "tenant_registered", _("Company sign-in registered")
     TENANT_CHANGED = "tenant_changed", _("Company sign-in changed")
+    APP_ROLE_ASKED = (
+        "app_role_asked",
+        _("App role connected to a role, to be approved"),
+    )
     APP_ROLE_MAPPED = "app_role_mapped", _("App role connected to a role")
     APP_ROLE_UNMAPPED = "app_role_unmapped", _("App role disconnected from a role")
     SIGN_IN_CONNECTED = "sign_in_connected", _("Microsoft sign-in connected")

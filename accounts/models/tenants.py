@@ -10,12 +10,14 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.encryption import EncryptedTextField, sealed_check
 from accounts.models.assignments import RoleAssignment, scope_words
 from accounts.models.companies import IncentiveProgram, Location, PartnerAccount
-from accounts.roles import COMPANY_WIDE_ROLES, Permission, Role
+from accounts.models.people import User
+from accounts.roles import COMPANY_WIDE_ROLES, Permission, Role, roles_with
 from accounts.scoping import Scope, ScopedQuerySet
 
 # Microsoft's public cloud; another one's address is typed in.
@@ -98,6 +100,15 @@ class CompanyTenant(models.Model):
         help_text=_("Nobody signs in through a tenant that is not."),
     )
     created_at = models.DateTimeField(_("added at"), auto_now_add=True)
+    # Who registered it, or changed it last: not who approves what it may give.
+    set_up_by = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="tenants_set_up",
+        verbose_name=_("set up by"),
+    )
 
     objects = CompanyTenantQuerySet.as_manager()
 
@@ -166,9 +177,18 @@ class TenantRoleMappingQuerySet(ScopedQuerySet):
     scope = Scope(account="partner_account")
     view_permission = Permission.PERSON_VIEW
 
+    def waiting(self) -> Self:
+        """Lines that give nothing before a second operator approves them."""
+        return self.filter(
+            role__in=roles_with(Permission.ROLE_ASSIGN), approved_at=None
+        )
+
 
 class TenantRoleMapping(models.Model):
-    """Whoever has an app role in the tenant holds a role here, as RoleAssignment does."""
+    """Whoever has an app role in the tenant holds a role here, as RoleAssignment does.
+
+    One that lets people give roles holds when a second operator approved it (T3).
+    """
 
     tenant = models.ForeignKey(
         CompanyTenant,
@@ -209,6 +229,24 @@ class TenantRoleMapping(models.Model):
         verbose_name=_("program"),
         help_text=_("Empty: every program at the location."),
     )
+    mapped_at = models.DateTimeField(_("connected at"), default=timezone.now)
+    mapped_by = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="app_roles_mapped",
+        verbose_name=_("connected by"),
+    )
+    approved_at = models.DateTimeField(_("approved at"), null=True, blank=True)
+    approved_by = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="app_roles_approved",
+        verbose_name=_("approved by"),
+    )
 
     objects = TenantRoleMappingQuerySet.as_manager()
 
@@ -239,6 +277,14 @@ class TenantRoleMapping(models.Model):
 
     def __str__(self) -> str:
         return f"{self.app_role}: {self.get_role_display()}"
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether it gives its role."""
+        return (
+            self.role not in roles_with(Permission.ROLE_ASSIGN)
+            or self.approved_at is not None
+        )
 
     @property
     def where(self) -> str:

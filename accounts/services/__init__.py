@@ -123,6 +123,7 @@ from accounts.services.signin import (
     sign_out_everywhere,
 )
 from accounts.services.tenants import (
+    approve_app_role,
     change_tenant,
     map_app_role,
     register_tenant,
@@ -148,6 +149,7 @@ __all__ = [
     "add_operator",
     "add_person",
     "appoint_recovered",
+    "approve_app_role",
     "ask_for_closing",
     "assign_role",
     "assign_roles",

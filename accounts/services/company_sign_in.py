@@ -243,18 +243,21 @@ def _name(identity: Identity) -> str:
 
 
 def _mappings(tenant: CompanyTenant, identity: Identity) -> list[TenantRoleMapping]:
-    return list(
+    """Return the lines that hold; what waits for a second operator gives nothing."""
+    lines = (
         tenant.role_mappings.filter(app_role__in=identity.app_roles)
         .select_related("location", "program")
         .order_by("pk")
     )
+    return [one for one in lines if one.is_in_force]
 
 
 def _sync_roles(tenant: CompanyTenant, user: User, identity: Identity) -> None:
     """Give what the table gives and is not held; end what this tenant gave before.
 
     A role the person cannot hold, a guest's (R14) or at a closed location, is not given
-    and the others are. The last Global admin stays one (rule 75).
+    and the others are. Neither is what waits for a second operator. The last Global
+    admin stays one (rule 75).
     """
     account, day = tenant.partner_account, today()
     wanted = {}
@@ -287,9 +290,16 @@ def _sync_roles(tenant: CompanyTenant, user: User, identity: Identity) -> None:
             tenant=tenant,
             by=None,
         )
+    # What waits again, for the directory was changed, ends nothing either.
+    waiting = {
+        (one.role, one.location_id, one.program_id)
+        for one in tenant.role_mappings.waiting().filter(
+            app_role__in=identity.app_roles
+        )
+    }
     over = [
         one
         for one in roles_given_by(tenant, user)
-        if (one.role, one.location_id, one.program_id) not in wanted
+        if (one.role, one.location_id, one.program_id) not in {*wanted, *waiting}
     ]
     end_roles_from(tenant, over)

@@ -6,6 +6,7 @@ from typing import Any
 from allauth.socialaccount.models import SocialAccount
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import emails
@@ -25,10 +26,13 @@ from accounts.services.audit import record_audit_event
 from accounts.services.companies import lock_companies
 from accounts.services.leaving import end_sessions
 from accounts.services.roles import check_revoking, check_scopes, end_assignments
+from accounts.services.second_person import check_second_person
 from accounts.text import normalize_domain
 
 MAY_REGISTER = "accounts.add_companytenant"
 MAY_CHANGE = "accounts.change_companytenant"
+# Of what is told of a tenant: what another operator looked at who approved its lines.
+DECIDING_WHO_SPEAKS = ("issuer", "client", "domains")
 
 
 @transaction.atomic
@@ -61,6 +65,7 @@ def register_tenant(
         issuer=issuer,
         client_id=client_id,
         mfa_context=mfa_context,
+        set_up_by=by,
     )
     tenant.client_secret = client_secret
     tenant.full_clean()
@@ -90,8 +95,10 @@ def change_tenant(
 ) -> CompanyTenant:
     """Change how a directory is asked; no new secret keeps the one there is.
 
-    Raises ValidationError as register_tenant does, and for another issuer once somebody
-    has connected it: another server would speak for people who never agreed to it.
+    Another issuer, app or domain was not what a second operator approved: lines that
+    needed it wait again, and end nothing that is held. Raises ValidationError as
+    register_tenant does, and for another issuer once somebody has connected it: another
+    server would speak for people who never agreed to it.
     """
     lock_companies(tenant.partner_account_id)
     _refuse_unless(MAY_CHANGE, by)
@@ -115,6 +122,10 @@ def change_tenant(
     _set_domains(tenant, domains)
     after = _described(tenant)
     if after != before or client_secret:
+        tenant.set_up_by = by
+        tenant.save(update_fields=["set_up_by"])
+        if any(after[name] != before[name] for name in DECIDING_WHO_SPEAKS):
+            tenant.role_mappings.update(approved_at=None, approved_by=None)
         record_audit_event(
             tenant,
             action=AuditAction.TENANT_CHANGED,
@@ -173,7 +184,8 @@ def map_app_role(
 ) -> TenantRoleMapping:
     """Let whoever has an app role hold a role here, from their next sign-in on.
 
-    Doing it twice changes nothing. Raises ValidationError when `by` is no operator who
+    A role that gives roles waits for approve_app_role: one operator alone makes nobody
+    an admin of a company (T3). Doing it twice changes nothing. Raises ValidationError when `by` is no operator who
     may, and when the scope is not of the company.
     """
     lock_companies(tenant.partner_account_id)
@@ -198,14 +210,69 @@ def map_app_role(
         role=role,
         location=location,
         program=program,
+        mapped_by=by,
     )
     mapping.full_clean()
     mapping.save()
     record_audit_event(
         mapping,
-        action=AuditAction.APP_ROLE_MAPPED,
+        action=AuditAction.APP_ROLE_MAPPED
+        if mapping.is_in_force
+        else AuditAction.APP_ROLE_ASKED,
         by=by,
         partner_account=account,
+        after=_mapping_described(mapping),
+    )
+    news = "mapped" if mapping.is_in_force else "asked"
+    emails.company_sign_in_changed(tenant, news=news, mapping=mapping)
+    return mapping
+
+
+@transaction.atomic
+def approve_app_role(mapping: TenantRoleMapping, *, by: User) -> TenantRoleMapping:
+    """Let a line give a role that gives roles: the second operator's decision.
+
+    Doing it twice changes nothing, nor does it for a line that needs none. Raises
+    ValidationError as check_second_person does: for who connected the app role, for who
+    set the directory up, and for everybody who does not manage company sign-ins.
+    """
+    lock_companies(mapping.partner_account_id)
+    mapping = TenantRoleMapping.objects.select_for_update(of=("self",)).get(
+        pk=mapping.pk
+    )
+    if mapping.is_in_force:
+        return mapping
+    tenant = mapping.tenant
+    check_second_person(
+        by,
+        rights=[MAY_CHANGE],
+        first=[
+            (
+                mapping.mapped_by_id,
+                ValidationError(
+                    _("You connected this app role. Another operator approves it."),
+                    code="same_person",
+                ),
+            ),
+            (
+                tenant.set_up_by_id,
+                ValidationError(
+                    _(
+                        "You set this directory up. Another operator approves what it "
+                        "may give."
+                    ),
+                    code="same_person",
+                ),
+            ),
+        ],
+    )
+    mapping.approved_at, mapping.approved_by = timezone.now(), by
+    mapping.save(update_fields=["approved_at", "approved_by"])
+    record_audit_event(
+        mapping,
+        action=AuditAction.APP_ROLE_MAPPED,
+        by=by,
+        partner_account=mapping.partner_account,
         after=_mapping_described(mapping),
     )
     emails.company_sign_in_changed(tenant, news="mapped", mapping=mapping)

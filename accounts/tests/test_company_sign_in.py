@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import translation
@@ -32,6 +33,7 @@ from accounts.models import (
 )
 from accounts.roles import Role
 from accounts.services import (
+    approve_app_role,
     assign_role,
     change_tenant,
     connect_sign_in,
@@ -126,6 +128,14 @@ def mapped(tenant, goteborg, iris):
     )
     map_app_role(tenant, app_role="Incentives.User", role=Role.INCENTIVES_USER, by=iris)
     return tenant
+
+
+def map_global_admin(tenant, *, app_role: str = "Global", by):
+    """Connect an app role with Global admin, as two operators do."""
+    mapping = map_app_role(tenant, app_role=app_role, role=Role.GLOBAL_ADMIN, by=by)
+    second = UserFactory(operator=True)
+    second.groups.set(Group.objects.filter(name="Identity manager"))
+    return approve_app_role(mapping, by=second)
 
 
 def asked_at(page) -> str:
@@ -629,7 +639,7 @@ class TestRoles:
 
     def test_the_last_global_admin_stays_one(self, mapped, entra, nordvik, greta, iris):
         # Rule 75: the company is not left without anybody who can appoint.
-        map_app_role(mapped, app_role="Global.Admin", role=Role.GLOBAL_ADMIN, by=iris)
+        map_global_admin(mapped, app_role="Global.Admin", by=iris)
         entra.add("nora", roles=["Global.Admin", "Incentives.Admin"])
         client = Client()
         sign_in(client, entra)
@@ -644,6 +654,68 @@ class TestRoles:
         assert {role for role, _where, _source in held(nora)} == {"global_admin"}
         set_tenant_active(mapped, is_active=False, by=iris)
         assert {role for role, _where, _source in held(nora)} == {"global_admin"}
+
+    @pytest.mark.parametrize("is_asked", [True, False])
+    def test_one_operator_alone_makes_nobody_an_admin(
+        self, mapped, entra, iris, monkeypatch, is_asked
+    ):
+        # T3. The control: without the rule whoever has the app role is Global admin.
+        if not is_asked:
+            monkeypatch.setattr(TenantRoleMapping, "is_in_force", True)
+        line = map_app_role(mapped, app_role="Boss", role=Role.GLOBAL_ADMIN, by=iris)
+        entra.add("nora", roles=["Boss"])
+
+        sign_in(Client(), entra)
+
+        assert User.objects.filter(email="nora@partner.example").exists() is (
+            not is_asked
+        )
+        if is_asked:
+            with pytest.raises(ValidationError, match="You connected this app role"):
+                approve_app_role(line, by=iris)
+            line.mapped_by = None
+            line.save()
+            with pytest.raises(ValidationError, match="You set this directory up"):
+                approve_app_role(line, by=iris)
+
+    def test_roles_that_give_roles_wait_for_the_second_operator(self):
+        waiting = {one for one in Role if not TenantRoleMapping(role=one).is_in_force}
+
+        assert waiting == {Role.GLOBAL_ADMIN, Role.ACCOUNT_ADMIN}
+
+    def test_another_directory_was_not_approved_and_gives_no_more_admins(
+        self, mapped, entra, iris
+    ):
+        line = map_global_admin(mapped, by=iris)
+        entra.add("nora", roles=["Global"])
+        sign_in(client := Client(), entra)
+        entra.add("omar", roles=["Global"])
+
+        change_tenant(
+            mapped,
+            client_id=mapped.client_id,
+            client_secret="another",
+            issuer=mapped.issuer,
+            domains=["partner.example"],
+            by=iris,
+        )
+        line.refresh_from_db()
+        assert line.approved_at is not None  # a new secret is the same directory
+        mapped.domains.all().delete()
+        change_tenant(
+            mapped,
+            client_id=mapped.client_id,
+            issuer=mapped.issuer,
+            domains=["partner.example"],
+            by=iris,
+        )
+
+        line.refresh_from_db()
+        assert (line.approved_at, line.approved_by) == (None, None)
+        sign_in(client, entra)
+        assert {role for role, _where, _source in held(who(client))} == {"global_admin"}
+        sign_in(Client(), entra, "omar")
+        assert not User.objects.filter(email="omar@partner.example").exists()
 
     def test_a_location_that_closed_is_given_no_more(self, mapped, entra, goteborg):
         client = Client()
@@ -1087,7 +1159,7 @@ class TestProofs:
     def test_what_was_typed_before_the_proof_is_sent_on_after_it(
         self, mapped, entra, nordvik, iris
     ):
-        map_app_role(mapped, app_role="Global", role=Role.GLOBAL_ADMIN, by=iris)
+        map_global_admin(mapped, by=iris)
         entra.add("nora", amr=["mfa"], auth_time=0, roles=["Global"])
         client = Client()
         sign_in(client, entra)
@@ -1284,7 +1356,7 @@ class TestAtOnce:
     def test_the_last_two_global_admins_do_not_leave_together(
         self, mapped, greta, iris
     ):
-        map_app_role(mapped, app_role="Global", role=Role.GLOBAL_ADMIN, by=iris)
+        map_global_admin(mapped, by=iris)
         nora, omar = (
             sign_in_by_tenant(mapped, self.identity(claims, "Global"))
             for claims in (NORA, OMAR)

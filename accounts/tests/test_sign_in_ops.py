@@ -16,6 +16,7 @@ from accounts.models import (
 )
 from accounts.roles import Role
 from accounts.services import register_tenant
+from accounts.tests.cast import operator
 from accounts.tests.factories import (
     CompanyTenantFactory,
     LocationFactory,
@@ -141,6 +142,38 @@ def test_an_app_role_is_connected_and_disconnected(door, tenant, goteborg):
 
     assert not TenantRoleMapping.objects.exists()
     assert not RoleAssignment.objects.live().filter(pk=given.pk).exists()
+
+
+def test_an_app_role_that_makes_admins_is_approved_by_another_operator(
+    door, tenant, client_of, greta
+):
+    line = {"app_role": "Boss", "role": Role.ACCOUNT_ADMIN}
+    page = f"/ops/sign-ins/{tenant.pk}/"
+    asked = door.post(f"{page}roles/", line, follow=True).content.decode()
+    mapping = TenantRoleMapping.objects.get()
+    approve = f"/ops/sign-ins/roles/{mapping.pk}/approve/"
+    second = operator("Ivan Berg", "Identity manager")
+
+    assert "Boss gives the role Account admin when a second operator has" in asked
+    assert approve not in asked
+    own = door.post(approve, follow=True).content.decode()
+    assert "You connected this app role. Another operator approves it." in own
+    other = client_of(second)
+    (queue,) = [
+        one for one in other.get("/ops/").context["queues"] if "App roles" in one.name
+    ]
+    assert queue.count == 1
+    assert approve in other.get(page).content.decode()
+    done = other.post(approve, follow=True).content.decode()
+
+    mapping.refresh_from_db()
+    assert mapping.approved_by == second
+    assert "Boss gives the role Account admin from the next sign-in on." in done
+    actions = AuditEvent.objects.filter(object_id=str(mapping.pk)).order_by("pk")
+    assert [one.actor.full_name for one in actions] == ["Iris Identity", "Ivan Berg"]
+    said = OutgoingEmail.objects.filter(to_user=greta).order_by("created_at")
+    assert "a second operator has approved it" in " ".join(said[1].body_text.split())
+    assert "at the next sign-in" in " ".join(said[2].body_text.split())
 
 
 def test_another_companys_location_cannot_be_chosen(door, tenant):

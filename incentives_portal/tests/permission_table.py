@@ -227,6 +227,7 @@ TABLE: dict[str, Row] = {
     "ops:stop_sign_in": _ops("iris", methods=("POST",), on="tenant"),
     "ops:start_sign_in": _ops("iris", methods=("POST",), on="tenant"),
     "ops:map_app_role": _ops("iris", methods=("POST",), on="tenant"),
+    "ops:approve_app_role": _ops("iris", methods=("POST",), on="app_role"),
     "ops:unmap_app_role": _ops("iris", methods=("POST",), on="app_role"),
 }
 

@@ -191,6 +191,7 @@ DIRECTORY = [
     Door("ops:stop_sign_in", "iris", lambda world: world.tenant),
     Door("ops:start_sign_in", "iris", lambda world: world.tenant),
     Door("ops:map_app_role", "iris", lambda world: world.tenant),
+    Door("ops:approve_app_role", "iris", lambda world: world.app_role),
     Door("ops:unmap_app_role", "iris", lambda world: world.app_role),
 ]
 SIGN_IN = [

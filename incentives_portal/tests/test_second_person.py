@@ -20,6 +20,7 @@ from accounts.models import AuditEvent, FactorReset, RecoveryRequest
 from accounts.roles import Role
 from accounts.services import second_person
 from accounts.tests.factories import (
+    CompanyTenantFactory,
     GroupMappingFactory,
     RecoveryRequestFactory,
     RoleAssignmentFactory,
@@ -116,6 +117,12 @@ def world(nordvik, goteborg, ida, oscar, lucia, mina, iris):
         FactorReset.objects.update(asked_at=reset.asked_at - timedelta(days=1))
         return reset
 
+    def app_role():
+        tenant = CompanyTenantFactory(partner_account=nordvik)
+        return accounts.map_app_role(
+            tenant, app_role="Boss", role=Role.GLOBAL_ADMIN, by=iris
+        )
+
     def plan():
         _enrollment, year = made(World())
         rehearsed = enrollments.rehearse_renewals(year, by=mina, at=BEFORE)
@@ -175,6 +182,10 @@ DOORS = {
         "vouched_factor",
         lambda row, by: accounts.reset_second_factors(row, by=by),
     ),
+    "an app role that makes admins": (
+        "app_role",
+        lambda row, by: accounts.approve_app_role(row, by=by),
+    ),
     "the year end": (
         "plan",
         lambda row, by: enrollments.approve_renewals(row, digest=row.digest, by=by),
@@ -191,6 +202,7 @@ ASKING = {
         "reset_second_factors",
     },
     "accounts/services/recovery.py": {"_refuse_unless_deciding", "appoint_recovered"},
+    "accounts/services/tenants.py": {"approve_app_role"},
     "enrollment/services/enrollments.py": {"confirm_payout"},
     "enrollment/services/renewals.py": {"approve_renewals"},
     "enrollment/services/undoing.py": {"approve_undoing"},
