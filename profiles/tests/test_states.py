@@ -1,10 +1,15 @@
 """The life of a version: what may follow what, and that nobody goes through it alone."""
 
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+
 import pytest
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
@@ -166,6 +171,107 @@ class AnySequenceOfSteps(TestCase):
             hands = {now.submitted_by_id, now.seconded_by_id, now.decided_by_id}
             assert None not in hands
             assert len(hands) == 3
+
+
+# --- One person, thirty steps, and all the time in the world ------------------------------
+
+
+ONE_PERSONS_STEPS = st.lists(
+    st.sampled_from(
+        [
+            "revise", "holder", "approve", "return", "stop", "stop by link", "check",
+            "release", "withdraw", "default", "clock",
+        ]
+    ),
+    min_size=3,
+    max_size=30,
+)  # fmt: skip
+EVIDENCE = "Called the contact on the number that we have had for years."
+
+
+@pytest.fixture
+def lone_people(ida):
+    """Who could try: an admin of the company, and an operator with every right."""
+    operator = UserFactory(operator=True)
+    operator.groups.set(Group.objects.filter(name__in=["Validator", "Approver"]))
+    return {"admin": ida, "operator": operator}
+
+
+def take(step: str, profile, location, *, by) -> None:
+    """Take one step, past every page; what is refused changes nothing."""
+    newest = profile.versions.order_by("-number").first()
+    other = {"iban": ACCOUNTS[1]}
+    if step == "holder":
+        other = {"account_holder": "Mule Ltd"}
+    services_of = {
+        "approve": partial(approve_version, newest, by=by),
+        "return": partial(return_version, newest, returned=REASON, by=by),
+        "stop": partial(services.stop_change, newest, by=by),
+        "stop by link": partial(services.stop_change, newest, by=None),
+        "check": partial(
+            services.check_stopped_change, newest, evidence=EVIDENCE, by=by
+        ),
+        "release": partial(services.release_change, newest, by=by),
+        "withdraw": partial(services.withdraw_change, newest, by=by),
+        "default": partial(
+            services.set_default_bank_profile,
+            [location],
+            bank_profile=profile,
+            currency="SEK",
+            by=by,
+        ),
+        "clock": partial(services.bring_changes_into_force, at=timezone.now()),
+    }
+    changed = partial(
+        revise_bank_profile,
+        profile,
+        country="SE",
+        details=BANK_DETAILS | other,
+        by=by,
+        at=timezone.now() - timedelta(days=4),
+    )
+    with suppress(ValidationError, IntegrityError), transaction.atomic():
+        services_of.get(step, changed)()
+
+
+def try_alone(by, *, most: int) -> None:
+    """Let chance choose the steps; fail where the money would go elsewhere."""
+    location = LocationFactory()
+
+    @settings(max_examples=most, deadline=None, database=None, phases=[Phase.generate])
+    @given(steps=ONE_PERSONS_STEPS)
+    def steps_of_one(steps):
+        profile = BankProfileFactory(partner_account=location.partner_account)
+        for step in steps:
+            take(step, profile, location, by=by)
+        services.bring_changes_into_force(at=timezone.now())
+        (first,) = profile.versions.filter(number=1)
+        in_force = profile.versions.filter(status="approved").first() or first
+        assert in_force == first
+
+    steps_of_one()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("who", ["admin", "operator"])
+def test_no_thirty_steps_of_one_person_make_a_changed_account_usable(who, lone_people):
+    # security.md T1
+    try_alone(lone_people[who], most=8)
+
+
+@pytest.mark.django_db
+def test_without_the_rule_of_the_second_person_they_do(lone_people, monkeypatch):
+    """The control: neither the service asks for somebody else nor does the table."""
+    monkeypatch.setattr(services, "check_second_person", lambda *_, **__: None)
+    with connection.cursor() as cursor:
+        for name in ("four_eyes", "six_eyes_on_a_change", "change_takes_two"):
+            cursor.execute(
+                "ALTER TABLE profiles_bankprofileversion "
+                f"DROP CONSTRAINT profiles_bankprofileversion_{name}"
+            )
+
+    with pytest.raises(AssertionError):
+        try_alone(lone_people["operator"], most=100)
 
 
 @pytest.mark.django_db
