@@ -11,6 +11,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from profiles.states import FOLLOWING
+
 
 class EnrollmentStatus(models.TextChoices):
     """Where a location's participation in a program stands this year."""
@@ -90,13 +92,7 @@ OPEN = EDITABLE | {
     EnrollmentStatus.ENROLLED,
 }
 # Follows its profiles: their decisions and changes move it (R40, R41, R44, R54).
-FOLLOWS_PROFILES = frozenset(
-    {
-        EnrollmentStatus.ACTION_REQUIRED,
-        EnrollmentStatus.VALIDATING,
-        EnrollmentStatus.ENROLLED,
-    }
-)
+FOLLOWS_PROFILES = frozenset(map(EnrollmentStatus, FOLLOWING))
 # Hidden from those who are not Incentives admins behind "Enrolling" (R42).
 VEILED = frozenset({EnrollmentStatus.ACTION_REQUIRED, EnrollmentStatus.VALIDATING})
 

@@ -26,6 +26,16 @@ urlpatterns = [
         name="confirm",
     ),
     path("validation/second/", profiles_ops.second_approvals, name="second_approvals"),
+    path(
+        "validation/bank/profiles/<uuid:pk>/",
+        profiles_ops.compare_bank,
+        name="compare_bank",
+    ),
+    path(
+        "validation/tax/profiles/<uuid:pk>/",
+        profiles_ops.compare_tax,
+        name="compare_tax",
+    ),
     path("validation/stopped/", profiles_ops.stopped_changes, name="stopped_changes"),
     path(
         "validation/bank/<uuid:pk>/check/",

@@ -1,6 +1,7 @@
 """How partners are paid: bank profiles, tax profiles, their versions, defaults."""
 
 import uuid
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Self
 
@@ -23,6 +24,7 @@ from profiles.countries import CountrySchema
 from profiles.states import (
     CANDIDATE,
     CURRENT,
+    FOLLOWING,
     HELD,
     IN_FORCE,
     SHOWN,
@@ -37,6 +39,29 @@ from profiles.validators import MASK
 
 # The program owner's promise: usually answered within two days (domain.md §2.1).
 VALIDATION_PROMISE = timedelta(hours=48)
+
+
+@dataclass(frozen=True)
+class Follower:
+    """An enrollment that follows a profile's versions, as a preview names it."""
+
+    enrollment: uuid.UUID
+    status: str
+    program: str
+    place: str
+
+
+@dataclass(frozen=True)
+class ChangeImpact:
+    """What sending a new version does to enrollments, said before it is sent (R44).
+
+    `sent_back` are Enrolled and go back to validation, `staying` are in validation or
+    with the partner and stay there. Nothing else follows: what was not submitted yet
+    uses the version that is there when it is.
+    """
+
+    sent_back: list[Follower]
+    staying: list[Follower]
 
 
 class VersionQuerySet(models.QuerySet):
@@ -284,17 +309,14 @@ class ProfileQuerySet(ScopedQuerySet):
         )
 
     def with_uses(self) -> Self:
-        """Annotate how many enrollments under way or in force use each profile.
+        """Annotate as `uses` how many enrollments under way or in force use each one.
 
-        `uses` are all of them; `validated_uses` those that a new version sends back
-        to validation (R44). Enrollments lie above this app; their rows refer to it.
+        Enrollments lie above this app; their rows refer to it.
         """
-        in_force = Q(payout_assignments__enrollment__status=IN_FORCE)
         under_way = Q(payout_assignments__enrollment__status__in=USING)
         enrollments = "payout_assignments__enrollment"
         return self.annotate(
             uses=Count(enrollments, filter=under_way, distinct=True),
-            validated_uses=Count(enrollments, filter=in_force, distinct=True),
         )
 
     def with_versions(self) -> Self:
@@ -382,6 +404,34 @@ class Profile(models.Model):
             code = codes.get(candidate.status, candidate.status)
             statuses.append(SHOWN[f"new_{code}"])
         return statuses
+
+    def followers(self) -> models.QuerySet:
+        """The enrollments that move with its versions: submitted, and not over.
+
+        Asked by the service that moves them and by the preview of a change. Enrollments
+        lie above this app; their rows refer to it.
+        """
+        rows = self.payout_assignments.filter(
+            enrollment__status__in=FOLLOWING, enrollment__submitted_at__isnull=False
+        )
+        return rows.order_by("enrollment").values("enrollment").distinct()
+
+    def change_impact(self) -> ChangeImpact:
+        """Say what sending a new version does to the enrollments that follow it."""
+        rows = self.followers().values_list(
+            "enrollment",
+            "enrollment__status",
+            "enrollment__terms__program__name",
+            "enrollment__location__name",
+        )
+        followers = sorted(
+            (Follower(*row) for row in rows),
+            key=lambda one: (one.program, one.place, one.enrollment),
+        )
+        return ChangeImpact(
+            sent_back=[one for one in followers if one.status == IN_FORCE],
+            staying=[one for one in followers if one.status != IN_FORCE],
+        )
 
     def refuse_taken_name(self) -> None:
         """Raise ValidationError on `name` when it cannot be taken (R47)."""

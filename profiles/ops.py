@@ -18,8 +18,20 @@ from accounts.templatetags.portal import moment
 from profiles import services
 from profiles.countries.taxes import TAX_FORMS
 from profiles.forms import CheckChangeForm, ReasonForm, add_errors
-from profiles.models import BankChangeStop, BankProfileVersion, TaxProfileVersion
-from profiles.review import approval_of, checks, compared, signed_once
+from profiles.models import (
+    BankChangeStop,
+    BankProfile,
+    BankProfileVersion,
+    TaxProfile,
+    TaxProfileVersion,
+)
+from profiles.review import (
+    approval_of,
+    checks,
+    compared,
+    compared_versions,
+    signed_once,
+)
 from profiles.services import REVIEW, VALIDATE
 from profiles.states import ProfileStatus
 from profiles.wording import given_reasons
@@ -117,6 +129,27 @@ def release_change(request, version):
         return _page(request, version, approval=form)
     messages.success(request, _("Released. It is where it was before."))
     return redirect(_page_of(version))
+
+
+@operator_requires(REVIEW, on=BankProfile)
+@require_safe
+def compare_bank(request, profile):
+    """Show what differs between two versions of a bank profile, numbers masked."""
+    return _compare_page(request, profile)
+
+
+@operator_requires(VALIDATE, on=TaxProfile)
+@require_safe
+def compare_tax(request, profile):
+    """Show what differs between two versions of a tax profile, numbers masked."""
+    return _compare_page(request, profile)
+
+
+def _compare_page(request, profile):
+    context = compared_versions(
+        profile, old=request.GET.get("old", ""), new=request.GET.get("new", "")
+    )
+    return render(request, "ops/compare.html", {"profile": profile, **context})
 
 
 @operator_requires(VALIDATE, on=TaxProfileVersion)
@@ -267,6 +300,11 @@ def _page(request, version, *, approval=None, check=None, reason_forms=None):
             "held_up_count": held_up.count() if held_up is not None else 0,
             "held_up": held_up[:MOST_NAMED] if held_up is not None else [],
             "newer": _newer(version, others),
+            "compare_url": (
+                reverse(f"ops:compare_{version.part}", kwargs={"pk": profile.pk})
+                if version.number > 1
+                else ""
+            ),
             "reason_forms": reason_forms,
             "stop": (
                 version.stops.open().select_related("stopped_by", "checked_by").first()

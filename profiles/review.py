@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
@@ -11,7 +12,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models import PartnerAccount, User
 from profiles import countries
-from profiles.models import BankProfileVersion, ProfileVersion
+from profiles.models import BankProfileVersion, Profile, ProfileVersion
 from profiles.services import (
     APPROVE_ACCOUNTS,
     Approval,
@@ -201,6 +202,30 @@ def compared(
                 )
             )
     return rows
+
+
+def compared_versions(profile: Profile, *, old: str, new: str) -> dict[str, Any]:
+    """Return two versions of a profile beside each other, by their numbers as typed.
+
+    Without numbers, or with some that are none of its versions: the newest beside the
+    one that was last in force before it, else the one before.
+    """
+    versions = {
+        str(version.number): version for version in profile.versions.order_by("-number")
+    }
+    newest = next(iter(versions.values()))
+    later = versions.get(new, newest)
+    in_force = profile.versions.filter(status=ProfileStatus.APPROVED)
+    before = in_force.exclude(pk=later.pk).first() or next(
+        (one for one in versions.values() if one.number < later.number), None
+    )
+    earlier = versions.get(old, before)
+    return {
+        "versions": list(versions.values()),
+        "old": earlier,
+        "new": later,
+        "rows": compared(later, earlier),
+    }
 
 
 def checks(

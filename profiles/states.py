@@ -94,6 +94,8 @@ CURRENT = (*CANDIDATE, ProfileStatus.APPROVED)
 # uses nothing: taken up again, it asks for what is gone.
 USING = frozenset({"invited", "action_required", "validating", "enrolled"})
 IN_FORCE = "enrolled"
+# Those that follow a profile's versions, once submitted (R40, R41, R44).
+FOLLOWING = frozenset({"action_required", "validating", "enrolled"})
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ from profiles.models import (
     DefaultBankProfile,
     TaxProfile,
 )
+from profiles.review import compared_versions
 from profiles.wording import (
     finance_text,
     general_reasons,
@@ -235,6 +236,13 @@ def new_bank(request):
 def bank(request, profile):
     """Show a bank profile: what is in force, what is waiting, and its history."""
     return _profile_page(request, profile, "profiles/bank_profile.html")
+
+
+@requires(Permission.PROFILE_VIEW, on=BankProfile)
+@require_safe
+def compare_bank(request, profile):
+    """Show what differs between two versions of a bank profile, numbers masked."""
+    return _compare_page(request, profile)
 
 
 @requires(Permission.PROFILE_EDIT, on=BankProfile)
@@ -480,6 +488,13 @@ def tax(request, profile):
     return _profile_page(request, profile, "profiles/tax_profile.html")
 
 
+@requires(Permission.PROFILE_VIEW, on=TaxProfile)
+@require_safe
+def compare_tax(request, profile):
+    """Show what differs between two versions of a tax profile, numbers masked."""
+    return _compare_page(request, profile)
+
+
 @requires(Permission.PROFILE_EDIT, on=TaxProfile)
 @require_http_methods(["GET", "HEAD", "POST"])
 @sensitive_post_parameters()
@@ -678,6 +693,7 @@ def _details_page(request, form, template, *, title, profile=None, **context):
             "country_url": f"{request.path}?{urlencode({**query, 'country': ''})}",
             "sections": form.sections(),
             "general_reasons": general_reasons(form.held),
+            "impact": profile.change_impact() if profile is not None else None,
             "back_url": _return_to(request),
             **context,
         },
@@ -709,9 +725,21 @@ def _profile_page(request, profile, template):
             ],
             "in_force": in_force,
             "candidate": candidate,
+            "compare_url": (
+                reverse(f"profiles:compare_{profile.part}", kwargs={"pk": profile.pk})
+                if len(profile.versions.all()) > 1
+                else ""
+            ),
             "may_edit": not profile.is_archived and _may_edit(request.user, profile),
         },
     )
+
+
+def _compare_page(request, profile):
+    context = compared_versions(
+        profile, old=request.GET.get("old", ""), new=request.GET.get("new", "")
+    )
+    return render(request, "profiles/compare.html", {"profile": profile, **context})
 
 
 def _stop_of(version):

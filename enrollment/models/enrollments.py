@@ -81,12 +81,6 @@ class EnrollmentQuerySet(ScopedQuerySet):
             payout_assignments__standing__tax_expires_on__lt=on
         ).distinct()
 
-    def using_bank_profile(self, profile: BankProfile) -> Self:
-        return self.filter(payout_assignments__bank_profile=profile).distinct()
-
-    def using_tax_profile(self, profile: TaxProfile) -> Self:
-        return self.filter(payout_assignments__tax_profile=profile).distinct()
-
     def with_was_left(self) -> Self:
         """Annotate whether an operator decided at the year end to leave it there."""
         left = type(self)(self.model).filter(

@@ -442,12 +442,8 @@ def reassess_enrollments(version: ProfileVersion, *, by: User | None) -> int:
     them Action required; a new one sends them back to Validating (R40, R41, R44), and
     a new one that was withdrawn leaves them as they were.
     """
-    profile = version.profile
-    enrollments = Enrollment.objects.submitted()
-    if isinstance(profile, BankProfile):
-        enrollments = enrollments.using_bank_profile(profile)
-    else:
-        enrollments = enrollments.using_tax_profile(profile)
+    followers = version.profile.followers().values("enrollment")
+    enrollments = Enrollment.objects.filter(pk__in=followers.order_by())
     # Withdrawn or put back, it says no moment of its own.
     at = version.moved_at or timezone.now()
     moved, lacking = 0, {}

@@ -5,11 +5,13 @@ import re
 import pytest
 from django.urls import reverse
 
-from enrollment.models import PayoutAssignment
+from enrollment.models import Enrollment, PayoutAssignment
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
 from profiles.models import BankProfile, TaxProfile
+from profiles.services import revise_bank_profile, revise_tax_profile
 from profiles.tests.factories import (
     BANK_DETAILS,
+    TAX_DETAILS,
     BankProfileFactory,
     TaxProfileFactory,
 )
@@ -66,43 +68,75 @@ def test_a_profile_counts_the_enrollments_that_use_it_once_each(
     row = type(profile).objects.with_uses().get(pk=profile.pk)
     shown = words(client_of(ida).get(address(kind, profile)))
 
-    assert (row.uses, row.validated_uses) == (2, 1)
+    assert row.uses == 2
     assert PayoutAssignment.objects.count() == 8
     assert "Used by 2 enrollments" in shown
 
 
-def test_a_change_says_how_many_enrollments_it_sends_back(
-    client_of, ida, bank, tax, enroll
+@pytest.mark.parametrize("kind", ["bank", "tax"])
+def test_what_a_change_announces_is_what_happens(
+    client_of, ida, bank, tax, enroll, kind
 ):
-    # R44, prof.impact
-    for _number in range(2):
-        enroll(complete=True)
-    enroll(submitted=True)
-
-    of_bank = words(client_of(ida).get(address("change_bank", bank)))
-    of_tax = words(client_of(ida).get(address("change_tax", tax)))
-
-    assert (
-        "This change sends 2 enrollments back to validation. Payments continue to the "
-        "old account until the new one is approved." in of_bank
+    # R44: the preview and the deed ask the same question.
+    profile = {"bank": bank, "tax": tax}[kind]
+    traits = (
+        {"complete": True},
+        {"complete": True},
+        {"submitted": True},
+        {"accepted": True},
+        {"status": "expired"},
     )
-    assert "This change sends 2 enrollments back to validation." in of_tax
+    rows = {row.pk: row for row in (enroll(**trait) for trait in traits)}
+    PayoutAssignment.objects.update(currency="EUR")
+    PayoutAssignment.objects.filter(enrollment__status="enrolled").update(
+        bank_version=bank.versions.get(), tax_version=tax.versions.get()
+    )
+    before = dict(Enrollment.objects.values_list("pk", "status"))
+    announced = type(profile).objects.get(pk=profile.pk).change_impact()
+
+    page = words(client_of(ida).get(address(f"change_{kind}", profile)))
+    if kind == "bank":
+        details = BANK_DETAILS | {"street": "Nygatan 2"}
+        revise_bank_profile(profile, country="SE", details=details, by=ida)
+    else:
+        details = TAX_DETAILS | {"city": "Lund"}
+        revise_tax_profile(profile, country="SE", details=details, by=ida)
+
+    after = dict(Enrollment.objects.values_list("pk", "status"))
+    moved = {pk for pk in rows if before[pk] != after[pk]}
+    assert {one.enrollment for one in announced.sent_back} == moved
+    assert len(moved) == 2
+    assert {after[pk] for pk in moved} == {"validating"}
+    assert [before[one.enrollment] for one in announced.staying] == ["validating"]
+    assert "This change sends 2 enrollments back to validation:" in page
+    for pk in moved:
+        assert f"{rows[pk].terms.program.name}, Göteborg" in page
+    assert "1 enrollment that is not complete yet is validated" in page
 
 
-def test_the_enrollments_that_a_change_announced_do_go_back(
-    client_of, ida, bank, enroll
+@pytest.mark.parametrize("kind", ["bank", "tax"])
+def test_versions_are_compared_with_their_numbers_masked(
+    client_of, ida, oscar, bank, tax, kind
 ):
-    # R44: the sentence and the deed are the same number.
-    enrolled = enroll(complete=True)
-    version = bank.versions.get()
-    enrolled.payout_assignments.update(bank_version=version, currency="EUR")
+    profile = {"bank": bank, "tax": tax}[kind]
+    if kind == "bank":
+        details = BANK_DETAILS | {"iban": "SE4550000000058398257466"}
+        revise_bank_profile(profile, country="SE", details=details, by=ida)
+    else:
+        details = TAX_DETAILS | {"city": "Lund"}
+        revise_tax_profile(profile, country="SE", details=details, by=ida)
 
-    client_of(ida).post(
-        address("change_bank", bank), {**BANK_DETAILS, "street": "Nygatan 2"}
-    )
-
-    enrolled.refresh_from_db()
-    assert enrolled.status == "validating"
+    for person, area in ((ida, "profiles"), (oscar, "ops")):
+        path = reverse(f"{area}:compare_{kind}", kwargs={"pk": profile.pk})
+        page = words(client_of(person).get(path))
+        assert "Version 1 and version 2" in page
+        assert "changed" in page
+        assert "SE45" not in page
+        assert ("7466" if kind == "bank" else "Lund") in page
+        turned = words(client_of(person).get(path + "?old=2&new=1"))
+        assert "Version 2 and version 1" in turned
+        odd = client_of(person).get(path + "?old=x&new=99")
+        assert "Version 1 and version 2" in words(odd)
 
 
 @pytest.mark.parametrize("kind", ["bank", "tax"])

@@ -102,6 +102,8 @@ TABLE: dict[str, Row] = {
     "profiles:archive_bank": Row(
         ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
     ),
+    "profiles:compare_bank": Row(("ida",), on="bank_profile", **BANK),
+    "profiles:compare_tax": Row(("ida",), ADMINS, on="tax_profile"),
     "profiles:stop_change": Row(
         ("ida", *ADMINS), (), ("GET", "POST"), "bank_profile", is_company_wide=True
     ),
@@ -180,6 +182,8 @@ TABLE: dict[str, Row] = {
     "ops:bank_version": _ops("oscar", "aino", on="bank_version"),
     "ops:approve_bank": _ops("oscar", "aino", methods=("POST",), on="bank_version"),
     "ops:return_bank": _ops("oscar", "aino", methods=("POST",), on="bank_version"),
+    "ops:compare_bank": _ops("oscar", "aino", on="bank_profile"),
+    "ops:compare_tax": _ops("oscar", on="tax_profile"),
     "ops:stopped_changes": _ops("oscar", "aino"),
     "ops:check_change": _ops("oscar", "aino", methods=("POST",), on="bank_version"),
     "ops:release_change": _ops("oscar", "aino", methods=("POST",), on="bank_version"),
