@@ -1,6 +1,6 @@
 """What people type about bank and tax profiles, and why reviewers return them."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from django import forms
@@ -13,9 +13,16 @@ from accounts.models import Location, PartnerAccount, User
 from accounts.roles import Permission
 from accounts.text import CleanCharField, CleanTextField
 from profiles import countries, currencies, reasons
-from profiles.countries import CountrySchema, FieldSpec
+from profiles.countries import CountrySchema, FieldSpec, FoundBank
 from profiles.countries.fields import SECTIONS
-from profiles.models import BankProfile, Profile, ProfileVersion, TaxProfile
+from profiles.countries.pasting import MOST_PASTED
+from profiles.models import (
+    BankProfile,
+    BankProfileDraft,
+    Profile,
+    ProfileVersion,
+    TaxProfile,
+)
 from profiles.services import NOTE_LENGTH, REASON_LENGTH
 from profiles.wording import given_reasons
 
@@ -172,7 +179,8 @@ class DetailsForm(forms.Form):
         schema: CountrySchema,
         specs: Collection[FieldSpec] | None = None,
         required: Collection[str] = (),
-        held: ProfileVersion | None = None,
+        held: ProfileVersion | BankProfileDraft | None = None,
+        typed: Mapping[str, str] | None = None,
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
@@ -186,6 +194,8 @@ class DetailsForm(forms.Form):
                 self.initial[spec.key] = _prefilled(spec, held)
             elif spec.default:
                 self.initial[spec.key] = spec.default
+        # What is in the form and not sent: shown again, not judged yet.
+        self.initial |= typed or {}
 
     def _field(self, spec: FieldSpec) -> forms.Field:
         is_required = spec.is_required or spec.key in self.required
@@ -317,10 +327,12 @@ class ExpiryField(forms.DateField):
         )
 
 
-class NewBankProfileForm(DetailsForm):
-    """A new bank profile of a company."""
+class NewBankProfileForm(CountryForm):
+    """How a new bank profile is called, and in which country the bank is."""
 
     name = NameField()
+
+    field_order = ["name", "country"]
 
     def __init__(self, *args, company: PartnerAccount, **kwargs):
         super().__init__(*args, **kwargs)
@@ -330,6 +342,44 @@ class NewBankProfileForm(DetailsForm):
         name = self.cleaned_data["name"]
         _refuse_taken_name(BankProfile(partner_account=self.company, name=name))
         return name
+
+
+class PasteForm(forms.Form):
+    """A line of a bank letter, to be read into the fields; it is kept nowhere."""
+
+    pasted = forms.CharField(
+        label=_("Paste a line from your bank's letter"),
+        help_text=_(
+            "The fields are filled in from it. Nothing is saved until you have compared "
+            "them."
+        ),
+        required=False,
+        max_length=MOST_PASTED,
+        widget=forms.Textarea(
+            attrs={"rows": 2, "autocomplete": "off", "spellcheck": "false"}
+        ),
+    )
+
+
+class CheckBankForm(forms.Form):
+    """What somebody confirms before a bank profile is sent."""
+
+    is_own_bank = forms.BooleanField(
+        error_messages={"required": _("Confirm the bank, or change the number above.")},
+    )
+    is_authorized = forms.BooleanField(
+        label=_("I am authorised to give this account for my company"),
+        error_messages={"required": _("Confirm that you are authorised.")},
+    )
+
+    def __init__(self, *args, found: FoundBank | None, **kwargs):
+        super().__init__(*args, **kwargs)
+        if found is None:
+            del self.fields["is_own_bank"]
+        else:
+            self.fields["is_own_bank"].label = _("The account is at %(bank)s") % {
+                "bank": found.name
+            }
 
 
 class NewTaxProfileForm(DetailsForm):

@@ -713,6 +713,62 @@ class BankChangeStop(models.Model):
         return f"stop of {self.version_id}"
 
 
+class BankProfileDraftQuerySet(ScopedQuerySet):
+    scope = Scope(account="partner_account")
+    view_permission = Permission.PROFILE_EDIT
+
+
+class BankProfileDraft(models.Model):
+    """What somebody has filled in of a new bank profile and not sent yet.
+
+    One step after another, to go on with on another day. Each person has one at a
+    company, and only who began it sees it. Sent or discarded, it is gone.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    partner_account = models.ForeignKey(
+        PartnerAccount,
+        models.PROTECT,
+        related_name="bank_profile_drafts",
+        verbose_name=_("company"),
+    )
+    name = models.CharField(_("profile name"), max_length=80)
+    country = models.CharField(_("country"), max_length=2)
+    details = EncryptedJSONField(_("details"), default="")
+    # The steps that are done, besides the first.
+    done = ArrayField(
+        models.CharField(max_length=12), verbose_name=_("done"), default=list
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        related_name="bank_profile_drafts",
+        verbose_name=_("created by"),
+    )
+
+    objects = BankProfileDraftQuerySet.as_manager()
+
+    # Asked of what a form starts from; a draft was never returned.
+    is_returned = False
+
+    class Meta:
+        verbose_name = _("draft of a bank profile")
+        verbose_name_plural = _("drafts of bank profiles")
+        ordering = ("-updated_at", "pk")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["partner_account", "created_by"],
+                name="%(app_label)s_%(class)s_one_for_each",
+            ),
+            sealed_check("details", name="%(app_label)s_%(class)s_details_are_sealed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"draft {self.pk}"
+
+
 class TaxProfileQuerySet(ProfileQuerySet):
     scope = Scope(account="location__partner_account", location="location")
 

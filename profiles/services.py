@@ -833,6 +833,15 @@ def _schema(schema: CountrySchema | None) -> CountrySchema:
     return schema
 
 
+def refuse_bad_name(profile: Profile) -> str:
+    """Return a profile's name as it is stored; raise ValidationError on `name`."""
+    profile.name = _line(profile.name)
+    if not profile.name:
+        raise ValidationError({"name": _("Enter a profile name")})
+    profile.refuse_taken_name()
+    return profile.name
+
+
 def _line(name: str) -> str:
     numbers = ACCOUNT_LIKE.findall(name)
     if any(not TWO_YEARS.fullmatch(number) for number in numbers):

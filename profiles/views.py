@@ -29,11 +29,13 @@ from accounts.location_choice import choose_location, keeping_location
 from accounts.models import Location
 from accounts.posting import posted
 from accounts.roles import Permission
-from profiles import countries, services
+from profiles import bank_drafting, countries, services
+from profiles.countries.pasting import read_pasted
 from profiles.currencies import default_currencies, takes_only_local
 from profiles.emails import shown_account
 from profiles.forms import (
     ChangeTaxProfileForm,
+    CheckBankForm,
     CompleteTaxProfileForm,
     CountryForm,
     DefaultBankProfileForm,
@@ -41,6 +43,7 @@ from profiles.forms import (
     NeedsForm,
     NewBankProfileForm,
     NewTaxProfileForm,
+    PasteForm,
     ShowNumberForm,
     TaxCountryForm,
     TaxLocationForm,
@@ -49,12 +52,14 @@ from profiles.forms import (
 )
 from profiles.models import (
     BankProfile,
+    BankProfileDraft,
     BankProfileVersion,
     DefaultBankProfile,
     TaxProfile,
 )
 from profiles.review import compared_versions
 from profiles.wording import (
+    draft_sections,
     finance_text,
     general_reasons,
     needed_sections,
@@ -95,7 +100,13 @@ def bank_profiles(request):
                 ).order_by()
             )
         )
-    return _list(request, profiles, "profiles/bank_profiles.html", current="bank")
+    return _list(
+        request,
+        profiles,
+        "profiles/bank_profiles.html",
+        current="bank",
+        draft=bank_drafting.bank_draft_of(request.company, by=request.user),
+    )
 
 
 @requires(Permission.PROFILE_VIEW)
@@ -116,11 +127,11 @@ def tax_profiles(request):
     return _list(request, profiles, "profiles/tax_profiles.html", current="tax")
 
 
-def _list(request, profiles, template, *, current):
+def _list(request, profiles, template, *, current, **context):
     page = Paginator(profiles, ROWS).get_page(request.GET.get("page"))
     today = timezone.localdate()
     rows = [_list_row(profile, today) for profile in page]
-    context = {"page": page, "rows": rows, "tabs": _tabs(request, current)}
+    context |= {"page": page, "rows": rows, "tabs": _tabs(request, current)}
     return render(request, template, context)
 
 
@@ -194,41 +205,232 @@ def needs(request):
 # --- Bank profiles ---------------------------------------------------------------------
 
 
+BANK_STEP = {
+    "account": "profiles:bank_account",
+    "beneficiary": "profiles:bank_beneficiary",
+    "check": "profiles:check_bank",
+}
+
+
 @requires(Permission.PROFILE_EDIT)
 @recently_authenticated
 @require_http_methods(["GET", "HEAD", "POST"])
 @sensitive_post_parameters()
 @sensitive_variables()
 def new_bank(request):
-    """Ask the country, then what that country's banks ask (R48)."""
-    country = request.GET.get("country", "")
-    schema = countries.bank_schema(country)
+    """Begin a bank profile: its name and its country; or go on with what was begun."""
     company = request.company
-    if schema is None:
-        form = _country_form(request, CountryForm, country=company.country)
-        return _country_page(request, form, title=_("Add a bank profile"))
-    form = NewBankProfileForm(_posted(request), schema=schema, company=company)
+    draft = bank_drafting.bank_draft_of(company, by=request.user)
+    known = draft or BankProfileDraft(country=company.country)
+    asked = request.GET.get("country") or known.country
+    form = NewBankProfileForm(
+        _posted(request),
+        company=company,
+        initial={"name": known.name, "country": asked},
+    )
     if request.method == "POST" and form.is_valid():
         try:
-            profile = services.create_bank_profile(
-                company,
-                name=form.cleaned_data["name"],
-                country=country,
-                details=form.details,
-                by=request.user,
+            bank_drafting.begin_bank_draft(
+                company, by=request.user, **form.cleaned_data
             )
         except ValidationError as error:
             add_errors(form, error)
         else:
-            return _sent(request, profile)
-    return _details_page(
+            return _to_step(request, "account")
+    return render(
         request,
-        form,
-        "profiles/bank_form.html",
-        title=_("Add a bank profile"),
-        company=company,
-        step=2,
+        "profiles/bank_begin.html",
+        {
+            "form": form,
+            "draft": draft,
+            "draft_country": countries.country_name(known.country),
+            "go_on_url": draft and _step_url(request, bank_drafting.next_step(draft)),
+            "discard_url": _with_query(reverse("profiles:discard_bank"), request),
+            "back_url": _return_to(request),
+        },
+        status=422 if form.errors else 200,
     )
+
+
+@requires(Permission.PROFILE_EDIT)
+@recently_authenticated
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters()
+@sensitive_variables()
+def bank_account(request):
+    """Ask what that country's banks ask (R48), to type or to paste."""
+    return _bank_step(request, "account")
+
+
+@requires(Permission.PROFILE_EDIT)
+@recently_authenticated
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters()
+@sensitive_variables()
+def bank_beneficiary(request):
+    """Ask where the company is and whom the bank can ask."""
+    return _bank_step(request, "beneficiary")
+
+
+@requires(Permission.PROFILE_EDIT)
+@recently_authenticated
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters()
+@sensitive_variables()
+def check_bank(request):
+    """Show everything once more, numbers masked, and send it (R49)."""
+    draft = bank_drafting.bank_draft_of(request.company, by=request.user)
+    if draft is None:
+        return _nothing_begun(request)
+    if bank_drafting.next_step(draft) != "check":
+        return _to_step(request, bank_drafting.next_step(draft))
+    found = countries.bank_of(draft.details)
+    form = CheckBankForm(_posted(request), found=found)
+    if request.method == "POST" and form.is_valid():
+        try:
+            profile = bank_drafting.send_bank_draft(draft, by=request.user)
+        except ValidationError as error:
+            form.add_error(None, error.messages)
+        else:
+            return _sent(request, profile)
+    return render(
+        request,
+        "profiles/bank_check.html",
+        {
+            "form": form,
+            "draft": draft,
+            "country": countries.country_name(draft.country),
+            "begin_url": _with_query(reverse("profiles:new_bank"), request),
+            "parts": [
+                (section, _step_url(request, step))
+                for step in bank_drafting.STEPS
+                for section in draft_sections(draft, step)
+            ],
+            "found": found,
+            "company": request.company,
+            "is_other_name": draft.details.get("account_holder", "").casefold()
+            != request.company.name.casefold(),
+        },
+        status=422 if form.errors else 200,
+    )
+
+
+@requires(Permission.PROFILE_EDIT)
+@recently_authenticated
+@posted(instead=lambda: "profiles:list")
+def discard_bank(request):
+    """Throw away what was begun."""
+    draft = bank_drafting.bank_draft_of(request.company, by=request.user)
+    if draft is not None:
+        bank_drafting.discard_bank_draft(draft, by=request.user)
+        messages.success(request, _("What you began is discarded."))
+    return redirect(_return_to(request) or "profiles:list")
+
+
+def _bank_step(request, step):
+    draft = bank_drafting.bank_draft_of(request.company, by=request.user)
+    if draft is None:
+        return _nothing_begun(request)
+    if request.method == "POST" and request.POST.get("country") != draft.country:
+        # Filled in before the country was changed in another window.
+        return _to_step(request, step)
+    schema = bank_drafting.step_schema(draft.country, step)
+    paste = _paste_form(request) if step == "account" else None
+    form = None
+    filled = []
+    if _is_pasting(request, paste):
+        form, filled, paste = _filled_in(paste, schema=schema, held=draft)
+    if form is None:
+        form = DetailsForm(_posted(request), schema=schema, held=draft)
+        if request.method == "POST" and form.is_valid():
+            try:
+                bank_drafting.fill_bank_step(
+                    draft, step=step, details=form.details, by=request.user
+                )
+            except ValidationError as error:
+                add_errors(form, error)
+            else:
+                return _to_step(request, _following(step))
+    has_errors = bool(form.errors or (paste and paste.errors))
+    return render(
+        request,
+        "profiles/bank_step.html",
+        {
+            "form": form,
+            "paste": paste,
+            "has_errors": has_errors,
+            "filled": filled,
+            "draft": draft,
+            "step": step,
+            "country": countries.country_name(draft.country),
+            "begin_url": _with_query(reverse("profiles:new_bank"), request),
+            "back_url": _with_query(reverse("profiles:new_bank"), request)
+            if step == "account"
+            else _step_url(request, "account"),
+            "sections": form.sections(),
+        },
+        status=422 if has_errors else 200,
+    )
+
+
+def _paste_form(request):
+    return PasteForm(request.POST if "fill" in request.POST else None)
+
+
+def _is_pasting(request, paste) -> bool:
+    """Enter in another field presses the first button: then nothing is pasted."""
+    return bool(paste and paste.is_bound and request.POST.get("pasted", "").strip())
+
+
+def _filled_in(paste, *, schema, held):
+    """The form with what the pasted text holds filled in, and what that is.
+
+    Nothing is kept of it, and nothing judged yet. Where it holds nothing, the paste
+    form says so.
+    """
+    found = {}
+    if paste.is_valid():
+        found = read_pasted(schema, paste.cleaned_data["pasted"])
+        if not found:
+            paste.add_error(
+                "pasted",
+                _(
+                    "No number of a bank in %(country)s is in it. Type the numbers into "
+                    "the fields, or change the country of the bank."
+                )
+                % {"country": countries.country_name(schema.country)},
+            )
+    typed = {
+        spec.key: paste.data[spec.key]
+        for spec in schema.fields
+        if spec.key in paste.data
+    }
+    form = DetailsForm(schema=schema, held=held, typed=typed | found)
+    filled = [spec.label for spec in schema.fields if spec.key in found]
+    return form, filled, PasteForm() if found else paste
+
+
+def _following(step: str) -> str:
+    steps = [*BANK_STEP]
+    return steps[steps.index(step) + 1]
+
+
+def _nothing_begun(request):
+    messages.info(request, _("Nothing is begun here. Begin with name and country."))
+    return redirect(_with_query(reverse("profiles:new_bank"), request))
+
+
+def _to_step(request, step):
+    return redirect(_step_url(request, step))
+
+
+def _step_url(request, step: str) -> str:
+    return _with_query(reverse(BANK_STEP[step]), request)
+
+
+def _with_query(path: str, request) -> str:
+    carried = _carried(request)
+    return f"{path}?{urlencode(carried)}" if carried else path
 
 
 @requires(Permission.PROFILE_VIEW, on=BankProfile)

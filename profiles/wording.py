@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from profiles import countries
 from profiles.countries import CountrySchema, FieldSpec
 from profiles.countries.fields import SECTIONS
-from profiles.models import ProfileVersion
+from profiles.models import BankProfileDraft, ProfileVersion
 from profiles.reasons import ExplainedReason, explained
 
 
@@ -65,6 +66,22 @@ def shown_sections(version: ProfileVersion) -> list[ShownSection]:
             )
             found.setdefault(spec.section, []).append(detail)
     return [ShownSection(SECTIONS[name], details) for name, details in found.items()]
+
+
+def draft_sections(draft: BankProfileDraft, section: str) -> list[ShownSection]:
+    """Return what a draft says in one section of its schema: numbers masked (R59)."""
+    schema = countries.bank_schema(draft.country)
+    details = [
+        ShownDetail(
+            spec.key,
+            spec.label,
+            spec.masked(draft.details[spec.key]),
+            is_secret=spec.is_secret,
+        )
+        for spec in schema.section(section)
+        if draft.details.get(spec.key)
+    ]
+    return [ShownSection(SECTIONS[section], details)]
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,10 @@ TABLE: dict[str, Row] = {
     "profiles:tax_list": _list("ida", "sam"),
     "profiles:needs": _list("ida", "sam"),
     "profiles:new_bank": _list("ida", "sam", methods=("GET", "POST")),
+    "profiles:bank_account": _list("ida", "sam", methods=("GET", "POST")),
+    "profiles:bank_beneficiary": _list("ida", "sam", methods=("GET", "POST")),
+    "profiles:check_bank": _list("ida", "sam", methods=("GET", "POST")),
+    "profiles:discard_bank": _list("ida", "sam", methods=("POST",)),
     "profiles:bank": Row(("ida",), on="bank_profile", **BANK),
     "profiles:change_bank": Row(
         ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK

@@ -206,6 +206,7 @@ def encrypted_fields():
 
 def test_bank_and_tax_details_and_secrets_are_encrypted():
     assert {(model.__name__, name) for model, name in encrypted_fields()} == {
+        ("BankProfileDraft", "details"),
         ("BankProfileVersion", "details"),
         ("CompanyTenant", "client_secret"),
         ("TaxProfileVersion", "details"),

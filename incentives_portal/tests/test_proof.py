@@ -18,7 +18,7 @@ from accounts.roles import GUARDED, Role, roles_with_any
 from accounts.tests.factories import PASSWORD, RoleAssignmentFactory, UserFactory
 from accounts.tests.second_factors import code_of, give_app, prove, secret_on
 from enrollment.tests.factories import EnrollmentFactory
-from profiles.models import BankProfile
+from profiles.models import BankProfileDraft
 from profiles.tests.factories import BANK_DETAILS, BankProfileFactory
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +29,7 @@ BY_PASSWORD = "/accounts/reauthenticate/"
 BY_CODE = "/accounts/reauthenticate/code/"
 BY_PASSKEY = "/accounts/reauthenticate/passkey/"
 NEW_BANK = "/profiles/bank/new/?country=SE"
-BANK = {"name": "Nordvik SEK", **BANK_DETAILS}
+BANK = {"name": "Nordvik SEK", "country": "SE", **BANK_DETAILS}
 ADD_ROLE = reverse("admin:accounts_roleassignment_add")
 START = 1_800_000_000
 
@@ -121,7 +121,7 @@ def test_posting_past_the_wall_changes_nothing(policy, client_of, ida, goteborg)
     response = client_of(ida).post(NEW_BANK, BANK)
 
     assert is_wall(response)
-    assert not BankProfile.objects.exists()
+    assert not BankProfileDraft.objects.exists()
 
 
 def test_a_post_comes_back_to_the_page_it_was_pressed_on(policy, client_of, ida):
@@ -373,21 +373,25 @@ def test_what_was_typed_is_sent_on_after_the_proof(clock, client_of, ida):
     clock.shift(STALE)
 
     asked = client.post(NEW_BANK, BANK, HTTP_REFERER=f"http://testserver{NEW_BANK}")
-    assert not BankProfile.objects.exists()
+    assert not BankProfileDraft.objects.exists()
     page = client.get(asked.url).content.decode()
     assert "What you filled in is not lost." in page
     done = confirmed(client, asked)
 
-    profile = BankProfile.objects.get()
-    assert done.url == profile.get_absolute_url()
-    assert profile.versions.get().details["iban"] == BANK["iban"]
-    assert client.get(done.url).status_code == 200
+    assert BankProfileDraft.objects.get().name == BANK["name"]
+    assert done.url == "/profiles/bank/new/account/"
+    # The next step sends on a number.
+    clock.shift(STALE)
+    asked = client.post(done.url, BANK, HTTP_REFERER=f"http://testserver{done.url}")
+    assert not BankProfileDraft.objects.get().details
+    confirmed(client, asked)
+    assert BankProfileDraft.objects.get().details["iban"] == BANK["iban"]
 
 
 def test_what_is_refused_then_is_shown_again_as_typed(clock, client_of, ida):
     client = client_of(ida)
     clock.shift(STALE)
-    typed = BANK | {"iban": "SE00 0000 0000 0000 0000 0001"}
+    typed = BANK | {"name": "SE00 0000 0000 0000 0000 0001"}
     asked = client.post(NEW_BANK, typed, HTTP_REFERER=f"http://testserver{NEW_BANK}")
 
     back = confirmed(client, asked)
@@ -397,7 +401,7 @@ def test_what_is_refused_then_is_shown_again_as_typed(clock, client_of, ida):
     assert page.status_code == 422
     assert "SE00 0000 0000 0000 0000 0001" in page.content.decode()
     assert page.request["PATH_INFO"] == "/profiles/bank/new/"
-    assert not BankProfile.objects.exists()
+    assert not BankProfileDraft.objects.exists()
     # Shown once: the page itself is what it was before.
     assert client.get(back.url).status_code == 200
 
@@ -422,7 +426,7 @@ def test_what_waits_is_sent_on_for_its_own_page_only(clock, client_of, ida):
     for target in ("/profiles/defaults/", "https://elsewhere.example/", ""):
         client.post(BY_PASSWORD, {"password": PASSWORD, "next": target})
 
-    assert not BankProfile.objects.exists()
+    assert not BankProfileDraft.objects.exists()
 
 
 def test_what_waited_too_long_is_not_sent_on(clock, client_of, ida):
@@ -434,7 +438,7 @@ def test_what_waited_too_long_is_not_sent_on(clock, client_of, ida):
     done = confirmed(client, asked)
 
     assert done.url == NEW_BANK
-    assert not BankProfile.objects.exists()
+    assert not BankProfileDraft.objects.exists()
 
 
 def test_asking_for_another_page_forgets_what_waited(clock, client_of, ida):
@@ -444,7 +448,7 @@ def test_asking_for_another_page_forgets_what_waited(clock, client_of, ida):
 
     confirmed(client, client.get(NEW_BANK))
 
-    assert not BankProfile.objects.exists()
+    assert not BankProfileDraft.objects.exists()
 
 
 def test_a_right_lost_meanwhile_is_not_used(clock, client_of, ida):
@@ -456,7 +460,7 @@ def test_a_right_lost_meanwhile_is_not_used(clock, client_of, ida):
     response = confirmed(client, asked)
 
     assert response.status_code == 403
-    assert not BankProfile.objects.exists()
+    assert not BankProfileDraft.objects.exists()
 
 
 def test_approving_asks_for_a_fresh_proof_and_goes_on(clock, client_of, oscar, waiting):

@@ -36,6 +36,7 @@ from enrollment.tests.factories import EnrollmentFactory, FiscalYearFactory
 from incentives_portal.tests.addresses import every_address
 from profiles.tests.factories import (
     BANK_DETAILS,
+    BankProfileDraftFactory,
     BankProfileFactory,
     DefaultBankProfileFactory,
     TaxProfileFactory,
@@ -62,6 +63,9 @@ class Door:
     def address(self, world) -> str:
         keys = [self.row(world).pk] if self.row else []
         return reverse(self.name, args=keys) + self.query
+
+
+SWEDEN = {"country": "SE"}
 
 
 def bank_sent(world):
@@ -92,8 +96,21 @@ def given_in_admin(world):
     }
 
 
+# What is not sent yet leaves no trace in the trail.
+DRAFTING = [
+    Door(
+        "profiles:new_bank", "ida", sent=lambda world: {"name": "New", "country": "SE"}
+    ),
+    Door("profiles:bank_account", "ida", sent=lambda world: BANK_DETAILS | SWEDEN),
+    Door("profiles:bank_beneficiary", "ida", sent=lambda world: BANK_DETAILS | SWEDEN),
+    Door("profiles:discard_bank", "ida"),
+]
 BANK_DATA = [
-    Door("profiles:new_bank", "ida", sent=bank_sent, query="?country=SE"),
+    Door(
+        "profiles:check_bank",
+        "ida",
+        sent=lambda world: {"is_own_bank": "on", "is_authorized": "on"},
+    ),
     Door("profiles:change_bank", "ida", lambda world: world.bank, bank_sent),
     Door(
         "profiles:show_bank_number",
@@ -205,7 +222,9 @@ SIGN_IN = [
     Door("mfa_generate_recovery_codes", "ida"),
     Door("account_set_password", "ida"),
 ]
-DOORS = [*BANK_DATA, *CHOOSING, *APPROVING, *ROLES, *FACTORS, *DIRECTORY, *SIGN_IN]
+DOORS = [
+    *DRAFTING, *BANK_DATA, *CHOOSING, *APPROVING, *ROLES, *FACTORS, *DIRECTORY, *SIGN_IN
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -242,6 +261,7 @@ def _made():
         partner_account=nordvik, role=Role.GLOBAL_ADMIN, granted_by=cast.greta
     )
     year = FiscalYearFactory()
+    BankProfileDraftFactory(partner_account=nordvik, created_by=cast.ida)
     return types.SimpleNamespace(
         nordvik=nordvik,
         tenant=tenant,

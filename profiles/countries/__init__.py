@@ -6,6 +6,7 @@ taxes.py. Nothing else changes.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
@@ -135,6 +136,24 @@ def bank_name(schema: CountrySchema, details: Mapping[str, str]) -> str:
     if "iban" in details:
         return (IBAN(details["iban"]).bank_name or "")[:120]
     return details.get("bank_name", "")
+
+
+@dataclass(frozen=True)
+class FoundBank:
+    """The bank that an IBAN belongs to."""
+
+    name: str
+    bic: str
+
+
+def bank_of(details: Mapping[str, str]) -> FoundBank | None:
+    """Return the bank that schwifty's registry finds from an IBAN, to be confirmed."""
+    if not details.get("iban"):
+        return None
+    iban = IBAN(details["iban"])
+    if not iban.bank_name:
+        return None
+    return FoundBank(iban.bank_name[:120], str(iban.bic or ""))
 
 
 def field_keys(country: str, part: str, *, version: int = 0) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from accounts.tests.factories import (
 from profiles import countries
 from profiles.models import (
     BankProfile,
+    BankProfileDraft,
     BankProfileVersion,
     DefaultBankProfile,
     TaxProfile,
@@ -117,6 +118,20 @@ class BankVersionFactory(factory.django.DjangoModelFactory):
                 {"field": "account_holder", "code": "BANK_NAME_MISMATCH", "note": ""}
             ],
         )
+
+
+class BankProfileDraftFactory(factory.django.DjangoModelFactory):
+    """A bank profile that somebody filled in, all of it, and did not send."""
+
+    class Meta:
+        model = BankProfileDraft
+
+    partner_account = factory.SubFactory(PartnerAccountFactory)
+    name = factory.Sequence(lambda n: f"Begun {n}")
+    country = "SE"
+    details = factory.LazyFunction(lambda: dict(BANK_DETAILS))
+    done = ["account", "beneficiary"]
+    created_by = factory.SubFactory(UserFactory)
 
 
 class TaxProfileFactory(factory.django.DjangoModelFactory):

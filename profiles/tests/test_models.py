@@ -11,12 +11,15 @@ from accounts.tests.factories import LocationFactory, PartnerAccountFactory, Use
 from profiles.models import (
     BankChangeStop,
     BankProfile,
+    BankProfileDraft,
     BankProfileVersion,
     DefaultBankProfile,
     TaxProfile,
     TaxProfileVersion,
 )
 from profiles.tests.factories import (
+    IBAN,
+    BankProfileDraftFactory,
     BankProfileFactory,
     BankVersionFactory,
     DefaultBankProfileFactory,
@@ -75,6 +78,30 @@ def execute(sql: str, values=None):
 def at_once():
     """Check now what is otherwise checked at the end of the transaction."""
     execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+# --- Drafts ----------------------------------------------------------------------------
+
+
+def test_each_person_begins_one_bank_profile_at_a_company():
+    draft = BankProfileDraftFactory()
+    BankProfileDraftFactory(partner_account=draft.partner_account)
+
+    with refused("profiles_bankprofiledraft_one_for_each"):
+        BankProfileDraftFactory(
+            partner_account=draft.partner_account, created_by=draft.created_by
+        )
+
+
+def test_what_is_begun_lies_sealed():
+    draft = BankProfileDraftFactory()
+
+    with refused("profiles_bankprofiledraft_details_are_sealed"), transaction.atomic():
+        execute(
+            "UPDATE profiles_bankprofiledraft SET details = 'plain' WHERE id = %s",
+            [draft.pk],
+        )
+    assert BankProfileDraft.objects.get().details["iban"] == IBAN
 
 
 # --- Versions --------------------------------------------------------------------------

@@ -19,8 +19,13 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
-from profiles import services
-from profiles.models import BankProfile, DefaultBankProfile, TaxProfile
+from profiles import countries, services
+from profiles.models import (
+    BankProfile,
+    BankProfileDraft,
+    DefaultBankProfile,
+    TaxProfile,
+)
 from profiles.services import approve_version, return_version
 from profiles.signals import profile_archived
 from profiles.tests.factories import (
@@ -47,6 +52,8 @@ RETURNED = [
     {"field": "document", "code": "DOC_UNREADABLE", "note": ""},
 ]
 BANK = {"name": "Nordvik SEK", **BANK_DETAILS}
+SWEDEN = {"country": "SE"}
+AGREED = {"is_own_bank": "on", "is_authorized": "on"}
 TAX = {"name": "Nordvik 2027", **TAX_DETAILS}
 
 
@@ -273,93 +280,181 @@ def test_what_is_needed_is_told_of_the_companys_country_or_another(web):
 # --- A new bank profile --------------------------------------------------------------------------
 
 
-def test_the_first_step_asks_the_country(web, nordvik):
-    # R48
-    response = web.get(address("new_bank"))
+def fill(web, *steps, **changes):
+    """Go through steps of a new bank profile; answer the last response."""
+    answers = {**BANK, "country": "SE", **AGREED, **changes}
+    return [web.post(address(step), answers) for step in steps][-1]
 
-    assert "Step 1 of 2" in words(response)
-    assert '<option value="SE" selected>' in page(response)
-    assert "IBAN" not in words(response)
+
+def test_a_bank_profile_is_made_in_four_steps_and_sent_for_validation(
+    web, nordvik, ida
+):
+    # R48, R49
+    first = web.get(address("new_bank"))
+    assert "Step 1 of 4" in words(first)
+    assert '<option value="SE" selected>' in page(first)
+    assert "IBAN" not in words(first)
+
+    response = fill(web, "new_bank")
+    assert response["Location"] == address("bank_account")
+    assert "Step 2 of 4" in words(web.get(address("bank_account")))
+    filled = fill(web, "bank_account", account_holder="Nordvik AB")
+    assert filled["Location"] == address("bank_beneficiary")
+    assert "Step 3 of 4" in words(web.get(address("bank_beneficiary")))
+    assert fill(web, "bank_beneficiary")["Location"] == address("check_bank")
+    assert not BankProfile.objects.exists()
+
+    # Everything once more: the number masked, the bank that the IBAN tells.
+    check = web.get(address("check_bank"))
+    assert "Step 4 of 4" in words(check)
+    assert IBAN not in page(check).replace(" ", "")
+    assert "0003" in words(check)
+    assert "Bank found from the IBAN" in words(check)
+    assert "The account is at " in words(check)
+    assert "The account holder is not called" in words(check)
+    refused = web.post(address("check_bank"), {})
+    assert refused.status_code == 422
+    assert "Confirm the bank, or change the number above." in words(refused)
+
+    response = fill(web, "check_bank")
+    profile = BankProfile.objects.get()
+    assert response["Location"] == address("bank", profile)
+    assert (profile.partner_account, profile.created_by) == (nordvik, ida)
+    version = profile.versions.get()
+    assert version.is_pending
+    assert version.details["bic"] == countries.bank_of(version.details).bic
+    assert version.schema_version == countries.bank_schema("SE").version
+    shown = words(web.get(response["Location"]))
+    assert "Nordvik SEK is sent for validation." in shown
+    assert not BankProfileDraft.objects.exists()
+    # Sent twice, or gone back to, it is one profile.
+    for step in ("bank_account", "bank_beneficiary", "check_bank"):
+        assert fill(web, step)["Location"] == address("new_bank")
+        assert web.get(address(step))["Location"] == address("new_bank")
+    assert BankProfile.objects.count() == 1
 
 
 @pytest.mark.parametrize("country", ["XX", "se", "SE%0A", "A" * 300])
 def test_an_unknown_country_is_told(web, country):
-    response = web.get(address("new_bank", country=country))
+    response = fill(web, "new_bank", country=country)
 
     assert response.status_code == 422
     assert "Choose a country from the list." in words(response)
+    assert web.get(address("new_bank", country=country)).status_code == 200
 
 
-def test_the_second_step_asks_the_countrys_fields(web):
-    german = page(web.get(address("new_bank", country="DE")))
-    american = page(web.get(address("new_bank", country="US")))
+def test_another_country_asks_its_own_fields_and_keeps_the_beneficiary(web):
+    fill(web, "new_bank", "bank_account", "bank_beneficiary")
 
-    assert 'name="iban"' in german
-    assert 'name="routing_number"' not in german
+    fill(web, "new_bank", country="US")
+
+    american = page(web.get(address("bank_account")))
     assert 'name="routing_number"' in american
     assert 'name="iban"' not in american
-    assert "Enter company information only, never private data." in german
+    assert 'value="Nordvik IT AB"' in american
+    assert web.get(address("check_bank"))["Location"] == address("bank_account")
+    assert 'value="Storgatan 1"' in page(web.get(address("bank_beneficiary")))
+    # A page of before, in another window, changes nothing.
+    assert fill(web, "bank_account")["Location"] == address("bank_account")
+    assert "iban" not in BankProfileDraft.objects.get().details
 
 
-def test_a_bank_profile_is_sent_for_validation(web, nordvik, ida):
-    # R49
-    response = web.post(address("new_bank", country="SE"), BANK)
+def test_what_is_begun_is_there_on_another_day_for_who_began_it(
+    web, client_of, nordvik, goteborg
+):
+    fill(web, "new_bank", "bank_account", iban=OTHER_IBAN)
 
-    profile = BankProfile.objects.get()
-    assert response.status_code == 302
-    assert response["Location"] == address("bank", profile)
-    assert profile.partner_account == nordvik
-    assert profile.created_by == ida
-    assert profile.versions.get().is_pending
-    shown = words(web.get(response["Location"]))
-    assert "Nordvik SEK is sent for validation." in shown
-    assert "Pending validation" in shown
+    for listed in ("list", "new_bank"):
+        assert "Go on with it" in words(web.get(address(listed)))
+    assert f'href="{address("bank_beneficiary")}"' in page(web.get(address("new_bank")))
+    # Its number stays here: it is shown masked, and kept when nothing else is typed.
+    account = page(web.get(address("bank_account")))
+    assert OTHER_IBAN not in account.replace(" ", "").replace("\u00a0", "")
+    assert "Leave it empty to keep it." in account
+    assert fill(web, "bank_account", iban="").status_code == 302
+    assert BankProfileDraft.objects.get().details["iban"] == OTHER_IBAN
+    colleague = RoleAssignmentFactory(
+        role=Role.INCENTIVES_ADMIN, partner_account=nordvik
+    ).user
+    other = client_of(colleague)
+    assert "Nordvik SEK" not in words(other.get(address("new_bank")))
+    assert other.get(address("bank_account")).status_code == 302
+
+    web.post(address("discard_bank"))
+    assert not BankProfileDraft.objects.exists()
+
+
+def test_a_pasted_line_fills_in_the_fields_and_saves_nothing(web, caplog):
+    fill(web, "new_bank")
+    line = f"Kontoinnehavare: Åsas IT, IBAN {IBAN}"
+
+    filled = fill(web, "bank_account", pasted=line, fill="1", iban="", bic="x")
+
+    assert filled.status_code == 200
+    assert 'value="SE35 5000 0000 0549 1000 0003"' in page(filled)
+    assert 'value="Åsas IT"' in page(filled)
+    assert "Filled in from what you pasted:" in words(filled)
+    assert not BankProfileDraft.objects.get().details
+    assert line not in page(filled)
+    assert IBAN not in caplog.text
+    nothing = fill(web, "bank_account", pasted="Dear Sir", fill="1", iban="typed")
+    assert nothing.status_code == 422
+    assert "No number of a bank in Sweden is in it." in words(nothing)
+    assert 'value="typed"' in page(nothing)
+    # Enter in a field presses the first button: with nothing pasted it goes on.
+    on = fill(web, "bank_account", pasted=" ", fill="1")
+    assert on["Location"] == address("bank_beneficiary")
 
 
 def test_after_an_error_everything_typed_is_there_again(web):
-    typed = {**BANK, "iban": "SE35 5000 0000 0549 1000 0004", "city": "Göteborg"}
+    fill(web, "new_bank")
+    typed = {"iban": "SE35 5000 0000 0549 1000 0004", "account_holder": "Åsas IT"}
 
-    response = web.post(address("new_bank", country="SE", next="/incentives/"), typed)
+    response = fill(web, "bank_account", **typed)
 
     assert response.status_code == 422
-    assert not BankProfile.objects.exists()
+    assert not BankProfileDraft.objects.get().details
     text = page(response)
     assert "<title>Error: " in text
     assert 'value="SE35 5000 0000 0549 1000 0004"' in text
-    assert 'value="Göteborg"' in text
+    assert 'value="Åsas IT"' in text
     assert 'href="#id_iban"' in text
     assert "Copy the IBAN again from your bank." in words(response)
-    assert 'href="/incentives/"' in text
     assert response["Cache-Control"] == "no-store"
 
 
 def test_what_is_typed_is_shown_as_text(web):
     # T11
     canary = "<img src=x onerror=alert(1)>"
+    fill(web, "new_bank")
 
-    response = web.post(address("new_bank", country="SE"), dict.fromkeys(BANK, canary))
+    for step in ("new_bank", "bank_account", "bank_beneficiary"):
+        answers = dict.fromkeys(BANK, canary) | {"pasted": canary, "country": "SE"}
+        response = web.post(address(step), answers | {"name": canary * 9})
 
-    assert response.status_code == 422
-    assert canary not in page(response)
-    assert "&lt;img src=x" in page(response)
+        assert response.status_code == 422
+        assert canary not in page(response)
+        assert "&lt;img src=x" in page(response)
 
 
 def test_an_empty_form_is_an_error_not_a_fresh_page(web):
-    for name, query in (("new_bank", {"country": "SE"}), ("defaults", {})):
-        response = web.post(address(name, **query))
+    fill(web, "new_bank")
+    for name in ("new_bank", "bank_account", "bank_beneficiary", "defaults"):
+        response = web.post(address(name), {"country": "SE"})
 
         assert response.status_code in (200, 422)
         assert "There is a problem" in words(response)
 
 
-def test_sent_twice_it_is_one_profile(web):
+def test_a_name_that_was_taken_meanwhile_is_told(web, nordvik):
     # T18, R47
-    first = web.post(address("new_bank", country="SE"), BANK)
-    second = web.post(address("new_bank", country="SE"), BANK)
+    fill(web, "new_bank", "bank_account", "bank_beneficiary")
+    BankProfileFactory(partner_account=nordvik, name="nordvik sek")
 
-    assert (first.status_code, second.status_code) == (302, 422)
-    assert "Your company has a bank profile with this name." in words(second)
-    assert BankProfile.objects.count() == 1
+    response = fill(web, "check_bank")
+
+    assert response.status_code == 422
+    assert "Your company has a bank profile with this name." in words(response)
 
 
 def test_a_form_without_its_token_changes_nothing(client_of, ida, bank):
@@ -370,6 +465,7 @@ def test_a_form_without_its_token_changes_nothing(client_of, ida, bank):
         row = None if name == "new_bank" else bank
         assert strict.post(address(name, row), BANK).status_code == 403
     assert BankProfile.objects.get().versions.count() == 1
+    assert not BankProfileDraft.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -386,18 +482,15 @@ def test_a_form_without_its_token_changes_nothing(client_of, ida, bank):
         "",
     ],
 )
-def test_the_way_back_is_a_page_of_the_portal(web, target):
+def test_the_way_back_is_a_page_of_the_portal(web, bank, target):
     """No open redirect: neither after the step, nor in a link."""
-    url = f"{address('new_bank')}?country=SE"
-
-    response = web.post(url, {**BANK, "next": "https://evil.example/"})
-    assert response["Location"].startswith("/profiles/bank/")
+    response = web.post(f"{address('new_bank')}?next={target}", {**BANK, **SWEDEN})
+    assert response["Location"].startswith("/profiles/bank/new/account/")
 
     response = web.get(reverse("profiles:new_bank"), {"next": target})
     assert 'href="https://evil' not in page(response)
     assert 'href="//evil' not in page(response)
-    profile = BankProfile.objects.get()
-    change = reverse("profiles:change_bank", kwargs={"pk": profile.pk})
+    change = reverse("profiles:change_bank", kwargs={"pk": bank.pk})
     response = web.post(
         change + "?" + "next=" + target, {**BANK_DETAILS, "iban": OTHER_IBAN}
     )
@@ -408,13 +501,14 @@ def test_the_way_back_is_a_page_of_the_portal(web, target):
 
 
 def test_the_way_back_leads_where_the_person_came_from(web):
-    query = {"country": "SE", "next": "/enroll/1234/profiles/"}
+    here = address("new_bank", next="/enroll/1234/profiles/")
+    answers = {**BANK, **SWEDEN, **AGREED}
 
-    step_one = web.get(reverse("profiles:new_bank"), {"next": query["next"]})
-    assert 'name="next" value="/enroll/1234/profiles/"' in page(step_one)
+    for _step in range(4):
+        assert "next=%2Fenroll%2F1234%2Fprofiles%2F" in here or "new_bank" not in here
+        here = web.post(here, answers)["Location"]
 
-    response = web.post(address("new_bank", **query), BANK)
-    assert response["Location"] == "/enroll/1234/profiles/"
+    assert here == "/enroll/1234/profiles/"
 
 
 # --- One bank profile ----------------------------------------------------------------------------
@@ -942,7 +1036,7 @@ def test_a_whole_company_admin_sees_every_location(client_of, nordvik, goteborg,
 
 def test_from_a_new_profile_to_its_approval_and_back(client_of, web, oscar, lucia, ida):
     """The whole life: sent, returned, mended, approved."""
-    web.post(address("new_bank", country="SE"), BANK)
+    fill(web, "new_bank", "bank_account", "bank_beneficiary", "check_bank")
     bank = BankProfile.objects.get()
     return_version(bank.versions.get(), returned=RETURNED[:1], by=oscar)
     assert "Action required" in words(web.get(address("list")))

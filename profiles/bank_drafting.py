@@ -1,0 +1,127 @@
+"""Services of bank profiles in the making: a draft is written down at each step.
+
+A step is checked as far as it goes; sent, the draft becomes a bank profile.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
+
+from accounts.models import PartnerAccount, User
+from accounts.services import lock_companies
+from profiles import countries
+from profiles.countries import CountrySchema
+from profiles.models import BankProfile, BankProfileDraft
+from profiles.services import create_bank_profile, refuse_bad_name
+
+# After the first, which names profile and country; each is a section of the schema.
+STEPS = ("account", "beneficiary")
+
+
+def bank_draft_of(account: PartnerAccount, *, by: User) -> BankProfileDraft | None:
+    """Return what a person has begun at a company; nobody else's."""
+    return BankProfileDraft.objects.filter(
+        partner_account=account, created_by=by
+    ).first()
+
+
+def step_schema(country: str, step: str) -> CountrySchema:
+    """Return the part of a country's schema that one step asks."""
+    schema = countries.bank_schema(country)
+    return replace(schema, fields=schema.section(step))
+
+
+def next_step(draft: BankProfileDraft) -> str:
+    """Return the first step that is not done."""
+    return next((step for step in STEPS if step not in draft.done), "check")
+
+
+@sensitive_variables()
+@transaction.atomic
+def begin_bank_draft(
+    account: PartnerAccount, *, name: str, country: str, by: User
+) -> BankProfileDraft:
+    """Begin a new bank profile, or name and place anew what was begun.
+
+    In another country the account is asked anew; what does not depend on the country
+    is kept. Raises ValidationError on `name` and `country`.
+    """
+    if countries.bank_schema(country) is None:
+        raise ValidationError({"country": _("Choose a country from the list.")})
+    lock_companies(account.pk)
+    draft = bank_draft_of(account, by=by) or BankProfileDraft(
+        partner_account=account, created_by=by
+    )
+    draft.name = refuse_bad_name(BankProfile(partner_account=account, name=name))
+    if draft.country != country:
+        kept = {"account_holder", *_keys(country, "beneficiary")}
+        draft.country = country
+        draft.details = {
+            key: value for key, value in draft.details.items() if key in kept
+        }
+        draft.done = []
+    draft.save()
+    return draft
+
+
+@sensitive_variables()
+@transaction.atomic
+def fill_bank_step(
+    draft: BankProfileDraft, *, step: str, details: Mapping[str, str], by: User
+) -> BankProfileDraft:
+    """Write down what one step asked; raises ValidationError with one message per field."""
+    draft = _locked(draft, by=by)
+    answers = countries.validate(step_schema(draft.country, step), details)
+    others = set(draft.details) - set(_keys(draft.country, step))
+    draft.details = {key: draft.details[key] for key in others} | answers
+    draft.done = [one for one in STEPS if one == step or one in draft.done]
+    draft.save()
+    return draft
+
+
+@sensitive_variables()
+@transaction.atomic
+def send_bank_draft(draft: BankProfileDraft, *, by: User) -> BankProfile:
+    """Send a draft for validation; the BIC that its IBAN tells is sent with it.
+
+    Raises ValidationError as create_bank_profile does.
+    """
+    draft = _locked(draft, by=by)
+    details = dict(draft.details)
+    found = countries.bank_of(details)
+    if found and found.bic and not details.get("bic"):
+        details["bic"] = found.bic
+    profile = create_bank_profile(
+        draft.partner_account,
+        name=draft.name,
+        country=draft.country,
+        details=details,
+        by=by,
+    )
+    draft.delete()
+    return profile
+
+
+@transaction.atomic
+def discard_bank_draft(draft: BankProfileDraft, *, by: User) -> None:
+    """Throw away what was begun, numbers and all."""
+    _locked(draft, by=by).delete()
+
+
+def _locked(draft: BankProfileDraft, *, by: User) -> BankProfileDraft:
+    """Lock the company's row: two windows of one person write one after the other."""
+    lock_companies(draft.partner_account_id)
+    row = BankProfileDraft.objects.filter(pk=draft.pk, created_by=by).first()
+    if row is None:
+        raise ValidationError(
+            _("What you began is sent or discarded already."), code="gone"
+        )
+    return row
+
+
+def _keys(country: str, step: str) -> list[str]:
+    return [field.key for field in step_schema(country, step).fields]
