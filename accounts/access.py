@@ -202,10 +202,10 @@ def for_operators(reason: str) -> Callable:
 
     def decorate(view: Callable) -> Callable:
         @wraps(view)
-        def guarded(request: HttpRequest, **key):
+        def guarded(request: HttpRequest):
             if not request.user.is_staff:
                 raise HiddenPage
-            return wall(request) or view(request, **key)
+            return wall(request) or view(request)
 
         return _mark(guarded, Access("operator", reason=reason))
 

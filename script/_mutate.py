@@ -72,6 +72,8 @@ RULES = {
         (
             f"{PEOPLE}test_access.py",
             f"{PEOPLE}test_refused.py",
+            f"{PEOPLE}test_companies.py",
+            f"{PEOPLE}test_presence.py",
             f"{HOUSE}test_refusals.py",
             f"{HOUSE}test_proof.py",
             f"{HOUSE}test_proof_doors.py",
@@ -173,7 +175,7 @@ def main() -> int:
         sys.exit(f"{', '.join(unknown)}: not one of {', '.join(RULES)}")
     PLACE.mkdir(parents=True, exist_ok=True)
     copy_tree()
-    words = [sys.executable, "-m", "pytest", "-q", "--create-db", "--reuse-db"]
+    words = [sys.executable, "-m", "pytest", "-q", "--reuse-db"]
     subprocess.run(
         [*words, f"{PEOPLE}test_roles.py"], cwd=TREE, check=True, capture_output=True
     )

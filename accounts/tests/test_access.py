@@ -1,5 +1,6 @@
 """From an address to the object: strangers 404, weak roles 403, operators elsewhere."""
 
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -17,6 +18,7 @@ from accounts.access import (
     owned,
     public,
     requires,
+    roles_here,
     signed_in,
 )
 from accounts.models import Location, OutgoingEmail, PartnerAccount
@@ -50,9 +52,15 @@ urlpatterns = [
     ),
     path("probe/text/<str:pk>/", requires(Permission.PROFILE_EDIT, on=Location)(shown)),
     path("probe/list/", requires(Permission.PROFILE_EDIT)(shown)),
+    path("probe/page/<str:row>/", requires(Permission.PROFILE_EDIT)(shown)),
+    path("probe/home/<str:row>/", signed_in("everybody's own page")(shown)),
     path("probe/home/", signed_in("everybody's own page")(shown)),
     path("probe/mail/<uuid:pk>/", owned(on=OutgoingEmail)(shown)),
     path("probe/public/", open_to_all),
+    path(
+        "probe/ops/page/<str:row>/",
+        operator_requires("accounts.view_outgoingemail")(shown),
+    ),
     path("probe/ops/all/", for_operators("every operator's own page")(shown)),
     path("probe/ops/", operator_requires("accounts.view_outgoingemail")(shown)),
     path(
@@ -179,13 +187,42 @@ class TestLists:
         assert response.status_code == 200
         assert response.wsgi_request.company != nordvik
 
+    def test_a_page_without_an_object_gets_what_its_address_says(
+        self, client_of, ida, oscar
+    ):
+        for person, page in ((ida, "page"), (ida, "home"), (oscar, "ops/page")):
+            answer = client_of(person).get(f"/probe/{page}/autumn/")
+
+            assert answer.content == b"autumn"
+
+    def test_what_is_held_is_asked_anew_for_another_person_or_company(
+        self, greta, ida, nordvik, sam
+    ):
+        other = sam.memberships.get().partner_account
+        request = SimpleNamespace(user=greta, company=nordvik)
+        assert roles_here(request).anywhere == {Role.GLOBAL_ADMIN}
+
+        request.company = other
+        assert roles_here(request).anywhere == set()
+        request.user, request.company = ida, nordvik
+        assert roles_here(request).anywhere == {Role.INCENTIVES_ADMIN}
+        request.user = greta
+        assert roles_here(request).anywhere == {Role.GLOBAL_ADMIN}
+
     def test_somebody_of_no_company_has_no_list(self, client_of, db):
         assert client_of(UserFactory()).get("/probe/list/").status_code == 403
 
 
 class TestOwned:
     def test_ones_own_row_is_handed_over(self, client_of, lars, email):
-        assert client_of(lars).get(f"/probe/mail/{email.pk}/").status_code == 200
+        another = OutgoingEmail.objects.get(pk=email.pk)
+        another.pk, another.dedupe_key = uuid4(), "another"
+        another.save(force_insert=True)
+
+        for one in (email, another):
+            answer = client_of(lars).get(f"/probe/mail/{one.pk}/")
+
+            assert answer.content.decode() == str(one)
 
     @pytest.mark.parametrize("name", ["greta", "ida", "sam", "mina"])
     def test_nobody_elses_is(self, client_of, cast, email, name):

@@ -187,6 +187,7 @@ class TestTheAddress:
         assert {event.actor for event in denied} == {ines, greta}
         assert {event.object_id for event in denied} == {str(foreign.pk)}
         assert {event.partner_account for event in denied} == {foreign}
+        assert {event.after["wanted"] for event in denied} == {"page"}
 
     def test_a_membership_that_ended_opens_nothing(self, client_of, ines, other):
         client = client_of(ines)
@@ -369,6 +370,12 @@ class TestObjects:
         assert wrong.status_code == 404
         malmo.refresh_from_db()
         assert not malmo.is_closing_asked
+        refused = AuditEvent.objects.get(action=AuditAction.ACCESS_DENIED)
+        assert (refused.object_type, refused.object_id) == (
+            "accounts.location",
+            str(malmo.pk),
+        )
+        assert refused.after == {"wanted": "location_edit"}
         right = client.post(in_company(nordvik, path), {"reason": "Moved."})
         assert right["Location"] == in_company(nordvik, malmo.get_absolute_url())
         malmo.refresh_from_db()

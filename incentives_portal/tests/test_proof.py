@@ -105,7 +105,9 @@ def test_in_the_demo_a_banner_stands_there_instead(cast, client_of, name, path):
     assert response.status_code == 200
 
 
-def test_the_banner_says_where_a_second_factor_would_be_asked_for(cast, client_of):
+def test_the_banner_says_where_a_second_factor_would_be_asked_for(
+    cast, client_of, goteborg
+):
     banner = "Outside the demo, this page asks for a second factor."
 
     ida, uma = client_of(cast.ida), client_of(cast.uma)
@@ -113,6 +115,7 @@ def test_the_banner_says_where_a_second_factor_would_be_asked_for(cast, client_o
     assert banner in ida.get("/profiles/").content.decode()
     assert banner in client_of(cast.oscar).get("/ops/").content.decode()
     assert banner not in uma.get("/incentives/").content.decode()
+    assert banner not in uma.get(goteborg.get_absolute_url()).content.decode()
     prove(ida, cast.ida)
     assert banner not in ida.get("/profiles/").content.decode()
 
@@ -421,10 +424,15 @@ def test_what_waits_is_sealed(clock, client_of, ida):
 def test_what_waits_is_sent_on_for_its_own_page_only(clock, client_of, ida):
     client = client_of(ida)
     clock.shift(STALE)
-    client.post(NEW_BANK, BANK, HTTP_REFERER=f"http://testserver{NEW_BANK}")
-
-    for target in ("/profiles/defaults/", "https://elsewhere.example/", ""):
-        client.post(BY_PASSWORD, {"password": PASSWORD, "next": target})
+    for target, page in (
+        ("/profiles/defaults/", "/profiles/defaults/"),
+        ("https://elsewhere.example/", "/"),
+        ("", "/"),
+    ):
+        client.post(NEW_BANK, BANK, HTTP_REFERER=f"http://testserver{NEW_BANK}")
+        done = client.post(BY_PASSWORD, {"password": PASSWORD, "next": target})
+        assert done.url == page
+        clock.shift(STALE)
 
     assert not BankProfileDraft.objects.exists()
 
