@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from accounts.holders import (
@@ -10,15 +11,22 @@ from accounts.holders import (
     gaps_left_by,
     givers_of,
     holds_anywhere,
+    needs_operators,
     needs_recovery,
     people_with,
+    resetters,
     roles_given_by,
     roles_given_in,
+    vouchers_for,
+    vouchers_of,
 )
 from accounts.models import Coverage
+from accounts.models.factor_resets import UNANSWERED
 from accounts.roles import INCENTIVE_ROLES, Permission, Role
+from accounts.tests.cast import operator
 from accounts.tests.factories import (
     AccessRequestFactory,
+    FactorResetFactory,
     LocationFactory,
     RoleAssignmentFactory,
     UserFactory,
@@ -133,6 +141,62 @@ def test_who_waits_for_a_week_is_helped_by_the_program_owner(
 
 def test_without_a_global_admin_only_the_program_owner_can_help(lars, alice, nordvik):
     assert needs_recovery(lars, nordvik)
+
+
+class TestWhoVouches:
+    def test_the_other_admins_do_by_name_but_not_by_a_role_they_took(
+        self, nordvik, cast
+    ):
+        taken = RoleAssignmentFactory(
+            user=cast.uma, role=Role.ACCOUNT_ADMIN, partner_account=nordvik
+        )
+        taken.granted_by = cast.uma
+        taken.save()
+        RoleAssignmentFactory(role=Role.GLOBAL_ADMIN)  # of another company
+        kims = [
+            RoleAssignmentFactory(
+                user=UserFactory(full_name="Kim Ek"),
+                role=Role.ACCOUNT_ADMIN,
+                partner_account=nordvik,
+            ).user
+            for _number in range(2)
+        ]
+        # Touched last, and so read last from the table.
+        kims[0].save()
+
+        assert vouchers_for(cast.lars, nordvik) == [cast.alice, cast.greta, *kims]
+        assert vouchers_for(cast.greta, nordvik) == [cast.alice, *kims]
+
+    @pytest.mark.parametrize(
+        ("waited", "are_needed"),
+        [(UNANSWERED, True), (UNANSWERED - timedelta(seconds=1), False)],
+    )
+    def test_operators_do_when_nobody_did_for_a_week(
+        self, nordvik, greta, ida, waited, are_needed
+    ):
+        with time_machine.travel(1_800_000_000, tick=False):
+            asked = FactorResetFactory(
+                partner_account=nordvik, user=ida, asked_at=timezone.now() - waited
+            )
+
+            assert vouchers_of(asked) == [greta]
+            assert needs_operators(asked) is are_needed
+
+    def test_operators_do_where_nobody_can(self, nordvik, greta, oscar):
+        of_greta = FactorResetFactory(partner_account=nordvik, user=greta)
+        of_oscar = FactorResetFactory(partner_account=None, user=oscar)
+
+        assert vouchers_of(of_oscar) == []
+        assert needs_operators(of_greta)
+        assert needs_operators(of_oscar)
+
+    def test_operators_who_may_reset_do_not_for_themselves(self, oscar):
+        iris, ivan = (
+            operator(name, "Identity manager") for name in ("Iris Ahl", "Ivan Berg")
+        )
+
+        assert resetters(iris) == [ivan]
+        assert resetters(oscar) == [iris, ivan]
 
 
 def test_only_what_gets_worse_is_a_gap(nordvik, goteborg, malmo, ida, program):
