@@ -106,6 +106,20 @@ class TestWhatIsRemembered:
         assert response.status_code == 403
         assert (event.partner_account, event.actor) == (nordvik, lars)
         assert (event.object_type, event.object_id) == ("page", "accounts:people")
+        assert event.after == {"wanted": "person_view"}
+
+    def test_a_row_one_sees_and_may_not_change(self, client_of, uma, goteborg):
+        response = client_of(uma).get(
+            reverse("enrollment:ask_closing", args=[goteborg.pk])
+        )
+
+        (event,) = denied()
+        assert response.status_code == 403
+        assert (event.object_type, event.object_id) == (
+            "accounts.location",
+            str(goteborg.pk),
+        )
+        assert event.after == {"wanted": "location_edit"}
 
     def test_an_operators_page_by_a_partner(self, client_of, greta):
         response = client_of(greta).get(reverse("ops:validation"))

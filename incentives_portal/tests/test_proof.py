@@ -428,9 +428,11 @@ def test_what_waits_is_sent_on_for_its_own_page_only(clock, client_of, ida):
         ("/profiles/defaults/", "/profiles/defaults/"),
         ("https://elsewhere.example/", "/"),
         ("", "/"),
+        (None, "/"),
     ):
         client.post(NEW_BANK, BANK, HTTP_REFERER=f"http://testserver{NEW_BANK}")
-        done = client.post(BY_PASSWORD, {"password": PASSWORD, "next": target})
+        asked = {} if target is None else {"next": target}
+        done = client.post(BY_PASSWORD, {"password": PASSWORD, **asked})
         assert done.url == page
         clock.shift(STALE)
 
