@@ -11,7 +11,8 @@ from enrollment.models import EarningType, Enrollment
 from enrollment.states import SHOWN, VEILED
 from profiles.countries import all_countries
 from profiles.currencies import CURRENCIES
-from profiles.models import BankProfile, TaxProfile
+from profiles.models import BankProfile, Profile, TaxProfile
+from profiles.states import ProfileStatus
 
 
 class RefusingRadioSelect(forms.RadioSelect):
@@ -100,6 +101,35 @@ class ChooseTaxProfileForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["tax_profile"].queryset = TaxProfile.objects.in_use().filter(
             location=enrollment.location_id
+        )
+
+
+class ReplaceProfileForm(forms.Form):
+    """Another profile of the same company or location, in force."""
+
+    replacement = forms.ModelChoiceField(
+        BankProfile.objects.none(),
+        label=_("Replace with"),
+        widget=forms.RadioSelect,
+        empty_label=None,
+        error_messages={
+            "required": _("Choose a profile."),
+            "invalid_choice": _("Choose a profile from the list."),
+        },
+    )
+
+    def __init__(self, *args, profile: Profile, **kwargs):
+        super().__init__(*args, **kwargs)
+        owner = "partner_account" if profile.part == "bank" else "location"
+        self.fields["replacement"].queryset = (
+            type(profile)
+            .objects.in_use()
+            .filter(
+                **{owner: getattr(profile, owner)},
+                versions__status=ProfileStatus.APPROVED,
+            )
+            .exclude(pk=profile.pk)
+            .order_by("name", "pk")
         )
 
 

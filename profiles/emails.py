@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils.functional import Promise, lazy
 
 from accounts import outbox
 from accounts.companies import path_in, site_path
@@ -204,6 +205,8 @@ def _about_change(
     }
 
 
-def shown_account(version: BankProfileVersion) -> dict[str, str]:
+def shown_account(version: BankProfileVersion) -> dict[str, str | Promise]:
     """What may be said of an account outside its own pages: country and two digits."""
-    return {"country": country_name(version.country), "end": version.last4[-2:]}
+    # Read in the language of whoever gets the mail.
+    country = lazy(country_name, str)(version.country)
+    return {"country": country, "end": version.last4[-2:]}

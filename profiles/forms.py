@@ -449,8 +449,20 @@ class DefaultBankProfileForm(forms.Form):
         Location.objects.none(),
         label=_("Locations"),
         widget=forms.CheckboxSelectMultiple,
+        required=False,
         error_messages={
-            "required": _("Choose at least one location."),
+            "invalid_choice": _("Choose locations from the list."),
+            "invalid_pk_value": _("Choose locations from the list."),
+        },
+    )
+    # Those with a default, said with it instead of left out.
+    moving = forms.ModelMultipleChoiceField(
+        Location.objects.none(),
+        label=_("Move here"),
+        help_text=_("They have a default, which this one takes the place of."),
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        error_messages={
             "invalid_choice": _("Choose locations from the list."),
             "invalid_pk_value": _("Choose locations from the list."),
         },
@@ -474,13 +486,36 @@ class DefaultBankProfileForm(forms.Form):
             (location.pk, str(location))
             for location in locations.filter(default_bank_profile=None)
         ]
+        taken = locations.exclude(default_bank_profile=None).select_related(
+            "default_bank_profile__bank_profile"
+        )
+        self.fields["moving"].queryset = locations
+        self.fields["moving"].choices = [(one.pk, _with_default(one)) for one in taken]
+
+    def clean(self) -> dict:
+        """Ask for at least one location (R50)."""
+        cleaned = super().clean()
+        has_errors = "locations" in self.errors or "moving" in self.errors
+        if not (cleaned.get("locations") or cleaned.get("moving") or has_errors):
+            self.add_error("locations", _("Choose at least one location."))
+        return cleaned
 
     @property
     def has_choices(self) -> bool:
-        """Whether there is a bank profile, and a location without a default."""
-        return bool(self.fields["locations"].choices) and bool(
-            self.fields["bank_profile"].queryset
+        """Whether there is a bank profile, and a location to choose it for."""
+        has_locations = (
+            self.fields["locations"].choices or self.fields["moving"].choices
         )
+        return bool(has_locations) and bool(self.fields["bank_profile"].queryset)
+
+
+def _with_default(location: Location) -> str:
+    default = location.default_bank_profile
+    return _("%(location)s, now %(profile)s in %(currency)s") % {
+        "location": location,
+        "profile": default.bank_profile.name,
+        "currency": default.currency,
+    }
 
 
 def _currency_choices(profiles) -> list:

@@ -416,18 +416,14 @@ class Profile(models.Model):
         )
         return rows.order_by("enrollment").values("enrollment").distinct()
 
+    def uses_by_name(self) -> list[Follower]:
+        """The enrollments under way or in force that keep it from being archived (R53)."""
+        rows = self.payout_assignments.filter(enrollment__status__in=USING)
+        return _followers(rows.order_by("enrollment"))
+
     def change_impact(self) -> ChangeImpact:
         """Say what sending a new version does to the enrollments that follow it."""
-        rows = self.followers().values_list(
-            "enrollment",
-            "enrollment__status",
-            "enrollment__terms__program__name",
-            "enrollment__location__name",
-        )
-        followers = sorted(
-            (Follower(*row) for row in rows),
-            key=lambda one: (one.program, one.place, one.enrollment),
-        )
+        followers = _followers(self.followers())
         return ChangeImpact(
             sent_back=[one for one in followers if one.status == IN_FORCE],
             staying=[one for one in followers if one.status != IN_FORCE],
@@ -439,6 +435,19 @@ class Profile(models.Model):
             self.validate_constraints()
         except ValidationError as error:
             raise ValidationError({"name": error.messages}) from None
+
+
+def _followers(assignments: models.QuerySet) -> list[Follower]:
+    rows = assignments.values_list(
+        "enrollment",
+        "enrollment__status",
+        "enrollment__terms__program__name",
+        "enrollment__location__name",
+    ).distinct()
+    return sorted(
+        (Follower(*row) for row in rows),
+        key=lambda one: (one.program, one.place, one.enrollment),
+    )
 
 
 class BankProfileQuerySet(ProfileQuerySet):

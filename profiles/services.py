@@ -673,13 +673,19 @@ def put_away_at_closed_location(
 
 @transaction.atomic
 def set_default_bank_profile(
-    locations: list[Location], *, bank_profile: BankProfile, currency: str, by: User
+    locations: list[Location],
+    *,
+    bank_profile: BankProfile,
+    currency: str,
+    moving: Collection[Location] = (),
+    by: User,
 ) -> list[DefaultBankProfile]:
     """Make a bank profile and currency the default of several locations (R50-R52).
 
-    Raises ValidationError when a location has a default already, is closed or another
-    company's, when something is missing or archived, or when the bank does not take
-    the currency. All or none.
+    Those of `moving` give up the default they have, if any. Raises ValidationError when
+    another location has a default already, when one is closed or another company's,
+    when something is missing or archived, or when the bank does not take the currency.
+    All or none.
     """
     if not locations:
         raise ValidationError({"locations": _("Choose at least one location.")})
@@ -693,6 +699,8 @@ def set_default_bank_profile(
         .order_by("name", "pk")
     )
     _refuse_foreign_or_closed(locations, bank_profile=bank_profile)
+    for present in DefaultBankProfile.objects.filter(location__in=list(moving)):
+        remove_default_bank_profile(present, by=by)
     _refuse_default_set(locations)
     defaults = []
     for location in locations:

@@ -780,8 +780,10 @@ def defaults(request):
     )
     if request.method == "POST" and form.is_valid():
         try:
+            moving = list(form.cleaned_data["moving"])
             rows = services.set_default_bank_profile(
-                list(form.cleaned_data["locations"]),
+                [*form.cleaned_data["locations"], *moving],
+                moving=moving,
                 bank_profile=form.cleaned_data["bank_profile"],
                 currency=form.cleaned_data["currency"],
                 by=request.user,
@@ -993,7 +995,19 @@ def _archive_page(request, profile, *, then):
     return render(
         request,
         "profiles/archive.html",
-        {"form": form, "profile": profile},
+        {
+            "form": form,
+            "profile": profile,
+            "uses": profile.uses_by_name(),
+            "defaults": (
+                profile.defaults.select_related("location").order_by("location__name")
+                if profile.part == "bank"
+                else []
+            ),
+            "replace_url": reverse(
+                f"enrollment:replace_{profile.part}", kwargs={"pk": profile.pk}
+            ),
+        },
         status=422 if form.errors else 200,
     )
 

@@ -15,6 +15,7 @@ from enrollment.services.enrollments import (
     reassess_enrollments,
     recall_enrollment,
     reconsider_enrollment,
+    replace_profile,
     start_open_enrollment,
     submit_enrollment,
 )
@@ -149,6 +150,7 @@ __all__ = [
     "rehearse_renewals",
     "renew_next_range",
     "renewal_progress",
+    "replace_profile",
     "resume_renewals",
     "start_open_enrollment",
     "start_renewals",

@@ -35,16 +35,27 @@ from enrollment.models import (
     ProgramTerms,
 )
 from enrollment.models.enrollments import EnrollmentQuerySet
-from enrollment.states import OPEN, EndReason, EnrollmentStatus
+from enrollment.states import (
+    FOLLOWS_PROFILES,
+    OPEN,
+    EndReason,
+    EnrollmentStatus,
+)
 from profiles.models import (
     BankProfile,
     BankProfileVersion,
+    Profile,
     ProfileVersion,
     TaxProfile,
     TaxProfileVersion,
 )
-from profiles.services import APPROVE_ACCOUNTS, VALIDATE, approve_version
-from profiles.states import CURRENT, PayoutMethod
+from profiles.services import (
+    APPROVE_ACCOUNTS,
+    VALIDATE,
+    approve_version,
+    set_default_bank_profile,
+)
+from profiles.states import CURRENT, USING, PayoutMethod
 
 Code = EnrollmentEvent.Code
 # Of how many locations expired tax profiles are noted in one transaction.
@@ -260,6 +271,67 @@ def choose_tax_profile(
     )
     _write_choice(enrollment, by=by, at=at)
     return enrollment
+
+
+@transaction.atomic
+def replace_profile(profile: Profile, *, replacement: Profile, by: User) -> int:
+    """Use another profile wherever one is used; return in how many enrollments.
+
+    "Replace with" of a profile that is to be archived (R53): the locations' defaults
+    move too. What was submitted goes back to validation, as after any change (R44).
+    Raises ValidationError when the other profile belongs to
+    somebody else, is archived or not in force, and naming each enrollment whose program
+    cannot pay to it. All or none.
+    """
+    lock_companies(profile.account.pk)
+    profile.refresh_from_db()
+    replacement.refresh_from_db()
+    owner = "location_id" if profile.part == "tax" else "partner_account_id"
+    if (
+        replacement == profile
+        or getattr(replacement, owner) != getattr(profile, owner)
+        or replacement.archived_at is not None
+        or replacement.version_in_force is None
+    ):
+        raise ValidationError({"replacement": _("Choose a profile from the list.")})
+    field = f"{profile.part}_profile"
+    used = PayoutAssignment.objects.filter(
+        **{field: profile}, enrollment__status__in=USING
+    )
+    enrollments = _locked_all(
+        Enrollment.objects.filter(pk__in=used.order_by().values("enrollment"))
+    )
+    if profile.part == "bank":
+        _refuse_unpaid(enrollments, replacement)
+        for currency in set(profile.defaults.values_list("currency", flat=True)):
+            rows = profile.defaults.filter(currency=currency).select_related("location")
+            locations = [row.location for row in rows.order_by("pk")]
+            set_default_bank_profile(
+                locations,
+                bank_profile=replacement,
+                currency=currency,
+                moving=locations,
+                by=by,
+            )
+    at = timezone.now()
+    for enrollment in enrollments:
+        enrollment.payout_assignments.filter(**{field: profile}).update(
+            **{field: replacement, f"{profile.part}_version": None}
+        )
+        _write_choice(enrollment, by=by, at=at)
+        if enrollment.submitted_at and enrollment.status in FOLLOWS_PROFILES:
+            _reassess(enrollment, by=by, at=at)
+    return len(enrollments)
+
+
+def _refuse_unpaid(enrollments: list[Enrollment], bank_profile: BankProfile) -> None:
+    refusals = []
+    for enrollment in enrollments:
+        if refusal := why_not_paid_to(bank_profile, terms=enrollment.terms):
+            where = f"{enrollment.terms.program.name}, {enrollment.location.name}"
+            refusals.append(f"{where}: {refusal}")
+    if refusals:
+        raise ValidationError({"replacement": refusals})
 
 
 @transaction.atomic

@@ -3,9 +3,11 @@
 import re
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.urls import reverse
 
 from enrollment.models import Enrollment, PayoutAssignment
+from enrollment.services import replace_profile
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
 from profiles.models import BankProfile, TaxProfile
 from profiles.services import revise_bank_profile, revise_tax_profile
@@ -13,6 +15,7 @@ from profiles.tests.factories import (
     BANK_DETAILS,
     TAX_DETAILS,
     BankProfileFactory,
+    DefaultBankProfileFactory,
     TaxProfileFactory,
 )
 
@@ -137,6 +140,75 @@ def test_versions_are_compared_with_their_numbers_masked(
         assert "Version 2 and version 1" in turned
         odd = client_of(person).get(path + "?old=x&new=99")
         assert "Version 1 and version 2" in words(odd)
+
+
+@pytest.mark.parametrize("kind", ["bank", "tax"])
+def test_a_profile_in_use_is_replaced_and_then_archived(
+    client_of, ida, nordvik, goteborg, bank, tax, enroll, kind
+):
+    # R53, R44
+    enrolled, invited = enroll(complete=True), enroll(accepted=True)
+    PayoutAssignment.objects.update(currency="EUR")
+    others = {
+        "bank": BankProfileFactory(partner_account=nordvik, created_by=ida),
+        "tax": TaxProfileFactory(location=goteborg, created_by=ida),
+    }
+    profile, other = {"bank": bank, "tax": tax}[kind], others[kind]
+    if kind == "bank":
+        DefaultBankProfileFactory(location=goteborg, bank_profile=bank, currency="SEK")
+    client = client_of(ida)
+    archive = address(f"archive_{kind}", profile)
+    replace = reverse(f"enrollment:replace_{kind}", kwargs={"pk": profile.pk})
+
+    page = words(client.get(archive))
+    for row in (enrolled, invited):
+        assert f"{row.terms.program.name}, Göteborg" in page
+    assert ("default of Göteborg" in page) is (kind == "bank")
+    assert "Replace with" in page
+    assert other.name in words(client.get(replace))
+    response = client.post(replace, {"replacement": other.pk}, follow=True)
+
+    assert f"{other.name} is used by 2 enrollments instead." in words(response)
+    field = f"{kind}_profile"
+    assert set(PayoutAssignment.objects.values_list(field, flat=True)) == {other.pk}
+    enrolled.refresh_from_db()
+    assert enrolled.status == "validating"
+    if kind == "bank":
+        assert other.defaults.get().location == goteborg
+    client.post(archive)
+    profile.refresh_from_db()
+    assert profile.is_archived
+
+
+def test_only_a_profile_in_force_of_the_same_owner_replaces_one(
+    client_of, ida, nordvik, malmo, bank, tax, enroll
+):
+    enroll(complete=True)
+    waiting = BankProfileFactory(partner_account=nordvik, version__pending=True)
+    elsewhere = TaxProfileFactory(location=malmo)
+    pairs = ((bank, waiting), (bank, BankProfileFactory()), (tax, elsewhere))
+    for profile, other in (*pairs, (bank, bank)):
+        with pytest.raises(ValidationError, match="Choose a profile from the list"):
+            replace_profile(profile, replacement=other, by=ida)
+        replace = reverse(
+            f"enrollment:replace_{profile.part}", kwargs={"pk": profile.pk}
+        )
+        posted = client_of(ida).post(replace, {"replacement": other.pk})
+        assert posted.status_code == 422
+
+
+def test_what_a_program_cannot_pay_to_replaces_nothing(ida, nordvik, bank, enroll):
+    row = enroll(complete=True)
+    other = BankProfileFactory(partner_account=nordvik)
+    row.terms.bank_countries = ["DE"]
+    row.terms.save()
+
+    with pytest.raises(ValidationError, match="Göteborg: This program cannot pay"):
+        replace_profile(bank, replacement=other, by=ida)
+
+    assert set(PayoutAssignment.objects.values_list("bank_profile", flat=True)) == {
+        bank.pk
+    }
 
 
 @pytest.mark.parametrize("kind", ["bank", "tax"])

@@ -25,6 +25,7 @@ from enrollment.views.locations import (
 )
 from enrollment.views.notifications import notification, notifications
 from enrollment.views.overview import old_overview, overview, start, why
+from enrollment.views.replacing import replace_bank, replace_tax
 
 __all__ = [
     "accept",
@@ -50,6 +51,8 @@ __all__ = [
     "profiles",
     "recall",
     "reconsider",
+    "replace_bank",
+    "replace_tax",
     "start",
     "submit",
     "why",

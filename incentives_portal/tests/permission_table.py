@@ -106,6 +106,10 @@ TABLE: dict[str, Row] = {
     "profiles:archive_bank": Row(
         ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
     ),
+    "enrollment:replace_bank": Row(
+        ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
+    ),
+    "enrollment:replace_tax": Row(("ida",), ADMINS, ("GET", "POST"), "tax_profile"),
     "profiles:compare_bank": Row(("ida",), on="bank_profile", **BANK),
     "profiles:compare_tax": Row(("ida",), ADMINS, on="tax_profile"),
     "profiles:stop_change": Row(

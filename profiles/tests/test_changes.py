@@ -115,6 +115,16 @@ def test_every_admin_and_the_previous_contact_are_told_at_once(
             assert stop_path(profile) in mail.body_text
 
 
+def test_each_reads_it_in_their_own_language(alice, profile, ida):
+    alice.language = "sv"
+    alice.save()
+
+    revise_bank_profile(profile, country="SE", details=OTHER, by=ida)
+
+    mail = OutgoingEmail.objects.get(name="bank_change", to_user=alice)
+    assert "ett konto i Sverige" in " ".join(mail.body_text.split())
+
+
 def test_an_admin_who_is_the_contact_too_is_told_once(nordvik, ida):
     profile = BankProfileFactory(
         partner_account=nordvik,

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.companies import in_company
+from accounts.models import AuditEvent
 from accounts.roles import Role
 from accounts.tests.factories import (
     LocationFactory,
@@ -925,14 +926,35 @@ def choice(bank, *places, currency="SEK"):
 
 def test_a_default_is_set_and_the_location_no_longer_offered(web, bank, goteborg):
     # R51
-    assert f'value="{goteborg.pk}"' in page(web.get(address("defaults")))
+    offered = f'name="locations" value="{goteborg.pk}"'
+    assert offered in page(web.get(address("defaults")))
 
     response = web.post(address("defaults"), choice(bank, goteborg), follow=True)
 
     text = words(response)
     assert "Nordvik main in SEK is the default of Göteborg." in text
-    assert "Each of your locations has a default." in text
+    assert offered not in page(response)
     assert DefaultBankProfile.objects.get().bank_profile == bank
+
+
+def test_a_location_with_a_default_is_moved_here(web, bank, nordvik, goteborg):
+    # experience.md P13
+    present = BankProfileFactory(partner_account=nordvik, name="Old one")
+    DefaultBankProfileFactory(location=goteborg, bank_profile=present, currency="SEK")
+    path = reverse("profiles:defaults")
+    assert "now Old one in SEK" in words(web.get(path))
+    typed = {"bank_profile": bank.pk, "currency": "SEK"}
+
+    assert web.post(path, typed).status_code == 422
+    assert web.post(path, typed | {"locations": goteborg.pk}).status_code == 422
+    web.post(path, typed | {"moving": goteborg.pk})
+
+    assert DefaultBankProfile.objects.get().bank_profile == bank
+    told = AuditEvent.objects.filter(action__startswith="default_")
+    assert list(told.order_by("pk").values_list("action", flat=True)) == [
+        "default_removed",
+        "default_set",
+    ]
 
 
 def test_a_removed_default_offers_the_location_again(web, bank, goteborg):
