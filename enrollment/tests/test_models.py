@@ -322,6 +322,42 @@ def test_a_year_ends_at_midnight_in_its_calendar_s_own_zone(db, zone):
     assert FiscalYear.objects.at(after.astimezone(tokyo), calendar=calendar) == new
 
 
+@pytest.mark.parametrize(
+    ("zone", "first_day"),
+    [
+        ("UTC", "2028-02-29"),
+        ("Europe/Stockholm", "2028-03-01"),
+        # Summer time begins at midnight there: the day begins at one o'clock.
+        ("Asia/Beirut", "2027-03-28"),
+        # And there midnight comes twice: the day begins with the first.
+        ("America/Havana", "2026-11-01"),
+        ("Pacific/Apia", "2027-07-01"),
+    ],
+)
+def test_a_year_begins_once_on_leap_days_and_when_clocks_change(db, zone, first_day):
+    # R66
+    day = datetime.date.fromisoformat(first_day)
+    calendar = FiscalCalendarFactory(code="zoned", time_zone=zone)
+    years = [
+        FiscalYearFactory(
+            calendar=calendar,
+            number=number,
+            starts_on=starts,
+            ends_on=starts + datetime.timedelta(days=364),
+        )
+        for number, starts in ((1, day - datetime.timedelta(days=365)), (2, day))
+    ]
+    begins = years[1].begins_at
+
+    assert begins.astimezone(ZoneInfo(zone)).date() == day
+    last = (begins.astimezone(datetime.UTC) - MICROSECOND).astimezone(ZoneInfo(zone))
+    assert last.date() == day - datetime.timedelta(days=1)
+    for minutes in range(-180, 180, 15):
+        moment = begins.astimezone(datetime.UTC) + datetime.timedelta(minutes=minutes)
+        year = FiscalYear.objects.at(moment, calendar=calendar)
+        assert year == years[minutes >= 0], moment
+
+
 def test_one_moment_is_in_two_years_of_two_zones(db):
     # R66
     west = FiscalCalendarFactory(code="west", time_zone="America/Los_Angeles")

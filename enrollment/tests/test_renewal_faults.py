@@ -117,7 +117,7 @@ def killed(*words: object) -> int:
         env=os.environ | {"DATABASE_URL": url},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=120 + 10 * DEATHS,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from django.db.models import Count, Q, Window
+from django.db.models import Count, Q, Value, Window
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from accounts.access import roles_here, signed_in
@@ -27,6 +27,7 @@ CALENDAR = "terms__fiscal_year__calendar"
 MOST_GAPS = 5
 MOST_FORECASTS = 10
 MOST_REQUESTS = 5
+MOST_DATES = 10
 
 
 @signed_in("everybody's own page; each part asks through the scoped QuerySets")
@@ -148,44 +149,44 @@ def _invitations(user, company, now, *, location=None):
 
 
 def _coming_dates(mine, user, company, now, days, *, location=None):
-    """What ends soon; what belongs to a program, in its own calendar (R66)."""
+    """What ends soon; what belongs to a program, in its own calendar (R66).
+
+    One question for all of it: day, kind of date, location, program and year.
+    """
     today = timezone.localdate(now)
-    dates = [
-        (
-            enrollment.enroll_by,
-            _("Enroll %(location)s in %(program)s")
-            % {
-                "location": enrollment.location.name,
-                "program": enrollment.terms.program.name,
-            },
-        )
-        for enrollment in mine.filter(
+    enrolling = (
+        mine.filter(
             on_its_day(
                 days, CALENDAR, lambda day: Q(enroll_by__range=(day, day + AHEAD))
             ),
             status__in=[EnrollmentStatus.INVITED, EnrollmentStatus.ACTION_REQUIRED],
             submitted_at=None,
         )
-        .for_pages()
-        .order_by("enroll_by", "pk")[:10]
-    ]
+        .order_by("enroll_by", "pk")
+        .values_list(
+            "enroll_by",
+            Value("enroll"),
+            "location__name",
+            "terms__program__name",
+            "terms__fiscal_year__number",
+        )[:MOST_DATES]
+    )
     expiring = TaxProfileVersion.objects.filter(
         status="approved",
         profile__location__in=Location.objects.where_user_may(
             user, Permission.PROFILE_VIEW
         ).of_company(company),
         expires_on__range=(today, today + AHEAD),
-    ).select_related("profile__location")
+    )
     if location is not None:
         expiring = expiring.filter(profile__location=location)
-    dates += [
-        (
-            version.expires_on,
-            _("Tax profile of %(location)s expires")
-            % {"location": version.profile.location.name},
-        )
-        for version in expiring.order_by("expires_on", "pk")[:10]
-    ]
+    expiring = expiring.order_by("expires_on", "pk").values_list(
+        "expires_on",
+        Value("expires"),
+        "profile__location__name",
+        Value(""),
+        Value(0),
+    )[:MOST_DATES]
     years = (
         mine.filter(
             on_its_day(
@@ -195,23 +196,32 @@ def _coming_dates(mine, user, company, now, days, *, location=None):
             ),
             status=EnrollmentStatus.ENROLLED,
         )
-        .order_by("terms__fiscal_year__ends_on", "terms__program__name")
+        .order_by()
         .values_list(
             "terms__fiscal_year__ends_on",
-            "terms__fiscal_year__number",
+            Value("ends"),
+            Value(""),
             "terms__program__name",
+            "terms__fiscal_year__number",
         )
         .distinct()
     )
-    dates += [
+    return sorted(
         (
-            ends_on,
-            _("Fiscal year %(year)s ends: %(program)s")
-            % {"year": number, "program": program},
+            day,
+            _DATES[kind] % {"location": place, "program": program, "year": number},
         )
-        for ends_on, number, program in years
-    ]
-    return sorted(dates)
+        for day, kind, place, program, number in enrolling.union(
+            expiring, years, all=True
+        )
+    )
+
+
+_DATES = {
+    "enroll": gettext_lazy("Enroll %(location)s in %(program)s"),
+    "expires": gettext_lazy("Tax profile of %(location)s expires"),
+    "ends": gettext_lazy("Fiscal year %(year)s ends: %(program)s"),
+}
 
 
 def _gaps(request, *, location=None) -> dict:
