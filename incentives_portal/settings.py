@@ -239,6 +239,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 55},
     },
+    "discard-forgotten-drafts": {
+        "task": "profiles.tasks.discard_forgotten_drafts",
+        "schedule": 86400.0,
+        "options": {"expires": 80000},
+    },
     "clear-sessions": {
         "task": "accounts.tasks.clear_sessions",
         "schedule": 3600.0,

@@ -5,6 +5,7 @@ A step is checked as far as it goes; sent, the draft becomes a bank profile.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -20,6 +21,8 @@ from profiles.services import create_bank_profile, refuse_bad_name
 
 # After the first, which names profile and country; each is a section of the schema.
 STEPS = ("account", "beneficiary")
+# How long a draft waits for whoever began it.
+KEPT = timedelta(days=90)
 
 
 def bank_draft_of(account: PartnerAccount, *, by: User) -> BankProfileDraft | None:
@@ -110,6 +113,13 @@ def send_bank_draft(draft: BankProfileDraft, *, by: User) -> BankProfile:
 def discard_bank_draft(draft: BankProfileDraft, *, by: User) -> None:
     """Throw away what was begun, numbers and all."""
     _locked(draft, by=by).delete()
+
+
+@transaction.atomic
+def discard_forgotten_bank_drafts(*, at: datetime) -> int:
+    """Throw away what nobody went on with: numbers are not kept for nothing."""
+    old = BankProfileDraft.objects.filter(updated_at__lt=at - KEPT)
+    return old.delete()[0]
 
 
 def _locked(draft: BankProfileDraft, *, by: User) -> BankProfileDraft:

@@ -440,6 +440,10 @@ class DefaultBankProfileForm(forms.Form):
     )
     currency = forms.ChoiceField(
         label=_("Currency"),
+        help_text=_(
+            "A bank converts what is not the account's own currency at its own rate and "
+            "may charge for it, or sends it back."
+        ),
         error_messages={
             "required": _("Choose a currency."),
             "invalid_choice": _("Choose a currency from the list."),
@@ -527,7 +531,13 @@ def _currency_choices(profiles) -> list:
     )
     named = [(code, f"{code} – {name}") for code, name in currencies.CURRENCIES.items()]
     first = [pair for pair in named if pair[0] in usual]
-    others = [pair for pair in named if pair[0] not in usual]
+    # Where no bank takes any other, none is offered.
+    takes_others = any(
+        not version.takes_only_local
+        for profile in profiles
+        for version in profile.versions.all()[:1]
+    )
+    others = [pair for pair in named if pair[0] not in usual and takes_others]
     return [
         ("", _("Choose a currency")),
         (_("Usual for your banks"), first),

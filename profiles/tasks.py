@@ -3,10 +3,16 @@
 from celery import shared_task
 from django.utils import timezone
 
-from profiles import services
+from profiles import bank_drafting, services
 
 
 @shared_task
 def bring_changes_into_force() -> None:
     """Let approved changes of bank accounts take effect, however late it became."""
     services.bring_changes_into_force(at=timezone.now())
+
+
+@shared_task
+def discard_forgotten_drafts() -> None:
+    """Throw away drafts of bank profiles that nobody went on with."""
+    bank_drafting.discard_forgotten_bank_drafts(at=timezone.now())

@@ -465,8 +465,12 @@ def change_bank(request, profile):
         return _country_page(
             request, form, title=_("Change the country of the bank"), profile=profile
         )
-    form = DetailsForm(_posted(request), schema=schema, held=held)
-    if request.method == "POST" and form.is_valid():
+    paste, filled, form = _paste_form(request), [], None
+    if _is_pasting(request, paste):
+        form, filled, paste = _filled_in(paste, schema=schema, held=held)
+    is_sent = form is None and request.method == "POST"
+    form = form or DetailsForm(_posted(request), schema=schema, held=held)
+    if is_sent and form.is_valid():
         try:
             services.revise_bank_profile(
                 profile, country=country, details=form.details, by=request.user
@@ -482,6 +486,8 @@ def change_bank(request, profile):
         title=_("Change %(name)s") % {"name": profile.name},
         profile=profile,
         company=profile.partner_account,
+        paste=paste,
+        filled=filled,
     )
 
 
@@ -883,6 +889,8 @@ def _country_page(request, form, *, title, profile=None):
 def _details_page(request, form, template, *, title, profile=None, **context):
     """The second step: the country's fields, with everything typed kept."""
     query = _carried(request)
+    paste = context.get("paste")
+    has_errors = bool(form.errors or (paste and paste.errors))
     if context.get("location") is not None and profile is None:
         query["location"] = context["location"].pk
     return render(
@@ -890,6 +898,7 @@ def _details_page(request, form, template, *, title, profile=None, **context):
         template,
         {
             "form": form,
+            "has_errors": has_errors,
             "title": title,
             "profile": profile,
             "held": form.held,
@@ -901,7 +910,7 @@ def _details_page(request, form, template, *, title, profile=None, **context):
             "back_url": _return_to(request),
             **context,
         },
-        status=422 if form.errors else 200,
+        status=422 if has_errors else 200,
     )
 
 

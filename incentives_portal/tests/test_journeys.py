@@ -428,13 +428,18 @@ def test_a_colleague_without_the_role_is_told_who_can_and_an_admin_appoints_them
 
 def adds_a_swedish_bank_profile(partner) -> None:
     page = partner.page
+    page.locator("main [name=name]").fill("Nordvik SEK main")
     page.locator("[name=country]").select_option("SE")
-    partner.page.locator("main form button").first.click()
-    partner.looks()
+    partner.presses("Continue")
+    # A line of the bank's letter, read into the fields.
+    page.locator("summary", has_text="Paste instead of typing").click()
+    page.locator("[name=pasted]").fill(
+        "Kontoinnehavare: Nordvik IT AB, IBAN se35 5000 0000 0549 1000 0003"
+    )
+    partner.presses("Fill in the fields")
+    partner.sees("Filled in from what you pasted")
+    partner.presses("Continue")
     for name, value in {
-        "name": "Nordvik SEK main",
-        "account_holder": "Nordvik IT AB",
-        "iban": "se35 5000 0000 0549 1000 0003",
         "street": "Storgatan 1",
         "postcode": "111 22",
         "city": "Stockholm",
@@ -443,9 +448,11 @@ def adds_a_swedish_bank_profile(partner) -> None:
         "contact_phone": "+46 8 123 456",
     }.items():
         page.locator(f"main [name={name}]").fill(value)
-    with page.expect_navigation():
-        page.locator("main form[method=post] button").first.click()
-    partner.looks()
+    partner.presses("Continue")
+    partner.sees("Bank found from the IBAN")
+    for tick in ("is_own_bank", "is_authorized"):
+        page.locator(f"label[for=id_{tick}]").click()
+    partner.presses("Save bank profile")
 
 
 def adds_a_swedish_tax_profile(partner) -> None:

@@ -20,7 +20,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
-from profiles import countries, services
+from profiles import bank_drafting, countries, services
 from profiles.models import (
     BankProfile,
     BankProfileDraft,
@@ -405,6 +405,32 @@ def test_a_pasted_line_fills_in_the_fields_and_saves_nothing(web, caplog):
     # Enter in a field presses the first button: with nothing pasted it goes on.
     on = fill(web, "bank_account", pasted=" ", fill="1")
     assert on["Location"] == address("bank_beneficiary")
+
+
+def test_a_pasted_line_fills_in_the_fields_of_a_change(web, bank):
+    answers = {**BANK_DETAILS, "iban": "", "pasted": OTHER_IBAN, "fill": "1"}
+
+    filled = web.post(address("change_bank", bank), answers)
+
+    assert filled.status_code == 200
+    assert 'value="SE45 5000 0000 0583 9825 7466"' in page(filled)
+    assert bank.versions.count() == 1
+    wrong = web.post(address("change_bank", bank), answers | {"pasted": "Dear Sir"})
+    assert wrong.status_code == 422
+    assert "There is a problem" in words(wrong)
+    sent = answers | {"pasted": "", "iban": OTHER_IBAN}
+    assert web.post(address("change_bank", bank), sent).status_code == 302
+    assert bank.versions.count() == 2
+
+
+def test_a_draft_nobody_goes_on_with_is_thrown_away(web):
+    fill(web, "new_bank", "bank_account")
+    days = datetime.timedelta(days=1)
+
+    for age, is_there in ((89, True), (91, False)):
+        at = timezone.now() + age * days
+        bank_drafting.discard_forgotten_bank_drafts(at=at)
+        assert BankProfileDraft.objects.exists() == is_there
 
 
 def test_after_an_error_everything_typed_is_there_again(web):
