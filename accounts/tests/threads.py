@@ -51,22 +51,35 @@ def wait_at(barrier: threading.Barrier) -> None:
     watcher.join()
 
 
+def wait_for(happened: threading.Event) -> None:
+    """Wait for what the other one does, as long as the other one can do it."""
+    for _look in range(100):
+        if happened.wait(0.02) or _is_waited_for(
+            connection.connection.info.backend_pid
+        ):
+            return
+
+
 def _watch(barrier: threading.Barrier, me: int, is_over: threading.Event) -> None:
     """Open the barrier as soon as nobody will come."""
     try:
-        with connection.cursor() as cursor:
-            while not is_over.wait(0.02):
-                cursor.execute(
-                    "SELECT EXISTS (SELECT FROM pg_stat_activity"
-                    " WHERE %s = ANY (pg_blocking_pids(pid)))",
-                    [me],
-                )
-                is_waited_for = cursor.fetchone()[0]
-                if is_waited_for or 0 < len(BUSY) < barrier.parties:
-                    barrier.abort()
-                    return
+        while not is_over.wait(0.02):
+            if _is_waited_for(me) or 0 < len(BUSY) < barrier.parties:
+                barrier.abort()
+                return
     finally:
         connections.close_all()
+
+
+def _is_waited_for(me: int) -> bool:
+    """Whether somebody waits in the database for what a connection has locked."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks"
+            " WHERE NOT granted AND %s = ANY (pg_blocking_pids(pid)))",
+            [me],
+        )
+        return cursor.fetchone()[0]
 
 
 def meet(monkeypatch, module, step: str, barrier: threading.Barrier) -> None:

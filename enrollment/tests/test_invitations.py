@@ -18,7 +18,7 @@ from accounts.tests.factories import (
     PartnerAccountFactory,
     RoleAssignmentFactory,
 )
-from accounts.tests.threads import at_once, meet
+from accounts.tests.threads import at_once, meet, wait_for
 from enrollment import services
 from enrollment.models import (
     Enrollment,
@@ -708,7 +708,7 @@ def withdrawn_meanwhile(terms, program, monkeypatch):
 
     def create_later(*args, **kwargs):
         began.set()
-        withdrawn.wait(timeout=2)
+        wait_for(withdrawn)
         return create(*args, **kwargs)
 
     def withdraw():

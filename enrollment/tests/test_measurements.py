@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts.models import AuditEvent
-from accounts.tests.threads import at_once
+from accounts.tests.threads import at_once, wait_for
 from enrollment import services
 from enrollment.models import MeasuredValue, ValueImport
 from enrollment.services import measurements
@@ -396,7 +396,7 @@ def newer_meanwhile(goteborg, revenue, monkeypatch):
         answer = real(value, known=known)
         if value.value == 1:
             compared.set()
-            stored.wait(timeout=2)
+            wait_for(stored)
         return answer
 
     monkeypatch.setattr(measurements, "_is_news", compare)
