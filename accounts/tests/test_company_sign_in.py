@@ -4,6 +4,7 @@ Each check of what the directory says has its control: with the check off, the s
 is believed.
 """
 
+import copy
 import re
 import socket
 import time
@@ -15,6 +16,7 @@ from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.test import Client
 from django.utils import translation
 from playwright.sync_api import expect
@@ -46,6 +48,7 @@ from accounts.services import (
     sign_in_by_tenant,
     unmap_app_role,
 )
+from accounts.tests import cast
 from accounts.tests.entra_provider import Entra, running_entra
 from accounts.tests.factories import (
     PASSWORD,
@@ -99,34 +102,90 @@ def entra(running):
 
 @pytest.fixture
 def iris():
-    """An operator who manages companies' sign-ins."""
-    return UserFactory(full_name="Iris Operator", operator=True, is_superuser=True)
+    return identity_manager()
 
 
 @pytest.fixture
 def tenant(nordvik, greta, entra, iris):
-    return register_tenant(
-        nordvik,
-        tenant_id=TENANT,
-        issuer=entra.url,
-        client_id=CLIENT,
-        client_secret="s3cret",
-        domains=["partner.example"],
-        by=iris,
-    )
+    return registered(nordvik, issuer=entra.url, by=iris)
 
 
 @pytest.fixture
 def mapped(tenant, goteborg, iris):
-    """Two app roles of the tenant: one for Göteborg, one for the whole company."""
+    return with_app_roles(tenant, goteborg, by=iris)
+
+
+class Connected:
+    """Tests that find a company with its directory: made once for each class."""
+
+    @pytest.fixture(scope="class")
+    def made(self, django_db_setup, django_db_blocker, running):
+        with django_db_blocker.unblock(), transaction.atomic():
+            nordvik, iris = cast.nordvik(), identity_manager()
+            goteborg, greta = cast.goteborg(nordvik), cast.greta(nordvik)
+            tenant = registered(nordvik, issuer=running.url, by=iris)
+            with_app_roles(tenant, goteborg, by=iris)
+            yield {
+                "nordvik": nordvik,
+                "goteborg": goteborg,
+                "greta": greta,
+                "iris": iris,
+                "tenant": tenant,
+            }
+            transaction.set_rollback(True)
+
+    @pytest.fixture
+    def rows(self, made, db):
+        return copy.deepcopy(made)
+
+    @pytest.fixture
+    def nordvik(self, rows):
+        return rows["nordvik"]
+
+    @pytest.fixture
+    def goteborg(self, rows):
+        return rows["goteborg"]
+
+    @pytest.fixture
+    def greta(self, rows):
+        return rows["greta"]
+
+    @pytest.fixture
+    def iris(self, rows):
+        return rows["iris"]
+
+    @pytest.fixture
+    def mapped(self, rows):
+        return rows["tenant"]
+
+
+def identity_manager() -> User:
+    """An operator who manages companies' sign-ins."""
+    return UserFactory(full_name="Iris Operator", operator=True, is_superuser=True)
+
+
+def registered(company, *, issuer: str, by) -> CompanyTenant:
+    return register_tenant(
+        company,
+        tenant_id=TENANT,
+        issuer=issuer,
+        client_id=CLIENT,
+        client_secret="s3cret",
+        domains=["partner.example"],
+        by=by,
+    )
+
+
+def with_app_roles(tenant, location, *, by) -> CompanyTenant:
+    """Two app roles of the tenant: one for a location, one for the whole company."""
     map_app_role(
         tenant,
         app_role="Incentives.Admin",
         role=Role.INCENTIVES_ADMIN,
-        location=goteborg,
-        by=iris,
+        location=location,
+        by=by,
     )
-    map_app_role(tenant, app_role="Incentives.User", role=Role.INCENTIVES_USER, by=iris)
+    map_app_role(tenant, app_role="Incentives.User", role=Role.INCENTIVES_USER, by=by)
     return tenant
 
 
@@ -180,7 +239,7 @@ ENROLLS_IN_GOTEBORG = (
 READS_EVERYTHING = ("incentives_user", "whole company", RoleSource.ENTRA.value)
 
 
-class TestSigningIn:
+class TestSigningIn(Connected):
     def test_somebody_new_is_added_with_what_the_table_gives(self, mapped, entra):
         client = Client()
 
@@ -331,7 +390,7 @@ LIES = {
 }
 
 
-class TestLies:
+class TestLies(Connected):
     @pytest.mark.parametrize(("lie", "reason"), LIES.items())
     def test_a_lie_signs_nobody_in(self, mapped, entra, lie, reason):
         # One honest sign-in first: the replay has something to play again.
@@ -527,7 +586,7 @@ class TestLies:
         assert client.get(GO).status_code == 403
 
 
-class TestRoles:
+class TestRoles(Connected):
     def test_roles_follow_the_directory_at_each_sign_in(self, mapped, entra):
         client = Client()
         sign_in(client, entra)
@@ -790,7 +849,7 @@ class TestRoles:
         assert held(who(client)) == {ENROLLS_IN_GOTEBORG}
 
 
-class TestWhoIsWho:
+class TestWhoIsWho(Connected):
     @pytest.fixture
     def local(self, nordvik):
         """Nora as the company added her, with a password."""
@@ -1022,7 +1081,7 @@ class TestWhoIsWho:
         assert who(by_password) is None
 
 
-class TestProofs:
+class TestProofs(Connected):
     @pytest.fixture(autouse=True)
     def _policy(self, settings):
         settings.SECOND_FACTOR_REQUIRED = True
