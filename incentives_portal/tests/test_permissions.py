@@ -4,9 +4,12 @@ Generated from the URLconf, the admin site and the directories' door included: a
 address without a row in permission_table.py fails. A cell is one request; it leaves
 the world as it found it, so that all cells share one.
 
-Every address is asked by every person in every method about the own object. About
-others it is not asked again where the key never got to the database the first time:
-who is refused before anything is looked for is refused all the same.
+Every address is asked by every kind of person, in every method it is for, about the own
+object; in other methods by somebody who may use it and by nobody signed in. About other
+objects it is asked where somebody was let in or the key in the address got to the
+database: who is refused before anything is looked for is refused all the same. Pages
+that refuse are drawn once for each person and all they are made of; what they say is
+missing is read in every cell.
 """
 
 import copy
