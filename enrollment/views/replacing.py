@@ -25,7 +25,6 @@ def replace_bank(request, profile):
 
 
 @requires(Permission.PROFILE_EDIT, on=TaxProfile)
-@recently_authenticated
 @require_http_methods(["GET", "HEAD", "POST"])
 def replace_tax(request, profile):
     """Use another tax profile of the location wherever this one is used (R53)."""

@@ -137,7 +137,8 @@ CHOOSING = [
         "ida",
         lambda world: world.unsent,
         lambda world: {"bank_profile": world.bank.pk},
-    )
+    ),
+    Door("enrollment:replace_bank", "ida", lambda world: world.bank),
 ]
 APPROVING = [
     Door("ops:approve_bank", "oscar", lambda world: world.bank_version),
@@ -150,6 +151,7 @@ APPROVING = [
         lambda world: {"digest": "0" * 64},
     ),
     Door("ops:approve_undoing_renewal", "aino", lambda world: world.plan),
+    Door("ops:release_change", "oscar", lambda world: world.bank_version),
 ]
 # Their role is said by what is sent, or by the row they are about.
 BY_ROLE = [

@@ -80,6 +80,15 @@ def world(nordvik, goteborg, ida, oscar, lucia, mina, iris):
     def signed_account():
         return profiles.approve_version(changed_account(), by=oscar)
 
+    def stopped_change():
+        return profiles.stop_change(changed_account(), by=ida)
+
+    def checked_change():
+        stopped = stopped_change()
+        evidence = "Called them on the number we have had for years."
+        profiles.check_stopped_change(stopped, evidence=evidence, by=oscar)
+        return stopped
+
     def tax():
         return TaxProfileFactory(
             location=goteborg, created_by=ida, version__pending=True
@@ -155,6 +164,16 @@ DOORS = {
         "signed_account",
         lambda row, by: profiles.approve_version(row, by=by),
     ),
+    "checking a stopped change": (
+        "stopped_change",
+        lambda row, by: profiles.check_stopped_change(
+            row, evidence="Called them on the number of before.", by=by
+        ),
+    ),
+    "releasing a stopped change": (
+        "checked_change",
+        lambda row, by: profiles.release_change(row, by=by),
+    ),
     "a tax profile": ("tax", lambda row, by: profiles.approve_version(row, by=by)),
     "returning": (
         "further_account",
@@ -206,7 +225,7 @@ ASKING = {
     "enrollment/services/enrollments.py": {"confirm_payout"},
     "enrollment/services/renewals.py": {"approve_renewals"},
     "enrollment/services/undoing.py": {"approve_undoing"},
-    "profiles/services.py": {"_refuse_own", "check_approving"},
+    "profiles/services.py": {"_refuse_own", "check_approving", "release_change"},
 }
 
 
