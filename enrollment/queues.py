@@ -78,7 +78,7 @@ PARTS = {"bank": _("Bank"), "tax": _("Tax")}
 
 VALIDATED = ShownStatus("validated", _("Validated"), "done", "check")
 TO_CONFIRM = ShownStatus("to_confirm", _("To be confirmed"), "them", "clock")
-SECONDED = ShownStatus("seconded", _("Second approval needed"), "them", "people")
+SECONDED = SHOWN["seconded"]
 
 
 def age(since: datetime, at: datetime) -> str:

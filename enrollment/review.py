@@ -288,7 +288,7 @@ def _why_held(version: ProfileVersion) -> str:
 
 
 def _decision_of_two(waited_for: NextApproval) -> tuple[Decision | None, str]:
-    """A first account, and a change of one in force, takes two (domain.md §10.7)."""
+    """A bank account the company is not paid at yet takes two (domain.md §10.7)."""
     if waited_for.refusal:
         return None, waited_for.refusal
     if waited_for.kind == Approval.FIRST:

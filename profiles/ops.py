@@ -33,7 +33,7 @@ from profiles.review import (
     signed_once,
 )
 from profiles.services import REVIEW, VALIDATE
-from profiles.states import ProfileStatus
+from profiles.states import SHOWN, ProfileStatus
 from profiles.wording import given_reasons
 
 TEMPLATES = {"bank": "ops/bank_version.html", "tax": "ops/tax_version.html"}
@@ -269,6 +269,7 @@ def _page(request, version, *, approval=None, check=None, reason_forms=None):
     is_own = version.submitted_by_id == request.user.pk
     waits = version.is_pending and not profile.is_archived
     next_approval = approval_of(version, by=request.user) if waits else None
+    is_signed = next_approval is not None and next_approval.first is not None
     may_decide = not (is_own or profile.is_archived) and (
         request.user.has_perm(VALIDATE)
         or (next_approval is not None and next_approval.may_return)
@@ -280,6 +281,7 @@ def _page(request, version, *, approval=None, check=None, reason_forms=None):
         TEMPLATES[version.part],
         {
             "version": version,
+            "status": SHOWN["seconded"] if is_signed else version.shown_status,
             "profile": profile,
             "company": profile.account,
             "form_name": TAX_FORMS.get(getattr(version, "form", ""), ""),

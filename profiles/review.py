@@ -98,7 +98,7 @@ class SignedOnce:
     version: BankProfileVersion
     country: str
     holder: str
-    is_first_account: bool
+    is_new_account: bool
     changes: list[ComparedDetail]
     is_for_reader: bool
 
@@ -121,7 +121,7 @@ def signed_once(
             version=version,
             country=countries.country_name(version.country),
             holder=version.details.get("account_holder", ""),
-            is_first_account=version.profile_id not in in_force,
+            is_new_account=version.profile_id not in in_force,
             changes=_changes(version, in_force.get(version.profile_id)),
             is_for_reader=may_approve
             and by.pk not in (version.seconded_by_id, version.submitted_by_id),
@@ -165,11 +165,20 @@ def _what_it_does(kind: Approval, why: WhyTwo | None) -> str:
             "approve it. Yours is the first approval; nothing is paid there before the "
             "second."
         ),
+        (Approval.FIRST, WhyTwo.FURTHER_ACCOUNT): _(
+            "The company is not paid at this bank account yet, so two operators have "
+            "to approve it. Yours is the first approval; nothing is paid there before "
+            "the second."
+        ),
         (Approval.SECOND, WhyTwo.CHANGE): _(
             "Yours is the second approval: from then on payments go to the new account."
         ),
         (Approval.SECOND, WhyTwo.FIRST_ACCOUNT): _(
             "Yours is the second approval: from then on payments go to this account."
+        ),
+        (Approval.SECOND, WhyTwo.FURTHER_ACCOUNT): _(
+            "Yours is the second approval: from then on the company can be paid at "
+            "this account."
         ),
     }
     return sentences[kind, why]
@@ -237,19 +246,25 @@ def checks(
         found.append(_check_country(version))
         if in_force is not None:
             found.append(_check_account(version, in_force))
-        elif why_two_operators(version) == WhyTwo.FIRST_ACCOUNT:
-            found.append(
-                Check(
-                    False,
-                    _(
-                        "This is the company's first bank account. Two operators have "
-                        "to approve it."
-                    ),
-                )
-            )
+        else:
+            found += _check_new_account(version)
     elif version.is_expired(on):
         found.append(Check(False, _("The tax form has expired.")))
     return found
+
+
+def _check_new_account(version: BankProfileVersion) -> list[Check]:
+    sentences = {
+        WhyTwo.FIRST_ACCOUNT: _(
+            "This is the company's first bank account. Two operators have to approve it."
+        ),
+        WhyTwo.FURTHER_ACCOUNT: _(
+            "The company is not paid at this account yet. Two operators have to "
+            "approve it."
+        ),
+    }
+    why = why_two_operators(version)
+    return [Check(False, sentences[why])] if why in sentences else []
 
 
 def _compared_country(version, in_force) -> ComparedDetail:

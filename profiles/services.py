@@ -23,9 +23,11 @@ from django.views.decorators.debug import sensitive_variables
 
 from accounts.link_tokens import STOP_CHANGE, fingerprint_of, token_for
 from accounts.models import AuditAction, AuditEvent, Location, PartnerAccount, User
+from accounts.roles import Permission
 from accounts.sealing import blind_index
 from accounts.services import (
     check_second_person,
+    check_still_may,
     lock_companies,
     record_audit_event,
 )
@@ -74,6 +76,7 @@ class WhyTwo(StrEnum):
     """Why a bank account needs two operators (domain.md §10.7)."""
 
     FIRST_ACCOUNT = auto()
+    FURTHER_ACCOUNT = auto()
     CHANGE = auto()
 
 
@@ -105,6 +108,7 @@ def create_bank_profile(
     details = countries.validate(schema, details)
     # The company's row is the lock that keeps two equal names apart (R47).
     lock_companies(account.pk)
+    check_still_may(account, permission=Permission.PROFILE_EDIT, by=by)
     profile = BankProfile(partner_account=account, name=_line(name), created_by=by)
     profile.refuse_taken_name()
     profile.save()
@@ -132,7 +136,7 @@ def revise_bank_profile(
     """
     schema = _schema(countries.bank_schema(country))
     details = countries.validate(schema, details)
-    profile = _locked(profile)
+    profile = _locked_by_editor(profile, by=by)
     _refuse_archived(profile)
     newest = _newest_current(profile)
     _refuse_stopped(newest)
@@ -174,6 +178,7 @@ def create_tax_profile(
     details = countries.validate(schema, details, required=required)
     _refuse_past(expires_on)
     lock_companies(location.partner_account_id)
+    check_still_may(location, permission=Permission.PROFILE_EDIT, by=by)
     location = Location.objects.get(pk=location.pk)
     profile = TaxProfile(location=location, name=_line(name), created_by=by)
     profile.refuse_taken_name()
@@ -203,7 +208,7 @@ def revise_tax_profile(
     schema = _schema(countries.tax_schema(country))
     details = countries.validate(schema, details, required=required)
     _refuse_past(expires_on)
-    profile = _locked(profile)
+    profile = _locked_by_editor(profile, by=by)
     _refuse_archived(profile)
     newest = _newest_current(profile)
     if (newest.country, newest.expires_on) == (country, expires_on) and (
@@ -248,9 +253,9 @@ def approve_version(
 ) -> ProfileVersion:
     """Approve a pending version; the version in force before it is replaced.
 
-    A company's first bank account, and a change of one in force, takes two operators
-    (domain.md §10.7): the first approval only signs it, the second brings it into
-    force, a change not before its cooling-off is over (docs/adr/0010). The first is of
+    A bank account that its company is not paid at yet takes two operators (domain.md
+    §10.7): the first approval only signs it, the second brings it into force, a change
+    of one in force not before its cooling-off is over (docs/adr/0010). The first is of
     exactly what was there: where anything differs since, it has lapsed. `seen` is the
     signature of what the operator looked at. Approving what is approved changes
     nothing. Raises ValidationError as check_approving does, when somebody decided
@@ -347,7 +352,9 @@ def stop_change(
     ValidationError when it is in force already (code "too_late"), when nothing waits
     (code "over"), and for a link that was used (code "used").
     """
-    _profile, version = _locked_version(version)
+    profile, version = _locked_version(version)
+    if by is not None:
+        check_still_may(profile, permission=Permission.PROFILE_KNOW, by=by)
     if version.is_stopped:
         return version
     if version.is_approved:
@@ -473,6 +480,7 @@ def withdraw_change(version: ProfileVersion, *, by: User) -> ProfileVersion:
     version is in force, or when nothing is in force beside it (code "not_beside").
     """
     profile, version = _locked_version(version)
+    check_still_may(profile, permission=Permission.PROFILE_EDIT, by=by)
     if version.status == ProfileStatus.REPLACED:
         return version
     if not profile.versions.filter(status=ProfileStatus.APPROVED).exists() or (
@@ -617,7 +625,10 @@ def archive_profile(profile: Profile, *, reason: str = "", by: User) -> Profile:
     Raises ValidationError while it is a location's default; whoever else uses it
     refuses through the signal's receivers.
     """
-    profile = _locked(profile)
+    return _put_away(_locked_by_editor(profile, by=by), reason=reason, by=by)
+
+
+def _put_away(profile: Profile, *, reason: str, by: User) -> Profile:
     if profile.archived_at is not None:
         return profile
     if profile.part == "bank":
@@ -658,11 +669,13 @@ def put_away_at_closed_location(
     with the reason: the company may send it again for another location. For the
     service that closes the location, which ended its enrollments before.
     """
-    for default in DefaultBankProfile.objects.filter(location=location):
-        remove_default_bank_profile(default, by=by)
+    for default in DefaultBankProfile.objects.select_for_update(of=("self",)).filter(
+        location=location
+    ):
+        _take_default(default, by=by)
     taxes = TaxProfile.objects.filter(location=location).in_use().order_by("pk")
     for profile in taxes:
-        archive_profile(profile, reason=reason, by=by)
+        _put_away(_locked(profile), reason=reason, by=by)
     for profile in bank_profiles:
         version = profile.versions.filter(status=ProfileStatus.PENDING).first()
         if version is not None:
@@ -699,6 +712,7 @@ def set_default_bank_profile(
         .order_by("name", "pk")
     )
     _refuse_foreign_or_closed(locations, bank_profile=bank_profile)
+    check_still_may(*locations, permission=Permission.PROFILE_EDIT, by=by)
     for present in DefaultBankProfile.objects.filter(location__in=list(moving)):
         remove_default_bank_profile(present, by=by)
     _refuse_default_set(locations)
@@ -729,13 +743,15 @@ def set_default_bank_profile(
 @transaction.atomic
 def remove_default_bank_profile(default: DefaultBankProfile, *, by: User) -> None:
     """Take a location's default away; enrollments already submitted stay as they are."""
-    row = (
-        DefaultBankProfile.objects.select_for_update(of=("self",))
-        .filter(pk=default.pk)
-        .first()
-    )
-    if row is None:
-        return
+    lock_companies(default.partner_account_id)
+    rows = DefaultBankProfile.objects.select_for_update(of=("self",))
+    row = rows.filter(pk=default.pk).first()
+    if row is not None:
+        check_still_may(row, permission=Permission.PROFILE_EDIT, by=by)
+        _take_default(row, by=by)
+
+
+def _take_default(row: DefaultBankProfile, *, by: User) -> None:
     record_audit_event(
         row,
         action=AuditAction.DEFAULT_REMOVED,
@@ -758,7 +774,8 @@ def show_bank_number(profile: BankProfile, *, reason: str, by: User) -> BankProf
     nothing is shown (security.md §6.2). Raises ValidationError for a reason that says
     nothing or holds a number, and after five times in a day.
     """
-    lock_companies(_company_key(profile))
+    profile = _locked(profile)
+    check_still_may(profile, permission=Permission.PROFILE_VIEW, by=by)
     reason = clean_text(reason, max_length=REASON_LENGTH) if reason.strip() else ""
     if len(reason) < 10:
         raise ValidationError(
@@ -803,31 +820,42 @@ def needs_second_operator(version: ProfileVersion) -> bool:
 def why_two_operators(version: ProfileVersion) -> WhyTwo | None:
     """Say why a bank version takes two operators; None where it takes one.
 
-    It is the first account of its company that anybody approves, or it changes an
-    account that was ever approved: returning the version in force does not make the
-    next one a first one.
+    It takes one where the company is paid there already: at the same account, held in
+    the same name. A profile is compared with what was approved in it last: returning
+    the version in force does not make the next one a first one. A new profile is
+    compared with the accounts in force in the company's others: any of its locations
+    can be paid there the next minute, by default or by choice (security.md T1).
     """
     if version.part != "bank":
         return None
     is_same = Case(When(profile=version.profile_id, then=1), default=0)
+    is_paid_at = Case(
+        When(
+            status=ProfileStatus.APPROVED,
+            profile__archived_at=None,
+            blind_index=version.blind_index,
+            then=1,
+        ),
+        default=0,
+    )
     before = (
         BankProfileVersion.objects.filter(
             approved_at__isnull=False,
             profile__partner_account=version.profile.partner_account_id,
         )
         .exclude(pk=version.pk)
-        .annotate(is_same=is_same)
-        .order_by("-is_same", "-number", "pk")
+        .annotate(is_same=is_same, is_paid_at=is_paid_at)
+        .order_by("-is_same", "-is_paid_at", "-number", "pk")
         .first()
     )
     if before is None:
         return WhyTwo.FIRST_ACCOUNT
-    if before.is_same and _payee(before) != _payee(version):
-        return WhyTwo.CHANGE
-    if version.seconded_by_id is None:
-        return None
+    is_known = before.is_same or before.is_paid_at
     # What one operator signed is not decided by one, whatever was approved since.
-    return WhyTwo.CHANGE if before.is_same else WhyTwo.FIRST_ACCOUNT
+    is_signed = version.seconded_by_id is not None
+    if is_known and _payee(before) == _payee(version) and not is_signed:
+        return None
+    return WhyTwo.CHANGE if before.is_same else WhyTwo.FURTHER_ACCOUNT
 
 
 def _payee(version: ProfileVersion) -> tuple[str, str]:
@@ -941,6 +969,13 @@ def _locked(profile: Profile) -> Profile:
     lock_companies(_company_key(profile))
     rows = type(profile).objects.select_for_update(of=("self",), no_key=True)
     return rows.get(pk=profile.pk)
+
+
+def _locked_by_editor(profile: Profile, *, by: User) -> Profile:
+    """Lock a profile for somebody who may still change it (T5)."""
+    profile = _locked(profile)
+    check_still_may(profile, permission=Permission.PROFILE_EDIT, by=by)
+    return profile
 
 
 def _company_key(profile: Profile) -> int:

@@ -114,6 +114,8 @@ SHOWN: dict[str, ShownStatus] = {
         ShownStatus("pending", ProfileStatus.PENDING.label, "them", "clock"),
         ShownStatus("cooling", ProfileStatus.COOLING.label, "them", "clock"),
         ShownStatus("stopped", ProfileStatus.STOPPED.label, "stop", "ban"),
+        # For operators: one of two approvals is given.
+        ShownStatus("seconded", _("Second approval needed"), "them", "people"),
         ShownStatus("approved", ProfileStatus.APPROVED.label, "done", "check"),
         ShownStatus(
             "action_required", ProfileStatus.ACTION_REQUIRED.label, "you", "returned"

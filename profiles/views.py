@@ -827,11 +827,15 @@ def defaults(request):
 def remove_default(request, default):
     """Take a location's default away; the location is offered again (R51)."""
     name = default.location.name
-    services.remove_default_bank_profile(default, by=request.user)
-    messages.success(
-        request,
-        _("%(location)s has no default bank profile now.") % {"location": name},
-    )
+    try:
+        services.remove_default_bank_profile(default, by=request.user)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(
+            request,
+            _("%(location)s has no default bank profile now.") % {"location": name},
+        )
     return redirect("profiles:defaults")
 
 

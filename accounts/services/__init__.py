@@ -97,6 +97,7 @@ from accounts.services.requests import (
     lapse_requests,
     request_access,
 )
+from accounts.services.rights import check_still_may
 from accounts.services.roles import (
     MOST_AT_ONCE,
     check_revoking,
@@ -165,6 +166,7 @@ __all__ = [
     "check_revoking",
     "check_roles",
     "check_second_person",
+    "check_still_may",
     "choose_language",
     "clear_sessions",
     "connect_sign_in",

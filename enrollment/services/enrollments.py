@@ -13,8 +13,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import AuditAction, IncentiveProgram, Location, User
+from accounts.roles import Permission
 from accounts.services import (
     check_second_person,
+    check_still_may,
     lock_companies,
     record_audit_event,
 )
@@ -32,6 +34,7 @@ from enrollment.models import (
     EnrollmentEvent,
     FiscalCalendar,
     PayoutAssignment,
+    ProgramAtLocation,
     ProgramTerms,
 )
 from enrollment.models.enrollments import EnrollmentQuerySet
@@ -93,6 +96,8 @@ def start_open_enrollment(
             code="not_open",
         )
     _refuse_unmigrated(location)
+    place = ProgramAtLocation.objects.get(location=location, terms=terms)
+    check_still_may(place, permission=Permission.ENROLLMENT_EDIT, by=by)
     now = timezone.now()
     enrollment, is_new = Enrollment.objects.get_or_create(
         location=location,
@@ -136,7 +141,7 @@ def accept_enrollment(
     The status stays Invited until Continue or Submit; accepting twice changes
     nothing. Raises ValidationError when it cannot be accepted any more.
     """
-    enrollment = read_alone(enrollment)
+    enrollment = _read_as_editor(enrollment, by=by)
     if enrollment.is_accepted:
         return enrollment
     at = at or timezone.now()
@@ -165,7 +170,7 @@ def decline_enrollment(
     at: datetime | None = None,
 ) -> Enrollment:
     """Say no, with an optional reason; it can be taken back until the last day."""
-    enrollment = read_alone(enrollment)
+    enrollment = _read_as_editor(enrollment, by=by)
     if enrollment.is_declined:
         return enrollment
     _refuse_closed(enrollment, at=at)
@@ -192,7 +197,7 @@ def decline_enrollment(
 @transaction.atomic
 def reconsider_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
     """Take a decline back; the invitation is open again until its last day."""
-    enrollment = read_alone(enrollment)
+    enrollment = _read_as_editor(enrollment, by=by)
     if enrollment.is_invited:
         return enrollment
     if not enrollment.is_declined:
@@ -219,7 +224,7 @@ def choose_bank_profile(
     does not take is cleared, so that it is asked for. Raises ValidationError when the
     profile is another company's, or when the program cannot pay to it as it is.
     """
-    enrollment = read_alone(enrollment)
+    enrollment = _read_as_editor(enrollment, by=by)
     _refuse_unchangeable(enrollment, at=at)
     bank_profile.refresh_from_db()
     if bank_profile.partner_account_id != enrollment.location.partner_account_id:
@@ -252,7 +257,7 @@ def choose_tax_profile(
     at: datetime | None = None,
 ) -> Enrollment:
     """Use one of the location's tax profiles for this enrollment (R31)."""
-    enrollment = read_alone(enrollment)
+    enrollment = _read_as_editor(enrollment, by=by)
     _refuse_unchangeable(enrollment, at=at)
     tax_profile.refresh_from_db()
     if tax_profile.location_id != enrollment.location_id:
@@ -343,7 +348,7 @@ def choose_currency(
     Raises ValidationError when the program or the bank does not accept it; nothing
     is stored then.
     """
-    enrollment = read_alone(enrollment)
+    enrollment = _read_as_editor(enrollment, by=by)
     _refuse_unchangeable(enrollment, at=at)
     enrollment.payout_assignments.update(currency=currency)
     rows = _payout_of(enrollment, at=at)
@@ -369,7 +374,7 @@ def ask_for_details(
 
     With nothing missing, or when it is Action required already, nothing changes.
     """
-    enrollment = read_alone(enrollment)
+    enrollment = _read_as_editor(enrollment, by=by)
     _refuse_unchangeable(enrollment, at=at)
     rows = _payout_of(enrollment, at=at)
     if enrollment.is_invited and gaps_of(rows):
@@ -393,7 +398,7 @@ def submit_enrollment(
     submitted already changes nothing. Raises ValidationError naming everything that
     is missing, or when it is closed or too late.
     """
-    enrollment = read_alone(enrollment)
+    enrollment = _read_as_editor(enrollment, by=by)
     if enrollment.is_validating:
         return enrollment
     at = at or timezone.now()
@@ -424,7 +429,7 @@ def submit_enrollment(
 @transaction.atomic
 def recall_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
     """Take a submission back to change it; everything chosen is kept."""
-    enrollment = read_alone(enrollment)
+    enrollment = _read_as_editor(enrollment, by=by)
     if enrollment.is_action_required and enrollment.submitted_at is None:
         return enrollment
     if not enrollment.is_validating or enrollment.enrolled_at is not None:
@@ -628,6 +633,13 @@ def read_alone(enrollment: Enrollment) -> Enrollment:
     """Read the enrollment again, alone: the company first, then the row."""
     lock_companies(enrollment.location.partner_account_id)
     return _with_frame().get(pk=enrollment.pk)
+
+
+def _read_as_editor(enrollment: Enrollment, *, by: User) -> Enrollment:
+    """Read the enrollment alone, for somebody who may still change it (T5)."""
+    enrollment = read_alone(enrollment)
+    check_still_may(enrollment, permission=Permission.ENROLLMENT_EDIT, by=by)
+    return enrollment
 
 
 @transaction.atomic

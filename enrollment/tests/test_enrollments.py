@@ -9,7 +9,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import OutgoingEmail
-from accounts.tests.factories import LocationFactory, UserFactory
+from accounts.tests.factories import (
+    LocationFactory,
+    RoleAssignmentFactory,
+    UserFactory,
+)
 from accounts.tests.threads import at_once, meet
 from enrollment import services
 from enrollment.models import Enrollment, EnrollmentEvent
@@ -86,9 +90,10 @@ def test_accepting_keeps_who_when_and_which_agreement(invited, ida):
     assert codes(enrollment) == ["accepted"]
 
 
-def test_accepting_twice_changes_nothing(invited, ida, greta):
+def test_accepting_twice_changes_nothing(invited, ida, nordvik):
     first = services.accept_enrollment(invited, by=ida)
-    second = services.accept_enrollment(invited, by=greta)
+    colleague = RoleAssignmentFactory(partner_account=nordvik).user
+    second = services.accept_enrollment(invited, by=colleague)
 
     assert second.accepted_by == ida
     assert second.accepted_at == first.accepted_at
@@ -695,7 +700,7 @@ def test_what_was_submitted_cannot_be_declined(submitted, bank_profile, ida, osc
 
 def test_a_profile_archived_meanwhile_cannot_be_chosen(ready, nordvik, ida, maria):
     stale = BankProfileFactory(partner_account=nordvik, created_by=maria)
-    archive_profile(type(stale).objects.get(pk=stale.pk), by=maria)
+    archive_profile(type(stale).objects.get(pk=stale.pk), by=ida)
 
     with pytest.raises(ValidationError) as error:
         services.choose_bank_profile(ready, bank_profile=stale, by=ida)

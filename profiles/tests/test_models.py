@@ -308,20 +308,30 @@ def test_a_first_approval_says_what_it_is_of():
 
 
 @pytest.mark.parametrize(
-    ("is_paid_before", "words"),
+    ("paid_before", "words"),
     [
-        (False, "the first bank account of a company needs two operators"),
-        (True, "a change of a bank account needs two operators"),
+        ("nowhere", "the first bank account of a company needs two operators"),
+        ("elsewhere", "a further bank account of a company needs two operators"),
+        ("here, put away", "a further bank account of a company needs two operators"),
+        ("by this profile", "a change of a bank account needs two operators"),
     ],
 )
-def test_one_operator_brings_neither_a_first_account_nor_a_change_into_force(
-    is_paid_before, words
-):
+def test_one_operator_brings_no_account_into_force_that_is_new(paid_before, words):
     # domain.md §10.7, in the database
     profile = BankProfileFactory(version=False)
-    if is_paid_before:
+    if paid_before == "by this profile":
         BankVersionFactory(profile=profile, status="replaced", blind_index="a" * 64)
-    moment = timezone.now() if is_paid_before else None
+    elif paid_before != "nowhere":
+        other = BankProfileFactory(
+            partner_account=profile.partner_account,
+            **(
+                {"version__blind_index": "a" * 64}
+                if paid_before == "elsewhere"
+                else {"archived_at": timezone.now(), "archived_by": UserFactory()}
+            ),
+        )
+        assert other.versions.get().is_approved
+    moment = timezone.now() if paid_before == "by this profile" else None
     version = BankVersionFactory(
         profile=profile, number=2, pending=True, usable_from=moment
     )

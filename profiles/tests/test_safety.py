@@ -12,14 +12,20 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEvent, OutgoingEmail
-from accounts.tests.factories import UserFactory
+from accounts.tests.factories import (
+    PartnerAccountFactory,
+    RoleAssignmentFactory,
+    UserFactory,
+)
 from profiles.models import BankProfileVersion
 from profiles.services import (
+    WhyTwo,
     approve_version,
     create_bank_profile,
     return_version,
     revise_bank_profile,
     signature_of,
+    why_two_operators,
 )
 from profiles.tests.factories import (
     BANK_DETAILS,
@@ -43,7 +49,9 @@ def words(response) -> str:
 
 @pytest.fixture
 def maria(nordvik):
-    return UserFactory(full_name="Maria Petersson", email="maria@partner.example")
+    maria = UserFactory(full_name="Maria Petersson", email="maria@partner.example")
+    RoleAssignmentFactory(user=maria, partner_account=nordvik)
+    return maria
 
 
 @pytest.fixture
@@ -170,6 +178,53 @@ def test_a_role_ends_with_the_membership(client_of, ida, profile):
     ida.memberships.update(ended_at=profile.created_at)
 
     assert client_of(ida).get(reverse("profiles:list")).status_code == 403
+
+
+def test_a_further_account_takes_two_operators_before_any_location_is_paid_there(
+    profile, nordvik, maria, oscar, lucia
+):
+    # security.md T1: the default changes nothing of an account in force, and redirects
+    further = create_bank_profile(
+        nordvik, name="Mule", country="SE", details=OTHER, by=maria
+    )
+    newest = further.versions.get()
+    assert profile.versions.get().is_approved
+    assert why_two_operators(newest) == WhyTwo.FURTHER_ACCOUNT
+
+    signed = approve_version(newest, by=oscar)
+
+    assert signed.is_pending
+    with pytest.raises(ValidationError, match="needs a second operator"):
+        approve_version(newest, by=oscar)
+    assert approve_version(newest, by=lucia).is_approved
+
+
+@pytest.mark.parametrize(
+    ("already", "is_enough"),
+    [
+        ("paid there", True),
+        ("put away", False),
+        ("in another name", False),
+        ("at another company", False),
+    ],
+)
+def test_one_operator_is_enough_where_the_company_is_paid_already(
+    nordvik, maria, oscar, already, is_enough
+):
+    details = {"version__details": BANK_DETAILS | {"account_holder": "Mule Ltd"}}
+    facts = {
+        "put away": {"archived_at": timezone.now(), "archived_by": maria},
+        "in another name": details,
+        "at another company": {"partner_account": PartnerAccountFactory()},
+    }
+    BankProfileFactory(
+        **{"partner_account": nordvik, "created_by": maria} | facts.get(already, {})
+    )
+    again = create_bank_profile(
+        nordvik, name="Again", country="SE", details=BANK_DETAILS, by=maria
+    )
+
+    assert approve_version(again.versions.get(), by=oscar).is_approved == is_enough
 
 
 # --- Two operators --------------------------------------------------------------------

@@ -12,7 +12,10 @@ from django.utils import timezone
 from accounts.models import AuditEvent, User
 from accounts.roles import Role
 from accounts.services import assign_role
-from accounts.tests.factories import LocationFactory, PartnerAccountFactory, UserFactory
+from accounts.tests.factories import (
+    LocationFactory,
+    RoleAssignmentFactory,
+)
 from accounts.tests.threads import at_once, meet
 from profiles import services
 from profiles.models import BankProfile, DefaultBankProfile, TaxProfile
@@ -87,7 +90,7 @@ class Heard:
 
 @pytest.fixture
 def paid_before(nordvik):
-    """The company was paid before: another account of it is not its first one."""
+    """The company is paid at the account already that tests send: one operator does."""
     return BankProfileFactory(partner_account=nordvik, name="Paid before")
 
 
@@ -148,7 +151,7 @@ class TestANewBankProfile:
         assert (version.local_currency, version.takes_only_local) == ("USD", True)
 
     @pytest.mark.parametrize("name", ["Nordvik SEK", "  nordvik   sek ", "NORDVIK SEK"])
-    def test_a_name_is_taken_once_in_a_company(self, nordvik, ida, sam, name):
+    def test_a_name_is_taken_once_in_a_company(self, nordvik, ida, name):
         # R47
         bank_of(nordvik, ida)
 
@@ -159,7 +162,8 @@ class TestANewBankProfile:
             "name": ["Your company has a bank profile with this name. Choose another."]
         }
         assert BankProfile.objects.count() == 1
-        assert bank_of(PartnerAccountFactory(), sam, name=name).pk
+        elsewhere = RoleAssignmentFactory()
+        assert bank_of(elsewhere.partner_account, elsewhere.user, name=name).pk
 
     @pytest.mark.parametrize(
         "name", ["", " \u00a0 ", "a\u202eb", "a\u200bb", "a\x00b", "x" * 81, "a\nb"]
@@ -201,6 +205,7 @@ class TestANewBankProfile:
         # R46, R52
         profile = bank_of(nordvik, ida)
         places = [LocationFactory(partner_account=nordvik) for _number in range(3)]
+        RoleAssignmentFactory(user=ida, partner_account=nordvik)
 
         set_default_bank_profile(places, bank_profile=profile, currency="SEK", by=ida)
 
@@ -233,7 +238,10 @@ class TestANewTaxProfile:
             tax_of(goteborg, ida, name="nordvik 2027")
 
         assert list(refusal(error)) == ["name"]
-        assert tax_of(malmo, ida).pk
+        there = RoleAssignmentFactory(
+            partner_account=malmo.partner_account, location=malmo
+        )
+        assert tax_of(malmo, there.user).pk
 
     def test_what_a_program_needs_may_not_stay_empty(self, goteborg, ida):
         # R55
@@ -681,7 +689,7 @@ class TestArchiving:
         profile = make(nordvik if make is bank_of else goteborg, ida)
 
         archive_profile(profile, by=ida)
-        archive_profile(profile, by=UserFactory())
+        archive_profile(profile, by=RoleAssignmentFactory(partner_account=nordvik).user)
 
         profile.refresh_from_db()
         assert profile.archived_by == ida
@@ -689,11 +697,9 @@ class TestArchiving:
         assert [call["profile"] for call in heard_archived.calls] == [profile]
         assert actions() == ["profile_submitted", "profile_archived"]
 
-    def test_a_default_is_not_archived(self, ida, nordvik):
-        profile = bank_of(nordvik, ida)
-        DefaultBankProfileFactory(
-            location=LocationFactory(partner_account=nordvik), bank_profile=profile
-        )
+    def test_a_default_is_not_archived(self, ida, goteborg):
+        profile = bank_of(goteborg.partner_account, ida)
+        DefaultBankProfileFactory(location=goteborg, bank_profile=profile)
 
         with pytest.raises(ValidationError, match="default bank profile of 1 location"):
             archive_profile(profile, by=ida)
@@ -748,6 +754,9 @@ class TestDefaults:
 
     def test_all_locations_get_it_or_none(self, profile, goteborg, malmo, ida):
         # R52
+        RoleAssignmentFactory(
+            user=ida, partner_account=malmo.partner_account, location=malmo
+        )
         set_default_bank_profile([malmo], bank_profile=profile, currency="SEK", by=ida)
 
         with pytest.raises(ValidationError, match="Malmö: a default is set already"):

@@ -13,7 +13,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from accounts.tests.factories import LocationFactory, UserFactory
+from accounts.tests.factories import (
+    LocationFactory,
+    RoleAssignmentFactory,
+    UserFactory,
+)
 from profiles import services
 from profiles.models import BankProfileVersion, TaxProfileVersion
 from profiles.services import (
@@ -126,8 +130,11 @@ class AnySequenceOfSteps(TestCase):
             people[-1].groups.set(
                 Group.objects.filter(name__in=["Validator", "Approver"])
             )
+        account = LocationFactory().partner_account
+        for person in people[:2]:
+            RoleAssignmentFactory(user=person, partner_account=account)
         profile = create_bank_profile(
-            LocationFactory().partner_account,
+            account,
             name="Account",
             country="SE",
             details=BANK_DETAILS,

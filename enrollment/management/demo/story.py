@@ -30,6 +30,8 @@ from profiles.models import Profile
 
 MANAGER = "mina.okafor@partners.example"
 BETWEEN_STEPS = timedelta(minutes=4)
+# A role that ends when all else has happened; others end at an offset.
+AT_LAST = "yes"
 
 
 @transaction.atomic
@@ -74,11 +76,12 @@ class Story:
         self.plan_enrollments()
         self.plan_recoveries()
         self.plan_rehearsals()
+        self.plan_ends_of_roles()
         for step in sorted(self.steps, key=lambda step: step.at):
             with nullcontext() if step.is_news else outbox.as_sent_at(step.at):
                 step.do(at=step.at)
         for row in rows("roles"):
-            if row["ended"]:
+            if row["ended"] == AT_LAST:
                 self.end_roles(row)
 
     def plan(
@@ -95,12 +98,20 @@ class Story:
         at = self.clock.moment(offset, year=year, wait=wait)
         self.steps.append(Step(at, do, is_news=told <= NEWS))
 
-    def end_roles(self, row: dict[str, str]) -> None:
-        for assignment in RoleAssignment.objects.live().filter(
+    def plan_ends_of_roles(self) -> None:
+        for row in rows("roles"):
+            if row["ended"] not in ("", AT_LAST):
+                self.plan(row["ended"], partial(self.end_roles, row))
+
+    def end_roles(self, row: dict[str, str], *, at: datetime | None = None) -> None:
+        held = RoleAssignment.objects.live().filter(
             user=self.cast.people[row["email"]],
             role=row["role"],
             partner_account=self.cast.companies[row["company"]],
-        ):
+        )
+        if row["locations"]:
+            held = held.filter(location__partner_id__in=row["locations"].split())
+        for assignment in held:
             accounts.revoke_role(assignment, by=None)
 
     def plan_measurements(self) -> None:
