@@ -378,6 +378,25 @@ class TestJoining:
         assert response.status_code == 422
         assert "has an account already" in text_of(response)
 
+    @pytest.mark.parametrize(
+        ("state", "words"),
+        [
+            ("replaced", "Open the link in the newest mail."),
+            ("revoked", "Ask whoever invited you for a new one."),
+            ("expired", "Ask whoever invited you for a new one."),
+        ],
+    )
+    def test_a_link_that_ended_says_what_to_do_instead(
+        self, client, invitation, state, words
+    ):
+        opened_by(client, invitation)
+        ColleagueInvitation.objects.update(state=state, closed_at=timezone.now())
+
+        shown = text_of(client.get(PAGE))
+
+        assert words in shown
+        assert ("newest mail" in shown) == (state == "replaced")
+
     def test_posting_twice_is_joining_once(self, invitation):
         first, second = Client(), Client()
         for client in (first, second):

@@ -138,6 +138,7 @@ def _page(request, opened, *, form=None, refusal="", status=200):
             "form": form or JoinForm(),
             "ended": _why_ended(opened),
             "is_accepted": opened.state == InvitationState.ACCEPTED,
+            "is_replaced": opened.state == InvitationState.REPLACED,
             "sign_in_url": (
                 f"{reverse('account_login')}?next={reverse('joining:invitation')}"
             ),

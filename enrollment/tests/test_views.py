@@ -1331,8 +1331,8 @@ def test_a_foreign_company_in_the_address_is_not_entered(ida_client, sam, invite
     ("number", "sentence"),
     [
         (0, ""),
-        (1, "1 more program at a location of your company is outside your roles"),
-        (3, "3 more programs at locations of your company are outside your roles"),
+        (1, "1 more row of your company is hidden: its program or location is outside"),
+        (3, "3 more rows of your company are hidden: their programs or locations are"),
     ],
 )
 def test_the_overview_says_how_many_rows_the_roles_hide(
