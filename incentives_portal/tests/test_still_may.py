@@ -6,6 +6,7 @@ is tried with the role ended, and again with the question off: then it does not 
 """
 
 import ast
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from profiles.tests.factories import (
     BANK_DETAILS,
     TAX_DETAILS,
     BankProfileFactory,
+    BankVersionFactory,
     DefaultBankProfileFactory,
     TaxProfileFactory,
 )
@@ -48,6 +50,8 @@ DOORS = {
     "set_default_bank_profile": ("places", {"currency": "SEK"}),
     "remove_default_bank_profile": ("default", {}),
     "show_bank_number": ("bank", {"reason": "To check it by phone."}),
+    "stop_change": ("change", {}),
+    "withdraw_change": ("change", {}),
     "start_open_enrollment": ("goteborg", {}),
     "accept_enrollment": ("invited", {}),
     "decline_enrollment": ("invited", {}),
@@ -64,8 +68,12 @@ NOT_PARTNERS = {
     "add_payout_assignments",
     "approve_version",
     "awaited_approval",
+    "bring_changes_into_force",
+    "bring_into_force",
     "check_approving",
+    "check_stopped_change",
     "confirm_payout",
+    "cooling_off",
     "discontinue_program",
     "end_at_closed_location",
     "has_first_approval",
@@ -76,6 +84,7 @@ NOT_PARTNERS = {
     "read_alone",
     "reassess_enrollments",
     "reopen_invitation",
+    "release_change",
     "return_version",
     "signature_of",
     "why_two_operators",
@@ -101,6 +110,12 @@ def things(nordvik, goteborg, ida):
         "places": lambda: [goteborg],
         "bank": lambda: BankProfileFactory(partner_account=nordvik, created_by=ida),
         "tax": lambda: TaxProfileFactory(location=goteborg, created_by=ida),
+        "change": lambda: BankVersionFactory(
+            profile=made["bank"](),
+            number=2,
+            pending=True,
+            usable_from=timezone.now() + timedelta(hours=72),
+        ),
         "default": lambda: DefaultBankProfileFactory(
             location=goteborg, bank_profile=made["bank"]()
         ),
