@@ -83,6 +83,7 @@ NOT_PARTNERS = {
     "put_away_at_closed_location",
     "read_alone",
     "reassess_enrollments",
+    "refuse_bad_name",
     "reopen_invitation",
     "release_change",
     "return_version",

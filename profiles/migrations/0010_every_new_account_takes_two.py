@@ -55,6 +55,6 @@ END $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("profiles", "0008_no_change_is_usable_early")]
+    dependencies = [("profiles", "0009_drafts_of_bank_profiles")]
 
     operations = [migrations.RunSQL(TWO_OPERATORS, before.TWO_OPERATORS)]
