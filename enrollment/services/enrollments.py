@@ -290,6 +290,7 @@ def replace_profile(profile: Profile, *, replacement: Profile, by: User) -> int:
     """
     lock_companies(profile.account.pk)
     profile.refresh_from_db()
+    check_still_may(profile, permission=Permission.PROFILE_EDIT, by=by)
     replacement.refresh_from_db()
     owner = "location_id" if profile.part == "tax" else "partner_account_id"
     if (

@@ -52,6 +52,7 @@ DOORS = {
     "show_bank_number": ("bank", {"reason": "To check it by phone."}),
     "stop_change": ("change", {}),
     "withdraw_change": ("change", {}),
+    "replace_profile": ("bank", {}),
     "start_open_enrollment": ("goteborg", {}),
     "accept_enrollment": ("invited", {}),
     "decline_enrollment": ("invited", {}),
@@ -140,6 +141,8 @@ def asked(name: str, things, *, by):
     options = dict(options)
     if name in ("set_default_bank_profile", "choose_bank_profile"):
         options["bank_profile"] = things["bank"]()
+    elif name == "replace_profile":
+        options["replacement"] = things["bank"]()
     elif name == "choose_tax_profile":
         options["tax_profile"] = things["tax"]()
     elif name == "start_open_enrollment":
