@@ -90,7 +90,10 @@ class Need:
 
     label: Promise | str
     hint: Promise | str
+    # What it looks like; nothing where the hint says so.
     example: str
+    # What there is to choose from.
+    answers: str
     is_required: bool
     # "Province or territory: Québec", where it is asked for that answer only.
     only_if: str
@@ -112,8 +115,8 @@ def needed_sections(schema: CountrySchema) -> list[NeededSection]:
         need = Need(
             label=spec.label,
             hint=spec.hint,
-            # A long list of answers is on the form itself.
-            example=spec.example if not spec.choices else answers,
+            example="" if spec.example in str(spec.hint) else spec.example,
+            answers=answers,
             is_required=spec.is_required,
             only_if=_only_if(schema, spec),
         )
