@@ -163,6 +163,7 @@ class Warm:
     def _functions(self) -> dict[tuple, list[FunctionType]]:
         """Return the functions of the module that are, by name and first line."""
         found: dict[tuple, list[FunctionType]] = {}
+        gc.unfreeze()  # what the tests froze is not looked at otherwise
         for one in gc.get_objects():
             if type(one) is FunctionType:  # others may wake when asked
                 code = one.__code__

@@ -10,6 +10,7 @@ from accounts.holders import (
     appointers,
     gaps_left_by,
     givers_of,
+    held_in,
     holds_anywhere,
     needs_operators,
     needs_recovery,
@@ -81,6 +82,26 @@ class TestWhoCan:
         assert not holds_anywhere(cast.uma, Permission.PROFILE_EDIT, nordvik)
         assert not holds_anywhere(cast.sam, Permission.PROFILE_EDIT, nordvik)
         assert not holds_anywhere(cast.ida, Permission.PROFILE_EDIT, None)
+
+
+def test_what_somebody_holds_in_a_company_is_told_with_how_widely(
+    nordvik, goteborg, malmo, ida, uma, sam
+):
+    other = sam.memberships.get().partner_account
+    for role, place in (
+        (Role.INCENTIVES_ADMIN, {"location": malmo}),
+        (Role.INCENTIVES_USER, {}),
+        (Role.ACCOUNT_ADMIN, {"partner_account": other}),
+    ):
+        RoleAssignmentFactory(
+            user=ida, role=role, **{"partner_account": nordvik} | place
+        )
+
+    held = held_in(ida, nordvik)
+
+    assert (held.person, held.account) == (ida, nordvik)
+    assert held.anywhere == {Role.INCENTIVES_ADMIN, Role.INCENTIVES_USER}
+    assert held.everywhere == {Role.INCENTIVES_USER}
 
 
 def test_each_person_gives_what_the_own_roles_grant(cast, nordvik):

@@ -409,6 +409,25 @@ def test_what_is_refused_then_is_shown_again_as_typed(clock, client_of, ida):
     assert client.get(back.url).status_code == 200
 
 
+@pytest.mark.parametrize("waited", [timedelta(), timedelta(minutes=10)])
+def test_what_was_refused_is_shown_on_its_own_page_or_not_at_all(
+    clock, client_of, ida, waited
+):
+    client = client_of(ida)
+    clock.shift(STALE)
+    typed = BANK | {"iban": "SE00 0000 0000 0000 0000 0001"}
+    asked = client.post(NEW_BANK, typed, HTTP_REFERER=f"http://testserver{NEW_BANK}")
+    confirmed(client, asked)
+    clock.shift(waited)
+
+    elsewhere = client.get("/profiles/")
+    page = client.get(NEW_BANK)
+
+    assert elsewhere.status_code == 200
+    assert elsewhere.wsgi_request.method == "GET"
+    assert "SE00 0000" not in page.content.decode()
+
+
 def test_what_waits_is_sealed(clock, client_of, ida):
     client = client_of(ida)
     clock.shift(STALE)
@@ -443,7 +462,7 @@ def test_what_waited_too_long_is_not_sent_on(clock, client_of, ida):
     client = client_of(ida)
     clock.shift(STALE)
     asked = client.post(NEW_BANK, BANK, HTTP_REFERER=f"http://testserver{NEW_BANK}")
-    clock.shift(STALE)
+    clock.shift(timedelta(minutes=10))
 
     done = confirmed(client, asked)
 
