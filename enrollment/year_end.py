@@ -260,6 +260,15 @@ def undone_counts(plan: RenewalPlan) -> dict[str, int]:
     )
 
 
+def time_taken(plan: RenewalPlan) -> timedelta | None:
+    """How long a run took, in whole seconds."""
+    if plan.finished_at is None:
+        return None
+    return timedelta(
+        seconds=round((plan.finished_at - plan.started_at).total_seconds())
+    )
+
+
 def stages_of(plan: RenewalPlan) -> list[Stage]:
     """The five stages, and where the plan is; nowhere if it was withdrawn."""
     number = next(
@@ -720,6 +729,13 @@ def asides(plan: RenewalPlan, *, kind: str = "") -> QuerySet[SetAside]:
         return rows
     planned, _dash, found = kind.partition("-")
     return rows.undecided().filter(planned=planned, found=found)
+
+
+def undecided_count(plan: RenewalPlan) -> int:
+    """How many rows wait for a decision; none of a run that is undone."""
+    if plan.is_undoing or plan.is_undone:
+        return 0
+    return SetAside.objects.filter(plan=plan).undecided().count()
 
 
 def _asides(plan: RenewalPlan) -> QuerySet[SetAside]:
