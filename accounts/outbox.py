@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import logging
 import random
-import re
 import smtplib
 import textwrap
 import time
@@ -33,6 +32,7 @@ from django.utils.module_loading import import_string
 
 from accounts.models import MailStatus, OutgoingEmail, User
 from accounts.sender import sender_problems
+from accounts.text import one_stop
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,6 @@ QUIET_TIME = timedelta(seconds=10)
 WAKE_TASK = "accounts.tasks.deliver_mail"
 WAKE_EXPIRES = 60
 LINE_WIDTH = 76
-# Two stops in a row are one; three are left out words.
-TWO_STOPS = re.compile(r"(?<=\w)\.\.(?=[\s<]|\Z)")
 KEY_LENGTH = 200
 
 _long_ago: ContextVar[datetime | None] = ContextVar("long_ago", default=None)
@@ -120,8 +118,8 @@ def prepare(
         subject = render_to_string(f"emails/{name}.subject.txt", context)
         # One line, whatever a name in it holds: nothing can add a header.
         context["subject"] = subject = " ".join(subject.split())[:200]
-        text = _one_stop(render_to_string(f"emails/{name}.body.txt", context))
-        html = _one_stop(render_to_string(f"emails/{name}.body.html", context))
+        text = one_stop(render_to_string(f"emails/{name}.body.txt", context))
+        html = one_stop(render_to_string(f"emails/{name}.body.html", context))
     return OutgoingEmail(
         dedupe_key=_key(dedupe_key),
         name=name,
@@ -459,11 +457,6 @@ def _key(text: str) -> str:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()
     return f"{text[: KEY_LENGTH - len(digest) - 1]}:{digest}"
-
-
-def _one_stop(text: str) -> str:
-    """End a sentence once, also where a company's name ends in a stop: B.V., K.K."""
-    return TWO_STOPS.sub(".", text)
 
 
 def _wrapped(text: str) -> str:

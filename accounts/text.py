@@ -27,6 +27,14 @@ SCRIPT_OF_NAME = {"IDEOGRAPHIC": "CJK", "KATAKANA-HIRAGANA": "KATAKANA"}
 # The idna codec folds these two into other letters, which is another domain.
 LETTERS_THE_CODEC_CHANGES = frozenset("ßς")
 
+# Two stops in a row are one; three are left out words.
+TWO_STOPS = re.compile(r"(?<=\w)\.(</bdi>)?\.(?=[\s<]|\Z)")
+
+
+def one_stop(text: str) -> str:
+    """End a sentence once, also where a company's name ends in a stop: B.V., K.K."""
+    return TWO_STOPS.sub(r".\1", text)
+
 
 def refuse_hidden_characters(text: str, *, allow: str = "") -> None:
     """Refuse control, direction, zero-width and broken characters."""

@@ -455,6 +455,8 @@ CONTENT_SECURITY_POLICY = {
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("sv", _("Swedish"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+# Days and times in the records as on the pages; Django's English is American.
+FORMAT_MODULE_PATH = "incentives_portal.formats"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -45,7 +45,7 @@ MOST_PLACES = 50
 class HoldsNowFilter(admin.SimpleListFilter):
     """Roles that hold now, unless asked for others."""
 
-    title = gettext_lazy("holds")
+    title = gettext_lazy("status")
     parameter_name = "holds"
 
     def lookups(self, request, model_admin):
@@ -53,7 +53,7 @@ class HoldsNowFilter(admin.SimpleListFilter):
 
     def choices(self, changelist):
         everything, *others = super().choices(changelist)
-        return [everything | {"display": _("Now")}, *others]
+        return [everything | {"display": _("Holds now")}, *others]
 
     def queryset(self, request, queryset):
         live = RoleAssignment.objects.live().values("pk")

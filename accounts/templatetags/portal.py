@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import naturaltime
+from django.template.defaultfilters import stringfilter
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -15,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.dates import day, full_day, local_day
+from accounts.text import one_stop
 
 register = template.Library()
 
@@ -68,6 +70,13 @@ def capture(content: str) -> str:
 def bdi(value) -> str:
     """A name inside a sentence, so that its writing direction stays its own."""
     return format_html("<bdi>{}</bdi>", value)
+
+
+@register.filter(name="one_stop", is_safe=True)
+@stringfilter
+def with_one_stop(sentence: str) -> str:
+    """A sentence that ends once, whatever the name at its end: B.V., K.K."""
+    return one_stop(sentence)
 
 
 @register.filter

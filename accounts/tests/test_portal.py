@@ -10,6 +10,8 @@ from django.template import Context, engines
 from django.template.loader import render_to_string
 from django.test import RequestFactory
 from django.utils import timezone, translation
+from django.utils.formats import date_format
+from django.utils.html import format_html
 
 from accounts.templatetags import portal
 
@@ -290,3 +292,39 @@ def test_a_mail_can_go_without_a_button():
 def test_a_mail_says_who_sends_it_and_from_where():
     html = rendered(MAIL, **MAIL_CONTEXT)
     assert "Sent by Example AB, 1 Example Street" in html
+
+
+# --- Sentences and days ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        (
+            "You cannot add people in Polder B.V..",
+            "You cannot add people in Polder B.V.",
+        ),
+        (
+            format_html("Ask <bdi>{}</bdi>. Or wait.", "K.K."),
+            "Ask <bdi>K.K.</bdi> Or wait.",
+        ),
+        ("Left out...", "Left out..."),
+        ("<b>Ltd..", "&lt;b&gt;Ltd."),
+    ],
+)
+def test_a_sentence_ends_once_whatever_name_ends_it(sentence, shown):
+    assert rendered("{{ text|one_stop }}", text=sentence) == shown
+    for component in ("notice", "empty"):
+        html = render_to_string(f"components/{component}.html", {"text": sentence})
+        assert f"<p>{shown}</p>" in html
+
+
+@pytest.mark.parametrize(
+    ("language", "shown"),
+    [("en", "21 November 2026, 14:02"), ("sv", "21 november 2026, 14:02")],
+)
+def test_records_write_moments_as_the_pages_do(language, shown):
+    at = datetime.datetime(2026, 11, 21, 14, 2, tzinfo=datetime.UTC)
+
+    with translation.override(language):
+        assert date_format(at, "DATETIME_FORMAT") == shown
