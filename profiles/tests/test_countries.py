@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from string import ascii_uppercase
@@ -90,18 +91,17 @@ def test_every_country_accepts_its_own_examples_and_writes_them_back():
 
 def test_every_country_refuses_what_is_wrong_at_the_field_that_is_wrong():
     for schema in SCHEMAS:
-        good = examples(schema)
         assert set(errors_of(schema, {})) == {
             field.key
             for field in schema.fields
             if field.is_required and field.only_if is None and not field.default
         } | ({"iban"} if schema is BANK_SCHEMAS["SE"] else set())
         for field in schema.fields:
-            if field.key not in good or not (field.is_secret or field.identifies):
+            if not (field.is_secret or field.identifies):
                 continue
-            for wrong in ("1", "Å" * 9, "9" * 200, "' OR 1=1 --", "0\x00", "\u202e"):
-                errors = errors_of(schema, good | {field.key: wrong})
-                assert field.key in errors, (schema.country, field.key, wrong)
+            alone = replace(schema, fields=(replace(field, only_if=None),))
+            for wrong in ("?", "Å" * 9, "9" * 200, "' OR 1=1 --", "0\x00", "\u202e"):
+                errors = errors_of(alone, {field.key: wrong})
                 assert not any("%(" in sentence for sentence in errors[field.key])
 
 

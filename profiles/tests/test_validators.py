@@ -233,7 +233,7 @@ def answers(draw):
     return country, field, draw(st.just(typed) | st.text(max_size=24))
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(answers())
 def test_what_a_field_accepts_its_library_accepts_and_reads_back(answer):
     country, field, typed = answer
