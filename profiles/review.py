@@ -6,16 +6,19 @@ from datetime import date
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models import PartnerAccount, User
+from accounts.templatetags.portal import moment
 from profiles import countries
 from profiles.models import BankProfileVersion, Profile, ProfileVersion
 from profiles.services import (
     APPROVE_ACCOUNTS,
     Approval,
+    AwaitedApproval,
     WhyTwo,
     awaited_approval,
     check_approving,
@@ -85,7 +88,7 @@ def approval_of(version: ProfileVersion, *, by: User) -> NextApproval:
     return NextApproval(
         kind=awaited.kind,
         label=labels[awaited.kind],
-        sentence=_what_it_does(awaited.kind, awaited.why),
+        sentence=_what_it_does(awaited, version),
         refusal=refusal,
         first=version if awaited.kind == Approval.SECOND else None,
     )
@@ -150,7 +153,14 @@ def end_of(number: str) -> str:
     return f"{MASK * 4} {visible_end(number.replace(MASK, '0'))}" if number else ""
 
 
-def _what_it_does(kind: Approval, why: WhyTwo | None) -> str:
+def _what_it_does(awaited: AwaitedApproval, version: ProfileVersion) -> str:
+    kind, why = awaited.kind, awaited.why
+    usable_from = getattr(version, "usable_from", None)
+    if kind == Approval.SECOND and usable_from and usable_from > timezone.now():
+        return _(
+            "Yours is the second approval. Payments go to the new account from "
+            "%(moment)s, unless somebody at the company stops the change before."
+        ) % {"moment": moment(usable_from)}
     sentences = {
         (Approval.ONLY, None): _(
             "From then on it is in force for every enrollment that uses it."

@@ -395,6 +395,22 @@ def test_a_change_of_an_account_in_force_takes_two(
     assert (changed.seconded_by, changed.decided_by) == (oscar, lucia)
 
 
+def test_the_second_operator_reads_from_when_payments_go_to_a_changed_account(
+    client_of, lucia, oscar, nordvik, ida
+):
+    # security.md T1: not before its cooling-off is over
+    profile = BankProfileFactory(partner_account=nordvik, created_by=ida)
+    details = {**BANK_DETAILS, "iban": OTHER_IBAN}
+    revise_bank_profile(profile, country="SE", details=details, by=ida)
+    change = profile.versions.get(number=2)
+    approve_version(change, by=oscar)
+
+    shown = words(client_of(lucia).get(address("bank_version", change)))
+
+    assert "Payments go to the new account from " in shown
+    assert "from then on payments go to the new account" not in shown
+
+
 def test_what_somebody_approved_meanwhile_is_said(web, lucia, waiting):
     approve_version(waiting, by=lucia)
 
