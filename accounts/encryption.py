@@ -8,6 +8,7 @@ store or compare plain text (update(), filter(), bulk_update(), loaddata) is ref
 Renaming the table or the column of a sealed value means sealing it again.
 """
 
+import base64
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from types import MappingProxyType
 from django.core import checks
 from django.db import models
 from django.db.models import F, Func, Q, TextField, Value
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Left
 from django.db.models.lookups import Regex
 from django.db.models.query_utils import DeferredAttribute
 
@@ -207,6 +208,20 @@ class EncryptedJSONField(EncryptedTextField):
         return MappingProxyType(json.loads(text) if text else {})
 
 
+class EncryptedBytesField(EncryptedTextField):
+    """A small file sealed for its own row; what is read are its bytes."""
+
+    def to_text(self, value) -> str:
+        if not value and isinstance(value, str):
+            return ""
+        if not isinstance(value, bytes):
+            raise TypeError(f"{self.name} takes bytes, not {type(value).__name__}.")
+        return base64.b64encode(value).decode()
+
+    def from_text(self, text: str) -> bytes:
+        return base64.b64decode(text)
+
+
 # --- What the database is told ------------------------------------------------------
 
 
@@ -225,10 +240,19 @@ def sealed_check(column: str, *, name: str = "") -> SealedConstraint:
     )
 
 
+def sealed_start_check(column: str, *, name: str) -> SealedConstraint:
+    """Refuse plain content in a column of files; only the beginning is looked at."""
+    beginning = Left(Cast(column, TextField()), 80)
+    return SealedConstraint(condition=Q(Regex(beginning, SEALED)), name=name)
+
+
 def key_id_of(column: str) -> Func:
-    """Annotate rows with the key that sealed a column: for rotation and its health."""
+    """Annotate rows with the key that sealed a column: for rotation and its health.
+
+    Only the beginning is looked at: a column may hold files.
+    """
     return Func(
-        Cast(F(column), TextField()),
+        Left(Cast(F(column), TextField()), 200),
         Value(":"),
         Value(2),
         function="SPLIT_PART",

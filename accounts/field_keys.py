@@ -12,12 +12,14 @@ from django.db.models import Count, Expression, F, Model, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Coalesce
 
-from accounts.encryption import EncryptedTextField, key_id_of
+from accounts.encryption import EncryptedBytesField, EncryptedTextField, key_id_of
 from accounts.sealing import known_key_ids, newest_key_id, seal, unseal
 
 # What allauth seals in a second factor: an app's secret, the seed of recovery codes.
 FACTOR_SECRETS = ("secret", "seed")
 
+VALUES_AT_ONCE = 10_000
+FILES_AT_ONCE = 4
 # One statement for many rows; a row that changed since it was read is left alone.
 RESEAL = """
 UPDATE {table} AS sealed SET {column} = anew.token
@@ -75,11 +77,19 @@ class SealedColumn:
             stale = stale.filter(pk__gt=after)
         locked = stale.select_for_update(skip_locked=True, of=("self",))
         found = locked.order_by("pk").values_list("pk", self._owner, "sealed")
-        return [SealedValue(*row) for row in found[:most]]
+        return [SealedValue(*row) for row in found[: min(most, self.most_at_once)]]
 
     def opened(self, value: SealedValue) -> str:
         """Open a value; DecryptionError where no key does."""
         return unseal(value.token, **self._place_of(value))
+
+    @property
+    def most_at_once(self) -> int:
+        """How many values are held in memory together: of files, few."""
+        field = self.model._meta.get_field(self.column)
+        return (
+            FILES_AT_ONCE if isinstance(field, EncryptedBytesField) else VALUES_AT_ONCE
+        )
 
     def sealed_anew(self, value: SealedValue) -> str:
         """Seal a value with the newest key; DecryptionError where no key opens it."""

@@ -81,6 +81,7 @@ SENTENCES = {
     AuditAction.PROFILE_WITHDRAWN: gettext_lazy("%(thing)s: the change was withdrawn."),
     AuditAction.PROFILE_ARCHIVED: gettext_lazy("%(thing)s: archived."),
     AuditAction.NUMBER_SHOWN: gettext_lazy("%(thing)s: the whole number was shown."),
+    AuditAction.DOCUMENT_OPENED: gettext_lazy("A document was opened by an operator."),
     AuditAction.DEFAULT_SET: gettext_lazy("A default bank profile was set."),
     AuditAction.DEFAULT_REMOVED: gettext_lazy("The default bank profile was removed."),
     AuditAction.AGREEMENT_RECORDED: gettext_lazy("A partner agreement was recorded."),

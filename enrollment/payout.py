@@ -32,6 +32,7 @@ from profiles.countries import (
     missing_fields,
     tax_schema,
 )
+from profiles.countries.tax_forms import DOCUMENTS
 from profiles.currencies import mismatch
 from profiles.models import BankProfile, DefaultBankProfile, Profile, TaxProfile
 from profiles.reasons import ExplainedReason, explained
@@ -261,6 +262,12 @@ def _missing_tax_fields(enrollment: Enrollment, lines: list[PayoutLine]) -> list
             required=enrollment.terms.required_tax_details,
         )
         words += [str(field.label) for field in lacking]
+        # A program may ask for a document too (R55).
+        words += [
+            str(DOCUMENTS[key].label)
+            for key in enrollment.terms.required_tax_details
+            if key in DOCUMENTS and key not in version.provided
+        ]
     return words or [str(GAPS["tax_incomplete"].sentence)]
 
 

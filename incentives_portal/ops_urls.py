@@ -67,6 +67,11 @@ urlpatterns = [
     path(
         "validation/tax/<uuid:pk>/return/", profiles_ops.return_tax, name="return_tax"
     ),
+    path(
+        "validation/tax/document/<uuid:pk>/",
+        profiles_ops.open_tax_document,
+        name="open_tax_document",
+    ),
     path("audit/", accounts_ops.audit, name="audit"),
     path("audit/export/", accounts_ops.export_audit, name="export_audit"),
     path("locations/", enrollment_ops.locations, name="locations"),

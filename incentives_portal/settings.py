@@ -70,6 +70,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "accounts.uploads.BodyLimitMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.middleware.CompanyMiddleware",
@@ -127,6 +128,14 @@ DATABASES["default"] |= {
     },
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- What is sent in ----------------------------------------------------------
+# A document, and the largest request: enough that a page can say of a photo that is too
+# large that it is. Files stay in memory: nothing unsealed is written to a disk.
+LARGEST_FILE = 5 * 1024 * 1024
+LARGEST_BODY = 25 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FILES = 2
+FILE_UPLOAD_HANDLERS = ["accounts.uploads.CappedUploadHandler"]
 
 # --- Cache: rate limits live here, in the database, so that they hold across
 # processes and go on holding while Redis is away ------------------------------

@@ -618,14 +618,14 @@ class ReasonForm(forms.Form):
 
 
 def _reasons_by_field(version: ProfileVersion) -> list:
-    """The reasons at their fields; none about a document: nobody sends one yet."""
+    """The reasons at their fields; about documents of tax profiles only."""
     part = version.part
     known = reasons.reasons_for(part)
     groups = []
     for field in countries.field_keys(
         version.country, part, version=version.schema_version
     ):
-        if field == "document":
+        if field == "document" and part == "bank":
             continue
         label = countries.field_label(version.country, part, field)
         fitting = [reason for reason in known if reason.fits(field)]

@@ -12,16 +12,19 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_safe
 
-from accounts.access import operator_requires, recently_authenticated
+from accounts.access import Hidden, operator_requires, recently_authenticated
 from accounts.posting import posted
 from accounts.templatetags.portal import moment
 from profiles import services
-from profiles.countries.taxes import TAX_FORMS
+from profiles.countries.tax_forms import FORMS
+from profiles.downloads import as_file
+from profiles.drafting import open_tax_document as opened
 from profiles.forms import CheckChangeForm, ReasonForm, add_errors
 from profiles.models import (
     BankChangeStop,
     BankProfile,
     BankProfileVersion,
+    TaxDocument,
     TaxProfile,
     TaxProfileVersion,
 )
@@ -174,6 +177,19 @@ def return_tax(request, version):
     return _return(request, version)
 
 
+@operator_requires(VALIDATE, on=TaxDocument)
+@posted(instead=lambda document: "ops:validation")
+@sensitive_variables()
+def open_tax_document(request, document):
+    """Hand a document to a reviewer, as a file; the trail keeps it."""
+    try:
+        content = opened(document, by=request.user)
+    except ValidationError:
+        # A draft's: the partner's alone.
+        raise Hidden(TaxDocument, {"pk": document.pk}, wanted=VALIDATE) from None
+    return as_file(document, content)
+
+
 def _approve(request, version):
     approval = forms.Form(request.POST)
     try:
@@ -284,10 +300,13 @@ def _page(request, version, *, approval=None, check=None, reason_forms=None):
             "status": SHOWN["seconded"] if is_signed else version.shown_status,
             "profile": profile,
             "company": profile.account,
-            "form_name": TAX_FORMS.get(getattr(version, "form", ""), ""),
+            "form_name": FORMS.get(getattr(version, "form", ""), ""),
             "in_force": in_force,
             "rows": compared(version, in_force),
             "checks": checks(version, in_force, on=timezone.localdate()),
+            "documents": (
+                version.documents.without_content() if version.part == "tax" else ()
+            ),
             "reasons": given_reasons(version),
             "is_overdue": version.is_overdue(timezone.now()),
             "is_own": is_own,

@@ -1,6 +1,6 @@
 """What a reviewer reads of a version: side by side, and what the portal checked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -14,6 +14,12 @@ from django.utils.translation import gettext_lazy, ngettext
 from accounts.models import PartnerAccount, User
 from accounts.templatetags.portal import moment
 from profiles import countries
+from profiles.countries.tax_forms import (
+    DOCUMENTS,
+    FORMS,
+    answers_schema,
+    needed_form,
+)
 from profiles.models import BankProfileVersion, Profile, ProfileVersion
 from profiles.services import (
     APPROVE_ACCOUNTS,
@@ -207,6 +213,7 @@ def compared(
     rows = [_compared_country(version, in_force)]
     if version.part == "tax":
         rows.append(_compared_expiry(version, in_force))
+        rows += _compared_answers(version, in_force)
     for key, spec in specs.items():
         new = version.details.get(key, "")
         old = in_force.details.get(key, "") if in_force else ""
@@ -258,8 +265,10 @@ def checks(
             found.append(_check_account(version, in_force))
         else:
             found += _check_new_account(version)
-    elif version.is_expired(on):
-        found.append(Check(False, _("The tax form has expired.")))
+    else:
+        found += _check_documents(version, on=on)
+        if version.is_expired(on):
+            found.append(Check(False, _("The tax form has expired.")))
     return found
 
 
@@ -277,6 +286,28 @@ def _check_new_account(version: BankProfileVersion) -> list[Check]:
     return [Check(False, sentences[why])] if why in sentences else []
 
 
+def _check_documents(version, *, on: date) -> Iterator[Check]:
+    """The documents that go with the form are there, and not too old."""
+    needed = needed_form(version.country, version.setup)
+    documents = list(version.documents.without_content())
+    have = {document.kind for document in documents}
+    for kind in needed.documents if needed else ():
+        if kind.key not in have:
+            yield Check(
+                False, _("This document is missing: %(kind)s.") % {"kind": kind}
+            )
+    for document in documents:
+        kind = DOCUMENTS.get(document.kind)
+        facts = {
+            "kind": document.kind_label,
+            "days": (on - document.dated_on).days,
+        }
+        if kind is not None and kind.is_too_old(document.dated_on, on=on):
+            yield Check(False, _("%(kind)s: too old, %(days)d days.") % facts)
+        else:
+            yield Check(True, _("%(kind)s: %(days)d days old.") % facts)
+
+
 def _compared_country(version, in_force) -> ComparedDetail:
     return ComparedDetail(
         label=gettext_lazy("Country"),
@@ -285,6 +316,33 @@ def _compared_country(version, in_force) -> ComparedDetail:
         is_changed=in_force is not None and in_force.country != version.country,
         is_secret=False,
     )
+
+
+def _compared_answers(version, in_force) -> list[ComparedDetail]:
+    """The tax form that applies and the answers that say so."""
+    before = in_force.setup if in_force else {}
+    rows = [
+        ComparedDetail(
+            label=gettext_lazy("Tax form"),
+            submitted=str(FORMS.get(version.form, version.form)),
+            in_force=str(FORMS.get(in_force.form, in_force.form)) if in_force else "",
+            is_changed=in_force is not None and in_force.form != version.form,
+            is_secret=False,
+        )
+    ]
+    for spec in answers_schema(version.country).fields:
+        new, old = version.setup.get(spec.key, ""), before.get(spec.key, "")
+        if new or old:
+            rows.append(
+                ComparedDetail(
+                    label=spec.label,
+                    submitted=spec.shown(new) if new else "",
+                    in_force=spec.shown(old) if old else "",
+                    is_changed=in_force is not None and new != old,
+                    is_secret=False,
+                )
+            )
+    return rows
 
 
 def _compared_expiry(version, in_force) -> ComparedDetail:

@@ -34,6 +34,7 @@ from accounts.services import (
 from accounts.text import clean_line, clean_text
 from profiles import countries, currencies, emails, reasons
 from profiles.countries import CountrySchema
+from profiles.countries.tax_forms import needed_form
 from profiles.models import (
     BankChangeStop,
     BankProfile,
@@ -41,6 +42,7 @@ from profiles.models import (
     DefaultBankProfile,
     Profile,
     ProfileVersion,
+    TaxDocument,
     TaxProfile,
     TaxProfileVersion,
 )
@@ -164,6 +166,8 @@ def create_tax_profile(
     name: str,
     country: str,
     details: Mapping[str, str],
+    setup: Mapping[str, str] | None = None,
+    documents: Collection[TaxDocument] = (),
     required: Collection[str] = (),
     expires_on: date | None = None,
     by: User,
@@ -171,8 +175,10 @@ def create_tax_profile(
 ) -> TaxProfile:
     """Add a location's tax details; they wait for validation (domain.md §3.5).
 
-    `required` names details that a program asks beyond the country's own (R55).
-    Raises ValidationError with one message per field, also when the name is taken.
+    `setup` are the answers that decide on the form, `documents` those of a draft, which
+    stay with the version from here on. `required` names details that a program asks
+    beyond the country's own (R55). Raises ValidationError with one message per field,
+    also when the name is taken.
     """
     schema = _schema(countries.tax_schema(country))
     details = countries.validate(schema, details, required=required)
@@ -184,7 +190,14 @@ def create_tax_profile(
     profile.refuse_taken_name()
     profile.save()
     _send_tax_version(
-        profile, schema=schema, details=details, expires_on=expires_on, by=by, at=at
+        profile,
+        schema=schema,
+        details=details,
+        setup=setup,
+        documents=documents,
+        expires_on=expires_on,
+        by=by,
+        at=at,
     )
     return profile
 
@@ -196,6 +209,8 @@ def revise_tax_profile(
     *,
     country: str,
     details: Mapping[str, str],
+    setup: Mapping[str, str] | None = None,
+    documents: Collection[TaxDocument] = (),
     required: Collection[str] = (),
     expires_on: date | None = None,
     by: User,
@@ -211,15 +226,23 @@ def revise_tax_profile(
     profile = _locked_by_editor(profile, by=by)
     _refuse_archived(profile)
     newest = _newest_current(profile)
-    if (newest.country, newest.expires_on) == (country, expires_on) and (
+    is_same = (newest.country, newest.expires_on) == (country, expires_on) and (
         newest.details == details
-    ):
+    )
+    if is_same and not documents and (setup is None or newest.setup == setup):
         if newest.is_pending:
             return profile
         _refuse_unchanged(newest)
     _replace_candidate(profile)
     _send_tax_version(
-        profile, schema=schema, details=details, expires_on=expires_on, by=by, at=at
+        profile,
+        schema=schema,
+        details=details,
+        setup=newest.setup if setup is None else setup,
+        documents=documents,
+        expires_on=expires_on,
+        by=by,
+        at=at,
     )
     return profile
 
@@ -241,10 +264,31 @@ def complete_tax_profile(
         profile,
         country=newest.country,
         details={**newest.details, **details},
+        documents=copied_documents(newest, by=by),
         required=tuple(details),
         expires_on=newest.expires_on,
         by=by,
     )
+
+
+def copied_documents(version: TaxProfileVersion, *, by: User) -> list[TaxDocument]:
+    """Return unsaved copies of a version's documents: it keeps its own for good.
+
+    A file is sealed for its own row, so each copy is sealed anew.
+    """
+    return [
+        TaxDocument(
+            location_id=one.location_id,
+            kind=one.kind,
+            dated_on=one.dated_on,
+            content_type=one.content_type,
+            size=one.size,
+            name=one.name,
+            content=one.content,
+            added_by=by,
+        )
+        for one in version.documents.order_by("added_at", "pk")
+    ]
 
 
 @transaction.atomic
@@ -937,25 +981,35 @@ def _send_tax_version(
     *,
     schema: CountrySchema,
     details: dict[str, str],
+    setup: Mapping[str, str] | None,
+    documents: Collection[TaxDocument],
     expires_on: date | None,
     by: User,
     at: datetime | None,
 ) -> None:
     number = countries.tax_number(schema, details)
+    needed = needed_form(schema.country, setup or {})
     version = TaxProfileVersion.objects.create(
         profile=profile,
         number=_next_number(profile),
         country=schema.country,
         schema_version=schema.version,
-        form=schema.tax_form,
+        form=needed.form if needed else schema.tax_form,
         details=details,
-        provided=sorted(details),
+        setup=dict(setup or {}),
+        # Documents count as provided too: a program asks for them by their kind (R55).
+        provided=sorted({*details, *(one.kind for one in documents)}),
         last4=countries.last4(number),
         blind_index=blind_index(number, purpose="tax"),
         expires_on=expires_on,
         submitted_at=at or timezone.now(),
         submitted_by=by,
     )
+    for document in documents:
+        document.draft, document.version = None, version
+        document.save(
+            update_fields=None if document._state.adding else ["draft", "version"]
+        )
     _announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
 
 

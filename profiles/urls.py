@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 
 from accounts.link_tokens import TOKEN
-from profiles import views
+from profiles import tax_views, views
 
 app_name = "profiles"
 urlpatterns = [
@@ -25,9 +25,28 @@ urlpatterns = [
     # For the previous contact, who has no account here.
     path("stop/", views.stop_by_link, name="stop_by_link"),
     re_path(rf"^stop/(?P<token>{TOKEN})/$", views.stop_link, name="stop_link"),
-    path("tax/new/", views.new_tax, name="new_tax"),
+    path("tax/new/", tax_views.new_tax, name="new_tax"),
+    path("tax/draft/<uuid:pk>/", tax_views.tax_draft, name="tax_draft"),
+    path("tax/draft/<uuid:pk>/company/", tax_views.tax_company, name="tax_company"),
+    path("tax/draft/<uuid:pk>/setup/", tax_views.tax_setup, name="tax_setup"),
+    path("tax/draft/<uuid:pk>/status/", tax_views.tax_status, name="tax_status"),
+    path(
+        "tax/draft/<uuid:pk>/documents/", tax_views.tax_documents, name="tax_documents"
+    ),
+    path("tax/draft/<uuid:pk>/check/", tax_views.tax_check, name="tax_check"),
+    path(
+        "tax/draft/<uuid:pk>/discard/",
+        tax_views.discard_tax_draft,
+        name="discard_tax_draft",
+    ),
+    path("tax/document/<uuid:pk>/", tax_views.tax_document, name="tax_document"),
+    path(
+        "tax/document/<uuid:pk>/remove/",
+        tax_views.remove_tax_document,
+        name="remove_tax_document",
+    ),
     path("tax/<uuid:pk>/", views.tax, name="tax"),
-    path("tax/<uuid:pk>/change/", views.change_tax, name="change_tax"),
+    path("tax/<uuid:pk>/change/", tax_views.change_tax, name="change_tax"),
     path("tax/<uuid:pk>/versions/", views.compare_tax, name="compare_tax"),
     path("tax/<uuid:pk>/archive/", views.archive_tax, name="archive_tax"),
     path("defaults/", views.defaults, name="defaults"),

@@ -4,6 +4,7 @@ The first step of a form is in the address (which country, which location), so t
 every step is a page of its own and works without scripts.
 """
 
+from datetime import timedelta
 from urllib.parse import urlencode
 
 from django import forms
@@ -26,29 +27,23 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.access import public, recently_authenticated, requires
 from accounts.link_tokens import fingerprint_of
 from accounts.location_choice import choose_location, keeping_location
-from accounts.models import Location
 from accounts.posting import posted
 from accounts.roles import Permission
 from profiles import bank_drafting, countries, services
 from profiles.countries.pasting import read_pasted
+from profiles.countries.tax_forms import FORMS
 from profiles.currencies import default_currencies, takes_only_local
 from profiles.emails import shown_account
 from profiles.forms import (
-    ChangeTaxProfileForm,
     CheckBankForm,
-    CompleteTaxProfileForm,
     CountryForm,
     DefaultBankProfileForm,
     DetailsForm,
     NeedsForm,
     NewBankProfileForm,
-    NewTaxProfileForm,
     PasteForm,
     ShowNumberForm,
-    TaxCountryForm,
-    TaxLocationForm,
     add_errors,
-    editable_locations,
 )
 from profiles.models import (
     BankProfile,
@@ -56,6 +51,7 @@ from profiles.models import (
     BankProfileVersion,
     DefaultBankProfile,
     TaxProfile,
+    TaxProfileDraft,
 )
 from profiles.review import compared_versions
 from profiles.wording import (
@@ -63,11 +59,14 @@ from profiles.wording import (
     finance_text,
     general_reasons,
     needed_sections,
+    shown_answers,
     shown_sections,
     whole_numbers,
 )
 
 ROWS = 50
+# Before its last day a form is renewed rather than changed.
+RENEWABLE = timedelta(days=120)
 # What the session keeps between asking for a number and showing it: of which profile.
 _SHOWN = "number_to_show"
 # And between opening the contact's link and stopping: the token's fingerprint.
@@ -124,7 +123,16 @@ def tax_profiles(request):
     location = choose_location(request)
     if location is not None:
         profiles = profiles.filter(location=location)
-    return _list(request, profiles, "profiles/tax_profiles.html", current="tax")
+    begun = (
+        TaxProfileDraft.objects.where_user_may(request.user, Permission.PROFILE_EDIT)
+        .of_company(request.company)
+        .unsent()
+        .filter(created_by=request.user)
+        .select_related("location", "profile")
+    )
+    return _list(
+        request, profiles, "profiles/tax_profiles.html", current="tax", begun=begun
+    )
 
 
 def _list(request, profiles, template, *, current, **context):
@@ -639,56 +647,6 @@ def _change_page(request, version, form, *, profile):
 # --- Tax profiles ------------------------------------------------------------------------
 
 
-@requires(Permission.PROFILE_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
-@sensitive_post_parameters()
-@sensitive_variables()
-def new_tax(request):
-    """Ask the location and its country, then what that country asks of a company."""
-    company = request.company
-    location = _chosen_location(request)
-    schema = countries.tax_schema(request.GET.get("country", ""))
-    if location is None or schema is None:
-        form = _country_form(
-            request,
-            TaxLocationForm,
-            country=(location or company).country,
-            location=location,
-            user=request.user,
-            company=company,
-        )
-        return _country_page(request, form, title=_("Add a tax profile"))
-    form = NewTaxProfileForm(
-        _posted(request),
-        schema=schema,
-        location=location,
-        required=_needed(request, schema),
-    )
-    if request.method == "POST" and form.is_valid():
-        try:
-            profile = services.create_tax_profile(
-                location,
-                name=form.cleaned_data["name"],
-                country=schema.country,
-                details=form.details,
-                required=form.required,
-                expires_on=form.cleaned_data["expires_on"],
-                by=request.user,
-            )
-        except ValidationError as error:
-            add_errors(form, error)
-        else:
-            return _sent(request, profile)
-    return _details_page(
-        request,
-        form,
-        "profiles/tax_form.html",
-        title=_("Add a tax profile"),
-        location=location,
-        step=2,
-    )
-
-
 @requires(Permission.PROFILE_VIEW, on=TaxProfile)
 @require_safe
 def tax(request, profile):
@@ -701,69 +659,6 @@ def tax(request, profile):
 def compare_tax(request, profile):
     """Show what differs between two versions of a tax profile, numbers masked."""
     return _compare_page(request, profile)
-
-
-@requires(Permission.PROFILE_EDIT, on=TaxProfile)
-@require_http_methods(["GET", "HEAD", "POST"])
-@sensitive_post_parameters()
-@sensitive_variables()
-def change_tax(request, profile):
-    """Send a new version of a tax profile, or only what a program needs more (R55)."""
-    if profile.is_archived:
-        return _put_away(request, profile)
-    profile = _with_history(profile)
-    held = profile.current_version
-    schema = countries.tax_schema(request.GET.get("country", held.country))
-    if schema is None:
-        form = _country_form(request, TaxCountryForm, country=held.country)
-        return _country_page(
-            request, form, title=_("Change the country"), profile=profile
-        )
-    missing = _missing_details(request, schema, held)
-    if missing:
-        form = CompleteTaxProfileForm(
-            _posted(request),
-            schema=schema,
-            specs=missing,
-            required=[spec.key for spec in missing],
-            held=held,
-        )
-    else:
-        form = ChangeTaxProfileForm(
-            _posted(request),
-            schema=schema,
-            held=held,
-            required=_needed(request, schema),
-        )
-    if request.method == "POST" and form.is_valid():
-        try:
-            if missing:
-                services.complete_tax_profile(
-                    profile, details=form.details, by=request.user
-                )
-            else:
-                services.revise_tax_profile(
-                    profile,
-                    country=schema.country,
-                    details=form.details,
-                    required=form.required,
-                    expires_on=form.cleaned_data["expires_on"],
-                    by=request.user,
-                )
-        except ValidationError as error:
-            add_errors(form, error)
-        else:
-            return _sent(request, profile)
-    return _details_page(
-        request,
-        form,
-        "profiles/tax_form.html",
-        title=(_("Complete %(name)s") if missing else _("Change %(name)s"))
-        % {"name": profile.name},
-        profile=profile,
-        location=profile.location,
-        is_completion=bool(missing),
-    )
 
 
 @requires(Permission.PROFILE_EDIT, on=TaxProfile)
@@ -934,6 +829,7 @@ def _profile_page(request, profile, template):
                     "status": version.shown_status_on(today),
                     "country": countries.country_name(version.country),
                     "sections": shown_sections(version),
+                    **_of_tax(version),
                     "general_reasons": general_reasons(version),
                     "stop": _stop_of(version),
                 }
@@ -948,6 +844,7 @@ def _profile_page(request, profile, template):
                 else ""
             ),
             "may_edit": not profile.is_archived and _may_edit(request.user, profile),
+            "is_to_be_renewed": _is_to_be_renewed(in_force, candidate, on=today),
         },
     )
 
@@ -964,6 +861,23 @@ def _stop_of(version):
     if not version.is_stopped:
         return None
     return version.stops.open().select_related("stopped_by", "checked_by").first()
+
+
+def _is_to_be_renewed(in_force, candidate, *, on) -> bool:
+    """Whether the form in force expires within the time that people are told of it."""
+    last_day = getattr(in_force, "expires_on", None)
+    return candidate is None and last_day is not None and last_day - on <= RENEWABLE
+
+
+def _of_tax(version) -> dict:
+    """What a tax version has besides: its form, the answers, and its documents."""
+    if version.part != "tax":
+        return {"form_name": "", "answers": [], "documents": []}
+    return {
+        "form_name": FORMS.get(version.form, version.form),
+        "answers": shown_answers(version.country, version.setup),
+        "documents": version.documents.without_content(),
+    }
 
 
 def _ask_why_page(request, profile, form, *, status=200):
@@ -1045,33 +959,6 @@ def _sent(request, profile):
         % {"name": profile.name},
     )
     return redirect(_return_to(request) or profile)
-
-
-def _chosen_location(request) -> Location | None:
-    chosen = request.GET.get("location", "")
-    if not chosen.isdecimal() or len(chosen) > 18:
-        return None
-    locations = editable_locations(request.user, company=request.company)
-    return locations.filter(pk=chosen).first()
-
-
-def _needed(request, schema) -> list[str]:
-    """The details a program asks beyond the country's own, as the address names them."""
-    return [key for key in request.GET.get("need", "").split(",") if schema.field(key)]
-
-
-def _missing_details(request, schema, held) -> list:
-    """What to ask when only that is missing from details that are in order (R55)."""
-    is_in_order = (
-        held.country == schema.country
-        and not held.is_returned
-        and not held.is_expired(timezone.localdate())
-    )
-    if not is_in_order:
-        return []
-    return countries.missing_fields(
-        schema, held.details, required=_needed(request, schema)
-    )
 
 
 def _posted(request):

@@ -1,5 +1,6 @@
 """What pages say of a profile's details: masked, in sections, reasons at the fields."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
@@ -8,7 +9,8 @@ from django.utils.translation import gettext as _
 from profiles import countries
 from profiles.countries import CountrySchema, FieldSpec
 from profiles.countries.fields import SECTIONS
-from profiles.models import BankProfileDraft, ProfileVersion
+from profiles.countries.tax_forms import answers_schema
+from profiles.models import BankProfileDraft, ProfileVersion, TaxProfileDraft
 from profiles.reasons import ExplainedReason, explained
 
 
@@ -50,11 +52,31 @@ def general_reasons(version: ProfileVersion | None) -> list[ExplainedReason]:
 
 def shown_sections(version: ProfileVersion) -> list[ShownSection]:
     """Return what was sent, as far as it was filled in or is asked for again."""
-    schema = version.schema
-    given = given_reasons(version)
+    return _sections(version.schema, version.details, given_reasons(version))
+
+
+def shown_draft(draft: TaxProfileDraft) -> list[ShownSection]:
+    """Return what was filled in of a draft so far; numbers masked (R59)."""
+    return _sections(countries.tax_schema(draft.country), draft.details)
+
+
+def shown_answers(country: str, setup: Mapping[str, str]) -> list[ShownDetail]:
+    """Return the answers that decided on a tax form, and what the form asked."""
+    return [
+        ShownDetail(spec.key, spec.label, spec.shown(setup[spec.key]), is_secret=False)
+        for spec in answers_schema(country).fields
+        if setup.get(spec.key)
+    ]
+
+
+def _sections(
+    schema: CountrySchema | None,
+    details: Mapping[str, str],
+    given: Iterable[ExplainedReason] = (),
+) -> list[ShownSection]:
     found = {}
     for spec in schema.fields if schema else ():
-        value = version.details.get(spec.key, "")
+        value = details.get(spec.key, "")
         about = tuple(reason for reason in given if reason.field == spec.key)
         if value or about:
             detail = ShownDetail(

@@ -36,6 +36,7 @@ class AuditAction(models.TextChoices):
     PROFILE_WITHDRAWN = "profile_withdrawn", _("Change of a profile withdrawn")
     PROFILE_ARCHIVED = "profile_archived", _("Profile archived")
     NUMBER_SHOWN = "number_shown", _("Whole bank number shown")
+    DOCUMENT_OPENED = "document_opened", _("Tax document opened")
     DEFAULT_SET = "default_set", _("Default bank profile set")
     DEFAULT_REMOVED = "default_removed", _("Default bank profile removed")
     AGREEMENT_RECORDED = "agreement_recorded", _("Agreement recorded")
@@ -151,7 +152,7 @@ _BEGINNINGS = (
         ),
     ),
     (AuditKind.DIRECTORY, ("token_", "group_", "tenant_", "app_role_")),
-    (AuditKind.PROFILES, ("profile_", "default_", "payout_")),
+    (AuditKind.PROFILES, ("profile_", "default_", "payout_", "document_")),
     (
         AuditKind.PROGRAMS,
         (

@@ -11,6 +11,8 @@ KEPT = (
     "accounts_auditchain",
     "profiles_bankprofileversion",
     "profiles_taxprofileversion",
+    "profiles_taxdocument",
+    "profiles_bankchangestop",
     "enrollment_enrollmentevent",
     "enrollment_renewalrow",
 )

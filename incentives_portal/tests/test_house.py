@@ -209,6 +209,9 @@ def test_bank_and_tax_details_and_secrets_are_encrypted():
         ("BankProfileDraft", "details"),
         ("BankProfileVersion", "details"),
         ("CompanyTenant", "client_secret"),
+        ("TaxDocument", "content"),
+        ("TaxDocument", "name"),
+        ("TaxProfileDraft", "details"),
         ("TaxProfileVersion", "details"),
     }
 

@@ -457,22 +457,36 @@ def adds_a_swedish_bank_profile(partner) -> None:
 
 def adds_a_swedish_tax_profile(partner) -> None:
     page = partner.page
-    if page.locator("main [name=legal_name]").count() == 0:
-        page.locator("main [name=country]").select_option("SE")
-        page.locator("main form button").first.click()
+
+    def goes_on() -> None:
+        with page.expect_navigation():
+            page.locator("main form[method=post] button").first.click()
         partner.looks()
-    for name, value in {
-        "name": "Nordvik SE",
-        "legal_name": "Nordvik IT AB",
-        "org_number": "559999-0669",
-        "street": "Storgatan 1",
-        "postcode": "111 22",
-        "city": "Stockholm",
-    }.items():
-        page.locator(f"main [name={name}]").fill(value)
-    with page.expect_navigation():
-        page.locator("main form[method=post] button").first.click()
-    partner.looks()
+
+    def fills_in(values: dict[str, str]) -> None:
+        for name, value in values.items():
+            page.locator(f"main [name={name}]").fill(value)
+        goes_on()
+
+    page.locator("main [name=country]").select_option("SE")
+    goes_on()
+    fills_in(
+        {
+            "name": "Nordvik SE",
+            "legal_name": "Nordvik IT AB",
+            "street": "Storgatan 1",
+            "postcode": "111 22",
+            "city": "Stockholm",
+        }
+    )
+    page.locator("main label[for=id_payer_1]").click()
+    page.locator("main label[for=id_registered_1]").click()
+    goes_on()
+    fills_in({"org_number": "559999-0669"})
+    # No document is needed.
+    goes_on()
+    page.locator("main label[for=id_is_authorized]").click()
+    goes_on()
 
 
 # --- Signing in with more than a password -----------------------------------------------

@@ -79,6 +79,8 @@ from incentives_portal.tests.test_token_permissions import path_of as token_path
 from profiles.tests.factories import (
     BankProfileFactory,
     DefaultBankProfileFactory,
+    TaxDocumentFactory,
+    TaxProfileDraftFactory,
     TaxProfileFactory,
 )
 
@@ -143,7 +145,10 @@ def _objects(location, terms, open_terms, *, addressee, mark):
         next_attempt_at=timezone.now(),
     )
     tenant = CompanyTenantFactory(partner_account=account)
+    tax_draft = TaxProfileDraftFactory(location=location, name=f"Draft {mark}")
     return types.SimpleNamespace(
+        tax_draft=tax_draft,
+        tax_document=TaxDocumentFactory(version=tax_profile.versions.get()),
         tenant=tenant,
         app_role=TenantRoleMapping.objects.create(
             tenant=tenant,

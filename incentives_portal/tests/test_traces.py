@@ -12,6 +12,7 @@ TRACES = {"record_audit_event", "EnrollmentEvent", "write_refusals"}
 SERVICES = (
     *sorted((settings.BASE_DIR / "accounts" / "services").glob("*.py")),
     settings.BASE_DIR / "profiles" / "services.py",
+    settings.BASE_DIR / "profiles" / "drafting.py",
     *sorted((settings.BASE_DIR / "enrollment" / "services").glob("*.py")),
 )
 # Services that change something and leave no trace, and why that is enough.
@@ -20,7 +21,16 @@ SILENT = {
     "accounts.note_new_address": "a mail; the change itself is noted by its service",
     "accounts.note_new_place": "a mail about a sign-in, which changes nothing",
     "accounts.note_presence": "remembers where somebody is signed in",
+    "accounts.seal_next_batch": "finish_rotation tells of the whole rotation",
     "accounts.share_demo_password": "invented people only",
+    "profiles.add_tax_document": "of a draft: what is sent is told",
+    "profiles.begin_tax_draft": "a draft: what is sent is told",
+    "profiles.discard_tax_draft": "a draft: nothing of it was sent",
+    "profiles.fill_tax_company": "a draft: what is sent is told",
+    "profiles.fill_tax_setup": "a draft: what is sent is told",
+    "profiles.fill_tax_status": "a draft: what is sent is told",
+    "profiles.finish_tax_documents": "a draft: what is sent is told",
+    "profiles.remove_tax_document": "of a draft; one that was sent stays",
     "enrollment.define_criterion": "what can be measured; terms that ask it are told",
     "enrollment.define_fiscal_calendar": "a rhythm of years; terms in them are told",
     "enrollment.define_fiscal_year": "a year's days; terms in it are told",

@@ -16,6 +16,7 @@ from schwifty import IBAN
 from profiles import validators
 from profiles.countries.banks import BANK_SCHEMAS, EARLIER_BANK_SCHEMAS
 from profiles.countries.fields import CountrySchema, FieldSpec
+from profiles.countries.tax_forms import DOCUMENTS
 from profiles.countries.taxes import EARLIER_TAX_SCHEMAS, TAX_SCHEMAS
 from profiles.country_names import COUNTRY_NAMES
 
@@ -178,7 +179,8 @@ def field_label(country: str, part: str, key: str) -> Promise | str:
         for schema in (*versions, *([today] if today else []))
         for field in schema.fields
     }
-    return (labels | WHOLE_PROFILE[part]).get(key, key)
+    papers = {kind.key: kind.label for kind in DOCUMENTS.values()}
+    return (papers | labels | WHOLE_PROFILE[part]).get(key, key)
 
 
 def _identity(schema: CountrySchema, details: Mapping[str, str]) -> str:

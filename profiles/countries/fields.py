@@ -77,6 +77,9 @@ SECTIONS = {
     "beneficiary": _("Beneficiary"),
     "company": _("Company"),
     "address": _("Address"),
+    "setup": _("Payment and registration"),
+    "numbers": _("Tax and register numbers"),
+    "status": _("Tax status"),
 }
 
 HOLDER = FieldSpec(

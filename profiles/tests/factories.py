@@ -1,10 +1,12 @@
 """Bank and tax profiles for tests: approved unless said otherwise."""
 
+import io
 from datetime import timedelta
 
 import factory
 from django.db import connection
 from django.utils import timezone
+from pypdf import PdfWriter
 
 from accounts.sealing import blind_index
 from accounts.tests.factories import (
@@ -18,7 +20,9 @@ from profiles.models import (
     BankProfileDraft,
     BankProfileVersion,
     DefaultBankProfile,
+    TaxDocument,
     TaxProfile,
+    TaxProfileDraft,
     TaxProfileVersion,
 )
 
@@ -180,6 +184,40 @@ class TaxVersionFactory(factory.django.DjangoModelFactory):
         )
 
 
+class TaxProfileDraftFactory(factory.django.DjangoModelFactory):
+    """A draft of a new tax profile with its first three steps done."""
+
+    class Meta:
+        model = TaxProfileDraft
+
+    location = factory.SubFactory(LocationFactory)
+    name = "Draft"
+    country = "SE"
+    setup = factory.LazyFunction(lambda: {"payer": "other", "registered": "no"})
+    details = factory.LazyFunction(lambda: dict(TAX_DETAILS))
+    done = factory.LazyFunction(lambda: ["company", "setup", "status"])
+    created_by = factory.SubFactory(UserFactory)
+
+
+class TaxDocumentFactory(factory.django.DjangoModelFactory):
+    """A certificate of a version, or of a draft."""
+
+    class Meta:
+        model = TaxDocument
+
+    version = factory.SubFactory(TaxVersionFactory)
+    location = factory.LazyAttribute(
+        lambda d: (d.version.profile if d.version else d.draft).location
+    )
+    kind = "registration"
+    dated_on = factory.LazyFunction(timezone.localdate)
+    content_type = "application/pdf"
+    name = "certificate.pdf"
+    content = factory.LazyFunction(lambda: a_pdf("certificate"))
+    size = factory.LazyAttribute(lambda d: len(d.content))
+    added_by = factory.SubFactory(UserFactory)
+
+
 class DefaultBankProfileFactory(factory.django.DjangoModelFactory):
     class Meta:
         model = DefaultBankProfile
@@ -191,6 +229,17 @@ class DefaultBankProfileFactory(factory.django.DjangoModelFactory):
     )
     currency = "SEK"
     set_by = factory.SubFactory(UserFactory)
+
+
+def a_pdf(text: str, *, pages: int = 1) -> bytes:
+    """A small whole PDF; `text` is its title, to be found among its bytes."""
+    writer = PdfWriter()
+    for _page in range(pages):
+        writer.add_blank_page(width=200, height=200)
+    writer.add_metadata({"/Title": text})
+    written = io.BytesIO()
+    writer.write(written)
+    return written.getvalue()
 
 
 def as_if_sent(versions, **facts) -> None:

@@ -14,7 +14,9 @@ from profiles.models import (
     BankProfileDraft,
     BankProfileVersion,
     DefaultBankProfile,
+    TaxDocument,
     TaxProfile,
+    TaxProfileDraft,
     TaxProfileVersion,
 )
 from profiles.tests.factories import (
@@ -23,6 +25,8 @@ from profiles.tests.factories import (
     BankProfileFactory,
     BankVersionFactory,
     DefaultBankProfileFactory,
+    TaxDocumentFactory,
+    TaxProfileDraftFactory,
     TaxProfileFactory,
     TaxVersionFactory,
 )
@@ -588,6 +592,8 @@ def test_every_guarantee_of_the_models_is_broken_above():
             TaxProfile,
             TaxProfileVersion,
             DefaultBankProfile,
+            TaxProfileDraft,
+            TaxDocument,
         )
         for constraint in model._meta.constraints
     }
@@ -619,7 +625,42 @@ def test_every_guarantee_of_the_models_is_broken_above():
         "name_once_per_company",
         "name_once_per_location",
         "currency_is_three_letters",
+        "one_new_for_each",
+        "one_change",
+        "of_a_draft_or_a_version",
+        "type_is_known",
+        "is_not_empty",
+        "name_is_sealed",
+        "content_is_sealed",
     }
+
+
+def test_drafts_and_documents_are_what_they_have_to_be():
+    draft = TaxProfileDraftFactory()
+    document = TaxDocumentFactory(version=None, draft=draft)
+    profile = TaxProfileFactory(location=draft.location)
+    change_of_it = TaxProfileDraftFactory(location=draft.location, profile=profile)
+
+    with refused("taxprofiledraft_one_new_for_each"), transaction.atomic():
+        TaxProfileDraftFactory(location=draft.location, created_by=draft.created_by)
+    with refused("taxprofiledraft_one_change"), transaction.atomic():
+        TaxProfileDraftFactory(location=draft.location, profile=profile)
+    # What was sent is in nobody's way.
+    change(change_of_it, sent_as=profile.versions.get())
+    TaxProfileDraftFactory(location=draft.location, profile=profile)
+    with refused("taxprofiledraft_details_are_sealed"), transaction.atomic():
+        execute("UPDATE profiles_taxprofiledraft SET details = 'plain'")
+    with refused("taxdocument_of_a_draft_or_a_version"), transaction.atomic():
+        change(document, draft=None)
+    for column, name in (
+        ("content_type = 'text/html'", "type_is_known"),
+        ("size = 0", "is_not_empty"),
+        ("name = 'w8.pdf'", "name_is_sealed"),
+        ("content = '%PDF-1.7'", "content_is_sealed"),
+    ):
+        with refused(f"taxdocument_{name}"), transaction.atomic():
+            execute("SET LOCAL session_replication_role = replica")
+            execute(f"UPDATE profiles_taxdocument SET {column}")
 
 
 # --- What pages ask --------------------------------------------------------------------------

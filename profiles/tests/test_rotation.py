@@ -14,11 +14,12 @@ from accounts.sealing import DecryptionError, seal
 from accounts.services import finish_rotation, seal_next_batch
 from accounts.tests.factories import CompanyTenantFactory, UserFactory
 from accounts.tests.second_factors import SECRET, SEED, give_app, give_codes
-from profiles.models import BankProfileVersion, TaxProfileVersion
+from profiles.models import BankProfileVersion, TaxDocument, TaxProfileVersion
 from profiles.tests.factories import (
     BANK_DETAILS,
     TAX_DETAILS,
     BankProfileFactory,
+    TaxDocumentFactory,
     TaxProfileFactory,
 )
 
@@ -37,7 +38,7 @@ def everything(settings):
     give_app(person)
     give_codes(person)
     BankProfileFactory.create_batch(3)
-    TaxProfileFactory()
+    TaxDocumentFactory(version=TaxProfileFactory().versions.get())
     CompanyTenantFactory()
     return person
 
@@ -65,8 +66,11 @@ def test_after_a_rotation_the_new_key_alone_opens_everything(everything, setting
         "accounts_companytenant.client_secret": {"k2": 1},
         "mfa_authenticator.data": {"k2": 2},
         "profiles_bankprofileversion.details": {"k2": 3},
+        "profiles_taxdocument.content": {"k2": 1},
+        "profiles_taxdocument.name": {"k2": 1},
         "profiles_taxprofileversion.details": {"k2": 1},
     }
+    assert TaxDocument.objects.get().content.startswith(b"%PDF-")
     assert "profiles_bankprofileversion.details" in told
     settings.FIELD_ENCRYPTION_KEYS = NEW
     for version in BankProfileVersion.objects.all():
@@ -118,6 +122,8 @@ def test_a_rotation_is_remembered_once_for_each_column(everything, settings):
         ("accounts_companytenant.client_secret", "k2", 1),
         ("mfa_authenticator.data", "k2", 2),
         ("profiles_bankprofileversion.details", "k2", 3),
+        ("profiles_taxdocument.content", "k2", 1),
+        ("profiles_taxdocument.name", "k2", 1),
         ("profiles_taxprofileversion.details", "k2", 1),
     ]
 

@@ -24,6 +24,7 @@ from enrollment import services
 from enrollment.management.demo.cast import Cast
 from enrollment.management.demo.clock import NEWS
 from enrollment.management.demo.files import as_csv, entries, rows
+from enrollment.management.demo.papers import documents_of
 from enrollment.models import Enrollment, FiscalYear, ProgramTerms
 from profiles import services as profiles
 from profiles.models import Profile
@@ -156,6 +157,7 @@ class Story:
                     profiles.create_tax_profile, location, name=entry["name"]
                 ),
                 revise=profiles.revise_tax_profile,
+                location=location,
             )
 
     def plan_versions(
@@ -165,6 +167,7 @@ class Story:
         find: Callable[[], Profile],
         create: Callable[..., Profile],
         revise: Callable[..., Profile],
+        location: Location | None = None,
     ) -> None:
         """Send each version of a profile, then decide about it."""
         for number, version in enumerate(versions):
@@ -175,6 +178,14 @@ class Story:
             }
             if "expires_on" in version:
                 facts["expires_on"] = self.clock.day(version["expires_on"])
+            if "documents" in version:
+                facts["setup"] = version["setup"]
+                facts["documents"] = documents_of(
+                    version["documents"],
+                    location=location,
+                    clock=self.clock,
+                    by=facts["by"],
+                )
             send = partial(_revise, revise, find=find) if number else create
             self.plan(version["submitted"], partial(send, **facts))
             for after, decision in enumerate(version.get("approved", [])):
