@@ -71,7 +71,7 @@ DROP FUNCTION profiles_keep_document();
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0022_invitations_without_a_role"),
-        ("profiles", "0009_drafts_of_bank_profiles"),
+        ("profiles", "0010_every_new_account_takes_two"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
