@@ -55,6 +55,13 @@ STEP_NAMES = {
     "documents": gettext_lazy("Documents"),
     "check": gettext_lazy("Check"),
 }
+TEMPLATES = {
+    "company": "profiles/tax_company.html",
+    "setup": "profiles/tax_setup.html",
+    "status": "profiles/tax_status.html",
+    "documents": "profiles/tax_documents.html",
+    "check": "profiles/tax_check.html",
+}
 
 
 # --- Where it begins ------------------------------------------------------------------
@@ -388,7 +395,7 @@ def _step_page(request, draft, name, form, **context):
     ]
     return render(
         request,
-        f"profiles/tax_{name}.html",
+        TEMPLATES[name],
         {
             "form": form,
             "forms": [form],
