@@ -506,6 +506,8 @@ class TestAfterwards:
         for page in ("/", "/account/", "/profiles/", "/people/request/", "/admin/"):
             assert client.get(page)["Location"].startswith(wall), page
         assert "were removed, as you asked" in text_of(client.get(wall))
+        # A passkey or an app: both can be set up.
+        assert client.get(reverse("mfa_add_webauthn")).status_code == 200
 
         secret = secret_on(client.get("/accounts/app/add/"))
         client.post("/accounts/app/add/", {"code": code_of(secret)})
