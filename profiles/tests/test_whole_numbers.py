@@ -200,3 +200,19 @@ def test_where_the_trail_cannot_be_written_nothing_is_shown(
     assert client.post(address(profile), WHY).status_code >= 500
     assert not holds(client.get(address(profile)))
     assert not OutgoingEmail.objects.filter(name="bank_number_shown").exists()
+
+
+def test_where_the_admins_cannot_be_told_nothing_is_shown(
+    client_of, ida, profile, monkeypatch
+):
+    client = client_of(ida)
+    client.raise_request_exception = False
+
+    def fails(*_rows, **_words):
+        raise RuntimeError
+
+    monkeypatch.setattr(services.emails, "bank_number_shown", fails)
+
+    assert client.post(address(profile), WHY).status_code >= 500
+    assert not holds(client.get(address(profile)))
+    assert not shown_events().exists()
