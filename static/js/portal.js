@@ -1,4 +1,4 @@
-// What scripts add: focus, one submission at a time, menus that close. Every page works without.
+// What scripts add: focus, one submission at a time, menus that close, the tab in sight. Every page works without.
 (() => {
   // Where the browser has not followed autofocus by itself.
   addEventListener("load", () => {
@@ -7,6 +7,15 @@
       if (summary && document.activeElement === document.body) summary.focus();
     });
   });
+
+  // On narrow screens, the tab one is on is in sight.
+  for (const tabs of document.querySelectorAll(".tabs")) {
+    const here = tabs.querySelector("[aria-current]");
+    if (here && tabs.scrollWidth > tabs.clientWidth) {
+      const edges = [here.getBoundingClientRect(), tabs.getBoundingClientRect()];
+      tabs.scrollLeft = edges[0].right - edges[1].right;
+    }
+  }
 
   // A form is sent once; coming back by the browser's history makes it usable again.
   const busy = new Set();
