@@ -391,16 +391,20 @@ def sign_in() -> dict:
     from django.test import Client
     from django.urls import reverse
 
-    from accounts.models import Location, Membership, RoleAssignment, User
+    from accounts.models import Membership, RoleAssignment, User
     from accounts.roles import Role
+    from enrollment.models import Enrollment
 
-    account = Location.objects.order_by("-pk").first().partner_account
+    enrolled = (
+        Enrollment.objects.filter(status="enrolled").order_by("-location").first()
+    )
+    account = enrolled.location.partner_account
     person = User.objects.create(email="anna@partner.example", full_name="Anna")
     Membership.objects.create(user=person, partner_account=account, added_by=person)
     RoleAssignment.objects.create(
         user=person,
         partner_account=account,
-        role=Role.GLOBAL_ADMIN,
+        role=Role.INCENTIVES_ADMIN,
         granted_by=person,
     )
     client = Client()
