@@ -6,8 +6,8 @@ statement of its own, by `kill -9` or because its connection is ended, until DEA
 died; those that follow live. Hasty ones note a range as done before they do it, in a
 transaction of its own. Says how many died.
 
-Or with "endure" and RUNNERS: whenever the database is away they begin anew, as the
-clock does. Says how often they had to.
+Or with "endure", RUNNERS and maybe "hasty": whenever the database is away they begin
+anew, as the clock does. Says how often they had to.
 """
 
 import os
@@ -54,17 +54,26 @@ class Death:
 def take_ranges(*, is_hasty: bool) -> None:
     """Take ranges until none is left, and close the run."""
     plan = RenewalPlan.objects.get()
-    while is_hasty:
-        one = plan.ranges.waiting().order_by("?").first()
-        if one is None:
-            return
-        plan.ranges.filter(pk=one.pk).update(done_at=NIGHT)
-        with transaction.atomic():
-            plan.ranges.filter(pk=one.pk).update(done_at=None)
-            services.renew_next_range(plan, at=NIGHT)
+    if is_hasty:
+        while take_hastily(plan):
+            pass
+        return
     while services.renew_next_range(plan, at=NIGHT):
         pass
     services.finish_renewals(plan, at=NIGHT)
+
+
+def take_hastily(plan: RenewalPlan, *, pause: float = 0) -> bool:
+    """Note a range as done, and do it afterwards; False where none is left."""
+    one = plan.ranges.waiting().order_by("?").first()
+    if one is None:
+        return False
+    plan.ranges.filter(pk=one.pk).update(done_at=NIGHT)
+    time.sleep(pause)
+    with transaction.atomic():
+        plan.ranges.filter(pk=one.pk).update(done_at=None)
+        services.renew_next_range(plan, at=NIGHT)
+    return True
 
 
 def begin(death: Death | None, *, is_hasty: bool) -> int:
@@ -83,23 +92,25 @@ def begin(death: Death | None, *, is_hasty: bool) -> int:
         os._exit(status)
 
 
-def endure(runners: int) -> int:
+def endure(runners: int, *, is_hasty: bool) -> int:
     """Let so many processes go on, whenever the database was away; count how often."""
     pids = []
     for _ in range(runners):
         child = os.fork()
         if not child:
-            os._exit(_go_on())
+            os._exit(_go_on(is_hasty=is_hasty))
         pids.append(child)
     return sum(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids)
 
 
-def _go_on() -> int:
+def _go_on(*, is_hasty: bool) -> int:
     """Take ranges, slowly, until the run is over; return how often it broke off."""
     times = 0
     while True:
         try:
             plan = RenewalPlan.objects.get()
+            while is_hasty and take_hastily(plan, pause=PAUSE):
+                pass
             while services.renew_next_range(plan, at=NIGHT):
                 time.sleep(PAUSE)
             if services.finish_renewals(plan, at=NIGHT):
@@ -112,7 +123,8 @@ def _go_on() -> int:
 
 def main() -> None:
     if sys.argv[1] == "endure":
-        sys.stdout.write(f"{endure(int(sys.argv[2]))}\n")
+        broken_off = endure(int(sys.argv[2]), is_hasty="hasty" in sys.argv)
+        sys.stdout.write(f"{broken_off}\n")
         return
     runners, deaths, seed = map(int, sys.argv[1:4])
     is_hasty = "hasty" in sys.argv
