@@ -7,7 +7,7 @@ countries' schemas, by countries.tax_forms and by papers.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 
 from django.core.exceptions import ValidationError
@@ -46,6 +46,8 @@ from profiles.services import (
 # In the order of the way; each has a page of its own.
 STEPS = ("company", "setup", "status", "documents", "check")
 MOST_DOCUMENTS = 8
+# How long a draft waits for whoever began it.
+KEPT = timedelta(days=90)
 # Reasons of a reviewer after which a document is sent anew.
 _ABOUT_DOCUMENTS = "document"
 
@@ -389,6 +391,13 @@ def discard_tax_draft(draft: TaxProfileDraft, *, by: User) -> None:
     draft = _alone(draft)
     draft.documents.all().delete()
     draft.delete()
+
+
+@transaction.atomic
+def discard_forgotten_tax_drafts(*, at: datetime) -> int:
+    """Throw away what nobody went on with: documents are not kept for nothing."""
+    old = TaxProfileDraft.objects.unsent().filter(updated_at__lt=at - KEPT)
+    return old.delete()[0]
 
 
 @sensitive_variables()

@@ -21,7 +21,6 @@ from profiles.models import (
     BankProfileDraft,
     Profile,
     ProfileVersion,
-    TaxProfile,
 )
 from profiles.services import NOTE_LENGTH, REASON_LENGTH
 from profiles.wording import given_reasons
@@ -311,22 +310,6 @@ def _refuse_taken_name(profile: Profile) -> None:
         raise ValidationError(error.message_dict["name"]) from None
 
 
-class ExpiryField(forms.DateField):
-    """The last day of a tax form."""
-
-    def __init__(self, **options):
-        super().__init__(
-            label=_("Expires on"),
-            required=False,
-            help_text=_(
-                "The last day of the form. Leave it out if it does not expire."
-            ),
-            widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
-            error_messages={"invalid": _("Enter a day, like 2027-12-31.")},
-            **options,
-        )
-
-
 class NewBankProfileForm(CountryForm):
     """How a new bank profile is called, and in which country the bank is."""
 
@@ -380,33 +363,6 @@ class CheckBankForm(forms.Form):
             self.fields["is_own_bank"].label = _("The account is at %(bank)s") % {
                 "bank": found.name
             }
-
-
-class NewTaxProfileForm(DetailsForm):
-    """A new tax profile of a location."""
-
-    name = NameField()
-    expires_on = ExpiryField()
-
-    def __init__(self, *args, location: Location, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.location = location
-
-    def clean_name(self):
-        name = self.cleaned_data["name"]
-        _refuse_taken_name(TaxProfile(location=self.location, name=name))
-        return name
-
-
-class ChangeTaxProfileForm(DetailsForm):
-    """A new version of a tax profile."""
-
-    expires_on = ExpiryField()
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        if self.held is not None:
-            self.initial["expires_on"] = self.held.expires_on
 
 
 class CompleteTaxProfileForm(DetailsForm):

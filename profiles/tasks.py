@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from profiles import bank_drafting, services
+from profiles import bank_drafting, drafting, services
 
 
 @shared_task
@@ -14,5 +14,7 @@ def bring_changes_into_force() -> None:
 
 @shared_task
 def discard_forgotten_drafts() -> None:
-    """Throw away drafts of bank profiles that nobody went on with."""
-    bank_drafting.discard_forgotten_bank_drafts(at=timezone.now())
+    """Throw away drafts of profiles that nobody went on with, and their documents."""
+    now = timezone.now()
+    bank_drafting.discard_forgotten_bank_drafts(at=now)
+    drafting.discard_forgotten_tax_drafts(at=now)

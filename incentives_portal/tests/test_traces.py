@@ -25,6 +25,7 @@ SILENT = {
     "accounts.share_demo_password": "invented people only",
     "profiles.add_tax_document": "of a draft: what is sent is told",
     "profiles.begin_tax_draft": "a draft: what is sent is told",
+    "profiles.discard_forgotten_tax_drafts": "drafts: nothing of them was sent",
     "profiles.discard_tax_draft": "a draft: nothing of it was sent",
     "profiles.fill_tax_company": "a draft: what is sent is told",
     "profiles.fill_tax_setup": "a draft: what is sent is told",

@@ -1,6 +1,5 @@
 """The forms of profiles: what they ask, what they give back, what they refuse."""
 
-import datetime
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -9,13 +8,11 @@ from django.utils import timezone, translation
 from accounts.tests.factories import LocationFactory
 from profiles import countries
 from profiles.forms import (
-    ChangeTaxProfileForm,
     CompleteTaxProfileForm,
     CountryForm,
     DefaultBankProfileForm,
     DetailsForm,
     NewBankProfileForm,
-    NewTaxProfileForm,
     ReasonForm,
     TaxCountryForm,
     TaxLocationForm,
@@ -46,9 +43,8 @@ def begun_form(company, **changes):
     return NewBankProfileForm(data, company=company)
 
 
-def tax_form(location, required=(), **changes):
-    data = {"name": "Nordvik 2027", **TAX_DETAILS, **changes}
-    return NewTaxProfileForm(data, schema=SE_TAX, location=location, required=required)
+def tax_form(*, required=()):
+    return DetailsForm(TAX_DETAILS, schema=SE_TAX, required=required)
 
 
 def keys(form) -> list[str]:
@@ -121,11 +117,10 @@ def test_a_form_asks_what_its_country_asks_and_nothing_else(nordvik, goteborg):
         bank, tax = countries.bank_schema(country), countries.tax_schema(country)
 
         form = DetailsForm(schema=bank)
-        tax_form = NewTaxProfileForm(schema=tax, location=goteborg)
+        tax_form = DetailsForm(schema=tax)
 
         assert list(form.fields) == [field.key for field in bank.fields]
         assert keys(form) == [field.key for field in bank.fields]
-        assert set(tax_form.fields) == {"name", "expires_on", *keys(tax_form)}
         assert set(keys(tax_form)) == {field.key for field in tax.fields}
 
 
@@ -243,13 +238,6 @@ def test_a_taken_name_is_told_beside_the_other_errors(nordvik, name):
     ]
 
 
-def test_a_taken_tax_profile_name_is_told(goteborg, malmo):
-    TaxProfileFactory(location=goteborg, name="Nordvik 2027")
-
-    assert list(tax_form(goteborg).errors) == ["name"]
-    assert tax_form(malmo).is_valid()
-
-
 def test_only_the_numbers_of_the_chosen_kind_are_needed(nordvik):
     form = bank_form(nordvik, account_kind="bankgiro", iban="", bankgiro="999-0003")
 
@@ -276,28 +264,9 @@ def test_numbers_are_not_remembered_by_the_browser(nordvik):
     assert form["iban"].field.widget.attrs["autocomplete"] == "off"
 
 
-@pytest.mark.parametrize(
-    ("typed", "is_right"),
-    [
-        ("", True),
-        ("2999-12-31", True),
-        ("31 December", False),
-        ("2027-02-30", False),
-        ("99999-01-01", False),
-        ("\u202e2027-01-01", False),
-    ],
-)
-def test_a_last_day_is_a_day_or_nothing(goteborg, typed, is_right):
-    form = tax_form(goteborg, expires_on=typed)
-
-    assert form.is_valid() is is_right
-    if not is_right:
-        assert form.errors == {"expires_on": ["Enter a day, like 2027-12-31."]}
-
-
-def test_what_a_program_needs_is_not_optional(goteborg):
+def test_what_a_program_needs_is_not_optional():
     # R55
-    form = tax_form(goteborg, required=["vat"])
+    form = tax_form(required=["vat"])
 
     assert form["vat"].field.required
     assert list(form.errors) == ["vat"]
@@ -361,15 +330,6 @@ def test_reasons_stand_at_their_fields():
     }
 
     assert reasons == {"account_holder": ["BANK_NAME_MISMATCH"]}
-
-
-def test_a_changed_tax_profile_starts_with_its_last_day():
-    day = timezone.localdate() + datetime.timedelta(days=5)
-    held = TaxProfileFactory(version__expires_on=day).version_in_force
-
-    form = ChangeTaxProfileForm(schema=SE_TAX, held=held)
-
-    assert form["expires_on"].value() == day
 
 
 def test_completing_asks_the_missing_detail_only():

@@ -22,6 +22,7 @@ from profiles import drafting
 from profiles.models import TaxDocument, TaxProfile, TaxProfileDraft
 from profiles.papers import MOST_BYTES
 from profiles.services import approve_version, return_version, revise_tax_profile
+from profiles.tasks import discard_forgotten_drafts
 from profiles.tests.factories import (
     TAX_DETAILS,
     TaxDocumentFactory,
@@ -35,6 +36,7 @@ pytestmark = pytest.mark.django_db
 CANARY = "Kanariefagel-87263415"
 NUMBER = "5560360793"
 DAY = datetime.timedelta(days=1)
+A_BLINK = datetime.timedelta(microseconds=1)
 COMPANY = {
     "name": "Nordvik tax",
     "country": "SE",
@@ -170,6 +172,20 @@ def test_it_is_gone_on_with_another_day(web, goteborg):
     assert begin(web, goteborg) == draft
     web.post(address("discard_tax_draft", draft))
     assert not TaxProfileDraft.objects.exists()
+
+
+def test_what_nobody_goes_on_with_is_thrown_away_and_what_was_sent_is_not(
+    web, goteborg, time_machine
+):
+    forgotten = filled(web, goteborg, setup=AMERICAN, status=W8)
+    upload(web, forgotten)
+    begun = TaxProfileDraft.objects.get().updated_at
+
+    for at, is_there in ((begun + 90 * DAY, True), (begun + 90 * DAY + A_BLINK, False)):
+        time_machine.move_to(at, tick=False)
+        discard_forgotten_drafts()
+        assert TaxProfileDraft.objects.exists() is is_there
+        assert TaxDocument.objects.exists() is is_there
 
 
 def test_another_country_asks_its_own_fields(web, goteborg):
