@@ -1,6 +1,5 @@
 """The forms of profiles: what they ask, what they give back, what they refuse."""
 
-
 import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone, translation
