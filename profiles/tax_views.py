@@ -207,8 +207,8 @@ def _step(name: str) -> Callable:
 
 
 @requires(Permission.PROFILE_EDIT, on=TaxProfileDraft)
-@_step("company")
 @require_http_methods(["GET", "HEAD", "POST"])
+@_step("company")
 @sensitive_post_parameters()
 @sensitive_variables()
 def tax_company(request, draft):
@@ -237,8 +237,8 @@ def tax_company(request, draft):
 
 
 @requires(Permission.PROFILE_EDIT, on=TaxProfileDraft)
-@_step("setup")
 @require_http_methods(["GET", "HEAD", "POST"])
+@_step("setup")
 def tax_setup(request, draft):
     """The questions that decide which form applies."""
     form = TaxStepForm(_typed(request), step=step_of(draft, "setup"), draft=draft)
@@ -249,8 +249,8 @@ def tax_setup(request, draft):
 
 
 @requires(Permission.PROFILE_EDIT, on=TaxProfileDraft)
-@_step("status")
 @require_http_methods(["GET", "HEAD", "POST"])
+@_step("status")
 @sensitive_post_parameters()
 @sensitive_variables()
 def tax_status(request, draft):
@@ -267,8 +267,8 @@ def tax_status(request, draft):
 
 
 @requires(Permission.PROFILE_EDIT, on=TaxProfileDraft)
-@_step("documents")
 @require_http_methods(["GET", "HEAD", "POST"])
+@_step("documents")
 @sensitive_variables()
 def tax_documents(request, draft):
     """What has to be added, what is there; add one, or go on."""
@@ -316,8 +316,8 @@ def tax_documents(request, draft):
 
 
 @requires(Permission.PROFILE_EDIT, on=TaxProfileDraft)
-@_step("check")
 @require_http_methods(["GET", "HEAD", "POST"])
+@_step("check")
 @sensitive_variables()
 def tax_check(request, draft):
     """Everything once more, masked; then send it."""
