@@ -11,7 +11,7 @@ from django.db import transaction
 from django.test import override_settings
 from django.utils import timezone
 
-from accounts.encryption import EncryptedJSONField
+from accounts.encryption import EncryptedTextField
 from accounts.models import (
     IncentiveProgram,
     Location,
@@ -63,7 +63,7 @@ def everything():
                 *(
                     field.attname
                     for field in model._meta.concrete_fields
-                    if not isinstance(field, EncryptedJSONField)
+                    if not isinstance(field, EncryptedTextField)
                 )
             )
         )

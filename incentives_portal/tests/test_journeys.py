@@ -16,10 +16,10 @@ from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
 from axe_playwright_python.sync_playwright import Axe
 from celery import Celery
 from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
-from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from accounts import outbox
@@ -31,6 +31,8 @@ from enrollment.models import Enrollment, EnrollmentEvent
 from enrollment.services import confirm_payout
 from enrollment.tests.factories import AgreementFactory, ProgramTermsFactory
 from incentives_portal.tests.running import running_portal
+from profiles.models import BankProfileVersion
+from profiles.services import approve_version
 from profiles.tests.factories import (
     BankProfileFactory,
     DefaultBankProfileFactory,
@@ -193,10 +195,6 @@ def maria(nordvik):
 @pytest.fixture
 def terms(program, nordvik):
     AgreementFactory(partner_account=nordvik)
-    # The company was paid before: one operator is enough for another account.
-    BankProfileFactory(
-        partner_account=nordvik, archived_at=timezone.now(), archived_by=UserFactory()
-    )
     return ProgramTermsFactory(program=program)
 
 
@@ -258,6 +256,13 @@ def validates(
         visitor.looks()
 
 
+def a_second_operator_approves() -> None:
+    """The company's first bank account takes two operators (domain.md §10.7)."""
+    lucia = UserFactory(full_name="Lucía Prado", operator=True)
+    lucia.groups.add(Group.objects.get(name="Approver"))
+    approve_version(BankProfileVersion.objects.pending().get(), by=lucia)
+
+
 def test_from_the_invitation_mail_to_the_validated_enrollment(
     portal, mail, visitor, terms, ida, oscar, default_bank, tax_profile, program
 ):
@@ -287,6 +292,7 @@ def test_from_the_invitation_mail_to_the_validated_enrollment(
 
     operator = visitor()
     validates(operator, portal, oscar, program.name)
+    a_second_operator_approves()
 
     enrollment.refresh_from_db()
     assert enrollment.is_enrolled
@@ -325,6 +331,7 @@ def test_with_something_missing_it_continues_to_what_is_missing(
     partner.sees("Submitted")
 
     validates(visitor(), portal, oscar, program.name)
+    a_second_operator_approves()
     enrollment.refresh_from_db()
     assert enrollment.is_enrolled
     assert [
@@ -339,8 +346,8 @@ EVENTS_OF_THE_LONG_WAY = [
     "profiles_chosen",
     "profiles_chosen",
     "submitted",
-    "bank_confirmed",
     "tax_confirmed",
+    "bank_confirmed",
     "enrolled",
 ]
 
@@ -372,6 +379,7 @@ def test_the_same_in_swedish(
     # The operators' pages speak English in every journey.
     for part in ("bank", "tax"):
         confirm_payout(enrollment, part=part, by=oscar)
+    a_second_operator_approves()
 
     partner.goes_to(portal.url + enrollment.get_absolute_url())
     partner.sees("Göteborg är registrerad")
@@ -397,6 +405,7 @@ def test_the_same_without_javascript_on_a_small_screen(
     partner.sees("Submitted")
     operator = visitor(checks=False, java_script_enabled=False)
     validates(operator, portal, oscar, program.name)
+    a_second_operator_approves()
 
     assert Enrollment.objects.get().is_enrolled
 

@@ -75,6 +75,7 @@ NOT_PARTNERS = {
     "check_stopped_change",
     "confirm_payout",
     "cooling_off",
+    "copied_documents",
     "discontinue_program",
     "end_at_closed_location",
     "has_first_approval",
