@@ -49,11 +49,6 @@ def unseal(token: str, *, table: str, pk: object, column: str) -> str:
         raise DecryptionError from None
 
 
-def stale(token: str) -> bool:
-    """Say whether a token is sealed with another key than the newest."""
-    return token.split(":")[1] != newest_key_id()
-
-
 def newest_key_id() -> str:
     """Name the key that seals from now on."""
     return next(iter(_key_ring()))
