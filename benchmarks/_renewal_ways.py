@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 BEFORE = datetime(2027, 6, 20, 9, tzinfo=UTC)
 NIGHT = datetime(2027, 7, 1, 0, 0, tzinfo=UTC)
 LOOPED = 2_000
+# Of more rows than these, as many are written in chunks, evenly over all of them.
+CHUNKED = 100_000
 CHUNK = 10_000
 
 
@@ -287,7 +289,10 @@ def _ending_keys() -> list:
 
 
 def in_chunks() -> dict:
-    """Instances, bulk_create and bulk_update, ten thousand rows at once."""
+    """Instances, bulk_create and bulk_update, ten thousand rows at once.
+
+    Of very many rows only a part is written, and nothing compared.
+    """
     from django.db import transaction
 
     from enrollment.models import Enrollment, EnrollmentEvent, PayoutAssignment
@@ -295,6 +300,8 @@ def in_chunks() -> dict:
 
     began = time.perf_counter()
     keys = _ending_keys()
+    is_whole = len(keys) <= CHUNKED
+    keys = keys[:: max(1, len(keys) // CHUNKED)]
     for first in range(0, len(keys), CHUNK):
         with transaction.atomic():
             olds, news, payments, events = [], [], [], []
@@ -314,11 +321,17 @@ def in_chunks() -> dict:
                 olds, ["status", "status_since", "end_reason"], batch_size=1000
             )
             EnrollmentEvent.objects.bulk_create(events)
-    return {"seconds": time.perf_counter() - began} | picture_of_all()
+    seconds = time.perf_counter() - began
+    picture = picture_of_all() if is_whole else {}
+    return {"seconds": seconds, "rows": len(keys)} | picture
 
 
 def in_a_loop() -> dict:
-    """Save one after the other, each in its transaction; a part of the rows."""
+    """Save one after the other, each in its transaction; a part of the rows.
+
+    What becomes of them is asked for once: asked for row by row, planning that question
+    alone takes a tenth of a second.
+    """
     from django.db import transaction
 
     from enrollment.states import RENEWALS
@@ -327,10 +340,9 @@ def in_a_loop() -> dict:
     # Evenly over all of them, so that the part has the mix of the whole.
     keys = keys[:: max(1, len(keys) // LOOPED)]
     began = time.perf_counter()
-    for key in keys:
+    for old in list(_decided(keys)):
+        end, was, new = RENEWALS[old.outcome], old.status, None
         with transaction.atomic():
-            (old,) = _decided([key])
-            end, was, new = RENEWALS[old.outcome], old.status, None
             if end.renews_as:
                 new, payments = _successor(old, end.renews_as)
                 new.save()

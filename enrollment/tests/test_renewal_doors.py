@@ -17,7 +17,7 @@ from enrollment import services, tasks
 from enrollment.models import Enrollment, RenewalPlan, RenewalRow
 from enrollment.services import renewals
 from enrollment.tests.test_renewal import NEXT, TaxFact, World, made
-from enrollment.tests.test_renewals import tamper
+from enrollment.tests.year_end import tamper
 
 pytestmark = pytest.mark.django_db
 

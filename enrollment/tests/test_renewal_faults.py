@@ -32,7 +32,7 @@ from enrollment.models import (
 from enrollment.services import renewals
 from enrollment.states import RENEWALS
 from enrollment.tests.test_renewal import Value, World, made
-from enrollment.tests.test_renewals import BEFORE, NIGHT
+from enrollment.tests.year_end import BEFORE, NIGHT
 from enrollment.tests.year_ends import fill_year_end
 from profiles.models import TaxProfile
 

@@ -17,7 +17,7 @@ from enrollment import services, tasks, year_end
 from enrollment.models import Enrollment, RenewalPlan, SetAside
 from enrollment.services import renewals
 from enrollment.tests.test_renewal import World, made
-from enrollment.tests.test_renewals import NIGHT, WORLDS, take_its_place
+from enrollment.tests.year_end import NIGHT, WORLDS, take_its_place
 
 pytestmark = pytest.mark.django_db
 

@@ -1,14 +1,12 @@
-"""The year end carried out: rehearsed, approved by somebody else, run, left aside."""
+"""The year end prepared: rehearsed, compared, approved by somebody else."""
 
-import copy
 import threading
-from datetime import UTC, date, datetime
 from itertools import pairwise
 
 import pytest
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 
 from accounts.models import AuditAction, AuditEvent
 from accounts.tests.factories import UserFactory
@@ -16,75 +14,34 @@ from accounts.tests.threads import at_once
 from enrollment import services, tasks
 from enrollment.models import (
     Enrollment,
-    EnrollmentEvent,
-    FiscalYear,
     RenewalPlan,
     RenewalRow,
-    SetAside,
 )
 from enrollment.services import renewals
-from enrollment.states import RENEWALS, EndReason
+from enrollment.states import EndReason
 from enrollment.tests.test_renewal import (
-    BankFact,
-    TaxFact,
-    Value,
     World,
     made,
     outcome_of,
     reasons_of,
     without_keys,
 )
-from profiles.tests.factories import as_if_sent
+from enrollment.tests.year_end import (
+    BEFORE,
+    NIGHT,
+    WORLDS,
+    lucia,
+    made_once,
+    mina,
+    pictures,
+    rows,
+    run,
+    tamper,
+    year,
+)
 
+__all__ = ["lucia", "made_once", "mina", "rows", "year"]
 pytestmark = pytest.mark.django_db
-
-BEFORE = datetime(2027, 6, 20, 9, tzinfo=UTC)
-LAST_MOMENT = datetime(2027, 6, 30, 23, 59, 59, 999_999, tzinfo=UTC)
-NIGHT = datetime(2027, 7, 1, 0, 0, tzinfo=UTC)
-
-# One of each line of the table.
-WORLDS = {
-    "continues": World(),
-    "form expires": World(tax=TaxFact(expires=-1)),
-    "validating": World(status="validating", bank=BankFact(status="pending")),
-    "returned": World(status="action_required", bank=BankFact("action_required")),
-    "no agreement": World(agreement=None),
-    "not eligible": World(asks=True, value=Value(9, 0), on=date(2027, 6, 20)),
-    "discontinued": World(discontinued=True),
-    "no terms": World(has_terms=False),
-    "invited": World(status="invited"),
-    "declined": World(status="declined"),
-    "inactive": World(status="inactive"),
-}
-
-
-@pytest.fixture(scope="module")
-def ending(shared_rows) -> tuple[dict[str, Enrollment], FiscalYear]:
-    """One enrollment for each line of the table, and the year they end for."""
-    rows = {name: made(world)[0] for name, world in WORLDS.items()}
-    return rows, made(World())[1]
-
-
-@pytest.fixture
-def rows(ending, db) -> dict[str, Enrollment]:
-    return copy.deepcopy(ending[0])
-
-
-@pytest.fixture
-def year(ending, db) -> FiscalYear:
-    return copy.deepcopy(ending[1])
-
-
-@pytest.fixture
-def mina(db):
-    return UserFactory(full_name="Mina Okafor", is_staff=True)
-
-
-@pytest.fixture
-def lucia(db):
-    user = UserFactory(full_name="Lucía Prado", is_staff=True)
-    user.groups.add(Group.objects.get(name="Approver"))
-    return user
 
 
 @pytest.fixture
@@ -96,48 +53,6 @@ def rehearsed(year, mina) -> RenewalPlan:
 def approved(rehearsed, mina, lucia) -> RenewalPlan:
     plan = services.propose_renewals(rehearsed, by=mina)
     return services.approve_renewals(plan, digest=plan.digest, by=lucia)
-
-
-def run(plan: RenewalPlan, *, at: datetime = NIGHT) -> RenewalPlan:
-    services.start_renewals(plan, by=None, at=at)
-    while services.renew_next_range(plan, at=at):
-        pass
-    services.finish_renewals(plan, at=at)
-    plan.refresh_from_db()
-    return plan
-
-
-def tamper(rows, **facts) -> None:
-    """What somebody with the owner's rights can do: switch the trigger off."""
-    as_if_sent(rows, **facts)
-
-
-def pictures() -> tuple:
-    """Everything a year end writes, without what is new each time."""
-    return (
-        sorted(
-            Enrollment.objects.values_list(
-                "location",
-                "terms",
-                "status",
-                "end_reason",
-                "renewed_from",
-                "earns_from",
-            ),
-            key=str,
-        ),
-        sorted(
-            EnrollmentEvent.objects.values_list(
-                "enrollment__location",
-                "enrollment__terms",
-                "code",
-                "from_status",
-                "to_status",
-                "note",
-            ),
-            key=str,
-        ),
-    )
 
 
 # --- Rehearsal ---------------------------------------------------------------
@@ -343,108 +258,12 @@ def test_what_has_begun_is_not_withdrawn(approved, mina):
         services.withdraw_renewals(approved, by=mina)
 
 
-# --- Run ---------------------------------------------------------------------
-
-
-def test_every_enrollment_becomes_what_the_plan_says(rows, approved):
-    plan = run(approved)
-
-    for name, world in WORLDS.items():
-        end = RENEWALS[outcome_of(world)]
-        old = Enrollment.objects.get(pk=rows[name].pk)
-        new = Enrollment.objects.filter(renewed_from=old).first()
-        assert (old.status, old.end_reason) == ("expired", end.ends_as), name
-        assert (new and new.status) == end.renews_as, name
-    assert plan.is_finished
-    assert plan.finished_at == NIGHT
-    assert not SetAside.objects.exists()
-
-
-def test_what_continues_is_paid_as_before_and_earns_from_the_first_day(rows, approved):
-    old = rows["continues"]
-    used = old.payout_assignments.get()
-
-    run(approved)
-
-    new = Enrollment.objects.get(renewed_from=old)
-    assert new.terms.fiscal_year == approved.into
-    assert new.earns_from == date(2027, 7, 1)
-    assert new.enrolled_at == NIGHT
-    assert (new.accepted_by, new.submitted_by) == (old.accepted_by, old.submitted_by)
-    assert new.enroll_by == date(2028, 6, 30)
-    paid = new.payout_assignments.get()
-    assert paid.earning_type.terms == new.terms
-    for name in ("bank_profile", "tax_profile", "bank_version", "tax_version"):
-        assert getattr(paid, name) == getattr(used, name)
-    assert (paid.currency, paid.method) == (used.currency, used.method)
-
-
-def test_what_lacks_something_does_not_earn_until_it_is_mended(rows, approved):
-    run(approved)
-
-    new = Enrollment.objects.get(renewed_from=rows["form expires"])
-    assert (new.status, new.enrolled_at, new.earns_from) == (
-        "action_required",
-        None,
-        None,
-    )
-
-
-def test_history_tells_both_sides_with_the_reasons(rows, approved):
-    run(approved)
-
-    old = rows["form expires"].events.get(code="year_ended")
-    assert (old.from_status, old.to_status, old.note) == (
-        "enrolled",
-        "expired",
-        "tax_expired",
-    )
-    new = EnrollmentEvent.objects.get(
-        code="renewed", enrollment__renewed_from=rows["form expires"]
-    )
-    assert (new.from_status, new.to_status, new.by) == ("", "action_required", None)
-    unmet = rows["not eligible"].events.get(code="year_ended")
-    assert unmet.note.startswith("requirement-")
-
-
-def test_one_audit_event_records_the_run_with_the_digest(approved):
-    run(approved)
-
-    event = AuditEvent.objects.get(action=AuditAction.RENEWALS_FINISHED)
-    assert event.after["digest"] == approved.digest
-    assert event.actor is None
-
-
-def test_a_run_again_changes_nothing(approved):
-    run(approved)
-    after = pictures()
-
-    run(approved)
-
-    assert pictures() == after
-
-
-def test_nothing_runs_before_the_year_begins(approved):
-    with pytest.raises(ValidationError, match="has not begun"):
-        services.start_renewals(approved, by=None, at=LAST_MOMENT)
-    assert services.due_plans(at=LAST_MOMENT) == []
-    assert services.due_plans(at=NIGHT) == [approved]
-
-
 def test_nothing_runs_that_is_not_approved(rehearsed, mina):
     proposed = services.propose_renewals(rehearsed, by=mina)
 
     with pytest.raises(ValidationError, match="Only an approved plan"):
         services.start_renewals(proposed, by=mina, at=NIGHT)
     assert services.renew_next_range(proposed, at=NIGHT) is None
-
-
-def test_a_late_run_decides_with_what_was_known_then(rows, approved):
-    run(approved, at=datetime(2027, 7, 20, tzinfo=UTC))
-
-    assert not SetAside.objects.exists()
-    new = Enrollment.objects.get(renewed_from=rows["continues"])
-    assert (new.status, new.earns_from) == ("enrolled", date(2027, 7, 1))
 
 
 def test_a_paused_run_goes_on_where_it_stopped(rows, year, mina, lucia, monkeypatch):
@@ -468,194 +287,6 @@ def test_a_paused_run_goes_on_where_it_stopped(rows, year, mina, lucia, monkeypa
     assert not Enrollment.objects.filter(terms__fiscal_year__number=2027).exclude(
         status="expired"
     )
-
-
-def test_only_what_was_paused_is_resumed(approved, mina):
-    with pytest.raises(ValidationError, match="not where that can be done"):
-        services.resume_renewals(approved, by=mina)
-    with pytest.raises(ValidationError, match="not where that can be done"):
-        services.pause_renewals(approved, by=mina)
-
-
-def test_a_range_that_breaks_leaves_nothing_behind(approved, monkeypatch):
-    before = pictures()
-    services.start_renewals(approved, by=None, at=NIGHT)
-    monkeypatch.setattr(renewals, "PAY_AS_BEFORE", "SELECT 1 / 0")
-
-    with pytest.raises(DataError, match="division by zero"), transaction.atomic():
-        services.renew_next_range(approved, at=NIGHT)
-    assert pictures() == before
-
-    monkeypatch.undo()
-    assert run(approved).is_finished
-
-
-def test_rows_changed_after_approval_do_not_run(approved):
-    services.start_renewals(approved, by=None, at=NIGHT)
-    tamper(RenewalRow.objects.filter(outcome="no_agreement"), outcome="enrolled")
-
-    with pytest.raises(ValidationError, match="not what was approved"):
-        services.renew_next_range(approved, at=NIGHT)
-
-
-# --- What changed between approval and run -----------------------------------
-
-
-@pytest.fixture
-def drifted(rows, approved) -> Enrollment:
-    """Its tax form was archived after the approval."""
-    enrollment = rows["continues"]
-    profile = enrollment.payout_assignments.get().tax_profile
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE profiles_taxprofile SET archived_at = now(), archived_by_id = %s "
-            "WHERE id = %s",
-            [enrollment.submitted_by_id, profile.pk],
-        )
-    return enrollment
-
-
-def test_what_drifted_is_set_aside_and_left_alone(rows, approved, drifted):
-    run(approved)
-
-    aside = SetAside.objects.get()
-    assert (aside.enrollment, aside.planned, aside.found, aside.reasons) == (
-        drifted,
-        "enrolled",
-        "at_risk",
-        ["tax_archived"],
-    )
-    drifted.refresh_from_db()
-    assert drifted.status == "enrolled"
-    assert not Enrollment.objects.filter(renewed_from=drifted)
-    # The others went their way.
-    assert Enrollment.objects.filter(renewed_from=rows["validating"])
-    assert approved.ranges.get().set_aside == 1
-
-
-def test_what_is_new_since_the_approval_is_set_aside(approved):
-    newcomer, _ = made(World())
-
-    run(approved)
-
-    newcomer.refresh_from_db()
-    assert newcomer.status == "enrolled"
-    aside = SetAside.objects.get()
-    assert (aside.enrollment, aside.planned, aside.found) == (newcomer, "", "enrolled")
-
-
-def test_what_has_ended_since_is_set_aside(rows, approved):
-    Enrollment.objects.filter(pk=rows["continues"].pk).update(
-        status="expired", end_reason=EndReason.PROGRAM_ENDED
-    )
-
-    run(approved)
-
-    aside = SetAside.objects.get()
-    assert (aside.planned, aside.found) == ("enrolled", "")
-
-
-def take_its_place(old: Enrollment, plan: RenewalPlan) -> None:
-    """Let somebody invite the location to the new year beforehand."""
-    Enrollment.objects.create(
-        location=old.location,
-        terms=old.terms.program.terms.get(fiscal_year=plan.into),
-        status="invited",
-        status_since=BEFORE,
-        invited_at=BEFORE,
-        enroll_by=date(2028, 6, 30),
-    )
-
-
-def test_a_place_taken_in_the_new_year_is_set_aside(rows, approved):
-    old = rows["continues"]
-    take_its_place(old, approved)
-
-    run(approved)
-
-    aside = SetAside.objects.get()
-    assert (aside.enrollment, aside.found) == (old, "")
-    old.refresh_from_db()
-    assert old.status == "enrolled"
-
-
-def test_a_person_carries_out_what_is_found(approved, drifted, mina):
-    run(approved)
-
-    services.decide_set_aside(
-        SetAside.objects.get(), apply=True, reason="Checked by phone.", by=mina
-    )
-    services.decide_set_aside(
-        SetAside.objects.get(), apply=True, reason="Checked by phone.", by=mina
-    )
-
-    drifted.refresh_from_db()
-    assert (drifted.status, drifted.end_reason) == ("expired", "continued_with_gaps")
-    assert Enrollment.objects.get(renewed_from=drifted).status == "action_required"
-    decided = SetAside.objects.get()
-    assert (decided.decided_by, decided.reason) == (mina, "Checked by phone.")
-    assert not SetAside.objects.undecided().exists()
-
-
-def test_nothing_is_decided_without_a_reason(approved, drifted, mina):
-    run(approved)
-
-    with pytest.raises(ValidationError, match="Say why"):
-        services.decide_set_aside(
-            SetAside.objects.get(), apply=True, reason=" ", by=mina
-        )
-
-
-def test_many_are_decided_at_once_and_those_that_cannot_be_are_named(
-    rows, approved, drifted, mina
-):
-    take_its_place(rows["form expires"], approved)
-    run(approved)
-    taken = SetAside.objects.get(enrollment=rows["form expires"])
-
-    refused = services.decide_alike(
-        SetAside.objects.order_by("pk"), apply=True, reason="All checked.", by=mina
-    )
-
-    assert list(refused) == [taken]
-    assert "nothing to carry out" in refused[taken]
-    assert list(SetAside.objects.undecided()) == [taken]
-
-
-def test_a_person_leaves_it(approved, drifted, mina):
-    run(approved)
-
-    services.decide_set_aside(
-        SetAside.objects.get(), apply=False, reason="Checked by phone.", by=mina
-    )
-
-    drifted.refresh_from_db()
-    assert drifted.status == "enrolled"
-
-
-def test_what_somebody_decided_otherwise_is_not_overwritten(
-    approved, drifted, mina, lucia
-):
-    run(approved)
-    services.decide_set_aside(
-        SetAside.objects.get(), apply=False, reason="Checked by phone.", by=mina
-    )
-
-    with pytest.raises(ValidationError, match="Mina Okafor decided this"):
-        services.decide_set_aside(
-            SetAside.objects.get(), apply=True, reason="Checked by phone.", by=lucia
-        )
-
-
-def test_nothing_is_carried_out_where_the_place_is_taken(rows, approved, mina):
-    take_its_place(rows["continues"], approved)
-    run(approved)
-
-    with pytest.raises(ValidationError, match="nothing to carry out"):
-        services.decide_set_aside(
-            SetAside.objects.get(), apply=True, reason="Checked by phone.", by=mina
-        )
-    assert SetAside.objects.undecided().exists()
 
 
 def test_the_database_compiles_none_of_the_questions(db):

@@ -1,5 +1,6 @@
 """A year end undone: asked, approved by somebody else, put back, carried out again."""
 
+import copy
 import threading
 from datetime import datetime, timedelta
 
@@ -14,37 +15,43 @@ from enrollment import services, tasks
 from enrollment.models import Enrollment, EnrollmentEvent, RenewalPlan, SetAside
 from enrollment.services import renewals, undoing
 from enrollment.tests.test_renewal import World, made
-from enrollment.tests.test_renewals import (
+from enrollment.tests.year_end import (
     BEFORE,
     NIGHT,
-    approved,
-    ending,
+    approve,
     lucia,
+    made_once,
     mina,
     pictures,
-    rehearsed,
     rows,
     run,
     take_its_place,
     year,
 )
 
-__all__ = ["approved", "ending", "lucia", "mina", "rehearsed", "rows", "year"]
+__all__ = ["lucia", "made_once", "mina", "rows", "year"]
 pytestmark = pytest.mark.django_db
 
 WHY = "The new terms had the wrong currencies."
 MORNING = NIGHT + timedelta(hours=9)
 
 
-@pytest.fixture
-def before(approved) -> dict:
-    """Where every enrollment of the ending year is before the run."""
-    return standings()
+@pytest.fixture(scope="module")
+def ran_once(made_once) -> tuple[dict, RenewalPlan]:
+    """Where every enrollment was before the run, and the plan that ran."""
+    plan = approve(made_once)
+    before = standings()
+    return before, run(plan)
 
 
 @pytest.fixture
-def ran(before, approved) -> RenewalPlan:
-    return run(approved)
+def before(ran_once) -> dict:
+    return dict(ran_once[0])
+
+
+@pytest.fixture
+def ran(ran_once, db) -> RenewalPlan:
+    return copy.deepcopy(ran_once[1])
 
 
 def standings() -> dict:
@@ -101,26 +108,6 @@ def test_undone_twice_it_is_undone_once(ran, mina, lucia):
     assert AuditEvent.objects.filter(action="renewals_undone").count() == 1
 
 
-def test_a_run_that_was_stopped_is_undone_as_far_as_it_went(
-    rows, year, mina, lucia, monkeypatch
-):
-    monkeypatch.setattr("enrollment.services.renewals.ROWS_AT_ONCE", 1)
-    plan = services.rehearse_renewals(year, by=mina, at=BEFORE)
-    services.propose_renewals(plan, by=mina)
-    services.approve_renewals(plan, digest=plan.digest, by=lucia)
-    before = standings()
-    services.start_renewals(plan, by=None, at=NIGHT)
-    services.renew_next_range(plan, at=NIGHT)
-    services.renew_next_range(plan, at=NIGHT)
-    plan = services.pause_renewals(plan, by=mina)
-    assert standings() != before
-
-    plan = undone(plan, asks=mina, approves=lucia)
-
-    assert standings() == before
-    assert plan.ranges.exclude(undone_at=None).count() == 2
-
-
 def test_the_next_run_ends_as_if_the_first_had_not_been(rows, ran, mina, lucia):
     first = [row[:4] for row in pictures()[0]]
     undone(ran, asks=mina, approves=lucia)
@@ -139,28 +126,6 @@ def test_the_next_run_ends_as_if_the_first_had_not_been(rows, ran, mina, lucia):
     told = EnrollmentEvent.objects.filter(enrollment=new).order_by("pk")
     assert [one.code for one in told] == ["renewed", "year_end_undone", "renewed"]
     assert not SetAside.objects.exists()
-
-
-def test_what_had_ended_before_has_its_reason_again(rows, year, mina, lucia):
-    old = rows["inactive"]
-    Enrollment.objects.filter(pk=old.pk).update(
-        status="discontinued", end_reason="program_ended"
-    )
-    EnrollmentEvent.objects.create(
-        enrollment=old,
-        code="discontinued",
-        from_status="enrolled",
-        to_status="discontinued",
-        at=BEFORE,
-    )
-    plan = services.rehearse_renewals(year, by=mina, at=BEFORE)
-    services.propose_renewals(plan, by=mina)
-    run(services.approve_renewals(plan, digest=plan.digest, by=lucia))
-    assert standings()[old.pk] == ("expired", "year_ended")
-
-    undone(RenewalPlan.objects.get(pk=plan.pk), asks=mina, approves=lucia)
-
-    assert standings()[old.pk] == ("discontinued", "program_ended")
 
 
 # --- What is kept ------------------------------------------------------------
@@ -257,25 +222,6 @@ def test_what_was_asked_for_can_be_dropped(ran, mina, lucia):
     ran.refresh_from_db()
     assert (ran.status, ran.undo_asked_by, ran.undo_reason) == ("finished", None, "")
     assert AuditEvent.objects.filter(action="renewals_undo_dropped").count() == 1
-
-
-def test_what_runs_or_did_not_run_is_not_undone(approved, mina):
-    with pytest.raises(ValidationError, match="Only a year end that ran"):
-        services.ask_to_undo(approved, reason=WHY, by=mina)
-    services.start_renewals(approved, by=None, at=NIGHT)
-
-    with pytest.raises(ValidationError, match="Stop it first"):
-        services.ask_to_undo(approved, reason=WHY, by=mina)
-
-
-def test_nothing_set_aside_is_decided_once_it_is_undone(rows, approved, mina, lucia):
-    made(World())
-    run(approved)
-    aside = SetAside.objects.get()
-    undone(RenewalPlan.objects.get(pk=approved.pk), asks=mina, approves=lucia)
-
-    with pytest.raises(ValidationError, match="The year end was undone"):
-        services.decide_set_aside(aside, apply=True, reason="Checked.", by=mina)
 
 
 # --- What people are told, and the pages -------------------------------------

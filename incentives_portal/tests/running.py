@@ -55,8 +55,9 @@ def running_portal(
                 "gunicorn",
                 "incentives_portal.wsgi",
                 f"--bind=127.0.0.1:{port}",
-                "--workers=2",
-                "--threads=2",
+                # One process: what a page is drawn with is prepared once.
+                "--workers=1",
+                "--threads=4",
                 "--preload",
                 environment=environment,
                 output=output,

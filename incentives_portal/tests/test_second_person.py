@@ -30,7 +30,7 @@ from accounts.tests.second_factors import give_app
 from enrollment import services as enrollments
 from enrollment.tests.factories import EnrollmentFactory
 from enrollment.tests.test_renewal import World, made
-from enrollment.tests.test_renewals import run
+from enrollment.tests.year_end import run
 from profiles import services as profiles
 from profiles.tests.factories import (
     BANK_DETAILS,

@@ -1,0 +1,320 @@
+"""An approved year end carried out: run, left aside, decided."""
+
+import copy
+from datetime import UTC, date, datetime
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import DataError, connection, transaction
+
+from accounts.models import AuditAction, AuditEvent
+from enrollment import services
+from enrollment.models import (
+    Enrollment,
+    EnrollmentEvent,
+    RenewalPlan,
+    RenewalRow,
+    SetAside,
+)
+from enrollment.services import renewals
+from enrollment.states import RENEWALS, EndReason
+from enrollment.tests.test_renewal import World, made, outcome_of
+from enrollment.tests.year_end import (
+    LAST_MOMENT,
+    NIGHT,
+    WORLDS,
+    approve,
+    lucia,
+    made_once,
+    mina,
+    pictures,
+    rows,
+    run,
+    take_its_place,
+    tamper,
+)
+
+__all__ = ["lucia", "made_once", "mina", "rows"]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def approved_once(made_once) -> RenewalPlan:
+    return approve(made_once)
+
+
+@pytest.fixture
+def approved(approved_once, db) -> RenewalPlan:
+    return copy.deepcopy(approved_once)
+
+
+# --- Run ---------------------------------------------------------------------
+
+
+def test_every_enrollment_becomes_what_the_plan_says(rows, approved):
+    plan = run(approved)
+
+    for name, world in WORLDS.items():
+        end = RENEWALS[outcome_of(world)]
+        old = Enrollment.objects.get(pk=rows[name].pk)
+        new = Enrollment.objects.filter(renewed_from=old).first()
+        assert (old.status, old.end_reason) == ("expired", end.ends_as), name
+        assert (new and new.status) == end.renews_as, name
+    assert plan.is_finished
+    assert plan.finished_at == NIGHT
+    assert not SetAside.objects.exists()
+
+
+def test_what_continues_is_paid_as_before_and_earns_from_the_first_day(rows, approved):
+    old = rows["continues"]
+    used = old.payout_assignments.get()
+
+    run(approved)
+
+    new = Enrollment.objects.get(renewed_from=old)
+    assert new.terms.fiscal_year == approved.into
+    assert new.earns_from == date(2027, 7, 1)
+    assert new.enrolled_at == NIGHT
+    assert (new.accepted_by, new.submitted_by) == (old.accepted_by, old.submitted_by)
+    assert new.enroll_by == date(2028, 6, 30)
+    paid = new.payout_assignments.get()
+    assert paid.earning_type.terms == new.terms
+    for name in ("bank_profile", "tax_profile", "bank_version", "tax_version"):
+        assert getattr(paid, name) == getattr(used, name)
+    assert (paid.currency, paid.method) == (used.currency, used.method)
+
+
+def test_what_lacks_something_does_not_earn_until_it_is_mended(rows, approved):
+    run(approved)
+
+    new = Enrollment.objects.get(renewed_from=rows["form expires"])
+    assert (new.status, new.enrolled_at, new.earns_from) == (
+        "action_required",
+        None,
+        None,
+    )
+
+
+def test_history_tells_both_sides_with_the_reasons(rows, approved):
+    run(approved)
+
+    old = rows["form expires"].events.get(code="year_ended")
+    assert (old.from_status, old.to_status, old.note) == (
+        "enrolled",
+        "expired",
+        "tax_expired",
+    )
+    new = EnrollmentEvent.objects.get(
+        code="renewed", enrollment__renewed_from=rows["form expires"]
+    )
+    assert (new.from_status, new.to_status, new.by) == ("", "action_required", None)
+    unmet = rows["not eligible"].events.get(code="year_ended")
+    assert unmet.note.startswith("requirement-")
+
+
+def test_one_audit_event_records_the_run_with_the_digest(approved):
+    run(approved)
+
+    event = AuditEvent.objects.get(action=AuditAction.RENEWALS_FINISHED)
+    assert event.after["digest"] == approved.digest
+    assert event.actor is None
+
+
+def test_a_run_again_changes_nothing(approved):
+    run(approved)
+    after = pictures()
+
+    run(approved)
+
+    assert pictures() == after
+
+
+def test_nothing_runs_before_the_year_begins(approved):
+    with pytest.raises(ValidationError, match="has not begun"):
+        services.start_renewals(approved, by=None, at=LAST_MOMENT)
+    assert services.due_plans(at=LAST_MOMENT) == []
+    assert services.due_plans(at=NIGHT) == [approved]
+
+
+def test_a_late_run_decides_with_what_was_known_then(rows, approved):
+    run(approved, at=datetime(2027, 7, 20, tzinfo=UTC))
+
+    assert not SetAside.objects.exists()
+    new = Enrollment.objects.get(renewed_from=rows["continues"])
+    assert (new.status, new.earns_from) == ("enrolled", date(2027, 7, 1))
+
+
+def test_only_what_was_paused_is_resumed(approved, mina):
+    with pytest.raises(ValidationError, match="not where that can be done"):
+        services.resume_renewals(approved, by=mina)
+    with pytest.raises(ValidationError, match="not where that can be done"):
+        services.pause_renewals(approved, by=mina)
+
+
+def test_a_range_that_breaks_leaves_nothing_behind(approved, monkeypatch):
+    before = pictures()
+    services.start_renewals(approved, by=None, at=NIGHT)
+    monkeypatch.setattr(renewals, "PAY_AS_BEFORE", "SELECT 1 / 0")
+
+    with pytest.raises(DataError, match="division by zero"), transaction.atomic():
+        services.renew_next_range(approved, at=NIGHT)
+    assert pictures() == before
+
+    monkeypatch.undo()
+    assert run(approved).is_finished
+
+
+def test_rows_changed_after_approval_do_not_run(approved):
+    services.start_renewals(approved, by=None, at=NIGHT)
+    tamper(RenewalRow.objects.filter(outcome="no_agreement"), outcome="enrolled")
+
+    with pytest.raises(ValidationError, match="not what was approved"):
+        services.renew_next_range(approved, at=NIGHT)
+
+
+# --- What changed between approval and run -----------------------------------
+
+
+@pytest.fixture
+def drifted(rows, approved) -> Enrollment:
+    """Its tax form was archived after the approval."""
+    enrollment = rows["continues"]
+    profile = enrollment.payout_assignments.get().tax_profile
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE profiles_taxprofile SET archived_at = now(), archived_by_id = %s "
+            "WHERE id = %s",
+            [enrollment.submitted_by_id, profile.pk],
+        )
+    return enrollment
+
+
+def test_what_drifted_is_set_aside_and_left_alone(rows, approved, drifted):
+    run(approved)
+
+    aside = SetAside.objects.get()
+    assert (aside.enrollment, aside.planned, aside.found, aside.reasons) == (
+        drifted,
+        "enrolled",
+        "at_risk",
+        ["tax_archived"],
+    )
+    drifted.refresh_from_db()
+    assert drifted.status == "enrolled"
+    assert not Enrollment.objects.filter(renewed_from=drifted)
+    # The others went their way.
+    assert Enrollment.objects.filter(renewed_from=rows["validating"])
+    assert approved.ranges.get().set_aside == 1
+
+
+def test_what_is_new_since_the_approval_is_set_aside(approved):
+    newcomer, _ = made(World())
+
+    run(approved)
+
+    newcomer.refresh_from_db()
+    assert newcomer.status == "enrolled"
+    aside = SetAside.objects.get()
+    assert (aside.enrollment, aside.planned, aside.found) == (newcomer, "", "enrolled")
+
+
+def test_what_has_ended_since_is_set_aside(rows, approved):
+    Enrollment.objects.filter(pk=rows["continues"].pk).update(
+        status="expired", end_reason=EndReason.PROGRAM_ENDED
+    )
+
+    run(approved)
+
+    aside = SetAside.objects.get()
+    assert (aside.planned, aside.found) == ("enrolled", "")
+
+
+def test_a_place_taken_in_the_new_year_is_set_aside(rows, approved):
+    old = rows["continues"]
+    take_its_place(old, approved)
+
+    run(approved)
+
+    aside = SetAside.objects.get()
+    assert (aside.enrollment, aside.found) == (old, "")
+    old.refresh_from_db()
+    assert old.status == "enrolled"
+
+
+def test_a_person_carries_out_what_is_found(approved, drifted, mina):
+    run(approved)
+
+    services.decide_set_aside(
+        SetAside.objects.get(), apply=True, reason="Checked by phone.", by=mina
+    )
+    services.decide_set_aside(
+        SetAside.objects.get(), apply=True, reason="Checked by phone.", by=mina
+    )
+
+    drifted.refresh_from_db()
+    assert (drifted.status, drifted.end_reason) == ("expired", "continued_with_gaps")
+    assert Enrollment.objects.get(renewed_from=drifted).status == "action_required"
+    decided = SetAside.objects.get()
+    assert (decided.decided_by, decided.reason) == (mina, "Checked by phone.")
+    assert not SetAside.objects.undecided().exists()
+
+
+def test_nothing_is_decided_without_a_reason(approved, drifted, mina):
+    run(approved)
+
+    with pytest.raises(ValidationError, match="Say why"):
+        services.decide_set_aside(
+            SetAside.objects.get(), apply=True, reason=" ", by=mina
+        )
+
+
+def test_many_are_decided_at_once_and_those_that_cannot_be_are_named(
+    rows, approved, drifted, mina
+):
+    take_its_place(rows["form expires"], approved)
+    run(approved)
+    taken = SetAside.objects.get(enrollment=rows["form expires"])
+
+    refused = services.decide_alike(
+        SetAside.objects.order_by("pk"), apply=True, reason="All checked.", by=mina
+    )
+
+    assert list(refused) == [taken]
+    assert "nothing to carry out" in refused[taken]
+    assert list(SetAside.objects.undecided()) == [taken]
+
+
+def test_a_person_leaves_it(approved, drifted, mina):
+    run(approved)
+
+    services.decide_set_aside(
+        SetAside.objects.get(), apply=False, reason="Checked by phone.", by=mina
+    )
+
+    drifted.refresh_from_db()
+    assert drifted.status == "enrolled"
+
+
+def test_what_somebody_decided_otherwise_is_not_overwritten(
+    approved, drifted, mina, lucia
+):
+    run(approved)
+    services.decide_set_aside(
+        SetAside.objects.get(), apply=False, reason="Checked by phone.", by=mina
+    )
+
+    with pytest.raises(ValidationError, match="Mina Okafor decided this"):
+        services.decide_set_aside(
+            SetAside.objects.get(), apply=True, reason="Checked by phone.", by=lucia
+        )
+
+
+def test_nothing_is_carried_out_where_the_place_is_taken(rows, approved, mina):
+    take_its_place(rows["continues"], approved)
+    run(approved)
+
+    with pytest.raises(ValidationError, match="nothing to carry out"):
+        services.decide_set_aside(
+            SetAside.objects.get(), apply=True, reason="Checked by phone.", by=mina
+        )
+    assert SetAside.objects.undecided().exists()
