@@ -20,12 +20,12 @@ from enrollment.models import Enrollment, EnrollmentEvent
 from enrollment.services import enrollments as enrollment_services
 from enrollment.states import TRANSITIONS, EnrollmentStatus
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
-from profiles import services as profile_services
 from profiles.models import DefaultBankProfile
 from profiles.services import (
     approve_version,
     archive_profile,
     bring_changes_into_force,
+    deciding,
     return_version,
     revise_bank_profile,
     revise_tax_profile,
@@ -893,7 +893,7 @@ def test_a_profile_returned_during_the_submission_is_not_overlooked(
     version = bank.versions.get()
     barrier = threading.Barrier(2)
     meet(monkeypatch, enrollment_services, "_payout_of", barrier)
-    meet(monkeypatch, profile_services, "_refuse_own", barrier)
+    meet(monkeypatch, deciding, "refuse_own", barrier)
 
     at_once(
         lambda: services.submit_enrollment(accepted, by=ida),

@@ -44,6 +44,7 @@ from enrollment.tests.factories import (
 )
 from profiles import services as profile_services
 from profiles.models import BankProfile, BankProfileVersion, TaxProfileVersion
+from profiles.services import deciding
 from profiles.tests.factories import (
     BANK_DETAILS,
     IBAN,
@@ -53,6 +54,7 @@ from profiles.tests.factories import (
     TaxVersionFactory,
     as_if_sent,
 )
+from profiles.tests.service_modules import modules_with
 
 OPERATOR_PAGES = """ops:today ops:invitations ops:validation ops:renewals ops:locations
 ops:mail ops:audit ops:sign_ins ops:recoveries""".split()
@@ -1527,7 +1529,7 @@ def decide_at_once(waiting, oscar, lucia, monkeypatch) -> list:
     barrier = threading.Barrier(2)
     # Each holds one lock here and is about to ask for the other's.
     meet(monkeypatch, enrollments, "_versions_used", barrier)
-    meet(monkeypatch, profile_services, "_refuse_own", barrier)
+    meet(monkeypatch, deciding, "refuse_own", barrier)
     version = waiting.bank.versions.get()
     return at_once(
         lambda: services.confirm_payout(waiting.enrollment, part="bank", by=oscar),
@@ -1551,7 +1553,7 @@ def test_locking_the_enrollment_first_would_lock_two_operators_up(
     waiting, oscar, lucia, monkeypatch
 ):
     """The control of the test above."""
-    for module in (enrollments, profile_services):
+    for module in (enrollments, *modules_with("lock_companies")):
         monkeypatch.setattr(module, "lock_companies", lambda *keys: None)
 
     outcomes = decide_at_once(waiting, oscar, lucia, monkeypatch)

@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
@@ -30,6 +29,8 @@ from profiles.tests.factories import (
     DefaultBankProfileFactory,
     TaxProfileFactory,
 )
+from profiles.tests.service_modules import PATHS as PROFILE_SERVICES
+from profiles.tests.service_modules import modules_with
 
 pytestmark = pytest.mark.django_db
 
@@ -157,7 +158,7 @@ def end_roles(*_keys) -> None:
 
 
 def ask_nothing(monkeypatch) -> None:
-    for module in (profiles, enrollment_module):
+    for module in (*modules_with("check_still_may"), enrollment_module):
         monkeypatch.setattr(module, "check_still_may", lambda *_rows, **_options: None)
 
 
@@ -213,12 +214,14 @@ def test_a_role_that_ends_between_the_page_and_the_lock_is_too_late(
 def test_every_service_that_a_partner_uses_is_tried_here():
     """A new one has to ask, and to be tried above."""
     found = set()
-    for path in ("profiles/services.py", "enrollment/services/enrollments.py"):
-        tree = ast.parse((Path(settings.BASE_DIR) / path).read_text())
+    for path in (*PROFILE_SERVICES, Path(enrollment_module.__file__)):
+        tree = ast.parse(path.read_text())
         found |= {
             node.name
             for node in tree.body
-            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+            if isinstance(node, ast.FunctionDef)
+            and not node.name.startswith("_")
+            and (path not in PROFILE_SERVICES or node.name in profiles.__all__)
         }
 
     assert found - NOT_PARTNERS == set(DOORS)

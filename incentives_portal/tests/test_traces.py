@@ -11,7 +11,7 @@ from django.conf import settings
 TRACES = {"record_audit_event", "EnrollmentEvent", "write_refusals"}
 SERVICES = (
     *sorted((settings.BASE_DIR / "accounts" / "services").glob("*.py")),
-    settings.BASE_DIR / "profiles" / "services.py",
+    *sorted((settings.BASE_DIR / "profiles" / "services").glob("*.py")),
     settings.BASE_DIR / "profiles" / "drafting.py",
     *sorted((settings.BASE_DIR / "enrollment" / "services").glob("*.py")),
 )

@@ -17,7 +17,6 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
 )
 from accounts.tests.threads import at_once, meet
-from profiles import services
 from profiles.models import BankProfile, DefaultBankProfile, TaxProfile
 from profiles.services import (
     approve_version,
@@ -25,6 +24,7 @@ from profiles.services import (
     complete_tax_profile,
     create_bank_profile,
     create_tax_profile,
+    deciding,
     needs_second_operator,
     remove_default_bank_profile,
     return_version,
@@ -32,6 +32,7 @@ from profiles.services import (
     revise_tax_profile,
     set_default_bank_profile,
 )
+from profiles.services import bank as bank_services
 from profiles.signals import profile_archived, profile_status_changed
 from profiles.tests.factories import (
     BANK_DETAILS,
@@ -41,6 +42,7 @@ from profiles.tests.factories import (
     DefaultBankProfileFactory,
     TaxProfileFactory,
 )
+from profiles.tests.service_modules import replace_everywhere
 
 FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
 OTHER_IBAN = "SE4550000000058398257466"
@@ -947,7 +949,7 @@ class TestAtTheSameMoment:
         self, nordvik, ida, monkeypatch
     ):
         """The control of the test above."""
-        monkeypatch.setattr(services, "lock_companies", lambda *keys: None)
+        replace_everywhere(monkeypatch, "lock_companies", lambda *keys: None)
         meet(monkeypatch, BankProfile, "save", threading.Barrier(2))
 
         outcomes = at_once(lambda: bank_of(nordvik, ida), lambda: bank_of(nordvik, ida))
@@ -1002,7 +1004,7 @@ class TestAtTheSameMoment:
         """The control of the test above."""
         version = bank_of(nordvik, ida).versions.get()
         without_locks(monkeypatch)
-        meet(monkeypatch, services, "_move", threading.Barrier(2))
+        meet(monkeypatch, deciding, "move", threading.Barrier(2))
 
         at_once(
             lambda: approve_version(version, by=oscar),
@@ -1087,7 +1089,7 @@ class TestAtTheSameMoment:
         """The control of the test above."""
         profile = bank_of(nordvik, ida)
         without_locks(monkeypatch)
-        meet(monkeypatch, services, "_next_number", threading.Barrier(2))
+        meet(monkeypatch, bank_services, "next_number", threading.Barrier(2))
 
         def change(iban):
             return lambda: revise_bank_profile(
@@ -1136,13 +1138,13 @@ class TestAtTheSameMoment:
 
 def without_locks(monkeypatch):
     """Let everybody read the profile at once, as if nobody locked it."""
-    monkeypatch.setattr(services, "lock_companies", lambda *keys: None)
-    monkeypatch.setattr(
-        services, "_locked", lambda profile: type(profile).objects.get(pk=profile.pk)
+    replace_everywhere(monkeypatch, "lock_companies", lambda *keys: None)
+    replace_everywhere(
+        monkeypatch, "locked", lambda profile: type(profile).objects.get(pk=profile.pk)
     )
-    monkeypatch.setattr(
-        services,
-        "_locked_version",
+    replace_everywhere(
+        monkeypatch,
+        "locked_version",
         lambda version: (
             version.profile,
             type(version).objects.get(pk=version.pk),

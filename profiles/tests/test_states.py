@@ -26,6 +26,7 @@ from profiles.services import (
     create_tax_profile,
     return_version,
     revise_bank_profile,
+    versions,
 )
 from profiles.states import CANDIDATE, CURRENT, SHOWN, TRANSITIONS, ProfileStatus
 from profiles.tests.factories import (
@@ -34,6 +35,7 @@ from profiles.tests.factories import (
     BankProfileFactory,
     TaxProfileFactory,
 )
+from profiles.tests.service_modules import replace_everywhere
 
 ACCOUNTS = (
     BANK_DETAILS["iban"],
@@ -95,12 +97,12 @@ def test_no_service_goes_where_the_table_does_not(make, before, after, oscar):
             version.seconded_by = UserFactory(operator=True)
             version.seconded_digest = "0" * 64
         version.save()
-        services._move(version, ProfileStatus(after), by=oscar)
+        versions.move(version, ProfileStatus(after), by=oscar)
         version.refresh_from_db()
         assert version.status == after
     else:
         with pytest.raises(ValidationError, match="cannot change that way"):
-            services._move(version, ProfileStatus(after), by=oscar)
+            versions.move(version, ProfileStatus(after), by=oscar)
         version.refresh_from_db()
         assert version.status == before
 
@@ -276,7 +278,7 @@ def test_without_the_rule_of_the_second_person_they_do(
     lone_people, goteborg, monkeypatch
 ):
     """The control: neither the service asks for somebody else nor does the table."""
-    monkeypatch.setattr(services, "check_second_person", lambda *_, **__: None)
+    replace_everywhere(monkeypatch, "check_second_person", lambda *_, **__: None)
     with connection.cursor() as cursor:
         for name in ("four_eyes", "six_eyes_on_a_change", "change_takes_two"):
             cursor.execute(

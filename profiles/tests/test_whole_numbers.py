@@ -13,6 +13,7 @@ from accounts import outbox
 from accounts.models import AuditAction, AuditEvent, OutgoingEmail
 from accounts.tests.factories import RoleAssignmentFactory
 from profiles import services
+from profiles.services import numbers
 from profiles.tests.factories import (
     BANK_DETAILS,
     BankProfileFactory,
@@ -180,7 +181,7 @@ def test_without_the_count_there_would_be_no_end(ida, profile, monkeypatch):
     # The control.
     for _time in range(services.MOST_SHOWN_A_DAY):
         services.show_bank_number(profile, **WHY, by=ida)
-    monkeypatch.setattr(services, "MOST_SHOWN_A_DAY", 99)
+    monkeypatch.setattr(numbers, "MOST_SHOWN_A_DAY", 99)
 
     services.show_bank_number(profile, **WHY, by=ida)
 
@@ -195,7 +196,7 @@ def test_where_the_trail_cannot_be_written_nothing_is_shown(
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT 1/0")
 
-    monkeypatch.setattr(services, "record_audit_event", fails)
+    monkeypatch.setattr(numbers, "record_audit_event", fails)
 
     assert client.post(address(profile), WHY).status_code >= 500
     assert not holds(client.get(address(profile)))
@@ -211,7 +212,7 @@ def test_where_the_admins_cannot_be_told_nothing_is_shown(
     def fails(*_rows, **_words):
         raise RuntimeError
 
-    monkeypatch.setattr(services.emails, "bank_number_shown", fails)
+    monkeypatch.setattr(numbers.emails, "bank_number_shown", fails)
 
     assert client.post(address(profile), WHY).status_code >= 500
     assert not holds(client.get(address(profile)))

@@ -1,0 +1,82 @@
+"""Everything that changes bank and tax profiles; the only writer here. By theme.
+
+`at` is when it happened, for what is loaded afterwards; without it, now.
+"""
+
+from profiles.services.approvals import (
+    Approval,
+    AwaitedApproval,
+    WhyTwo,
+    awaited_approval,
+    check_approving,
+    has_first_approval,
+    needs_second_operator,
+    signature_of,
+    why_two_operators,
+)
+from profiles.services.archiving import archive_profile, put_away_at_closed_location
+from profiles.services.bank import cooling_off, create_bank_profile, revise_bank_profile
+from profiles.services.deciding import (
+    approve_version,
+    bring_changes_into_force,
+    bring_into_force,
+    return_version,
+)
+from profiles.services.defaults import (
+    remove_default_bank_profile,
+    set_default_bank_profile,
+)
+from profiles.services.numbers import MOST_SHOWN_A_DAY, REASON_LENGTH, show_bank_number
+from profiles.services.rights import APPROVE_ACCOUNTS, REVIEW, VALIDATE
+from profiles.services.stops import (
+    check_stopped_change,
+    release_change,
+    stop_change,
+    withdraw_change,
+)
+from profiles.services.tax import (
+    complete_tax_profile,
+    copied_documents,
+    create_tax_profile,
+    revise_tax_profile,
+)
+from profiles.services.words import NOTE_LENGTH, refuse_bad_name
+
+__all__ = [
+    "APPROVE_ACCOUNTS",
+    "MOST_SHOWN_A_DAY",
+    "NOTE_LENGTH",
+    "REASON_LENGTH",
+    "REVIEW",
+    "VALIDATE",
+    "Approval",
+    "AwaitedApproval",
+    "WhyTwo",
+    "approve_version",
+    "archive_profile",
+    "awaited_approval",
+    "bring_changes_into_force",
+    "bring_into_force",
+    "check_approving",
+    "check_stopped_change",
+    "complete_tax_profile",
+    "cooling_off",
+    "copied_documents",
+    "create_bank_profile",
+    "create_tax_profile",
+    "has_first_approval",
+    "needs_second_operator",
+    "put_away_at_closed_location",
+    "refuse_bad_name",
+    "release_change",
+    "remove_default_bank_profile",
+    "return_version",
+    "revise_bank_profile",
+    "revise_tax_profile",
+    "set_default_bank_profile",
+    "show_bank_number",
+    "signature_of",
+    "stop_change",
+    "why_two_operators",
+    "withdraw_change",
+]

@@ -1,0 +1,174 @@
+"""Which approval a version waits for, and whether two operators are needed."""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum, auto
+
+from django.core.exceptions import ValidationError
+from django.db.models import Case, When
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
+
+from accounts.models import User
+from accounts.sealing import blind_index
+from accounts.services import check_second_person
+from profiles.models import BankProfileVersion, ProfileVersion
+from profiles.services.rights import (
+    APPROVE_ACCOUNTS,
+    VALIDATE,
+    own_submission,
+    refuse_own,
+)
+from profiles.states import ProfileStatus
+
+
+class Approval(StrEnum):
+    """Which approval of a version is to be given next."""
+
+    ONLY = auto()
+    FIRST = auto()
+    SECOND = auto()
+
+
+class WhyTwo(StrEnum):
+    """Why a bank account needs two operators (domain.md §10.7)."""
+
+    FIRST_ACCOUNT = auto()
+    FURTHER_ACCOUNT = auto()
+    CHANGE = auto()
+
+
+@dataclass(frozen=True)
+class AwaitedApproval:
+    """The approval a version waits for; `why` two are needed, where they are."""
+
+    kind: Approval
+    why: WhyTwo | None
+
+
+def check_approving(
+    version: ProfileVersion, *, awaited: AwaitedApproval | None = None, by: User
+) -> Approval:
+    """Return which approval of a pending version somebody may give; change nothing.
+
+    `awaited` is what awaited_approval said, where it was asked already. Raises
+    ValidationError as check_second_person does: for who submitted it (rule 78), for who
+    gave the first approval (code "second_operator"), and without the right to validate,
+    or for the second approval to approve bank accounts.
+    """
+    awaited = awaited or awaited_approval(version)
+    if awaited.kind != Approval.SECOND:
+        refuse_own(version, by=by, rights=[VALIDATE])
+        return awaited.kind
+    is_same = ValidationError(
+        _("You gave the first approval. This bank account needs a second operator."),
+        code="second_operator",
+    )
+    check_second_person(
+        by,
+        rights=[APPROVE_ACCOUNTS],
+        first=[
+            (version.submitted_by_id, own_submission()),
+            (version.seconded_by_id, is_same),
+        ],
+    )
+    return awaited.kind
+
+
+def awaited_approval(version: ProfileVersion) -> AwaitedApproval:
+    """Return which approval a pending version waits for, and why two are needed."""
+    why = why_two_operators(version)
+    if why is None:
+        return AwaitedApproval(Approval.ONLY, why)
+    is_signed = has_first_approval(version)
+    return AwaitedApproval(Approval.SECOND if is_signed else Approval.FIRST, why)
+
+
+def has_first_approval(version: ProfileVersion) -> bool:
+    """Whether one operator has approved exactly what is there now, and still may.
+
+    A first approval lapses with anything it was given for: the details, the version
+    in force beside them, the right of who gave it (security.md T5).
+    """
+    return (
+        version.part == "bank"
+        and version.seconded_by is not None
+        and version.seconded_digest == signature_of(version)
+        and version.seconded_by.is_staff
+        and version.seconded_by.has_perm(VALIDATE)
+    )
+
+
+@sensitive_variables()
+def signature_of(version: ProfileVersion) -> str:
+    """Return what stands for everything an operator approves: keyed, so it tells nothing.
+
+    Company, profile, country, every detail, and what they take the place of.
+    """
+    in_force = (
+        version.profile.versions.filter(status=ProfileStatus.APPROVED)
+        .exclude(pk=version.pk)
+        .values_list("pk", flat=True)
+        .first()
+    )
+    signed = {
+        "company": version.profile.account.pk,
+        "profile": str(version.profile_id),
+        "version": str(version.pk),
+        "country": version.country,
+        "details": dict(version.details),
+        "instead_of": str(in_force or ""),
+    }
+    text = json.dumps(signed, sort_keys=True, ensure_ascii=False)
+    return blind_index(text, purpose="approval")
+
+
+def needs_second_operator(version: ProfileVersion) -> bool:
+    """Say whether one operator is not enough (domain.md §10.7)."""
+    return why_two_operators(version) is not None
+
+
+def why_two_operators(version: ProfileVersion) -> WhyTwo | None:
+    """Say why a bank version takes two operators; None where it takes one.
+
+    It takes one where the company is paid there already: at the same account, held in
+    the same name. A profile is compared with what was approved in it last: returning
+    the version in force does not make the next one a first one. A new profile is
+    compared with the accounts in force in the company's others: any of its locations
+    can be paid there the next minute, by default or by choice (security.md T1).
+    """
+    if version.part != "bank":
+        return None
+    is_same = Case(When(profile=version.profile_id, then=1), default=0)
+    is_paid_at = Case(
+        When(
+            status=ProfileStatus.APPROVED,
+            profile__archived_at=None,
+            blind_index=version.blind_index,
+            then=1,
+        ),
+        default=0,
+    )
+    before = (
+        BankProfileVersion.objects.filter(
+            approved_at__isnull=False,
+            profile__partner_account=version.profile.partner_account_id,
+        )
+        .exclude(pk=version.pk)
+        .annotate(is_same=is_same, is_paid_at=is_paid_at)
+        .order_by("-is_same", "-is_paid_at", "-number", "pk")
+        .first()
+    )
+    if before is None:
+        return WhyTwo.FIRST_ACCOUNT
+    is_known = before.is_same or before.is_paid_at
+    # What one operator signed is not decided by one, whatever was approved since.
+    is_signed = version.seconded_by_id is not None
+    if is_known and _payee(before) == _payee(version) and not is_signed:
+        return None
+    return WhyTwo.CHANGE if before.is_same else WhyTwo.FURTHER_ACCOUNT
+
+
+def _payee(version: ProfileVersion) -> tuple[str, str]:
+    """Who is paid where: the account, and the name it is held in."""
+    return version.blind_index, version.details.get("account_holder", "")

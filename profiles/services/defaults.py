@@ -1,0 +1,139 @@
+"""The bank profile and currency that a location's next enrollments start with."""
+
+from collections.abc import Collection
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import AuditAction, Location, User
+from accounts.roles import Permission
+from accounts.services import check_still_may, lock_companies, record_audit_event
+from profiles import currencies
+from profiles.models import BankProfile, DefaultBankProfile
+from profiles.services.versions import locked, refuse_archived
+
+
+@transaction.atomic
+def set_default_bank_profile(
+    locations: list[Location],
+    *,
+    bank_profile: BankProfile,
+    currency: str,
+    moving: Collection[Location] = (),
+    by: User,
+) -> list[DefaultBankProfile]:
+    """Make a bank profile and currency the default of several locations (R50-R52).
+
+    Those of `moving` give up the default they have, if any. Raises ValidationError when
+    another location has a default already, when one is closed or another company's,
+    when something is missing or archived, or when the bank does not take the currency.
+    All or none.
+    """
+    if not locations:
+        raise ValidationError({"locations": _("Choose at least one location.")})
+    bank_profile = locked(bank_profile)
+    refuse_archived(bank_profile)
+    _refuse_currency(bank_profile, currency)
+    # The rows of the locations are the locks that keep two defaults apart (R51).
+    locations = list(
+        Location.objects.select_for_update(of=("self",), no_key=True)
+        .filter(pk__in=[location.pk for location in locations])
+        .order_by("name", "pk")
+    )
+    _refuse_foreign_or_closed(locations, bank_profile=bank_profile)
+    check_still_may(*locations, permission=Permission.PROFILE_EDIT, by=by)
+    for present in DefaultBankProfile.objects.filter(location__in=list(moving)):
+        remove_default_bank_profile(present, by=by)
+    _refuse_default_set(locations)
+    defaults = []
+    for location in locations:
+        default = DefaultBankProfile.objects.create(
+            location=location,
+            partner_account_id=bank_profile.partner_account_id,
+            bank_profile=bank_profile,
+            currency=currency,
+            set_by=by,
+        )
+        record_audit_event(
+            default,
+            action=AuditAction.DEFAULT_SET,
+            by=by,
+            partner_account=bank_profile.partner_account,
+            after={
+                "location": location.pk,
+                "bank_profile": str(bank_profile.pk),
+                "currency": currency,
+            },
+        )
+        defaults.append(default)
+    return defaults
+
+
+@transaction.atomic
+def remove_default_bank_profile(default: DefaultBankProfile, *, by: User) -> None:
+    """Take a location's default away; enrollments already submitted stay as they are."""
+    lock_companies(default.partner_account_id)
+    rows = DefaultBankProfile.objects.select_for_update(of=("self",))
+    row = rows.filter(pk=default.pk).first()
+    if row is not None:
+        check_still_may(row, permission=Permission.PROFILE_EDIT, by=by)
+        take_default(row, by=by)
+
+
+def take_default(row: DefaultBankProfile, *, by: User) -> None:
+    record_audit_event(
+        row,
+        action=AuditAction.DEFAULT_REMOVED,
+        by=by,
+        partner_account=row.partner_account,
+        before={
+            "location": row.location_id,
+            "bank_profile": str(row.bank_profile_id),
+            "currency": row.currency,
+        },
+    )
+    row.delete()
+
+
+def _refuse_foreign_or_closed(
+    locations: list[Location], *, bank_profile: BankProfile
+) -> None:
+    for location in locations:
+        if location.partner_account_id != bank_profile.partner_account_id:
+            raise ValidationError(
+                {"locations": _("Choose locations of the bank profile's company.")}
+            )
+        if location.closed_at is not None:
+            raise ValidationError(
+                {
+                    "locations": _("%(location)s is closed. Leave it out.")
+                    % {"location": location.name}
+                }
+            )
+
+
+def _refuse_default_set(locations: list[Location]) -> None:
+    taken = DefaultBankProfile.objects.filter(location__in=locations)
+    names = ", ".join(sorted(taken.values_list("location__name", flat=True)))
+    if names:
+        raise ValidationError(
+            {
+                "locations": _("%(names)s: a default is set already. Remove it first.")
+                % {"names": names}
+            },
+            code="has_default",
+        )
+
+
+def _refuse_currency(profile: BankProfile, currency: str) -> None:
+    version = profile.current_version
+    if version.takes_only_local and currency != version.local_currency:
+        raise ValidationError(
+            {
+                "currency": _("This bank takes only %(currency)s.")
+                % {"currency": version.local_currency}
+            }
+        )
+    if currency not in currencies.CURRENCIES:
+        raise ValidationError({"currency": _("Choose a currency from the list.")})
