@@ -36,8 +36,13 @@ from enrollment.models import (
     RequirementCheck,
 )
 from profiles.countries import country_name
-from profiles.models import BankProfile, BankProfileVersion, TaxProfileVersion
-from profiles.states import CANDIDATE, PayoutMethod, ProfileStatus
+from profiles.models import (
+    BankProfile,
+    BankProfileVersion,
+    TaxProfile,
+    TaxProfileVersion,
+)
+from profiles.states import CANDIDATE, CURRENT, PayoutMethod, ProfileStatus
 
 
 class _IsIn(Func):
@@ -245,6 +250,55 @@ def why_not_paid_to(profile: BankProfile, *, terms: ProgramTerms) -> str:
             "This account takes %(currency)s only, which this program does not pay."
         ) % {"currency": version.local_currency}
     return ""
+
+
+def with_next_gaps(locations: QuerySet[Location], *, on: date) -> QuerySet[Location]:
+    """Annotate what the next enrollment at each location would begin with, and lack.
+
+    `next_bank`, `next_tax`: the default bank profile and the newest tax profile.
+    `next_bank_gap`, `next_tax_gap`, `next_currency_gap`: a code of GAPS, or "". The
+    answer before anything is begun; PayoutStanding gives the same once it is.
+    """
+    banks = BankProfileVersion.objects.filter(
+        profile__defaults__location=OuterRef("pk"), status__in=CURRENT
+    ).order_by("-number")
+    taxes = TaxProfileVersion.objects.filter(
+        profile=OuterRef("next_tax"), status__in=CURRENT
+    ).order_by("-number")
+    newest_tax = TaxProfile.objects.filter(
+        location=OuterRef("pk"), archived_at=None
+    ).order_by("-created_at", "pk")
+    refused = banks.filter(takes_only_local=True).exclude(
+        local_currency=OuterRef("default_bank_profile__currency")
+    )
+    return locations.annotate(
+        next_bank=F("default_bank_profile__bank_profile"),
+        next_tax=Subquery(newest_tax.values("pk")[:1]),
+        _next_bank_status=Subquery(banks.values("status")[:1]),
+        _next_tax_status=Subquery(taxes.values("status")[:1]),
+        _next_tax_expires=Subquery(taxes.values("expires_on")[:1]),
+    ).annotate(
+        next_bank_gap=Case(
+            When(next_bank=None, then=Value("bank_missing")),
+            When(
+                _next_bank_status=ProfileStatus.ACTION_REQUIRED,
+                then=Value("bank_returned"),
+            ),
+            default=Value(""),
+        ),
+        next_tax_gap=Case(
+            When(next_tax=None, then=Value("tax_missing")),
+            When(
+                _next_tax_status=ProfileStatus.ACTION_REQUIRED,
+                then=Value("tax_returned"),
+            ),
+            When(_next_tax_expires__lt=on, then=Value("tax_expired")),
+            default=Value(""),
+        ),
+        next_currency_gap=Case(
+            When(Exists(refused), then=Value("currency_refused")), default=Value("")
+        ),
+    )
 
 
 def gaps_of(assignments: Iterable[PayoutAssignment]) -> list[Gap]:

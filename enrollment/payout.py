@@ -25,6 +25,7 @@ from enrollment.forms import (
     ChooseTaxProfileForm,
 )
 from enrollment.models import Enrollment, PayoutAssignment
+from enrollment.places import readiness
 from enrollment.states import ShownStatus, Turn
 from profiles.countries import (
     bank_schema,
@@ -154,6 +155,7 @@ def payout_page(
         "gaps": gaps,
         "gap_parts": {gap.part for gap in gaps},
         "gap_codes": codes,
+        "readiness": readiness(gaps, enrollment=enrollment),
         "missing": missing_words(enrollment, lines, missing),
         "sentence": _sentence(lines, missing, has_form=not no_form),
         "refusal": refusal,

@@ -16,7 +16,6 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import (
     sensitive_post_parameters,
     sensitive_variables,
@@ -28,6 +27,7 @@ from accounts.models import Location
 from accounts.posting import posted
 from accounts.roles import Permission
 from profiles import countries, drafting
+from profiles.begun import TAX_STEPS
 from profiles.countries.tax_forms import DOCUMENTS
 from profiles.downloads import as_file
 from profiles.drafting import STEPS, needed_of, step_of
@@ -48,13 +48,6 @@ from profiles.tax_forms import (
 )
 from profiles.wording import general_reasons, given_reasons, shown_answers, shown_draft
 
-STEP_NAMES = {
-    "company": gettext_lazy("Company"),
-    "setup": gettext_lazy("Setup"),
-    "status": gettext_lazy("Status"),
-    "documents": gettext_lazy("Documents"),
-    "check": gettext_lazy("Check"),
-}
 TEMPLATES = {
     "company": "profiles/tax_company.html",
     "setup": "profiles/tax_setup.html",
@@ -388,7 +381,7 @@ def _step_page(request, draft, name, form, **context):
     number = STEPS.index(name) + 1
     done = [
         {
-            "name": STEP_NAMES[step],
+            "name": TAX_STEPS[step],
             "url": _address_of(request, draft, step),
         }
         for step in STEPS[: number - 1]
@@ -409,7 +402,7 @@ def _step_page(request, draft, name, form, **context):
             ),
             "number": number,
             "total": len(STEPS),
-            "step_name": STEP_NAMES[name],
+            "step_name": TAX_STEPS[name],
             "steps_before": done,
             "back_url": done[-1]["url"] if done else _start_of(draft),
             "needed": needed if name != "company" else None,

@@ -30,6 +30,7 @@ from accounts.location_choice import choose_location, keeping_location
 from accounts.posting import posted
 from accounts.roles import Permission
 from profiles import bank_drafting, countries, services
+from profiles.begun import BANK_PAGES
 from profiles.countries.pasting import read_pasted
 from profiles.countries.tax_forms import FORMS
 from profiles.currencies import default_currencies, takes_only_local
@@ -211,13 +212,6 @@ def needs(request):
 
 
 # --- Bank profiles ---------------------------------------------------------------------
-
-
-BANK_STEP = {
-    "account": "profiles:bank_account",
-    "beneficiary": "profiles:bank_beneficiary",
-    "check": "profiles:check_bank",
-}
 
 
 @requires(Permission.PROFILE_EDIT)
@@ -419,7 +413,7 @@ def _filled_in(paste, *, schema, held):
 
 
 def _following(step: str) -> str:
-    steps = [*BANK_STEP]
+    steps = [*BANK_PAGES]
     return steps[steps.index(step) + 1]
 
 
@@ -433,7 +427,7 @@ def _to_step(request, step):
 
 
 def _step_url(request, step: str) -> str:
-    return _with_query(reverse(BANK_STEP[step]), request)
+    return _with_query(reverse(BANK_PAGES[step]), request)
 
 
 def _with_query(path: str, request) -> str:

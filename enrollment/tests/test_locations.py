@@ -401,7 +401,7 @@ class TestTheList:
             services.submit_enrollment(accepted, by=ida)
 
         assert refusal.value.messages == ["A tax profile is missing."]
-        assert "3 of 4 in place" in text
+        assert "3 of 4 ready" in text
         assert "tax : missing" in text
 
     def test_admins_without_an_incentive_role_read_of_the_role_only(
@@ -411,7 +411,7 @@ class TestTheList:
         response = client_of(greta).get(url("enrollment:locations"))
 
         assert "role : in place" in text_of(response)
-        for word in ("bank", "currency : ", "of 4 in place", "enrolled"):
+        for word in ("bank", "currency : ", "of 4 ready", "enrolled"):
             assert word not in text_of(response).partition("Göteborg")[2]
 
     def test_it_is_searched_by_name_city_and_number(self, client_of, uma, goteborg):

@@ -17,9 +17,10 @@ from accounts.roles import Permission, roles_with
 from enrollment.eligibility import gaps_of, payout_at
 from enrollment.models import Enrollment, FiscalCalendar, Invitation
 from enrollment.models.terms import on_its_day
-from enrollment.places import readiness
+from enrollment.places import places_not_ready, readiness
 from enrollment.rows import enrollment_rows, next_year_rows
 from enrollment.states import EnrollmentStatus, Turn
+from profiles.begun import begun_by
 from profiles.models import TaxProfileVersion
 
 AHEAD = timedelta(days=90)
@@ -27,6 +28,7 @@ CALENDAR = "terms__fiscal_year__calendar"
 MOST_GAPS = 5
 MOST_FORECASTS = 10
 MOST_REQUESTS = 5
+MOST_NOT_READY = 5
 MOST_DATES = 10
 
 
@@ -65,11 +67,14 @@ def home(request):
     to_open = _invitations(user, company, now, location=location)
     next_year = next_year_rows(mine, years=days.coming, most=MOST_FORECASTS)
     to_answer = _requests(request)
-    is_empty = not (to_open or turn or waiting or next_year.rows or to_answer)
+    begun = begun_by(user, company=company)
+    is_empty = not (to_open or turn or waiting or next_year.rows or to_answer or begun)
     context = {
         "messages_to_open": to_open,
         "your_turn": turn,
         "to_answer": to_answer,
+        "begun": begun,
+        "not_ready": _not_ready(request, now, location=location),
         "with_owner": waiting,
         "next_year": next_year,
         "is_empty": is_empty,
@@ -146,6 +151,16 @@ def _invitations(user, company, now, *, location=None):
         }
         for invitation in invitations
     ]
+
+
+def _not_ready(request, now, *, location=None) -> list:
+    """Locations whose next enrollment would lack something, for who can mend it."""
+    if not _holds(request, Permission.PROFILE_EDIT):
+        return []
+    places = Location.objects.where_held(roles_here(request), Permission.PROFILE_EDIT)
+    if location is not None:
+        places = places.filter(pk=location.pk)
+    return places_not_ready(places, at=now, most=MOST_NOT_READY)
 
 
 def _coming_dates(mine, user, company, now, days, *, location=None):

@@ -1,0 +1,89 @@
+"""What somebody has begun of bank and tax profiles and not sent: name and step, no more."""
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import PartnerAccount, User
+from accounts.roles import Permission
+from profiles import bank_drafting, drafting
+from profiles.models import BankProfileDraft, TaxProfileDraft
+
+BANK_STEPS = {
+    "details": _("Details"),
+    "account": _("Bank account"),
+    "beneficiary": _("Beneficiary"),
+    "check": _("Check"),
+}
+TAX_STEPS = {
+    "company": _("Company"),
+    "setup": _("Setup"),
+    "status": _("Status"),
+    "documents": _("Documents"),
+    "check": _("Check"),
+}
+BANK_PAGES = {
+    "account": "profiles:bank_account",
+    "beneficiary": "profiles:bank_beneficiary",
+    "check": "profiles:check_bank",
+}
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A draft as its owner is reminded of it: nothing of what was typed."""
+
+    title: Promise
+    name: str
+    where: str
+    step: Promise
+    number: int
+    total: int
+    url: str
+
+
+def begun_by(user: User, *, company: PartnerAccount | None) -> list[Begun]:
+    """Return what a person can go on with at a company; nobody else's drafts."""
+    banks = (
+        BankProfileDraft.objects.where_user_may(user, Permission.PROFILE_EDIT)
+        .of_company(company)
+        .filter(created_by=user)
+        .defer("details")
+    )
+    taxes = (
+        TaxProfileDraft.objects.where_user_may(user, Permission.PROFILE_EDIT)
+        .of_company(company)
+        .unsent()
+        .filter(created_by=user)
+        .defer("details")
+        .select_related("location", "profile")
+    )
+    return [*map(_of_bank, banks), *map(_of_tax, taxes)]
+
+
+def _of_bank(draft: BankProfileDraft) -> Begun:
+    step = bank_drafting.next_step(draft)
+    return Begun(
+        title=_("Continue your bank profile"),
+        name=draft.name,
+        where="",
+        step=BANK_STEPS[step],
+        number=[*BANK_STEPS].index(step) + 1,
+        total=len(BANK_STEPS),
+        url=reverse(BANK_PAGES[step]),
+    )
+
+
+def _of_tax(draft: TaxProfileDraft) -> Begun:
+    step = drafting.next_step(draft)
+    return Begun(
+        title=_("Continue your tax profile"),
+        name=draft.title,
+        where=draft.location.name,
+        step=TAX_STEPS[step],
+        number=[*TAX_STEPS].index(step) + 1,
+        total=len(TAX_STEPS),
+        url=draft.get_absolute_url(),
+    )
