@@ -35,13 +35,13 @@ from enrollment.models import (
     ProgramTerms,
     RequirementCheck,
 )
-from profiles.countries import country_name
 from profiles.models import (
     BankProfile,
     BankProfileVersion,
     TaxProfile,
     TaxProfileVersion,
 )
+from profiles.paying import why_not_paid
 from profiles.states import CANDIDATE, CURRENT, PayoutMethod, ProfileStatus
 
 
@@ -237,19 +237,7 @@ def why_not_paid_to(profile: BankProfile, *, terms: ProgramTerms) -> str:
         return gettext("This bank profile is archived. Choose another.")
     if version.is_returned:
         return gettext("It was returned to you. Fix it first, or choose another.")
-    allowed = not terms.bank_countries or version.country in terms.bank_countries
-    if not allowed or version.country in terms.bank_countries_refused:
-        return gettext("This program cannot pay to banks in %(country)s.") % {
-            "country": country_name(version.country)
-        }
-    is_local_paid = terms.pays_local_currency or (
-        version.local_currency in terms.currencies
-    )
-    if version.takes_only_local and not is_local_paid:
-        return gettext(
-            "This account takes %(currency)s only, which this program does not pay."
-        ) % {"currency": version.local_currency}
-    return ""
+    return why_not_paid(version, terms=terms)
 
 
 def with_next_gaps(locations: QuerySet[Location], *, on: date) -> QuerySet[Location]:

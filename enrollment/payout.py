@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.models import User
 from enrollment.eligibility import (
     GAPS,
     Gap,
@@ -26,7 +27,9 @@ from enrollment.forms import (
 )
 from enrollment.models import Enrollment, PayoutAssignment
 from enrollment.places import readiness
+from enrollment.review import program_checks
 from enrollment.states import ShownStatus, Turn
+from profiles.checking import Check, foreseen_in_program
 from profiles.countries import (
     bank_schema,
     country_name,
@@ -177,6 +180,36 @@ def payout_page(
         ),
         "accepted_currencies": accepted,
     }
+
+
+def foreseen_checks(
+    lines: list[PayoutLine], *, on: date, by: User
+) -> list[tuple[str, list[Check]]]:
+    """Return what reviewers will read of what is submitted, by profile's name.
+
+    Their own checks, and the program's; nothing about other companies.
+    """
+    found: dict[UUID, tuple[str, list[Check]]] = {}
+    for line in lines:
+        for card in (line.bank, line.tax):
+            if card is None or card.profile.pk in found:
+                continue
+            profile = card.profile
+            version, in_force = profile.current_version, profile.version_in_force
+            part = profile.part
+            uses = [
+                one.assignment
+                for one in lines
+                if getattr(one.assignment, f"used_{part}") == profile.pk
+            ]
+            found[profile.pk] = (
+                profile.name,
+                [
+                    *foreseen_in_program(version, in_force, on=on, by=by),
+                    *program_checks(version, uses),
+                ],
+            )
+    return list(found.values())
 
 
 def _mismatch(bank: ProfileCard | None, currency: str | None) -> str:

@@ -18,14 +18,13 @@ from enrollment.models import (
     ProgramTerms,
 )
 from enrollment.queues import PARTS, part_status
+from profiles.checking import Check, checks
 from profiles.countries import country_name
 from profiles.models import BankProfileVersion, ProfileVersion, TaxProfileVersion
 from profiles.review import (
-    Check,
     ComparedDetail,
     NextApproval,
     approval_of,
-    checks,
     compared,
     end_of,
     shortened,
@@ -363,7 +362,7 @@ def _reviewed_version(
         checks=(
             [
                 *checks(version, in_force, on=on),
-                *_program_checks(version, uses),
+                *program_checks(version, uses),
             ]
             if sees_details
             else []
@@ -382,7 +381,7 @@ def _facts(version: ProfileVersion) -> list[Fact]:
     return facts
 
 
-def _program_checks(
+def program_checks(
     version: ProfileVersion, uses: list[PayoutAssignment]
 ) -> list[Check]:
     """What this program asks beyond what every profile has to fulfil."""

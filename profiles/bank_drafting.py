@@ -16,8 +16,12 @@ from accounts.models import PartnerAccount, User
 from accounts.services import lock_companies
 from profiles import countries
 from profiles.countries import CountrySchema
-from profiles.models import BankProfile, BankProfileDraft
-from profiles.services import create_bank_profile, refuse_bad_name
+from profiles.models import BankProfile, BankProfileDraft, BankProfileVersion
+from profiles.services import (
+    create_bank_profile,
+    refuse_bad_name,
+    unsent_bank_version,
+)
 
 # After the first, which names profile and country; each is a section of the schema.
 STEPS = ("account", "beneficiary")
@@ -94,19 +98,35 @@ def send_bank_draft(draft: BankProfileDraft, *, by: User) -> BankProfile:
     Raises ValidationError as create_bank_profile does.
     """
     draft = _locked(draft, by=by)
-    details = dict(draft.details)
-    found = countries.bank_of(details)
-    if found and found.bic and not details.get("bic"):
-        details["bic"] = found.bic
     profile = create_bank_profile(
         draft.partner_account,
         name=draft.name,
         country=draft.country,
-        details=details,
+        details=_details_to_send(draft),
         by=by,
     )
     draft.delete()
     return profile
+
+
+@sensitive_variables()
+def foreseen_bank_version(draft: BankProfileDraft, *, by: User) -> BankProfileVersion:
+    """Return the version that sending a draft would make; nothing is stored."""
+    return unsent_bank_version(
+        BankProfile(partner_account=draft.partner_account, name=draft.name),
+        schema=countries.bank_schema(draft.country),
+        details=_details_to_send(draft),
+        by=by,
+    )
+
+
+@sensitive_variables()
+def _details_to_send(draft: BankProfileDraft) -> dict[str, str]:
+    details = dict(draft.details)
+    found = countries.bank_of(details)
+    if found and found.bic and not details.get("bic"):
+        details["bic"] = found.bic
+    return details
 
 
 @transaction.atomic

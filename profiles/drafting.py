@@ -41,6 +41,7 @@ from profiles.services import (
     create_tax_profile,
     refuse_bad_name,
     revise_tax_profile,
+    unsent_tax_version,
 )
 
 # In the order of the way; each has a page of its own.
@@ -383,6 +384,22 @@ def send_tax_draft(draft: TaxProfileDraft, *, by: User) -> TaxProfile:
     draft.details, draft.setup = "", {}
     draft.save()
     return profile
+
+
+@sensitive_variables()
+def foreseen_tax_version(
+    draft: TaxProfileDraft, *, documents: Collection[TaxDocument], by: User
+) -> TaxProfileVersion:
+    """Return the version that sending a draft would make; nothing is stored."""
+    return unsent_tax_version(
+        draft.profile or TaxProfile(location=draft.location, name=draft.name),
+        schema=countries.tax_schema(draft.country),
+        details=draft.details,
+        setup=draft.setup,
+        documents=documents,
+        expires_on=expires_on([(one.kind, one.dated_on) for one in documents]),
+        by=by,
+    )
 
 
 @transaction.atomic

@@ -30,6 +30,7 @@ from profiles import countries
 from profiles.countries import CountrySchema
 from profiles.countries.tax_forms import DOCUMENTS
 from profiles.papers import EXTENSIONS
+from profiles.paying import why_not_paid
 from profiles.states import (
     CANDIDATE,
     CURRENT,
@@ -61,16 +62,26 @@ class Follower:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """An enrollment that could not be paid to a new version, and why."""
+
+    follower: Follower
+    why: str
+
+
+@dataclass(frozen=True)
 class ChangeImpact:
     """What sending a new version does to enrollments, said before it is sent (R44).
 
     `sent_back` are Enrolled and go back to validation, `staying` are in validation or
-    with the partner and stay there. Nothing else follows: what was not submitted yet
+    with the partner and stay there. `refused` need the partner again: their program
+    does not pay to the new account. Nothing else follows: what was not submitted yet
     uses the version that is there when it is.
     """
 
     sent_back: list[Follower]
     staying: list[Follower]
+    refused: list[Refusal]
 
 
 class VersionQuerySet(models.QuerySet):
@@ -430,12 +441,44 @@ class Profile(models.Model):
         rows = self.payout_assignments.filter(enrollment__status__in=USING)
         return _followers(rows.order_by("enrollment"))
 
-    def change_impact(self) -> ChangeImpact:
-        """Say what sending a new version does to the enrollments that follow it."""
+    def change_impact(self, new: "ProfileVersion | None" = None) -> ChangeImpact:
+        """Say what sending a new version does to the enrollments that follow it.
+
+        `new` is what would be sent, where it is known already.
+        """
         followers = _followers(self.followers())
+        refused = self._refused(new) if new is not None and new.part == "bank" else []
+        gone = {one.follower.enrollment for one in refused}
         return ChangeImpact(
-            sent_back=[one for one in followers if one.status == IN_FORCE],
-            staying=[one for one in followers if one.status != IN_FORCE],
+            sent_back=[
+                one
+                for one in followers
+                if one.status == IN_FORCE and one.enrollment not in gone
+            ],
+            staying=[
+                one
+                for one in followers
+                if one.status != IN_FORCE and one.enrollment not in gone
+            ],
+            refused=refused,
+        )
+
+    def _refused(self, new: "BankProfileVersion") -> list[Refusal]:
+        """Enrollments that use it whose program would not pay to a new account."""
+        rows = self.payout_assignments.filter(
+            enrollment__status__in=USING
+        ).select_related("enrollment__terms__program", "enrollment__location")
+        found = {}
+        for row in rows.order_by("enrollment", "pk"):
+            one = row.enrollment
+            why = why_not_paid(new, terms=one.terms, currency=row.currency)
+            if why:
+                follower = Follower(
+                    one.pk, one.status, one.terms.program.name, one.location.name
+                )
+                found.setdefault(one.pk, Refusal(follower, why))
+        return sorted(
+            found.values(), key=lambda one: (one.follower.program, one.follower.place)
         )
 
     def refuse_taken_name(self) -> None:

@@ -16,6 +16,7 @@ from accounts.access import Hidden, operator_requires, recently_authenticated
 from accounts.posting import posted
 from accounts.templatetags.portal import moment
 from profiles import services
+from profiles.checking import checks
 from profiles.countries.tax_forms import FORMS
 from profiles.downloads import as_file
 from profiles.drafting import open_tax_document as opened
@@ -30,7 +31,6 @@ from profiles.models import (
 )
 from profiles.review import (
     approval_of,
-    checks,
     compared,
     compared_versions,
     signed_once,

@@ -1,24 +1,21 @@
 """What a reviewer reads of a version: side by side, and what the portal checked."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
-from accounts.models import PartnerAccount, User
+from accounts.models import User
 from accounts.templatetags.portal import moment
 from profiles import countries
 from profiles.countries.tax_forms import (
-    DOCUMENTS,
     FORMS,
     answers_schema,
-    needed_form,
 )
 from profiles.models import BankProfileVersion, Profile, ProfileVersion
 from profiles.services import (
@@ -28,7 +25,6 @@ from profiles.services import (
     WhyTwo,
     awaited_approval,
     check_approving,
-    why_two_operators,
 )
 from profiles.states import ProfileStatus
 from profiles.validators import MASK, visible_end
@@ -43,14 +39,6 @@ class ComparedDetail:
     in_force: str
     is_changed: bool
     is_secret: bool
-
-
-@dataclass(frozen=True)
-class Check:
-    """Something the portal looked at, and whether a reviewer should look twice."""
-
-    is_ok: bool
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -254,60 +242,6 @@ def compared_versions(profile: Profile, *, old: str, new: str) -> dict[str, Any]
     }
 
 
-def checks(
-    version: ProfileVersion, in_force: ProfileVersion | None, *, on: date
-) -> list[Check]:
-    """Return what the portal checked, in the order a reviewer asks it."""
-    found = [_check_form(version), _check_elsewhere(version), _check_name(version)]
-    if version.part == "bank":
-        found.append(_check_country(version))
-        if in_force is not None:
-            found.append(_check_account(version, in_force))
-        else:
-            found += _check_new_account(version)
-    else:
-        found += _check_documents(version, on=on)
-        if version.is_expired(on):
-            found.append(Check(False, _("The tax form has expired.")))
-    return found
-
-
-def _check_new_account(version: BankProfileVersion) -> list[Check]:
-    sentences = {
-        WhyTwo.FIRST_ACCOUNT: _(
-            "This is the company's first bank account. Two operators have to approve it."
-        ),
-        WhyTwo.FURTHER_ACCOUNT: _(
-            "The company is not paid at this account yet. Two operators have to "
-            "approve it."
-        ),
-    }
-    why = why_two_operators(version)
-    return [Check(False, sentences[why])] if why in sentences else []
-
-
-def _check_documents(version, *, on: date) -> Iterator[Check]:
-    """The documents that go with the form are there, and not too old."""
-    needed = needed_form(version.country, version.setup)
-    documents = list(version.documents.without_content())
-    have = {document.kind for document in documents}
-    for kind in needed.documents if needed else ():
-        if kind.key not in have:
-            yield Check(
-                False, _("This document is missing: %(kind)s.") % {"kind": kind}
-            )
-    for document in documents:
-        kind = DOCUMENTS.get(document.kind)
-        facts = {
-            "kind": document.kind_label,
-            "days": (on - document.dated_on).days,
-        }
-        if kind is not None and kind.is_too_old(document.dated_on, on=on):
-            yield Check(False, _("%(kind)s: too old, %(days)d days.") % facts)
-        else:
-            yield Check(True, _("%(kind)s: %(days)d days old.") % facts)
-
-
 def _compared_country(version, in_force) -> ComparedDetail:
     return ComparedDetail(
         label=gettext_lazy("Country"),
@@ -353,97 +287,4 @@ def _compared_expiry(version, in_force) -> ComparedDetail:
         in_force=before.isoformat() if before else "",
         is_changed=in_force is not None and before != version.expires_on,
         is_secret=False,
-    )
-
-
-def _check_form(version) -> Check:
-    """What was sent still passes the checks of its country, as they are today."""
-    ask = {"bank": countries.bank_schema, "tax": countries.tax_schema}[version.part]
-    schema = ask(version.country)
-    try:
-        is_ok = schema is not None and bool(countries.validate(schema, version.details))
-    except ValidationError:
-        is_ok = False
-    if is_ok:
-        return Check(True, _("Every number passes the checks of its country."))
-    return Check(
-        False, _("The checks of this country have changed since this was sent.")
-    )
-
-
-def _check_elsewhere(version) -> Check:
-    rows = type(version).objects.same_number_elsewhere(version)
-    path = f"profile__{version.profile.account_path}"
-    companies = PartnerAccount.objects.filter(pk__in=rows.values(path)).order_by(
-        "name", "pk"
-    )
-    names = [company.name for company in companies]
-    if not names:
-        sentences = {
-            "bank": _("No other company has this account."),
-            "tax": _("No other company has this tax number."),
-        }
-        return Check(True, sentences[version.part])
-    if version.part == "bank":
-        sentence = ngettext(
-            "%(count)d other company has this account: %(names)s.",
-            "%(count)d other companies have this account: %(names)s.",
-            len(names),
-        )
-    else:
-        sentence = ngettext(
-            "%(count)d other company has this tax number: %(names)s.",
-            "%(count)d other companies have this tax number: %(names)s.",
-            len(names),
-        )
-    return Check(False, sentence % {"count": len(names), "names": ", ".join(names)})
-
-
-def _check_name(version) -> Check:
-    key = "account_holder" if version.part == "bank" else "legal_name"
-    given = version.details.get(key, "")
-    legal_names = _legal_names(version)
-    if given.casefold() in {name.casefold() for name in legal_names}:
-        sentences = {
-            "bank": _("The account holder is the company's legal name."),
-            "tax": _("The legal name is the one we have on record."),
-        }
-        return Check(True, sentences[version.part])
-    sentences = {
-        "bank": _("The account holder differs from the legal name: %(names)s."),
-        "tax": _("The legal name differs from the one on record: %(names)s."),
-    }
-    return Check(False, sentences[version.part] % {"names": ", ".join(legal_names)})
-
-
-def _legal_names(version) -> list[str]:
-    """The company's, and of a bank account any location's; of taxes the location's."""
-    profile = version.profile
-    if version.part == "tax":
-        return [profile.location.legal_name]
-    locations = profile.account.locations.active().order_by("legal_name")
-    names = [profile.account.legal_name, *(row.legal_name for row in locations)]
-    return list(dict.fromkeys(names))
-
-
-def _check_country(version) -> Check:
-    account = version.profile.account
-    names = {
-        "bank": countries.country_name(version.country),
-        "company": countries.country_name(account.country),
-    }
-    places = {account.country, *account.locations.values_list("country", flat=True)}
-    if version.country in places:
-        return Check(True, _("The bank is in a country of the company."))
-    return Check(
-        False, _("The bank is in %(bank)s, the company in %(company)s.") % names
-    )
-
-
-def _check_account(version, in_force) -> Check:
-    if version.blind_index == in_force.blind_index:
-        return Check(True, _("The account is the one in force."))
-    return Check(
-        False,
-        _("This changes the account in force. Two operators have to approve it."),
     )

@@ -28,6 +28,7 @@ from accounts.posting import posted
 from accounts.roles import Permission
 from profiles import countries, drafting
 from profiles.begun import TAX_STEPS
+from profiles.checking import foreseen
 from profiles.countries.tax_forms import DOCUMENTS
 from profiles.downloads import as_file
 from profiles.drafting import STEPS, needed_of, step_of
@@ -322,6 +323,8 @@ def tax_check(request, draft):
             form.add_error(None, error)
         else:
             return _sent(request, profile)
+    documents = list(draft.documents.without_content())
+    version = drafting.foreseen_tax_version(draft, documents=documents, by=request.user)
     return _step_page(
         request,
         draft,
@@ -329,7 +332,14 @@ def tax_check(request, draft):
         form,
         shown=shown_draft(draft),
         answers=shown_answers(draft.country, draft.setup),
-        documents=draft.documents.without_content(),
+        documents=documents,
+        checks=foreseen(
+            version,
+            draft.profile.version_in_force if draft.profile else None,
+            documents=documents,
+            on=timezone.localdate(),
+            by=request.user,
+        ),
         impact=draft.profile.change_impact() if draft.profile else None,
     )
 

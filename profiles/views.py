@@ -31,6 +31,7 @@ from accounts.posting import posted
 from accounts.roles import Permission
 from profiles import bank_drafting, countries, services
 from profiles.begun import BANK_PAGES
+from profiles.checking import foreseen
 from profiles.countries.pasting import read_pasted
 from profiles.countries.tax_forms import FORMS
 from profiles.currencies import default_currencies, takes_only_local
@@ -309,9 +310,12 @@ def check_bank(request):
                 for section in draft_sections(draft, step)
             ],
             "found": found,
-            "company": request.company,
-            "is_other_name": draft.details.get("account_holder", "").casefold()
-            != request.company.name.casefold(),
+            "checks": foreseen(
+                bank_drafting.foreseen_bank_version(draft, by=request.user),
+                None,
+                on=timezone.localdate(),
+                by=request.user,
+            ),
         },
         status=422 if form.errors else 200,
     )

@@ -9,8 +9,13 @@ from django.urls import reverse
 from enrollment.models import Enrollment, PayoutAssignment
 from enrollment.services import replace_profile
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
+from profiles.countries import bank_schema
 from profiles.models import BankProfile, TaxProfile
-from profiles.services import revise_bank_profile, revise_tax_profile
+from profiles.services import (
+    revise_bank_profile,
+    revise_tax_profile,
+    unsent_bank_version,
+)
 from profiles.tests.factories import (
     BANK_DETAILS,
     TAX_DETAILS,
@@ -20,6 +25,15 @@ from profiles.tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+
+US_DETAILS = {
+    **{key: value for key, value in BANK_DETAILS.items() if key != "iban"},
+    "routing_number": "110000000",
+    "account_number": "000123456789",
+    "account_type": "checking",
+    "postcode": "23510",
+    "state": "VA",
+}
 
 
 def words(response) -> str:
@@ -115,6 +129,34 @@ def test_what_a_change_announces_is_what_happens(
     for pk in moved:
         assert f"{rows[pk].terms.program.name}, Göteborg" in page
     assert "1 enrollment that is not complete yet is validated" in page
+
+
+@pytest.mark.parametrize("why", ["country", "currency"])
+def test_a_change_announces_whom_it_cannot_be_paid_to(ida, bank, enroll, why):
+    """Read before it is sent; sent, those enrollments need the partner (R44)."""
+    paid, refused = enroll(complete=True), enroll(complete=True)
+    PayoutAssignment.objects.update(currency="USD")
+    if why == "country":
+        refused.terms.bank_countries_refused = ["US"]
+        refused.terms.save()
+    else:
+        PayoutAssignment.objects.filter(enrollment=refused).update(currency="EUR")
+    us = {"country": "US", "details": US_DETAILS}
+    new = unsent_bank_version(
+        bank, schema=bank_schema("US"), details=US_DETAILS, by=ida
+    )
+
+    impact = bank.change_impact(new)
+
+    assert [one.follower.enrollment for one in impact.refused] == [refused.pk]
+    assert [one.enrollment for one in impact.sent_back] == [paid.pk]
+    assert {
+        "country": "cannot pay to banks in United States",
+        "currency": "this account takes USD only",
+    }[why] in impact.refused[0].why
+    revise_bank_profile(bank, **us, by=ida)
+    statuses = dict(Enrollment.objects.values_list("pk", "status"))
+    assert statuses == {paid.pk: "validating", refused.pk: "action_required"}
 
 
 @pytest.mark.parametrize("kind", ["bank", "tax"])

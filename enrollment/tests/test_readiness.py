@@ -1,6 +1,7 @@
 """Readiness of locations: three of four, what is missing by name, and where it is mended."""
 
 import datetime
+import html
 import re
 
 import pytest
@@ -137,3 +138,18 @@ def test_home_says_what_one_has_begun_and_nothing_of_it(
         assert BANK_DETAILS[key] not in page.content.decode()
     draft.delete()
     assert "Giro" not in text_of(client_of(ida).get(reverse("home")))
+
+
+def test_before_submit_the_partner_reads_what_the_reviewer_will(
+    accepted, default_bank, tax_profile, ida, uma, client_of
+):
+    page = text_of(client_of(ida).get(accepted.get_absolute_url()))
+
+    ahead = page.partition("What the reviewer will see")[2].partition("Submit by")[0]
+    assert "The account holder is the company's legal name." in html.unescape(ahead)
+    assert "This program pays to banks in Sweden." in ahead
+    assert "Every detail that this program asks for is there." in ahead
+    assert "other company" not in ahead
+    assert "What the reviewer will see" not in text_of(
+        client_of(uma).get(accepted.get_absolute_url())
+    )

@@ -23,7 +23,7 @@ from enrollment.forms import (
 )
 from enrollment.history import history_of
 from enrollment.models import Enrollment, FiscalCalendar
-from enrollment.payout import payout_page
+from enrollment.payout import foreseen_checks, payout_page
 from enrollment.rows import enrollment_rows
 from enrollment.states import EnrollmentStatus
 from enrollment.views.posting import posted
@@ -180,7 +180,8 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
     row = enrollment_rows(shown, user=request.user, years=years)[0]
     enrollment = row.enrollment
     is_closed = enrollment.status in CLOSED
-    context = payout_page(enrollment, assignments=row.assignments) | {
+    context = payout_page(enrollment, assignments=row.assignments)
+    context |= {
         "row": row,
         "may_edit": enrollment.may_edit,
         "sees_progress": enrollment.sees_progress,
@@ -199,8 +200,18 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
             if row.forecast
             else []
         ),
+        "foreseen": (
+            foreseen_checks(
+                context["lines"], on=enrollment.terms.today(), by=request.user
+            )
+            if enrollment.may_see_numbers and _is_to_submit(enrollment, context)
+            else []
+        ),
         **history_of(enrollment, sees_progress=enrollment.sees_progress),
     }
+    context["has_doubts"] = any(
+        not check.is_ok for _name, checks in context["foreseen"] for check in checks
+    )
     if not enrollment.may_edit and not is_closed:
         context["who_can"] = people_with(
             Permission.ENROLLMENT_EDIT,
@@ -210,6 +221,11 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
     if enrollment.may_edit and enrollment.is_validating:
         context["next_one"] = _next_to_enroll(request, row)
     return render(request, "enrollment/detail.html", context, status=status)
+
+
+def _is_to_submit(enrollment, context) -> bool:
+    """Whether nothing is missing and Submit is what comes next."""
+    return enrollment.is_editable and enrollment.is_accepted and not context["gaps"]
 
 
 def _step(request, enrollment, service, *, then="", notice="", **options):

@@ -91,6 +91,8 @@ NOT_PARTNERS = {
     "release_change",
     "return_version",
     "signature_of",
+    "unsent_bank_version",
+    "unsent_tax_version",
     "why_two_operators",
 }
 

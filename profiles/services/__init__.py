@@ -15,7 +15,12 @@ from profiles.services.approvals import (
     why_two_operators,
 )
 from profiles.services.archiving import archive_profile, put_away_at_closed_location
-from profiles.services.bank import cooling_off, create_bank_profile, revise_bank_profile
+from profiles.services.bank import (
+    cooling_off,
+    create_bank_profile,
+    revise_bank_profile,
+    unsent_bank_version,
+)
 from profiles.services.deciding import (
     approve_version,
     bring_changes_into_force,
@@ -39,6 +44,7 @@ from profiles.services.tax import (
     copied_documents,
     create_tax_profile,
     revise_tax_profile,
+    unsent_tax_version,
 )
 from profiles.services.words import NOTE_LENGTH, refuse_bad_name
 
@@ -77,6 +83,8 @@ __all__ = [
     "show_bank_number",
     "signature_of",
     "stop_change",
+    "unsent_bank_version",
+    "unsent_tax_version",
     "why_two_operators",
     "withdraw_change",
 ]

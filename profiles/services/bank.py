@@ -111,21 +111,8 @@ def _send_bank_version(
     by: User,
     at: datetime | None,
 ) -> None:
-    number = countries.account_number(schema, details)
-    version = BankProfileVersion(
-        profile=profile,
-        number=next_number(profile),
-        country=schema.country,
-        schema_version=schema.version,
-        details=details,
-        last4=countries.last4(number),
-        blind_index=blind_index(number, purpose="bank"),
-        bank_name=countries.bank_name(schema, details),
-        local_currency=currencies.local_currency(schema.country),
-        takes_only_local=currencies.takes_only_local(schema.country),
-        submitted_at=at or timezone.now(),
-        submitted_by=by,
-    )
+    version = unsent_bank_version(profile, schema=schema, details=details, by=by, at=at)
+    version.number = next_number(profile)
     if why_two_operators(version) == WhyTwo.CHANGE:
         version.usable_from = version.submitted_at + cooling_off()
         token = token_for(version.pk, purpose=STOP_CHANGE)
@@ -137,6 +124,32 @@ def _send_bank_version(
     announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED, after=lapsed)
     if version.is_change:
         emails.bank_change(version, step=emails.Step.ASKED, by=by)
+
+
+@sensitive_variables()
+def unsent_bank_version(
+    profile: BankProfile,
+    *,
+    schema: CountrySchema,
+    details: Mapping[str, str],
+    by: User,
+    at: datetime | None = None,
+) -> BankProfileVersion:
+    """Return a version as it would be sent: for services to save, for pages to foresee."""
+    number = countries.account_number(schema, details)
+    return BankProfileVersion(
+        profile=profile,
+        country=schema.country,
+        schema_version=schema.version,
+        details=dict(details),
+        last4=countries.last4(number),
+        blind_index=blind_index(number, purpose="bank"),
+        bank_name=countries.bank_name(schema, details),
+        local_currency=currencies.local_currency(schema.country),
+        takes_only_local=currencies.takes_only_local(schema.country),
+        submitted_at=at or timezone.now(),
+        submitted_by=by,
+    )
 
 
 def cooling_off() -> timedelta:

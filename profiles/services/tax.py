@@ -175,15 +175,47 @@ def _send_tax_version(
     by: User,
     at: datetime | None,
 ) -> None:
+    version = unsent_tax_version(
+        profile,
+        schema=schema,
+        details=details,
+        setup=setup,
+        documents=documents,
+        expires_on=expires_on,
+        by=by,
+        at=at,
+    )
+    version.number = next_number(profile)
+    version.save(force_insert=True)
+    for document in documents:
+        document.draft, document.version = None, version
+        document.save(
+            update_fields=None if document._state.adding else ["draft", "version"]
+        )
+    announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
+
+
+@sensitive_variables()
+def unsent_tax_version(
+    profile: TaxProfile,
+    *,
+    schema: CountrySchema,
+    details: Mapping[str, str],
+    setup: Mapping[str, str] | None,
+    documents: Collection[TaxDocument],
+    expires_on: date | None,
+    by: User,
+    at: datetime | None = None,
+) -> TaxProfileVersion:
+    """Return a version as it would be sent: for services to save, for pages to foresee."""
     number = countries.tax_number(schema, details)
     needed = needed_form(schema.country, setup or {})
-    version = TaxProfileVersion.objects.create(
+    return TaxProfileVersion(
         profile=profile,
-        number=next_number(profile),
         country=schema.country,
         schema_version=schema.version,
         form=needed.form if needed else schema.tax_form,
-        details=details,
+        details=dict(details),
         setup=dict(setup or {}),
         # Documents count as provided too: a program asks for them by their kind (R55).
         provided=sorted({*details, *(one.kind for one in documents)}),
@@ -193,12 +225,6 @@ def _send_tax_version(
         submitted_at=at or timezone.now(),
         submitted_by=by,
     )
-    for document in documents:
-        document.draft, document.version = None, version
-        document.save(
-            update_fields=None if document._state.adding else ["draft", "version"]
-        )
-    announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED)
 
 
 def _refuse_past(expires_on: date | None) -> None:

@@ -10,8 +10,9 @@ from django.utils import timezone
 from accounts.models import AuditEvent
 from accounts.tests.factories import LocationFactory, PartnerAccountFactory, UserFactory
 from accounts.tests.threads import at_once
+from profiles.checking import checks
 from profiles.models import BankProfile
-from profiles.review import checks, compared
+from profiles.review import compared
 from profiles.services import approve_version, revise_bank_profile
 from profiles.tests.factories import (
     BANK_DETAILS,

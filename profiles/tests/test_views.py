@@ -310,7 +310,7 @@ def test_a_bank_profile_is_made_in_four_steps_and_sent_for_validation(
     assert "0003" in words(check)
     assert "Bank found from the IBAN" in words(check)
     assert "The account is at " in words(check)
-    assert "The account holder is not called" in words(check)
+    assert "The account holder differs from the legal name" in words(check)
     refused = web.post(address("check_bank"), {})
     assert refused.status_code == 422
     assert "Confirm the bank, or change the number above." in words(refused)

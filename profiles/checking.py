@@ -1,0 +1,292 @@
+"""What the portal checks of a profile: for reviewers, and for partners before they send.
+
+The same functions give both lists. Only what would tell of another company, that its
+account or tax number is the same, is for reviewers alone.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import Location, PartnerAccount, User
+from accounts.roles import Permission
+from accounts.templatetags.portal import listed
+from profiles import countries
+from profiles.countries.tax_forms import DOCUMENTS, needed_form
+from profiles.models import BankProfileVersion, ProfileVersion, TaxDocument
+from profiles.paying import why_not_paid
+from profiles.services import WhyTwo, why_two_operators
+from profiles.states import USING
+
+# So many names of a company are said of those that a holder is compared with.
+MOST_NAMES = 3
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something the portal looked at, and whether a reviewer should look twice.
+
+    `remedy` is for the partner, before sending: what to do about it.
+    """
+
+    is_ok: bool
+    sentence: str
+    remedy: str = ""
+
+
+def checks(
+    version: ProfileVersion, in_force: ProfileVersion | None, *, on: date
+) -> list[Check]:
+    """Return what the portal checked, in the order a reviewer asks it."""
+    documents = (
+        list(version.documents.without_content()) if version.part == "tax" else []
+    )
+    first, *others = _own_checks(version, in_force, documents=documents, on=on)
+    return [first, _check_elsewhere(version), *others]
+
+
+def foreseen(
+    version: ProfileVersion,
+    in_force: ProfileVersion | None,
+    *,
+    documents: Collection[TaxDocument] = (),
+    on: date,
+    by: User,
+) -> list[Check]:
+    """Return what a reviewer would read of a version, for its partner before it is sent.
+
+    Nothing here depends on what other companies have.
+    """
+    found = [*_own_checks(version, in_force, documents=documents, on=on, reader=by)]
+    if version.part == "bank":
+        found += _check_programs(version, by=by)
+    return found
+
+
+def foreseen_in_program(
+    version: ProfileVersion, in_force: ProfileVersion | None, *, on: date, by: User
+) -> list[Check]:
+    """The same of a version that was sent, for one program, which says its own part."""
+    documents = (
+        list(version.documents.without_content()) if version.part == "tax" else []
+    )
+    return [*_own_checks(version, in_force, documents=documents, on=on, reader=by)]
+
+
+def _own_checks(
+    version: ProfileVersion,
+    in_force: ProfileVersion | None,
+    *,
+    documents: Collection[TaxDocument],
+    on: date,
+    reader: User | None = None,
+) -> Iterator[Check]:
+    yield _check_form(version)
+    yield _check_name(version, reader=reader)
+    if version.part == "bank":
+        yield _check_country(version)
+        if in_force is not None:
+            yield _check_account(version, in_force)
+        else:
+            yield from _check_new_account(version)
+    else:
+        yield from _check_documents(version, documents, on=on)
+        if version.is_expired(on):
+            yield Check(
+                False,
+                _("The tax form has expired."),
+                _("Get a new one signed and add it under Documents."),
+            )
+
+
+def _check_new_account(version: BankProfileVersion) -> list[Check]:
+    sentences = {
+        WhyTwo.FIRST_ACCOUNT: _(
+            "This is the company's first bank account. Two operators have to approve it."
+        ),
+        WhyTwo.FURTHER_ACCOUNT: _(
+            "The company is not paid at this account yet. Two operators have to "
+            "approve it."
+        ),
+    }
+    why = why_two_operators(version)
+    return [Check(False, sentences[why], _time_it_takes())] if why in sentences else []
+
+
+def _time_it_takes() -> str:
+    return _("You need to do nothing; it can take a little longer.")
+
+
+def _check_documents(
+    version, documents: Collection[TaxDocument], *, on: date
+) -> Iterator[Check]:
+    """The documents that go with the form are there, and not too old."""
+    needed = needed_form(version.country, version.setup)
+    have = {document.kind for document in documents}
+    for kind in needed.documents if needed else ():
+        if kind.key not in have:
+            yield Check(
+                False,
+                _("This document is missing: %(kind)s.") % {"kind": kind},
+                _("Add it under Documents."),
+            )
+    for document in documents:
+        kind = DOCUMENTS.get(document.kind)
+        facts = {
+            "kind": document.kind_label,
+            "days": (on - document.dated_on).days,
+        }
+        if kind is not None and kind.is_too_old(document.dated_on, on=on):
+            yield Check(
+                False,
+                _("%(kind)s: too old, %(days)d days.") % facts,
+                _("Get a new one and add it under Documents."),
+            )
+        else:
+            yield Check(True, _("%(kind)s: %(days)d days old.") % facts)
+
+
+def _check_form(version) -> Check:
+    """What was sent still passes the checks of its country, as they are today."""
+    ask = {"bank": countries.bank_schema, "tax": countries.tax_schema}[version.part]
+    schema = ask(version.country)
+    try:
+        is_ok = schema is not None and bool(countries.validate(schema, version.details))
+    except ValidationError:
+        is_ok = False
+    if is_ok:
+        return Check(True, _("Every number passes the checks of its country."))
+    return Check(
+        False,
+        _("The checks of this country have changed since this was sent."),
+        _("Go through the steps once more; each field says what is wrong."),
+    )
+
+
+def _check_elsewhere(version) -> Check:
+    rows = type(version).objects.same_number_elsewhere(version)
+    path = f"profile__{version.profile.account_path}"
+    companies = PartnerAccount.objects.filter(pk__in=rows.values(path)).order_by(
+        "name", "pk"
+    )
+    names = [company.name for company in companies]
+    if not names:
+        sentences = {
+            "bank": _("No other company has this account."),
+            "tax": _("No other company has this tax number."),
+        }
+        return Check(True, sentences[version.part])
+    if version.part == "bank":
+        sentence = ngettext(
+            "%(count)d other company has this account: %(names)s.",
+            "%(count)d other companies have this account: %(names)s.",
+            len(names),
+        )
+    else:
+        sentence = ngettext(
+            "%(count)d other company has this tax number: %(names)s.",
+            "%(count)d other companies have this tax number: %(names)s.",
+            len(names),
+        )
+    return Check(False, sentence % {"count": len(names), "names": ", ".join(names)})
+
+
+def _check_name(version, *, reader: User | None) -> Check:
+    key = "account_holder" if version.part == "bank" else "legal_name"
+    given = version.details.get(key, "")
+    legal_names = _legal_names(version)
+    if given.casefold() in {name.casefold() for name in legal_names}:
+        sentences = {
+            "bank": _("The account holder is the company's legal name."),
+            "tax": _("The legal name is the one we have on record."),
+        }
+        return Check(True, sentences[version.part])
+    sentences = {
+        "bank": _("The account holder differs from the legal name: %(names)s."),
+        "tax": _("The legal name differs from the one on record: %(names)s."),
+    }
+    remedies = {
+        "bank": _("If the bank has it so, leave it; otherwise it will be returned."),
+        "tax": _("If the register has it so, leave it; otherwise it will be returned."),
+    }
+    if reader is not None and version.part == "bank":
+        legal_names = _legal_names(version, reader=reader)
+    names = ", ".join(legal_names[:MOST_NAMES])
+    return Check(
+        False, sentences[version.part] % {"names": names}, remedies[version.part]
+    )
+
+
+def _legal_names(version, *, reader: User | None = None) -> list[str]:
+    """The company's, and of a bank account any location's; of taxes the location's.
+
+    With a reader only of locations that they may know of.
+    """
+    profile = version.profile
+    if version.part == "tax":
+        return [profile.location.legal_name]
+    locations = Location.objects.of_company(profile.account).active()
+    if reader is not None:
+        locations = locations.where_user_may(reader, Permission.LOCATION_VIEW)
+    locations = locations.order_by("legal_name")
+    names = [profile.account.legal_name, *(row.legal_name for row in locations)]
+    return list(dict.fromkeys(names))
+
+
+def _check_country(version) -> Check:
+    account = version.profile.account
+    names = {
+        "bank": countries.country_name(version.country),
+        "company": countries.country_name(account.country),
+    }
+    places = {account.country, *account.locations.values_list("country", flat=True)}
+    if version.country in places:
+        return Check(True, _("The bank is in a country of the company."))
+    return Check(
+        False,
+        _("The bank is in %(bank)s, the company in %(company)s.") % names,
+        _("If that is right, leave it: the reviewer looks twice."),
+    )
+
+
+def _check_account(version, in_force) -> Check:
+    if version.blind_index == in_force.blind_index:
+        return Check(True, _("The account is the one in force."))
+    return Check(
+        False,
+        _("This changes the account in force. Two operators have to approve it."),
+        _time_it_takes(),
+    )
+
+
+def _check_programs(version: BankProfileVersion, *, by: User) -> Iterator[Check]:
+    """Programs of the company, as far as the reader sees them, that pay to it or not."""
+    rows = (
+        version.profile.account.payout_assignments.where_user_may(
+            by, Permission.PROFILE_VIEW
+        )
+        .filter(enrollment__status__in=USING)
+        .order_by("enrollment__terms_id")
+        .distinct("enrollment__terms_id")
+        .select_related("enrollment__terms__program")
+    )
+    refused: dict[str, list[str]] = {}
+    all_terms = sorted(
+        (row.enrollment.terms for row in rows),
+        key=lambda terms: (terms.program.name, terms.pk),
+    )
+    for terms in all_terms:
+        if why := why_not_paid(version, terms=terms):
+            refused.setdefault(why, []).append(terms.program.name)
+    for why, programs in refused.items():
+        yield Check(
+            False,
+            _("%(programs)s: %(why)s") % {"programs": listed(programs), "why": why},
+            _("Use another account for it."),
+        )
+    if all_terms and not refused:
+        yield Check(True, _("The programs you take part in pay to this account."))
