@@ -42,7 +42,7 @@ from profiles.models import (
     TaxProfileVersion,
 )
 from profiles.paying import why_not_paid
-from profiles.states import CANDIDATE, CURRENT, PayoutMethod, ProfileStatus
+from profiles.states import CANDIDATE, CURRENT, HELD, PayoutMethod, ProfileStatus
 
 
 class _IsIn(Func):
@@ -363,6 +363,43 @@ def is_part_validated(assignment: PayoutAssignment, part: str) -> bool:
         and validated == getattr(assignment, f"newest_{part}_version")
         and getattr(assignment, f"{part}_status") == ProfileStatus.APPROVED
     )
+
+
+def waits_for_time() -> Exists:
+    """Enrollments whose bank part waits for no decision: approved, or stopped."""
+    held = BankProfileVersion.objects.filter(status__in=HELD)
+    return Exists(
+        PayoutAssignment.objects.filter(
+            enrollment=OuterRef("pk"), bank_profile__versions__in=held
+        )
+    )
+
+
+def note_held(enrollments: Iterable[Enrollment]) -> None:
+    """Note on enrollments that wait for nobody's decision until when they wait.
+
+    A changed account cools off, or was stopped: an answer is not overdue then.
+    """
+    known = {one.pk: one for one in enrollments if one.is_validating}
+    if not known:
+        return
+    held = BankProfileVersion.objects.filter(
+        status__in=HELD, profile__payout_assignments__enrollment=OuterRef("pk")
+    )
+    rows = (
+        Enrollment.objects.filter(waits_for_time(), pk__in=list(known))
+        .exclude(waits_for_part("tax"))
+        .order_by()
+        .annotate(
+            is_stopped=Exists(held.filter(status=ProfileStatus.STOPPED)),
+            until=Subquery(held.order_by("-usable_from").values("usable_from")[:1]),
+        )
+        .values_list("pk", "is_stopped", "until")
+    )
+    for key, is_stopped, until in rows:
+        known[key].held_until = until
+        known[key].is_held = True
+        known[key].is_held_by_stop = is_stopped
 
 
 def waits_for_part(part: str) -> Exists:

@@ -290,7 +290,7 @@ def _missing_tax_fields(enrollment: Enrollment, lines: list[PayoutLine]) -> list
     words = []
     for line in lines:
         version = line.tax.profile.current_version
-        schema = tax_schema(version.country)
+        schema = tax_schema(version.country, form=version.form)
         lacking = missing_fields(
             schema,
             dict.fromkeys(version.provided, "x"),

@@ -48,6 +48,7 @@ from enrollment.eligibility import (
     is_part_validated,
     payout_at,
     waits_for_part,
+    waits_for_time,
     why_not_enrolling,
     why_not_inviting,
 )
@@ -69,7 +70,7 @@ from profiles.models import (
     TaxProfileVersion,
 )
 from profiles.services import APPROVE_ACCOUNTS, REVIEW, VALIDATE
-from profiles.states import HELD, SHOWN, ShownStatus
+from profiles.states import SHOWN, ShownStatus
 
 # Up to three days an age is told in hours, because the promise is 48 of them.
 TOLD_IN_HOURS = timedelta(hours=72)
@@ -351,7 +352,7 @@ def _waiting_enrollments(part: str = "", *, by: User | None = None) -> QuerySet:
     enrollments = Enrollment.objects.validating()
     if part:
         enrollments = enrollments.filter(waits_for_part(part))
-    enrollments = enrollments.exclude(_waits_for_time() & ~waits_for_part("tax"))
+    enrollments = enrollments.exclude(waits_for_time() & ~waits_for_part("tax"))
     if by is not None:
         banks = BankProfileVersion.objects.pending()
         paid_through = PayoutAssignment.objects.filter(enrollment=OuterRef("pk"))
@@ -368,16 +369,6 @@ def _waiting_enrollments(part: str = "", *, by: User | None = None) -> QuerySet:
         kind=_kind("enrollment"),
         since=F("status_since"),
         country_of_partner=F("location__country"),
-    )
-
-
-def _waits_for_time() -> Exists:
-    """Enrollments whose bank part waits for no decision: approved, or stopped."""
-    held = BankProfileVersion.objects.filter(status__in=HELD)
-    return Exists(
-        PayoutAssignment.objects.filter(
-            enrollment=OuterRef("pk"), bank_profile__versions__in=held
-        )
     )
 
 

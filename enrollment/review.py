@@ -10,7 +10,12 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.templatetags.portal import moment
-from enrollment.eligibility import is_part_validated, payout_at, payout_of
+from enrollment.eligibility import (
+    is_part_validated,
+    note_held,
+    payout_at,
+    payout_of,
+)
 from enrollment.models import (
     Enrollment,
     EnrollmentEvent,
@@ -135,6 +140,7 @@ def review_enrollment(
         .select_related("submitted_by")
         .get(pk=enrollment.pk)
     )
+    note_held([enrollment])
     events = list(enrollment.events.select_related("by").order_by("-at", "-pk"))
     parts = []
     if enrollment.submitted_at is not None:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.models import IncentiveProgram, Location
 from accounts.roles import Permission
 from accounts.scoping import HeldRoles
-from enrollment.eligibility import Gap, gaps_of, payout_at
+from enrollment.eligibility import Gap, gaps_of, note_held, payout_at
 from enrollment.forecast import (
     ADMIN,
     KINDS,
@@ -78,6 +78,7 @@ def enrollment_rows(
         .with_covered(Permission.REQUIREMENT_VIEW, user=user, name="sees_requirements")
     )
     now = timezone.now()
+    note_held(enrollments)
     payouts = payout_at(_editable(enrollments), at=now)
     forecasts = forecasts_of(enrollments, years=years, reader=_reader)
     rows = []
@@ -193,6 +194,7 @@ def overview_rows(
     between = _between_years(places)
     counts = requirement_counts(places, at=at)
     enrollments = [place.enrollment for place in places if place.enrollment]
+    note_held(enrollments)
     payouts = payout_at(_editable(enrollments), at=at)
     forecasts = forecasts_of(
         enrollments, years=years, reader=lambda one: readers[one.pk]

@@ -12,6 +12,7 @@ from django.utils.formats import date_format
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
+from accounts.templatetags.portal import moment
 from enrollment import forecast
 from enrollment.eligibility import Gap
 from enrollment.models import Enrollment, ProgramTerms
@@ -264,6 +265,16 @@ def _action_required(enrollment, gaps, may_edit, at) -> str:
 
 def _validating(enrollment, gaps, may_edit, at) -> str:
     since = day(enrollment.status_since)
+    if enrollment.is_held_by_stop:
+        return _(
+            "With the program owner · somebody at your company stopped the change of "
+            "the bank account · it is checked with you"
+        )
+    if enrollment.is_held:
+        return _(
+            "With the program owner · the changed bank account is approved and in "
+            "force from %(moment)s · nothing to do"
+        ) % {"moment": moment(enrollment.held_until)}
     if enrollment.is_overdue(at):
         return _(
             "With the program owner · since %(day)s · overdue, an answer was promised "

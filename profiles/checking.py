@@ -152,8 +152,10 @@ def _check_documents(
 
 def _check_form(version) -> Check:
     """What was sent still passes the checks of its country, as they are today."""
-    ask = {"bank": countries.bank_schema, "tax": countries.tax_schema}[version.part]
-    schema = ask(version.country)
+    if version.part == "bank":
+        schema = countries.bank_schema(version.country)
+    else:
+        schema = countries.tax_schema(version.country, form=version.form)
     try:
         is_ok = schema is not None and bool(countries.validate(schema, version.details))
     except ValidationError:

@@ -75,7 +75,8 @@ def needed_of(draft: TaxProfileDraft) -> NeededForm | None:
 
 def step_of(draft: TaxProfileDraft, name: str) -> Step:
     """Return what a step with fields asks of a draft now."""
-    country = countries.tax_schema(draft.country)
+    needed = needed_of(draft)
+    country = countries.tax_schema(draft.country, form=needed.form if needed else "")
     details = dict(draft.details)
     if name == "setup":
         schema = setup_schema(draft.country)
@@ -88,7 +89,6 @@ def step_of(draft: TaxProfileDraft, name: str) -> Step:
         for spec in country.fields
         if spec not in places
     ]
-    needed = needed_of(draft)
     more = status_schema(needed.form, country=draft.country).fields if needed else ()
     required = needed.required_fields(country) if needed else ()
     known = {
@@ -361,7 +361,7 @@ def send_tax_draft(draft: TaxProfileDraft, *, by: User) -> TaxProfile:
                 code="document",
                 params={"document": document.kind_label, "refusal": refusal},
             )
-    schema = countries.tax_schema(draft.country)
+    schema = countries.tax_schema(draft.country, form=needed.form)
     required = [*needed.required_fields(schema)]
     required += [key for key in draft.needs if schema.field(key) is not None]
     facts = {

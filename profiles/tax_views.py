@@ -135,7 +135,7 @@ def change_tax(request, profile):
 def _complete(request, profile, held, missing):
     form = CompleteTaxProfileForm(
         request.POST if request.method == "POST" else None,
-        schema=countries.tax_schema(held.country),
+        schema=countries.tax_schema(held.country, form=held.form),
         specs=missing,
         required=[spec.key for spec in missing],
         held=held,
@@ -496,7 +496,7 @@ def _needs_in_address(request) -> list[str]:
 
 def _missing_fields(request, held) -> list:
     """What to ask when only fields are missing from details that are in order (R55)."""
-    schema = countries.tax_schema(held.country)
+    schema = countries.tax_schema(held.country, form=held.form)
     needs = _needs_in_address(request)
     lacks_document = any(key in DOCUMENTS and key not in held.provided for key in needs)
     if (

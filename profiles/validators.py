@@ -666,19 +666,6 @@ def registration_number(value: str) -> str:
     return number
 
 
-def us_owner(value: str) -> str:
-    """Refuse Form W-9 of an LLC that counts as its owner abroad."""
-    if value != "owner_us":
-        raise ValidationError(
-            _(
-                "Form W-9 does not fit: this company counts as its owner abroad. Choose "
-                "the country in which the owner is registered instead."
-            ),
-            code="owner_abroad",
-        )
-    return value
-
-
 # --- Addresses and contacts ----------------------------------------------------------
 
 

@@ -165,6 +165,11 @@ class Enrollment(models.Model):
 
     objects = EnrollmentQuerySet.as_manager()
 
+    # Noted by eligibility.note_held(): a decision is not what it waits for.
+    is_held = False
+    is_held_by_stop = False
+    held_until: datetime | None = None
+
     class Meta:
         verbose_name = _("enrollment")
         verbose_name_plural = _("enrollments")
@@ -291,7 +296,7 @@ class Enrollment(models.Model):
 
     def is_overdue(self, at: datetime) -> bool:
         """With the program owner for longer than promised (R43)."""
-        return self.is_validating and self.due_at < at
+        return self.is_validating and not self.is_held and self.due_at < at
 
 
 class InvitationQuerySet(ScopedQuerySet):

@@ -30,6 +30,7 @@ from profiles.models import DefaultBankProfile
 from profiles.services import return_version
 from profiles.tests.factories import (
     BankProfileFactory,
+    BankVersionFactory,
     DefaultBankProfileFactory,
     TaxProfileFactory,
 )
@@ -1201,6 +1202,37 @@ def test_the_complete_page_says_since_when_it_earns(ida_client, goteborg):
 
     assert "Göteborg is enrolled" in page
     assert "1 November 2026" in page
+
+
+@pytest.mark.parametrize("status", ["cooling", "stopped", "pending"])
+def test_what_waits_for_time_or_a_release_is_not_overdue(
+    ida_client, client_of, oscar, goteborg, nordvik, status
+):
+    """A changed account that cools off or was stopped waits for no decision (R43)."""
+    bank, tax = (
+        BankProfileFactory(partner_account=nordvik),
+        TaxProfileFactory(location=goteborg),
+    )
+    until = timezone.now() + datetime.timedelta(hours=9)
+    facts = {"usable_from": until} if status != "pending" else {"pending": True}
+    BankVersionFactory(profile=bank, number=2, status=status, **facts)
+    enrollment = EnrollmentFactory(
+        location=goteborg,
+        complete=True,
+        status="validating",
+        status_since=timezone.now() - datetime.timedelta(hours=60),
+        payout__bank_profile=bank,
+        payout__tax_profile=tax,
+    )
+    enrollment.payout_assignments.update(tax_version=tax.versions.get())
+
+    said = text(ida_client.get(enrollment.get_absolute_url()))
+    ops = reverse("ops:enrollment", kwargs={"pk": enrollment.pk})
+
+    assert ("overdue" in said) is (status == "pending")
+    assert ("Overdue" in text(client_of(oscar).get(ops))) is (status == "pending")
+    assert ("approved and in force from" in said) is (status == "cooling")
+    assert ("stopped the change" in said) is (status == "stopped")
 
 
 def test_an_overdue_validation_says_so(ida_client, goteborg):

@@ -6,7 +6,7 @@ taxes.py. Nothing else changes.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
@@ -36,9 +36,16 @@ def bank_schema(country: str) -> CountrySchema | None:
     return BANK_SCHEMAS.get(country)
 
 
-def tax_schema(country: str) -> CountrySchema | None:
-    """Return the fields of a company registered in a country, or None."""
-    return TAX_SCHEMAS.get(country)
+def tax_schema(country: str, *, form: str = "") -> CountrySchema | None:
+    """Return the fields of a company registered in a country, or None.
+
+    With the tax form that applies, without fields that only another form asks.
+    """
+    schema = TAX_SCHEMAS.get(country)
+    if schema is None or not form:
+        return schema
+    asked = (field for field in schema.fields if not field.forms or form in field.forms)
+    return replace(schema, fields=tuple(asked))
 
 
 def schema_of(country: str, part: str, *, version: int) -> CountrySchema | None:

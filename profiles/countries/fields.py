@@ -23,6 +23,7 @@ class FieldSpec:
     is_secret: bool = False  # shown masked; never filled in again in a form
     identifies: bool = False  # part of the number that tells two accounts apart
     only_if: tuple[str, str] | None = None  # asked when that choice has that value
+    forms: tuple[str, ...] = ()  # asked where one of these tax forms applies; or any
     choices: tuple[tuple[str, Promise], ...] = ()
     default: str = ""
     section: str = "account"

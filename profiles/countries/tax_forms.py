@@ -216,7 +216,7 @@ RULES = (
         answers={"owner_abroad": "yes"},
         reason=_(
             "The company is registered in the United States, but counts as its owner in "
-            "another country: the owner's form is needed."
+            "another country: the owner's form is needed, with the company on its line 3."
         ),
         documents=("form_w8ben_e",),
     ),

@@ -193,7 +193,7 @@ OWN_TAX_SCHEMAS = {
     "US": CountrySchema(
         country="US",
         tax_form="w9",
-        version=2,
+        version=3,
         fields=(
             LEGAL_NAME,
             FieldSpec(
@@ -202,6 +202,8 @@ OWN_TAX_SCHEMAS = {
                 hint=_("Line 3a of Form W-9."),
                 checker=str,
                 section="company",
+                # Who counts as an owner abroad signs another form, which asks its own.
+                forms=("w9",),
                 choices=(
                     ("c_corporation", _("C corporation")),
                     ("s_corporation", _("S corporation")),
@@ -211,20 +213,6 @@ OWN_TAX_SCHEMAS = {
                     ("llc_p", _("LLC taxed as a partnership")),
                     ("sole", _("Sole proprietor or single-member LLC")),
                     ("trust", _("Trust or estate")),
-                ),
-            ),
-            _question(
-                "owner",
-                _("Where the owner is taxed"),
-                hint=_(
-                    "A single-member LLC counts as its owner. With an owner abroad, "
-                    "Form W-9 is the wrong one."
-                ),
-                checker=validators.us_owner,
-                only_if=("federal_classification", "sole"),
-                choices=(
-                    ("owner_us", _("In the United States")),
-                    ("owner_abroad", _("In another country")),
                 ),
             ),
             _number(
@@ -419,7 +407,19 @@ OWN_TAX_SCHEMAS = {
 }
 
 # What was asked before; what was sent then is still read by it.
-_ADDED_SINCE = {"SE": {"f_tax"}, "DE": {"register_number"}, "US": {"owner"}}
+_ADDED_SINCE = {"SE": {"f_tax"}, "DE": {"register_number"}}
+_AMERICAN = OWN_TAX_SCHEMAS["US"]
+# Where the owner is taxed decides on the form: since then it is asked before all fields.
+_OWNER = _question(
+    "owner",
+    _("Where the owner is taxed"),
+    checker=str,
+    only_if=("federal_classification", "sole"),
+    choices=(
+        ("owner_us", _("In the United States")),
+        ("owner_abroad", _("In another country")),
+    ),
+)
 EARLIER_TAX_SCHEMAS = {
     (country, 1): replace(
         OWN_TAX_SCHEMAS[country],
@@ -429,6 +429,13 @@ EARLIER_TAX_SCHEMAS = {
         ),
     )
     for country, added in _ADDED_SINCE.items()
+} | {
+    ("US", 1): replace(_AMERICAN, version=1),
+    ("US", 2): replace(
+        _AMERICAN,
+        version=2,
+        fields=(*_AMERICAN.fields[:2], _OWNER, *_AMERICAN.fields[2:]),
+    ),
 }
 
 

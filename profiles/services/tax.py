@@ -53,7 +53,7 @@ def create_tax_profile(
     beyond the country's own (R55). Raises ValidationError with one message per field,
     also when the name is taken.
     """
-    schema = known_schema(countries.tax_schema(country))
+    schema = known_schema(countries.tax_schema(country, form=_form(country, setup)))
     details = countries.validate(schema, details, required=required)
     _refuse_past(expires_on)
     lock_companies(location.partner_account_id)
@@ -93,7 +93,7 @@ def revise_tax_profile(
 
     The rules are those of revise_bank_profile and create_tax_profile.
     """
-    schema = known_schema(countries.tax_schema(country))
+    schema = known_schema(countries.tax_schema(country, form=_form(country, setup)))
     details = countries.validate(schema, details, required=required)
     _refuse_past(expires_on)
     profile = locked_by_editor(profile, by=by)
@@ -137,6 +137,7 @@ def complete_tax_profile(
         profile,
         country=newest.country,
         details={**newest.details, **details},
+        setup=dict(newest.setup),
         documents=copied_documents(newest, by=by),
         required=tuple(details),
         expires_on=newest.expires_on,
@@ -209,12 +210,11 @@ def unsent_tax_version(
 ) -> TaxProfileVersion:
     """Return a version as it would be sent: for services to save, for pages to foresee."""
     number = countries.tax_number(schema, details)
-    needed = needed_form(schema.country, setup or {})
     return TaxProfileVersion(
         profile=profile,
         country=schema.country,
         schema_version=schema.version,
-        form=needed.form if needed else schema.tax_form,
+        form=_form(schema.country, setup) or schema.tax_form,
         details=dict(details),
         setup=dict(setup or {}),
         # Documents count as provided too: a program asks for them by their kind (R55).
@@ -225,6 +225,12 @@ def unsent_tax_version(
         submitted_at=at or timezone.now(),
         submitted_by=by,
     )
+
+
+def _form(country: str, setup: Mapping[str, str] | None) -> str:
+    """The tax form that applies; nothing before the questions were answered."""
+    needed = needed_form(country, setup or {})
+    return needed.form if needed else ""
 
 
 def _refuse_past(expires_on: date | None) -> None:

@@ -425,15 +425,19 @@ def test_quebec_has_a_second_number():
 
 
 def test_an_american_company_that_counts_as_its_owner_abroad_sends_no_w9():
-    schema = tax_schema("US")
+    """Line 3a of Form W-9 is asked with Form W-9 only (experience.md §7.3)."""
     raw = COMPANY | {"ein": "12-3456789", "postcode": "23510", "state": "VA"}
-    sole = raw | {"federal_classification": "sole"}
 
-    assert validate(schema, raw | {"federal_classification": "llc_c"})
-    assert validate(schema, sole | {"owner": "owner_us"})
-    assert set(errors_of(schema, sole)) == {"owner"}
-    errors = errors_of(schema, sole | {"owner": "owner_abroad"})
-    assert errors["owner"][0].startswith("Form W-9 does not fit")
+    assert set(errors_of(tax_schema("US", form="w9"), raw)) == {
+        "federal_classification"
+    }
+    kept = validate(
+        tax_schema("US", form="w8ben_e"), raw | {"federal_classification": "sole"}
+    )
+    assert kept["ein"] == "123456789"
+    assert "federal_classification" not in kept
+    # What was sent while the owner was a field is still read.
+    assert countries.schema_of("US", "tax", version=2).field("owner")
 
 
 def test_a_swedish_company_may_have_its_bank_in_the_netherlands():

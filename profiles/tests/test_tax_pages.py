@@ -26,6 +26,7 @@ from profiles.tasks import discard_forgotten_drafts
 from profiles.tests.factories import (
     TAX_DETAILS,
     TaxDocumentFactory,
+    TaxProfileDraftFactory,
     TaxProfileFactory,
     a_pdf,
 )
@@ -554,3 +555,37 @@ def test_no_byte_of_a_document_or_number_gets_anywhere(
         next_attempt_at=timezone.now(),
     )
     assert found_in(traces(caplog, [])) == {"dump", "logs", "mails"}
+
+
+def test_an_american_company_owned_abroad_sends_the_form_of_its_owner(ida, goteborg):
+    """No field of Form W-9 stands in the way of Form W-8BEN-E (experience.md §7.3)."""
+    draft = TaxProfileDraftFactory(
+        location=goteborg,
+        country="US",
+        setup={"owner_abroad": "yes"},
+        details={
+            "legal_name": "Owner AB",
+            "street": "Main Street 1",
+            "city": "Norfolk",
+            "state": "VA",
+            "postcode": "23510",
+        },
+        done=["company", "setup"],
+        created_by=ida,
+    )
+    status = {
+        "ein": "12-3456789",
+        "entity_type": "corporation",
+        "fatca_status": "active_nffe",
+        "treaty": "no",
+    }
+    asked = {spec.key for spec in drafting.step_of(draft, "status").specs}
+    assert asked == set(status)
+
+    draft = drafting.fill_tax_status(draft, details=status, by=ida)
+    TaxDocumentFactory(version=None, draft=draft, kind="form_w8ben_e")
+    draft = drafting.finish_tax_documents(draft, by=ida)
+    version = drafting.send_tax_draft(draft, by=ida).versions.get()
+
+    assert version.form == "w8ben_e"
+    assert version.expires_on is not None

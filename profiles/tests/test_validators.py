@@ -153,7 +153,6 @@ REFUSED = [
     (validators.ca_quebec_number, "1234567890RT0001"),
     (validators.nl_register_number, "7654321"),
     (validators.de_register_number, "Nowhere HRB 1"),
-    (validators.us_owner, "owner_abroad"),
     (validators.phone_number, "08 123 456 78"),
     (validators.phone_number, "+46 8 12a"),
 ]
