@@ -80,6 +80,30 @@ SENTENCES = {
     ),
     AuditAction.PROFILE_WITHDRAWN: gettext_lazy("%(thing)s: the change was withdrawn."),
     AuditAction.PROFILE_ARCHIVED: gettext_lazy("%(thing)s: archived."),
+    AuditAction.REVIEW_CLAIMED: gettext_lazy("%(thing)s: claimed for review."),
+    AuditAction.REVIEW_RELEASED: gettext_lazy("%(thing)s: the claim was released."),
+    AuditAction.REVIEW_ESCALATED: gettext_lazy("%(thing)s: the review was escalated."),
+    AuditAction.REVIEW_ADVISED: gettext_lazy(
+        "%(thing)s: the escalated review was answered."
+    ),
+    AuditAction.QUESTION_ASKED: gettext_lazy(
+        "%(thing)s: the program owner asked a question."
+    ),
+    AuditAction.QUESTION_ANSWERED: gettext_lazy(
+        "%(thing)s: the question was answered."
+    ),
+    AuditAction.REASON_ADDED: gettext_lazy(
+        "A reason for returning profiles was added."
+    ),
+    AuditAction.REASON_CHANGED: gettext_lazy(
+        "A reason for returning profiles was changed."
+    ),
+    AuditAction.REASON_RETIRED: gettext_lazy(
+        "A reason for returning profiles was retired."
+    ),
+    AuditAction.REASON_REVIVED: gettext_lazy(
+        "A reason for returning profiles was taken back into use."
+    ),
     AuditAction.NUMBER_SHOWN: gettext_lazy("%(thing)s: the whole number was shown."),
     AuditAction.DOCUMENT_OPENED: gettext_lazy("A document was opened by an operator."),
     AuditAction.DEFAULT_SET: gettext_lazy("A default bank profile was set."),

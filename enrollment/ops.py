@@ -32,7 +32,7 @@ from enrollment.review import outcome_of, review_enrollment
 from enrollment.states import SHOWN
 from profiles.countries import country_name
 from profiles.models import BankProfileVersion
-from profiles.services import REVIEW
+from profiles.services import REVIEW, claim_versions, release_versions
 
 ROWS_PER_PAGE = 25
 SEND = "enrollment.send_invitations"
@@ -52,6 +52,21 @@ class QueueFilter(forms.Form):
         choices=[("", gettext_lazy("All")), *queues.PARTS.items()],
     )
     country = forms.ChoiceField(label=gettext_lazy("Country"), required=False)
+    turn = forms.ChoiceField(
+        label=gettext_lazy("Whose turn"),
+        required=False,
+        choices=[("", gettext_lazy("All")), *queues.TURNS.items()],
+    )
+    claim = forms.ChoiceField(
+        label=gettext_lazy("Claimed"),
+        required=False,
+        choices=[("", gettext_lazy("All")), *queues.CLAIMS.items()],
+    )
+    risk = forms.ChoiceField(
+        label=gettext_lazy("Look twice"),
+        required=False,
+        choices=[("", gettext_lazy("All")), *queues.RISKS.items()],
+    )
     overdue = forms.BooleanField(label=gettext_lazy("Overdue only"), required=False)
 
     def __init__(self, *args, countries: list[str], **kwargs):
@@ -68,6 +83,9 @@ class QueueFilter(forms.Form):
         return {
             "part": self.cleaned_data.get("part", ""),
             "country": self.cleaned_data.get("country", ""),
+            "turn": self.cleaned_data.get("turn", ""),
+            "claim": self.cleaned_data.get("claim", ""),
+            "risk": self.cleaned_data.get("risk", ""),
             "is_overdue": self.cleaned_data.get("overdue", False),
         }
 
@@ -156,11 +174,11 @@ def validation(request):
     """List what waits for a decision, oldest first; filters are in the address."""
     now = timezone.now()
     form = QueueFilter(request.GET, countries=queues.countries_waiting())
-    waiting = queues.validation_queue(now, **form.chosen)
+    waiting = queues.validation_queue(now, **form.chosen, reader=request.user)
     page = Paginator(waiting, ROWS_PER_PAGE).get_page(request.GET.get("page"))
     query = request.GET.copy()
     query.pop("page", None)
-    rows = queues.waiting_rows(page, at=now)
+    rows = queues.waiting_rows(page, reader=request.user, at=now)
     context = {
         "page": page,
         "rows": rows,
@@ -196,6 +214,34 @@ def enrollment(request, enrollment):
         "next": _next(request, enrollment) if is_done else None,
     }
     return render(request, "ops/enrollment.html", context)
+
+
+@operator_requires(REVIEW, on=Enrollment)
+@posted(instead=_page_of)
+def claim(request, enrollment):
+    """Tell the others that one is at what an enrollment waits with."""
+    review = review_enrollment(enrollment, by=request.user, at=timezone.now())
+    try:
+        claim_versions(
+            review.claimable,
+            is_taken_over=request.POST.get("take_over") == "on",
+            by=request.user,
+        )
+    except ValidationError as error:
+        messages.warning(request, " ".join(error.messages))
+    else:
+        messages.success(request, _("You are at this now. The others see it."))
+    return redirect("ops:enrollment", pk=enrollment.pk)
+
+
+@operator_requires(REVIEW, on=Enrollment)
+@posted(instead=_page_of)
+def release(request, enrollment):
+    """Leave what an enrollment waits with to the others again."""
+    review = review_enrollment(enrollment, by=request.user, at=timezone.now())
+    release_versions(review.claimable, by=request.user)
+    messages.success(request, _("Released. Anybody can take it."))
+    return redirect("ops:enrollment", pk=enrollment.pk)
 
 
 @operator_requires(REVIEW, on=Enrollment)

@@ -63,6 +63,8 @@ class ProfileCard:
     bank_name: str
     chip: ShownStatus
     is_pending: bool
+    # The program owner asked something about it and waits for the answer.
+    is_asked: bool
     is_returned: bool
     is_default: bool
     # Why it cannot be used for this enrollment; nothing if it can.
@@ -155,6 +157,7 @@ def payout_page(
         "needs": ",".join(enrollment.terms.required_tax_details),
         "lines": lines,
         "panels": _panels(lines),
+        "asked": _asked(lines),
         "gaps": gaps,
         "gap_parts": {gap.part for gap in gaps},
         "gap_codes": codes,
@@ -341,6 +344,14 @@ def _first_choice(lines: list[PayoutLine]) -> dict[str, UUID]:
     return {"bank_profile": used[0]} if used else {}
 
 
+def _asked(lines: list[PayoutLine]) -> list[ProfileCard]:
+    """The profiles the program owner asks about, each once."""
+    cards = [card for line in lines for card in (line.bank, line.tax)]
+    return list(
+        {card.profile.pk: card for card in cards if card and card.is_asked}.values()
+    )
+
+
 def _bank_cards(
     enrollment: Enrollment,
     assignments: list[PayoutAssignment],
@@ -408,6 +419,7 @@ def _card(
         bank_name=getattr(version, "bank_name", ""),
         chip=ShownStatus(version.status, label, turn, icon),
         is_pending=version.is_pending,
+        is_asked=version.is_asked,
         is_returned=version.is_returned,
         is_default=is_default,
         refusal=refusal,

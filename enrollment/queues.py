@@ -5,7 +5,7 @@ two days makes "oldest first" the same as "overdue on top" (R43).
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from django.db.models import (
     QuerySet,
     Value,
 )
+from django.db.models.functions import Coalesce, Greatest
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -63,20 +64,36 @@ from enrollment.models import (
 from enrollment.renewal import years_ending
 from enrollment.states import EnrollmentStatus
 from profiles.models import (
+    CLAIM_LASTS,
     VALIDATION_PROMISE,
     BankChangeStop,
     BankProfileVersion,
     ProfileVersion,
+    ReviewQuestion,
     TaxProfileVersion,
 )
 from profiles.services import APPROVE_ACCOUNTS, REVIEW, VALIDATE
-from profiles.states import SHOWN, ShownStatus
+from profiles.states import CURRENT, SHOWN, ProfileStatus, ShownStatus
 
 # Up to three days an age is told in hours, because the promise is 48 of them.
 TOLD_IN_HOURS = timedelta(hours=72)
 
 PARTS = {"bank": _("Bank"), "tax": _("Tax")}
 
+# Whose claim, whose turn, and what to look at twice, as the queue is filtered by them.
+CLAIMS = {"mine": _("Mine"), "free": _("Nobody's"), "others": _("Somebody else's")}
+TURNS = {
+    "ours": _("Ours"),
+    "asked": _("Partner asked"),
+    "answered": _("Partner answered"),
+    "escalated": _("Escalated"),
+}
+RISKS = {
+    "change": _("Change of an account in force"),
+    "elsewhere": _("Number at another company"),
+}
+
+ASKED = ShownStatus("asked", _("Partner asked"), "you", "question")
 VALIDATED = ShownStatus("validated", _("Validated"), "done", "check")
 TO_CONFIRM = ShownStatus("to_confirm", _("To be confirmed"), "them", "clock")
 SECONDED = SHOWN["seconded"]
@@ -240,6 +257,13 @@ class Waiting:
     program: IncentiveProgram | None
     name: str
     parts: list[PartStatus]
+    # Who is at it; names, and whether the reader is among them.
+    claimed_by: list[str]
+    is_own_claim: bool
+    is_asked: bool
+    is_answered: bool
+    is_escalated: bool
+    risks: list[Promise]
 
 
 def validation_queue(
@@ -248,6 +272,10 @@ def validation_queue(
     part: str = "",
     country: str = "",
     is_overdue: bool = False,
+    claim: str = "",
+    turn: str = "",
+    risk: str = "",
+    reader: User | None = None,
     by: User | None = None,
     without: UUID | None = None,
 ) -> QuerySet:
@@ -256,19 +284,183 @@ def validation_queue(
     Validating enrollments, and pending profile versions that no validating enrollment
     uses. `part` keeps those that wait for their bank or tax part; `by` leaves out
     what this person cannot decide: who gave the first approval does not give the
-    second, and not everybody may.
+    second, and not everybody may; what somebody else claimed, what waits for an
+    answer. `claim`, `turn` and `risk` keep one of CLAIMS (of `reader`), TURNS, RISKS.
     """
     kinds = [_waiting_enrollments(part, by=by), *_waiting_versions(part, by=by)]
     if country:
         kinds = [kind.filter(country_of_partner=country) for kind in kinds]
     if is_overdue:
-        kinds = [kind.filter(since__lt=at - VALIDATION_PROMISE) for kind in kinds]
+        late = Q(since__lt=at - VALIDATION_PROMISE, asked_at=None)
+        kinds = [kind.filter(late) for kind in kinds]
+    wanted = [
+        condition
+        for condition in (
+            claim and _claimed(claim, by=reader, at=at),
+            turn and _in_turn(turn),
+            risk and _risky(risk),
+        )
+        if condition
+    ]
+    if by is not None:
+        wanted += [
+            lambda rows: ~_claimed("others", by=by, at=at)(rows),
+            _in_turn("ours"),
+            lambda rows: ~_in_turn("escalated")(rows),
+        ]
+    for condition in wanted:
+        kinds = [kind.filter(condition(kind)) for kind in kinds]
     if without:
         kinds = [kind.exclude(pk=without) for kind in kinds]
     first, *others = (
         kind.order_by().values_list("key", "kind", "since") for kind in kinds
     )
     return first.union(*others, all=True).order_by("since", "key")
+
+
+# Conditions on what waits, asked of the versions: an enrollment's are those it is paid
+# through, a version's is itself. Each takes the rows and returns what they are filtered by.
+Condition = Callable[[QuerySet], Q | Exists]
+
+
+def _about_versions(rows: QuerySet, asked: Callable[[QuerySet], QuerySet]):
+    """Whether one of the versions that some rows wait with is among `asked`."""
+    if rows.model is not Enrollment:
+        found = asked(rows.model.objects.filter(pk=OuterRef("pk")))
+        return Q(Exists(found.order_by()))
+    used = {"profile__payout_assignments__enrollment": OuterRef("pk")}
+    return Q(
+        *(
+            Exists(asked(model.objects.filter(**used, status__in=CURRENT)).order_by())
+            for model in (BankProfileVersion, TaxProfileVersion)
+        ),
+        _connector=Q.OR,
+    )
+
+
+def _claimed(claim: str, *, by: User | None, at: datetime) -> Condition:
+    def condition(rows: QuerySet):
+        anybody = _about_versions(rows, lambda versions: versions.claimed(at))
+        mine = _about_versions(
+            rows, lambda versions: versions.claimed(at).filter(claimed_by=by)
+        )
+        return {"mine": mine, "free": ~anybody, "others": anybody & ~mine}[claim]
+
+    return condition
+
+
+def _in_turn(turn: str) -> Condition:
+    def condition(rows: QuerySet):
+        if turn == "escalated":
+            return _about_versions(
+                rows, lambda versions: versions.filter(_escalated(versions.model))
+            )
+        answered = Q(asked_at=None, promised_from__isnull=False)
+        asked = Q(asked_at__isnull=False)
+        return {"ours": ~asked, "asked": asked, "answered": answered}[turn]
+
+    return condition
+
+
+def _escalated(model: type[ProfileVersion]) -> Exists:
+    questions = ReviewQuestion.objects.escalated().filter(
+        **{f"{model.part}_version": OuterRef("pk")}, answered_at=None
+    )
+    return Exists(questions.order_by())
+
+
+def _risky(risk: str) -> Condition:
+    def asked(versions: QuerySet) -> QuerySet:
+        if risk == "elsewhere":
+            return versions.filter(_is_elsewhere(versions.model))
+        if versions.model is BankProfileVersion:
+            return versions.pending().filter(usable_from__isnull=False)
+        return versions.none()
+
+    return lambda rows: _about_versions(rows, asked)
+
+
+def _is_elsewhere(model: type[ProfileVersion]) -> Exists:
+    """Whether another company has the same number, by its blind index."""
+    account = f"profile__{model.profile.field.related_model.account_path}"
+    same = (
+        model.objects.filter(
+            blind_index=OuterRef("blind_index"),
+            status__in=CURRENT,
+            profile__archived_at=None,
+        )
+        .exclude(**{account: OuterRef(account)})
+        .exclude(blind_index="")
+    )
+    return Exists(same.order_by())
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a row of the queue says of one version, besides its status."""
+
+    claimed_by: str
+    is_own_claim: bool
+    is_asked: bool
+    is_escalated: bool
+    risks: tuple[Promise, ...]
+
+
+def _facts_of(
+    model: type[ProfileVersion],
+    keys: Iterable[UUID | None],
+    *,
+    reader: User | None,
+    at: datetime,
+) -> dict[UUID, _Facts]:
+    """Ask it of all versions of a page at once, without opening what is sealed."""
+    keys = {key for key in keys if key is not None}
+    if not keys:
+        return {}
+    rows = (
+        model.objects.filter(pk__in=keys)
+        .order_by()
+        .annotate(is_elsewhere=_is_elsewhere(model), is_escalated=_escalated(model))
+        .values(
+            "pk",
+            "status",
+            "claimed_at",
+            "claimed_by",
+            "claimed_by__full_name",
+            "asked_at",
+            "is_elsewhere",
+            "is_escalated",
+            *(["usable_from"] if model is BankProfileVersion else []),
+        )
+    )
+    found = {}
+    for row in rows:
+        is_pending = row["status"] == ProfileStatus.PENDING
+        is_claimed = row["claimed_at"] and row["claimed_at"] > at - CLAIM_LASTS
+        risks = {
+            "change": is_pending and row.get("usable_from") is not None,
+            "elsewhere": row["is_elsewhere"],
+        }
+        found[row["pk"]] = _Facts(
+            claimed_by=row["claimed_by__full_name"] if is_claimed else "",
+            is_own_claim=bool(is_claimed and reader and row["claimed_by"] == reader.pk),
+            is_asked=is_pending and row["asked_at"] is not None,
+            is_escalated=is_pending and row["is_escalated"],
+            risks=tuple(RISKS[name] for name, is_so in risks.items() if is_so),
+        )
+    return found
+
+
+def _told(facts: Iterable[_Facts]) -> dict[str, Any]:
+    """What several versions say of the row they wait with."""
+    facts = list(facts)
+    names = dict.fromkeys(one.claimed_by for one in facts if one.claimed_by)
+    return {
+        "claimed_by": list(names),
+        "is_own_claim": any(one.is_own_claim for one in facts),
+        "is_escalated": any(one.is_escalated for one in facts),
+        "risks": list(dict.fromkeys(risk for one in facts for risk in one.risks)),
+    }
 
 
 def countries_waiting() -> list[str]:
@@ -280,16 +472,18 @@ def countries_waiting() -> list[str]:
     return sorted(first.union(*others))
 
 
-def waiting_rows(keys: Iterable[tuple], *, at: datetime) -> list[Waiting]:
+def waiting_rows(
+    keys: Iterable[tuple], *, reader: User | None = None, at: datetime
+) -> list[Waiting]:
     """Return the rows of one page of validation_queue(), in its order."""
     keys = list(keys)
     kinds: dict[str, list[UUID]] = defaultdict(list)
     for key, kind, _since in keys:
         kinds[kind].append(key)
     rows = {
-        **_enrollment_rows(kinds["enrollment"], at=at),
-        **_version_rows("bank", kinds["bank"], at=at),
-        **_version_rows("tax", kinds["tax"], at=at),
+        **_enrollment_rows(kinds["enrollment"], reader=reader, at=at),
+        **_version_rows("bank", kinds["bank"], reader=reader, at=at),
+        **_version_rows("tax", kinds["tax"], reader=reader, at=at),
     }
     return [rows[key] for key, _kind, _since in keys if key in rows]
 
@@ -306,10 +500,19 @@ def next_waiting(
 
 
 def part_status(
-    assignments: Iterable[PayoutAssignment], part: str, *, seconded: set[UUID]
+    assignments: Iterable[PayoutAssignment],
+    part: str,
+    *,
+    seconded: set[UUID],
+    asked: Collection[UUID] = (),
 ) -> ShownStatus:
-    """Return how far a part is; with several profiles, the one that is least far."""
-    statuses = [_status_of(row, part, seconded=seconded) for row in assignments]
+    """Return how far a part is; with several profiles, the one that is least far.
+
+    `asked` are the versions of which the partner owes an answer.
+    """
+    statuses = [
+        _status_of(row, part, seconded=seconded, asked=asked) for row in assignments
+    ]
     return min(statuses, key=_FURTHER.index, default=VALIDATED)
 
 
@@ -327,6 +530,7 @@ def seconded_versions(assignments: Iterable[PayoutAssignment]) -> set[UUID]:
 _FURTHER = (
     SHOWN["action_required"],
     SHOWN["stopped"],
+    ASKED,
     SHOWN["pending"],
     SECONDED,
     SHOWN["cooling"],
@@ -336,11 +540,18 @@ _FURTHER = (
 
 
 def _status_of(
-    assignment: PayoutAssignment, part: str, *, seconded: set[UUID]
+    assignment: PayoutAssignment,
+    part: str,
+    *,
+    seconded: set[UUID],
+    asked: Collection[UUID],
 ) -> ShownStatus:
     if is_part_validated(assignment, part):
         return VALIDATED
-    if getattr(assignment, f"newest_{part}_version") in seconded:
+    newest = getattr(assignment, f"newest_{part}_version")
+    if newest in asked:
+        return ASKED
+    if newest in seconded:
         return SECONDED
     status = getattr(assignment, f"{part}_status")
     if status == "approved":
@@ -367,7 +578,7 @@ def _waiting_enrollments(part: str = "", *, by: User | None = None) -> QuerySet:
     return enrollments.annotate(
         key=F("pk"),
         kind=_kind("enrollment"),
-        since=F("status_since"),
+        since=Greatest("promised_from", "status_since"),
         country_of_partner=F("location__country"),
     )
 
@@ -391,7 +602,11 @@ def _waiting_versions(part: str = "", *, by: User | None = None) -> list[QuerySe
         banks = banks.exclude(_is_for_others(by))
         taxes = taxes if by.has_perm(VALIDATE) else taxes.none()
     return [
-        versions.annotate(key=F("pk"), kind=_kind(name), since=F("submitted_at"))
+        versions.annotate(
+            key=F("pk"),
+            kind=_kind(name),
+            since=Coalesce("promised_from", "submitted_at"),
+        )
         for name, versions in (("bank", banks), ("tax", taxes))
         if part in ("", name)
     ]
@@ -411,24 +626,47 @@ def _kind(name: str) -> Value:
     return Value(name, output_field=CharField())
 
 
-def _enrollment_rows(keys: list[UUID], *, at: datetime) -> dict[UUID, Waiting]:
+def _enrollment_rows(
+    keys: list[UUID], *, reader: User | None, at: datetime
+) -> dict[UUID, Waiting]:
     enrollments = Enrollment.objects.for_pages().in_bulk(keys)
     payouts = payout_at(enrollments.values(), at=at)
     seconded = seconded_versions(row for rows in payouts.values() for row in rows)
+    used = {
+        key: [
+            version
+            for row in rows
+            for version in (row.newest_bank_version, row.newest_tax_version)
+        ]
+        for key, rows in payouts.items()
+    }
+    every = [version for versions in used.values() for version in versions]
+    facts = {
+        **_facts_of(BankProfileVersion, every, reader=reader, at=at),
+        **_facts_of(TaxProfileVersion, every, reader=reader, at=at),
+    }
+    asked = {version for version, one in facts.items() if one.is_asked}
     return {
         key: Waiting(
             key=key,
             url=reverse("ops:enrollment", kwargs={"pk": key}),
             right="enrollment.view_enrollment",
-            since=enrollment.status_since,
-            age=age(enrollment.status_since, at),
+            since=enrollment.due_at - VALIDATION_PROMISE,
+            age=age(enrollment.due_at - VALIDATION_PROMISE, at),
             is_overdue=enrollment.is_overdue(at),
+            is_asked=enrollment.is_asked,
+            is_answered=not enrollment.is_asked
+            and enrollment.due_at > enrollment.status_since + VALIDATION_PROMISE,
+            **_told(facts[one] for one in used[key] if one in facts),
             company=enrollment.location.partner_account,
             location=enrollment.location,
             program=enrollment.terms.program,
             name=enrollment.terms.program.name,
             parts=[
-                PartStatus(label, part_status(payouts[key], part, seconded=seconded))
+                PartStatus(
+                    label,
+                    part_status(payouts[key], part, seconded=seconded, asked=asked),
+                )
                 for part, label in PARTS.items()
             ],
         )
@@ -436,7 +674,9 @@ def _enrollment_rows(keys: list[UUID], *, at: datetime) -> dict[UUID, Waiting]:
     }
 
 
-def _version_rows(part: str, keys: list[UUID], *, at: datetime) -> dict[UUID, Waiting]:
+def _version_rows(
+    part: str, keys: list[UUID], *, reader: User | None, at: datetime
+) -> dict[UUID, Waiting]:
     if not keys:
         return {}
     if part == "bank":
@@ -445,15 +685,19 @@ def _version_rows(part: str, keys: list[UUID], *, at: datetime) -> dict[UUID, Wa
         versions = TaxProfileVersion.objects.select_related(
             "profile__location__partner_account"
         )
+    facts = _facts_of(versions.model, keys, reader=reader, at=at)
     # Opening the sealed details is for the page of one version.
     return {
         key: Waiting(
             key=key,
             url=reverse(f"ops:{part}_version", kwargs={"pk": key}),
             right=REVIEW if part == "bank" else VALIDATE,
-            since=version.submitted_at,
-            age=age(version.submitted_at, at),
+            since=version.due_at - VALIDATION_PROMISE,
+            age=age(version.due_at - VALIDATION_PROMISE, at),
             is_overdue=version.is_overdue(at),
+            is_asked=version.is_asked,
+            is_answered=not version.is_asked and version.promised_from is not None,
+            **_told(facts[one] for one in [key] if one in facts),
             company=version.profile.account,
             location=getattr(version.profile, "location", None),
             program=None,
@@ -461,7 +705,9 @@ def _version_rows(part: str, keys: list[UUID], *, at: datetime) -> dict[UUID, Wa
             parts=[
                 PartStatus(
                     PARTS[part],
-                    SECONDED
+                    ASKED
+                    if version.is_asked
+                    else SECONDED
                     if getattr(version, "seconded_at", None)
                     else SHOWN["pending"],
                 )
@@ -492,7 +738,7 @@ def queues_today(at: datetime, *, may: Callable[[str], bool]) -> list[Queue]:
     if may("enrollment.view_enrollment"):
         queues += _validation_queues(at)
     if may(REVIEW):
-        queues += [_second_approvals(at), _stopped_changes(at)]
+        queues += [_second_approvals(at), _escalations(at), _stopped_changes(at)]
     if may("accounts.view_recoveryrequest"):
         queues += _recovery_queues(at)
     if may("accounts.view_companytenant"):
@@ -532,6 +778,23 @@ def _second_approvals(at: datetime) -> Queue:
         found["count"],
         found["oldest"],
         reverse("ops:second_approvals"),
+        "you",
+        at,
+    )
+
+
+def _escalations(at: datetime) -> Queue:
+    found = (
+        ReviewQuestion.objects.open()
+        .escalated()
+        .order_by()
+        .aggregate(count=Count("pk"), oldest=Min("asked_at"))
+    )
+    return _queue(
+        _("Escalated reviews"),
+        found["count"],
+        found["oldest"],
+        reverse("ops:escalations"),
         "you",
         at,
     )

@@ -5,8 +5,12 @@ from django.dispatch import receiver
 from django.utils.translation import ngettext
 
 from enrollment import emails
-from enrollment.services import reassess_enrollments
-from profiles.signals import profile_archived, profile_status_changed
+from enrollment.services import follow_questions, reassess_enrollments
+from profiles.signals import (
+    profile_archived,
+    profile_status_changed,
+    version_questioned,
+)
 
 
 @receiver(profile_status_changed, dispatch_uid="enrollment.profile_status_changed")
@@ -16,9 +20,16 @@ def follow_profile(sender, version, by, **kwargs):
     Of a change of an account in force everybody is told already.
     """
     moved = reassess_enrollments(version, by=by)
+    follow_questions(version)
     is_news = version.is_returned or (version.is_approved and not version.is_change)
     if is_news and not moved:
         emails.profile_decided(version)
+
+
+@receiver(version_questioned, dispatch_uid="enrollment.version_questioned")
+def follow_question(sender, version, **kwargs):
+    """Let the promise of the enrollments stand still, or run on, with the version's."""
+    follow_questions(version)
 
 
 @receiver(profile_archived, dispatch_uid="enrollment.profile_archived")

@@ -27,9 +27,11 @@ from profiles.checking import Check, checks
 from profiles.countries import country_name
 from profiles.models import BankProfileVersion, ProfileVersion, TaxProfileVersion
 from profiles.review import (
+    Claim,
     ComparedDetail,
     NextApproval,
     approval_of,
+    claim_of,
     compared,
     end_of,
     shortened,
@@ -119,6 +121,18 @@ class EnrollmentReview:
     pays_to: str
     parts: list[PartReview]
     events: list[EnrollmentEvent]
+    # Who is at it; somebody else before the reader.
+    claim: Claim | None
+
+    @property
+    def claimable(self) -> list[ProfileVersion]:
+        """The versions that wait: a claim of the enrollment is one of each."""
+        return [
+            row.version
+            for part in self.parts
+            if not part.is_validated
+            for row in part.versions
+        ]
 
     @property
     def first_to_decide(self) -> str:
@@ -149,8 +163,16 @@ def review_enrollment(
         for part in PARTS:
             versions = _reviewed_versions(rows, part, by=by, on=today)
             parts.append(_reviewed_part(enrollment, rows, part, versions, events, by))
+    claims = [
+        claim_of(row.version, by=by, at=at)
+        for part in parts
+        if not part.is_validated
+        for row in part.versions
+    ]
+    claims = sorted(filter(None, claims), key=lambda claim: claim.is_own)
     return EnrollmentReview(
         enrollment=enrollment,
+        claim=claims[0] if claims else None,
         is_overdue=enrollment.is_overdue(at),
         pays_in=_pays_in(enrollment.terms),
         pays_to=_pays_to(enrollment.terms),
@@ -232,7 +254,12 @@ def _reviewed_part(
     return PartReview(
         part=part,
         name=PARTS[part],
-        status=part_status(rows, part, seconded=seconded),
+        status=part_status(
+            rows,
+            part,
+            seconded=seconded,
+            asked={row.version.pk for row in versions if row.version.is_asked},
+        ),
         is_validated=is_validated,
         validated_by=validated_by if is_validated else None,
         validated_at=validated_at if is_validated else None,
@@ -339,11 +366,18 @@ def _loaded(rows: list[PayoutAssignment], part: str) -> QuerySet:
     profiles = {getattr(row, f"used_{part}") for row in rows}
     if part == "bank":
         versions = BankProfileVersion.objects.select_related(
-            "profile__partner_account", "submitted_by", "decided_by", "seconded_by"
+            "profile__partner_account",
+            "submitted_by",
+            "decided_by",
+            "seconded_by",
+            "claimed_by",
         )
     else:
         versions = TaxProfileVersion.objects.select_related(
-            "profile__location__partner_account", "submitted_by", "decided_by"
+            "profile__location__partner_account",
+            "submitted_by",
+            "decided_by",
+            "claimed_by",
         )
     return versions.filter(profile__in=profiles, status__in=CURRENT).order_by("pk")
 

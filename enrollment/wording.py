@@ -106,7 +106,11 @@ def standing(
         line = _ended_because(enrollment, EndReason.CONTINUED.label)
     return Standing(
         status=shown,
-        turn=Turn.YOU if may_edit and _is_begun(enrollment) else shown.turn,
+        turn=(
+            Turn.YOU
+            if may_edit and (_is_begun(enrollment) or enrollment.is_asked)
+            else shown.turn
+        ),
         line=line,
         action=_action(
             enrollment, shown, may_edit=may_edit, sees_requirements=sees_requirements
@@ -204,6 +208,8 @@ def _action(
             return Action(_("Continue"), url, is_primary=True)
         url = reverse("enrollment:profiles", kwargs={"pk": enrollment.pk})
         return Action(_("Fix"), url, is_primary=True)
+    if may_edit and enrollment.is_asked:
+        return Action(_("Answer"), url, is_primary=True)
     if may_edit and shown.code == "declined":
         return Action(_("Change your mind"), url)
     if shown.code == "ineligible":
@@ -265,6 +271,13 @@ def _action_required(enrollment, gaps, may_edit, at) -> str:
 
 def _validating(enrollment, gaps, may_edit, at) -> str:
     since = day(enrollment.status_since)
+    if enrollment.is_asked:
+        asked = {"day": day(enrollment.asked_at)}
+        if may_edit:
+            return _("Your turn · waits for your answer since %(day)s") % asked
+        return _(
+            "With your Incentives admin · asked by the program owner on %(day)s"
+        ) % (asked)
     if enrollment.is_held_by_stop:
         return _(
             "With the program owner · somebody at your company stopped the change of "

@@ -72,6 +72,62 @@ urlpatterns = [
         profiles_ops.open_tax_document,
         name="open_tax_document",
     ),
+    path(
+        "validation/bank/<uuid:pk>/claim/",
+        profiles_ops.claim_bank,
+        name="claim_bank",
+    ),
+    path(
+        "validation/bank/<uuid:pk>/leave/",
+        profiles_ops.release_bank,
+        name="release_bank",
+    ),
+    path(
+        "validation/bank/<uuid:pk>/ask/",
+        profiles_ops.ask_bank,
+        name="ask_bank",
+    ),
+    path(
+        "validation/bank/<uuid:pk>/escalate/",
+        profiles_ops.escalate_bank,
+        name="escalate_bank",
+    ),
+    path(
+        "validation/tax/<uuid:pk>/claim/",
+        profiles_ops.claim_tax,
+        name="claim_tax",
+    ),
+    path(
+        "validation/tax/<uuid:pk>/leave/",
+        profiles_ops.release_tax,
+        name="release_tax",
+    ),
+    path(
+        "validation/tax/<uuid:pk>/ask/",
+        profiles_ops.ask_tax,
+        name="ask_tax",
+    ),
+    path(
+        "validation/tax/<uuid:pk>/escalate/",
+        profiles_ops.escalate_tax,
+        name="escalate_tax",
+    ),
+    path("validation/escalated/", profiles_ops.escalations, name="escalations"),
+    path(
+        "validation/escalated/<uuid:pk>/answer/",
+        profiles_ops.answer_escalation,
+        name="answer_escalation",
+    ),
+    path(
+        "validation/enrollments/<uuid:pk>/claim/",
+        enrollment_ops.claim,
+        name="claim",
+    ),
+    path(
+        "validation/enrollments/<uuid:pk>/leave/",
+        enrollment_ops.release,
+        name="release",
+    ),
     path("audit/", accounts_ops.audit, name="audit"),
     path("audit/export/", accounts_ops.export_audit, name="export_audit"),
     path("locations/", enrollment_ops.locations, name="locations"),

@@ -16,7 +16,7 @@ from accounts.link_tokens import STOP_CHANGE, token_matching
 from accounts.models import OutgoingEmail, User
 from accounts.roles import Permission
 from profiles.countries import country_name
-from profiles.models import BankProfile, BankProfileVersion
+from profiles.models import BankProfile, BankProfileVersion, ReviewQuestion
 
 CONTACT = "bank_change_contact"
 
@@ -172,6 +172,68 @@ def stop_change_link(email: OutgoingEmail) -> dict[str, Any]:
         "is_contact": True,
         "is_kept": False,
         "url": settings.PUBLIC_BASE_URL + site_path("profiles:stop_link", token=token),
+    }
+
+
+def question_asked(question: ReviewQuestion) -> None:
+    """Tell whoever may change the profile what the reviewer asks, and where to answer."""
+    profile = question.version.profile
+    company = profile.account
+    path = path_in(company, profile)
+    may_answer = type(profile).objects.filter(pk=profile.pk)
+    readers = people_with(Permission.PROFILE_EDIT, company=company, row=profile)
+    outbox.queue_many(
+        outbox.prepare(
+            "question_asked",
+            to=reader,
+            dedupe_key=f"question_asked:{question.pk}:{reader.pk}",
+            context=_about_question(question)
+            | {"url": f"{settings.PUBLIC_BASE_URL}{path}#question"},
+            about_url=path,
+        )
+        for reader in readers
+        if may_answer.where_user_may(reader, Permission.PROFILE_EDIT).exists()
+    )
+
+
+def review_escalated(question: ReviewQuestion, *, right: str) -> None:
+    """Tell the operators who give second approvals that somebody wants their word."""
+    path = reverse("ops:escalations")
+    skipped = {question.asked_by_id, question.version.submitted_by_id}
+    outbox.queue_many(
+        outbox.prepare(
+            "review_escalated",
+            to=reader,
+            dedupe_key=f"review_escalated:{question.pk}:{reader.pk}",
+            context=_about_question(question)
+            | {"url": settings.PUBLIC_BASE_URL + path},
+        )
+        for reader in operators_with(right)
+        if reader.pk not in skipped
+    )
+
+
+def question_answered(question: ReviewQuestion) -> None:
+    """Tell the reviewer who asked that the answer is there."""
+    version = question.version
+    path = reverse(f"ops:{version.part}_version", kwargs={"pk": version.pk})
+    outbox.queue(
+        "question_answered",
+        to=question.asked_by,
+        dedupe_key=f"question_answered:{question.pk}",
+        context=_about_question(question)
+        | {"url": f"{settings.PUBLIC_BASE_URL}{path}#questions"},
+    )
+
+
+def _about_question(question: ReviewQuestion) -> dict[str, Any]:
+    version = question.version
+    return {
+        "question": question,
+        "profile": version.profile,
+        "company": version.profile.account,
+        "is_bank": version.part == "bank",
+        "last4": version.last4,
     }
 
 

@@ -529,6 +529,63 @@ class CheckChangeForm(forms.Form):
     )
 
 
+# --- What a reviewer asks before deciding a version -----------------------------------
+
+
+class QuestionForm(forms.Form):
+    """A question to the partner, about one field or the whole profile."""
+
+    field = forms.ChoiceField(label=_("What it is about"), required=False)
+    text = CleanTextField(
+        label=_("Your question"),
+        help_text=_(
+            "Goes to the partner as you write it, by mail too: no account or tax "
+            "numbers."
+        ),
+        max_length=NOTE_LENGTH,
+        error_messages={"required": _("Write what you want to know.")},
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+    def __init__(self, *args, version: ProfileVersion, **kwargs):
+        super().__init__(*args, **kwargs)
+        keys = countries.field_keys(
+            version.country, version.part, version=version.schema_version
+        )
+        self.fields["field"].choices = [
+            ("", _("The whole profile")),
+            *(
+                (key, countries.field_label(version.country, version.part, key))
+                for key in keys
+                if not (key == "document" and version.part == "bank")
+            ),
+        ]
+
+
+class EscalationForm(forms.Form):
+    """What the operators who give second approvals should look at."""
+
+    text = CleanTextField(
+        label=_("What you want their word on"),
+        help_text=_("The partner does not see it. No account or tax numbers."),
+        max_length=NOTE_LENGTH,
+        error_messages={"required": _("Write what you want their word on.")},
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+
+class AnswerForm(forms.Form):
+    """The answer to a question."""
+
+    answer = CleanTextField(
+        label=_("Your answer"),
+        help_text=_("No account or tax numbers: they belong into the profile alone."),
+        max_length=NOTE_LENGTH,
+        error_messages={"required": _("Write your answer.")},
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+
 # --- Why a reviewer returns a version --------------------------------------------------
 
 

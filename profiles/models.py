@@ -10,7 +10,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, When
-from django.db.models.functions import Lower
+from django.db.models.functions import Coalesce, Lower
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -49,6 +49,8 @@ from profiles.validators import MASK
 
 # The program owner's promise: usually answered within two days (domain.md §2.1).
 VALIDATION_PROMISE = timedelta(hours=48)
+# How long a claim of a reviewer speaks to the others.
+CLAIM_LASTS = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,17 @@ class VersionQuerySet(models.QuerySet):
         return self.filter(status__in=CURRENT).order_by("profile", "-number")
 
     def overdue(self, at: datetime) -> Self:
-        """Pending for longer than promised; they stay pending (R43)."""
-        return self.pending().filter(submitted_at__lt=at - VALIDATION_PROMISE)
+        """Pending for longer than promised; they stay pending (R43).
+
+        While the partner owes an answer the promise does not run.
+        """
+        since = Coalesce("promised_from", "submitted_at")
+        late = self.pending().filter(asked_at=None).alias(since=since)
+        return late.filter(since__lt=at - VALIDATION_PROMISE)
+
+    def claimed(self, at: datetime) -> Self:
+        """Those that somebody of the program owner is at."""
+        return self.filter(claimed_at__gt=at - CLAIM_LASTS)
 
 
 class ProfileVersion(models.Model):
@@ -155,6 +166,19 @@ class ProfileVersion(models.Model):
         related_name="%(class)ss_decided",
         verbose_name=_("decided by"),
     )
+    # Who is at it: a word to the other reviewers, no lock; it ends by itself.
+    claimed_at = models.DateTimeField(_("claimed at"), null=True, blank=True)
+    claimed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("claimed by"),
+    )
+    # Since when the partner owes an answer, and from when the promise runs after one.
+    asked_at = models.DateTimeField(_("asked at"), null=True, blank=True)
+    promised_from = models.DateTimeField(_("promised from"), null=True, blank=True)
     # Why it was returned: [{"field": key, "code": reason, "note": text}, …].
     returned = models.JSONField(_("returned because"), default=list, blank=True)
 
@@ -209,6 +233,11 @@ class ProfileVersion(models.Model):
             models.CheckConstraint(
                 condition=~Q(status=ProfileStatus.ACTION_REQUIRED) | ~Q(returned=[]),
                 name="%(app_label)s_%(class)s_returned_has_a_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(claimed_at=None, claimed_by=None)
+                | Q(claimed_at__isnull=False, claimed_by__isnull=False),
+                name="%(app_label)s_%(class)s_claim_is_paired",
             ),
         ]
 
@@ -294,12 +323,24 @@ class ProfileVersion(models.Model):
 
     @property
     def due_at(self) -> datetime:
-        """When the program owner promised an answer."""
-        return self.submitted_at + VALIDATION_PROMISE
+        """When the program owner promised an answer.
+
+        The time the partner took to answer a question is not the program owner's.
+        """
+        return (self.promised_from or self.submitted_at) + VALIDATION_PROMISE
 
     def is_overdue(self, at: datetime) -> bool:
-        """Pending for longer than promised (R43)."""
-        return self.is_pending and self.due_at < at
+        """Pending for longer than promised (R43); not while the partner is asked."""
+        return self.is_pending and not self.is_asked and self.due_at < at
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether it waits for the partner's answer to a question."""
+        return self.is_pending and self.asked_at is not None
+
+    def is_claimed(self, at: datetime) -> bool:
+        """Whether somebody of the program owner is at it."""
+        return self.claimed_at is not None and self.claimed_at > at - CLAIM_LASTS
 
 
 class ProfileQuerySet(ScopedQuerySet):
@@ -1167,3 +1208,140 @@ class DefaultBankProfile(models.Model):
 
     def __str__(self) -> str:
         return f"default of location {self.location_id}"
+
+
+# --- Questions of a reviewer ------------------------------------------------------------
+
+
+class ReviewQuestionQuerySet(models.QuerySet):
+    """What reviewers asked about versions before they decided."""
+
+    def about(self, version: ProfileVersion) -> Self:
+        return self.filter(**{f"{version.part}_version": version})
+
+    def open(self) -> Self:
+        """Those without an answer, of versions that are still to be decided."""
+        return self.filter(
+            Q(bank_version__status=ProfileStatus.PENDING)
+            | Q(tax_version__status=ProfileStatus.PENDING),
+            answered_at=None,
+        )
+
+    def to_partner(self) -> Self:
+        return self.filter(to=ReviewQuestion.To.PARTNER)
+
+    def escalated(self) -> Self:
+        """Those to the operators who give the second approval."""
+        return self.filter(to=ReviewQuestion.To.APPROVERS)
+
+
+class ReviewQuestion(models.Model):
+    """What a reviewer wants to know of a version before deciding it; answered once.
+
+    The partner answers it, or, where it is escalated, the operators who give second
+    approvals.
+    """
+
+    class To(models.TextChoices):
+        PARTNER = "partner", _("Question to the partner")
+        APPROVERS = "approvers", _("Escalated")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    bank_version = models.ForeignKey(
+        BankProfileVersion,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="questions",
+        verbose_name=_("bank profile version"),
+    )
+    tax_version = models.ForeignKey(
+        TaxProfileVersion,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="questions",
+        verbose_name=_("tax profile version"),
+    )
+    to = models.CharField(_("to"), max_length=10, choices=To)
+    # The field it is about; nothing where it is about the whole profile.
+    field = models.CharField(_("field"), max_length=40, blank=True)
+    text = models.CharField(_("question"), max_length=400)
+    asked_at = models.DateTimeField(_("asked at"), default=timezone.now)
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        related_name="+",
+        verbose_name=_("asked by"),
+    )
+    answer = models.CharField(_("answer"), max_length=400, blank=True)
+    answered_at = models.DateTimeField(_("answered at"), null=True, blank=True)
+    answered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("answered by"),
+    )
+
+    objects = ReviewQuestionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("question of a reviewer")
+        verbose_name_plural = _("questions of reviewers")
+        ordering = ("asked_at", "pk")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(bank_version=None, tax_version__isnull=False)
+                | Q(bank_version__isnull=False, tax_version=None),
+                name="%(app_label)s_%(class)s_of_one_version",
+            ),
+            models.CheckConstraint(
+                condition=Q(to__in=["partner", "approvers"]),
+                name="%(app_label)s_%(class)s_addressee_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(answered_at=None, answered_by=None, answer="")
+                | Q(answered_at__isnull=False, answered_by__isnull=False)
+                & ~Q(answer=""),
+                name="%(app_label)s_%(class)s_answer_is_whole",
+            ),
+            models.CheckConstraint(
+                condition=~Q(answered_by=F("asked_by")),
+                name="%(app_label)s_%(class)s_answered_by_another",
+            ),
+            models.UniqueConstraint(
+                fields=["bank_version", "to"],
+                condition=Q(answered_at=None),
+                name="%(app_label)s_%(class)s_one_open_of_a_bank",
+            ),
+            models.UniqueConstraint(
+                fields=["tax_version", "to"],
+                condition=Q(answered_at=None),
+                name="%(app_label)s_%(class)s_one_open_of_a_tax",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"question {self.pk}"
+
+    @property
+    def version(self) -> ProfileVersion:
+        return self.bank_version or self.tax_version
+
+    @property
+    def is_answered(self) -> bool:
+        return self.answered_at is not None
+
+    @property
+    def is_escalated(self) -> bool:
+        return self.to == self.To.APPROVERS
+
+    @property
+    def label(self) -> Promise | str:
+        """The field it is about, in words; empty where it is about the whole."""
+        version = self.version
+        if not self.field:
+            return ""
+        return countries.field_label(version.country, version.part, self.field)

@@ -20,22 +20,32 @@ from profiles.checking import checks
 from profiles.countries.tax_forms import FORMS
 from profiles.downloads import as_file
 from profiles.drafting import open_tax_document as opened
-from profiles.forms import CheckChangeForm, ReasonForm, add_errors
+from profiles.forms import (
+    AnswerForm,
+    CheckChangeForm,
+    EscalationForm,
+    QuestionForm,
+    ReasonForm,
+    add_errors,
+)
 from profiles.models import (
     BankChangeStop,
     BankProfile,
     BankProfileVersion,
+    ReviewQuestion,
     TaxDocument,
     TaxProfile,
     TaxProfileVersion,
 )
 from profiles.review import (
     approval_of,
+    claim_of,
     compared,
     compared_versions,
+    history_of,
     signed_once,
 )
-from profiles.services import REVIEW, VALIDATE
+from profiles.services import APPROVE_ACCOUNTS, REVIEW, VALIDATE
 from profiles.states import SHOWN, ProfileStatus
 from profiles.wording import given_reasons
 
@@ -146,6 +156,189 @@ def compare_bank(request, profile):
 def compare_tax(request, profile):
     """Show what differs between two versions of a tax profile, numbers masked."""
     return _compare_page(request, profile)
+
+
+# --- Before a decision: claims, questions, escalation ---------------------------------
+
+
+@operator_requires(REVIEW, on=BankProfileVersion)
+@posted(instead=_page_of)
+def claim_bank(request, version):
+    """Tell the others that one is at a bank version; in somebody's place, if asked."""
+    return _claim(request, version)
+
+
+@operator_requires(VALIDATE, on=TaxProfileVersion)
+@posted(instead=_page_of)
+def claim_tax(request, version):
+    """Tell the others that one is at a tax version; in somebody's place, if asked."""
+    return _claim(request, version)
+
+
+@operator_requires(REVIEW, on=BankProfileVersion)
+@posted(instead=_page_of)
+def release_bank(request, version):
+    """Leave a bank version to the others again."""
+    return _release(request, version)
+
+
+@operator_requires(VALIDATE, on=TaxProfileVersion)
+@posted(instead=_page_of)
+def release_tax(request, version):
+    """Leave a tax version to the others again."""
+    return _release(request, version)
+
+
+@operator_requires(REVIEW, on=BankProfileVersion)
+@posted(instead=_page_of)
+def ask_bank(request, version):
+    """Ask the partner about a bank version."""
+    return _ask(request, version)
+
+
+@operator_requires(VALIDATE, on=TaxProfileVersion)
+@posted(instead=_page_of)
+def ask_tax(request, version):
+    """Ask the partner about a tax version."""
+    return _ask(request, version)
+
+
+@operator_requires(REVIEW, on=BankProfileVersion)
+@posted(instead=_page_of)
+def escalate_bank(request, version):
+    """Ask the approvers about a bank version."""
+    return _escalate(request, version)
+
+
+@operator_requires(VALIDATE, on=TaxProfileVersion)
+@posted(instead=_page_of)
+def escalate_tax(request, version):
+    """Ask the approvers about a tax version."""
+    return _escalate(request, version)
+
+
+@operator_requires(REVIEW)
+@require_safe
+def escalations(request):
+    """List what reviewers want the approvers' word on, oldest first."""
+    return _escalations_page(request)
+
+
+@operator_requires(REVIEW, on=ReviewQuestion)
+@posted(instead=lambda question: "ops:escalations")
+def answer_escalation(request, question):
+    """Say what to do with what a reviewer escalated."""
+    if not question.is_escalated:
+        raise Hidden(ReviewQuestion, {"pk": question.pk}, wanted=REVIEW)
+    form = AnswerForm(request.POST, auto_id=f"answer_{question.pk}_%s")
+    if form.is_valid():
+        try:
+            services.answer_question(question, **form.cleaned_data, by=request.user)
+        except ValidationError as error:
+            add_errors(form, error)
+        else:
+            messages.success(request, _("Your answer is given. The reviewer is told."))
+            return redirect("ops:escalations")
+    return _escalations_page(request, answering=question, form=form)
+
+
+def _escalations_page(request, *, answering=None, form=None):
+    asked = (
+        ReviewQuestion.objects.open()
+        .escalated()
+        .select_related(
+            "asked_by",
+            "bank_version__profile__partner_account",
+            "tax_version__profile__location__partner_account",
+        )
+        .defer("bank_version__details", "tax_version__details")
+    )
+    page = Paginator(asked, ROWS_PER_PAGE).get_page(request.GET.get("page"))
+    may_answer = request.user.has_perm(APPROVE_ACCOUNTS)
+    opens = {"bank": True, "tax": request.user.has_perm(VALIDATE)}
+    rows = [
+        {
+            "question": one,
+            "version": one.version,
+            "url": _page_of(one.version) if opens[one.version.part] else "",
+            "form": (
+                form
+                if answering is not None and one.pk == answering.pk
+                else AnswerForm(auto_id=f"answer_{one.pk}_%s")
+            )
+            if may_answer and one.asked_by_id != request.user.pk
+            else None,
+        }
+        for one in page
+    ]
+    if form is not None and all(row["form"] is not form for row in rows):
+        # Answered or decided meanwhile.
+        messages.warning(request, " ".join(form.non_field_errors()))
+        return redirect("ops:escalations")
+    has_errors = form is not None
+    return render(
+        request,
+        "ops/escalations.html",
+        {
+            "page": page,
+            "rows": rows,
+            "forms": [form] if has_errors else [],
+            "has_errors": has_errors,
+        },
+        status=422 if has_errors else 200,
+    )
+
+
+def _claim(request, version):
+    try:
+        services.claim_versions(
+            [version],
+            is_taken_over=request.POST.get("take_over") == "on",
+            by=request.user,
+        )
+    except ValidationError as error:
+        messages.warning(request, " ".join(error.messages))
+    else:
+        messages.success(request, _("You are at this now. The others see it."))
+    return redirect(_page_of(version))
+
+
+def _release(request, version):
+    services.release_versions([version], by=request.user)
+    messages.success(request, _("Released. Anybody can take it."))
+    return redirect(_page_of(version))
+
+
+def _ask(request, version):
+    form = QuestionForm(request.POST, version=version, prefix="question")
+    if form.is_valid():
+        try:
+            services.ask_partner(version, **form.cleaned_data, by=request.user)
+        except ValidationError as error:
+            add_errors(form, error)
+        else:
+            messages.success(
+                request,
+                _("Asked. The partner is told, and you are told when they answer."),
+            )
+            return redirect(_page_of(version))
+    return _page(request, version, question=form)
+
+
+def _escalate(request, version):
+    form = EscalationForm(request.POST, prefix="escalation")
+    if form.is_valid():
+        try:
+            services.escalate_version(version, **form.cleaned_data, by=request.user)
+        except ValidationError as error:
+            add_errors(form, error)
+        else:
+            messages.success(
+                request,
+                _("Escalated. The approvers are told, and you when they answer."),
+            )
+            return redirect(_page_of(version))
+    return _page(request, version, escalation=form)
 
 
 def _compare_page(request, profile):
@@ -268,19 +461,33 @@ def _reason_forms(version, data=None):
 
 
 @sensitive_variables()
-def _page(request, version, *, approval=None, check=None, reason_forms=None):
+def _page(
+    request,
+    version,
+    *,
+    approval=None,
+    check=None,
+    reason_forms=None,
+    question=None,
+    escalation=None,
+):
     """The version as it is now, whoever decided meanwhile; what was typed is kept."""
     version = (
         type(version)
-        .objects.select_related("submitted_by", "decided_by", "profile")
+        .objects.select_related("submitted_by", "decided_by", "claimed_by", "profile")
         .get(pk=version.pk)
     )
+    now = timezone.now()
     profile = version.profile
     others = profile.versions.exclude(pk=version.pk)
     in_force = others.filter(status=ProfileStatus.APPROVED).first()
     reason_forms = reason_forms or _reason_forms(version)
     check = check or CheckChangeForm()
-    first = [form for form in (approval, check) if form is not None]
+    question = question or QuestionForm(version=version, prefix="question")
+    escalation = escalation or EscalationForm(prefix="escalation")
+    first = [
+        form for form in (approval, check, question, escalation) if form is not None
+    ]
     errors = [form for form in (*first, *reason_forms) if form.errors]
     is_own = version.submitted_by_id == request.user.pk
     waits = version.is_pending and not profile.is_archived
@@ -308,8 +515,20 @@ def _page(request, version, *, approval=None, check=None, reason_forms=None):
                 version.documents.without_content() if version.part == "tax" else ()
             ),
             "reasons": given_reasons(version),
-            "is_overdue": version.is_overdue(timezone.now()),
+            "is_overdue": version.is_overdue(now),
             "is_own": is_own,
+            "may_review": may_decide and version.is_pending,
+            "claim": claim_of(version, by=request.user, at=now),
+            "questions": ReviewQuestion.objects.about(version).select_related(
+                "asked_by", "answered_by"
+            ),
+            "question_form": question,
+            "escalation_form": escalation,
+            "history": history_of(version),
+            "urls": {
+                verb: reverse(f"ops:{verb}_{version.part}", kwargs={"pk": version.pk})
+                for verb in ("claim", "release", "ask", "escalate")
+            },
             "next_approval": next_approval,
             "signature": services.signature_of(version) if waits else "",
             "may_return": may_decide

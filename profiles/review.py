@@ -1,7 +1,8 @@
 """What a reviewer reads of a version: side by side, and what the portal checked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -17,7 +18,12 @@ from profiles.countries.tax_forms import (
     FORMS,
     answers_schema,
 )
-from profiles.models import BankProfileVersion, Profile, ProfileVersion
+from profiles.models import (
+    BankProfileVersion,
+    Profile,
+    ProfileVersion,
+    ReviewQuestion,
+)
 from profiles.services import (
     APPROVE_ACCOUNTS,
     Approval,
@@ -86,6 +92,91 @@ def approval_of(version: ProfileVersion, *, by: User) -> NextApproval:
         refusal=refusal,
         first=version if awaited.kind == Approval.SECOND else None,
     )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who is at a version now, as one operator reads it."""
+
+    by: User
+    at: datetime
+    is_own: bool
+
+
+def claim_of(version: ProfileVersion, *, by: User, at: datetime) -> Claim | None:
+    """Return the claim that speaks now, if there is one."""
+    if not version.is_claimed(at):
+        return None
+    return Claim(
+        by=version.claimed_by,
+        at=version.claimed_at,
+        is_own=version.claimed_by_id == by.pk,
+    )
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that happened to a profile, for the history of a review."""
+
+    at: datetime
+    by: User | None
+    what: str
+    text: str = ""
+
+
+def history_of(version: ProfileVersion) -> list[Step]:
+    """Return what happened to a profile up to now, newest first, in two questions."""
+    versions = version.profile.versions.select_related(
+        "submitted_by", "decided_by", *_SIGNERS[version.part]
+    )
+    own = f"{version.part}_version"
+    questions = ReviewQuestion.objects.filter(
+        **{f"{own}__profile": version.profile_id}
+    ).select_related("asked_by", "answered_by", own)
+    steps = [step for one in versions.defer("details") for step in _steps(one)]
+    for question in questions:
+        steps += _steps_of_question(question)
+    return sorted(steps, key=lambda step: step.at, reverse=True)
+
+
+_SIGNERS = {"bank": ("seconded_by",), "tax": ()}
+
+
+def _steps(version: ProfileVersion) -> Iterator[Step]:
+    number = {"number": version.number}
+    yield Step(
+        version.submitted_at,
+        version.submitted_by,
+        _("Version %(number)d sent") % number,
+    )
+    if getattr(version, "seconded_at", None):
+        what = _("Version %(number)d: first approval") % number
+        yield Step(version.seconded_at, version.seconded_by, what)
+    if version.decided_at:
+        if version.returned:
+            what = _("Version %(number)d: returned") % number
+        else:
+            what = _("Version %(number)d: approved") % number
+        yield Step(version.decided_at, version.decided_by, what)
+
+
+def _steps_of_question(question: ReviewQuestion) -> Iterator[Step]:
+    number = {"number": question.version.number}
+    asked, answered = (
+        (
+            _("Version %(number)d: escalated"),
+            _("Version %(number)d: escalation answered"),
+        )
+        if question.is_escalated
+        else (
+            _("Version %(number)d: question to the partner"),
+            _("Version %(number)d: the partner's answer"),
+        )
+    )
+    yield Step(question.asked_at, question.asked_by, asked % number, question.text)
+    if question.is_answered:
+        what = answered % number
+        yield Step(question.answered_at, question.answered_by, what, question.answer)
 
 
 @dataclass(frozen=True)

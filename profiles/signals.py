@@ -1,4 +1,4 @@
-"""What profiles say upward: a version changed its status, a profile is to be archived.
+"""What profiles say upward: a status changed, a question was asked, and so on.
 
 Sent inside the transaction of the change; who listens and raises takes the change
 back with it.
@@ -10,3 +10,5 @@ from django.dispatch import Signal
 profile_status_changed = Signal()
 # profile, by
 profile_archived = Signal()
+# version: a question about it was asked of the partner, or answered
+version_questioned = Signal()

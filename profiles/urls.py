@@ -21,6 +21,7 @@ urlpatterns = [
     path("bank/<uuid:pk>/archive/", views.archive_bank, name="archive_bank"),
     path("bank/<uuid:pk>/number/", views.show_bank_number, name="show_bank_number"),
     path("bank/<uuid:pk>/stop/", views.stop_change, name="stop_change"),
+    path("bank/<uuid:pk>/answer/", views.answer_bank, name="answer_bank"),
     path("bank/<uuid:pk>/withdraw/", views.withdraw_bank, name="withdraw_bank"),
     # For the previous contact, who has no account here.
     path("stop/", views.stop_by_link, name="stop_by_link"),
@@ -48,6 +49,7 @@ urlpatterns = [
     path("tax/<uuid:pk>/", views.tax, name="tax"),
     path("tax/<uuid:pk>/change/", tax_views.change_tax, name="change_tax"),
     path("tax/<uuid:pk>/versions/", views.compare_tax, name="compare_tax"),
+    path("tax/<uuid:pk>/answer/", views.answer_tax, name="answer_tax"),
     path("tax/<uuid:pk>/archive/", views.archive_tax, name="archive_tax"),
     path("defaults/", views.defaults, name="defaults"),
     path("defaults/<int:pk>/remove/", views.remove_default, name="remove_default"),

@@ -37,6 +37,7 @@ from profiles.countries.tax_forms import FORMS
 from profiles.currencies import default_currencies, takes_only_local
 from profiles.emails import shown_account
 from profiles.forms import (
+    AnswerForm,
     CheckBankForm,
     CountryForm,
     DefaultBankProfileForm,
@@ -52,10 +53,12 @@ from profiles.models import (
     BankProfileDraft,
     BankProfileVersion,
     DefaultBankProfile,
+    ReviewQuestion,
     TaxProfile,
     TaxProfileDraft,
 )
 from profiles.review import compared_versions
+from profiles.states import CANDIDATE
 from profiles.wording import (
     draft_sections,
     finance_text,
@@ -811,7 +814,50 @@ def _details_page(request, form, template, *, title, profile=None, **context):
     )
 
 
-def _profile_page(request, profile, template):
+@requires(Permission.PROFILE_EDIT, on=BankProfile)
+@posted(instead=lambda profile: profile)
+def answer_bank(request, profile):
+    """Answer what the program owner asks about a bank profile."""
+    return _answer(request, profile, "profiles/bank_profile.html")
+
+
+@requires(Permission.PROFILE_EDIT, on=TaxProfile)
+@posted(instead=lambda profile: profile)
+def answer_tax(request, profile):
+    """Answer what the program owner asks about a tax profile."""
+    return _answer(request, profile, "profiles/tax_profile.html")
+
+
+def _answer(request, profile, template):
+    question = _questions_to_partner(profile).open().first()
+    if question is None:
+        messages.info(
+            request,
+            _("This was answered or decided meanwhile. There is nothing to do."),
+        )
+        return redirect(profile)
+    form = AnswerForm(request.POST)
+    if form.is_valid():
+        try:
+            services.answer_question(question, **form.cleaned_data, by=request.user)
+        except ValidationError as error:
+            add_errors(form, error)
+        else:
+            messages.success(
+                request, _("Answered. It is the program owner's turn again.")
+            )
+            return redirect(profile)
+    return _profile_page(request, profile, template, answer=form)
+
+
+def _questions_to_partner(profile):
+    """What the program owner asked about the version that waits or was returned."""
+    about = {f"{profile.part}_version__profile": profile}
+    current = {f"{profile.part}_version__status__in": CANDIDATE}
+    return ReviewQuestion.objects.to_partner().filter(**about, **current)
+
+
+def _profile_page(request, profile, template, *, answer=None):
     profile = _with_history(profile)
     in_force, candidate = profile.version_in_force, profile.candidate
     today = timezone.localdate()
@@ -836,6 +882,15 @@ def _profile_page(request, profile, template):
             ],
             "in_force": in_force,
             "candidate": candidate,
+            "questions": _questions_to_partner(profile).select_related(
+                f"{profile.part}_version", "answered_by"
+            ),
+            "answer_form": answer or AnswerForm(),
+            "answer_url": reverse(
+                f"profiles:answer_{profile.part}", kwargs={"pk": profile.pk}
+            ),
+            "form": answer,
+            "has_errors": answer is not None,
             "compare_url": (
                 reverse(f"profiles:compare_{profile.part}", kwargs={"pk": profile.pk})
                 if len(profile.versions.all()) > 1
@@ -844,6 +899,7 @@ def _profile_page(request, profile, template):
             "may_edit": not profile.is_archived and _may_edit(request.user, profile),
             "is_to_be_renewed": _is_to_be_renewed(in_force, candidate, on=today),
         },
+        status=422 if answer is not None else 200,
     )
 
 

@@ -35,6 +35,16 @@ class AuditAction(models.TextChoices):
     PROFILE_RELEASED = "profile_released", _("Change of a bank account released")
     PROFILE_WITHDRAWN = "profile_withdrawn", _("Change of a profile withdrawn")
     PROFILE_ARCHIVED = "profile_archived", _("Profile archived")
+    REVIEW_CLAIMED = "review_claimed", _("Review claimed")
+    REVIEW_RELEASED = "review_released", _("Claim of a review released")
+    REVIEW_ESCALATED = "review_escalated", _("Review escalated")
+    REVIEW_ADVISED = "review_advised", _("Escalated review answered")
+    QUESTION_ASKED = "question_asked", _("Question about a profile asked")
+    QUESTION_ANSWERED = "question_answered", _("Question about a profile answered")
+    REASON_ADDED = "reason_added", _("Reason for returns added")
+    REASON_CHANGED = "reason_changed", _("Reason for returns changed")
+    REASON_RETIRED = "reason_retired", _("Reason for returns retired")
+    REASON_REVIVED = "reason_revived", _("Reason for returns taken back into use")
     NUMBER_SHOWN = "number_shown", _("Whole bank number shown")
     DOCUMENT_OPENED = "document_opened", _("Tax document opened")
     DEFAULT_SET = "default_set", _("Default bank profile set")
@@ -152,7 +162,13 @@ _BEGINNINGS = (
         ),
     ),
     (AuditKind.DIRECTORY, ("token_", "group_", "tenant_", "app_role_")),
-    (AuditKind.PROFILES, ("profile_", "default_", "payout_", "document_")),
+    (
+        AuditKind.PROFILES,
+        (
+            "profile_", "default_", "payout_", "document_", "review_", "question_",
+            "reason_",
+        ),
+    ),
     (
         AuditKind.PROGRAMS,
         (

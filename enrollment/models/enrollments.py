@@ -8,6 +8,7 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Greatest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -59,7 +60,9 @@ class EnrollmentQuerySet(ScopedQuerySet):
 
     def overdue(self, at: datetime) -> Self:
         """With the program owner for longer than promised (R43)."""
-        return self.validating().filter(status_since__lt=at - VALIDATION_PROMISE)
+        since = Greatest("promised_from", "status_since")
+        late = self.validating().filter(asked_at=None).alias(since=since)
+        return late.filter(since__lt=at - VALIDATION_PROMISE)
 
     def unanswered(self, on: date) -> Self:
         """Invitations whose last day has passed (domain.md §10.4)."""
@@ -125,6 +128,10 @@ class Enrollment(models.Model):
         default=EnrollmentStatus.INVITED,
     )
     status_since = models.DateTimeField(_("since"))
+    # Of what it is validated with: since when the partner owes an answer, and from when
+    # the promise runs after one. services.follow_questions() alone writes them.
+    asked_at = models.DateTimeField(_("asked at"), null=True, blank=True)
+    promised_from = models.DateTimeField(_("promised from"), null=True, blank=True)
     invited_at = models.DateTimeField(_("invited at"))
     enroll_by = models.DateField(_("enroll by"))
     accepted_at = models.DateTimeField(_("accepted at"), null=True, blank=True)
@@ -291,12 +298,26 @@ class Enrollment(models.Model):
 
     @property
     def due_at(self) -> datetime:
-        """When the program owner promised an answer."""
-        return self.status_since + VALIDATION_PROMISE
+        """When the program owner promised an answer.
+
+        The time the partner took to answer a question is not the program owner's.
+        """
+        since = max(self.status_since, self.promised_from or self.status_since)
+        return since + VALIDATION_PROMISE
 
     def is_overdue(self, at: datetime) -> bool:
         """With the program owner for longer than promised (R43)."""
-        return self.is_validating and not self.is_held and self.due_at < at
+        return (
+            self.is_validating
+            and not self.is_asked
+            and not self.is_held
+            and self.due_at < at
+        )
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether its validation waits for the partner's answer to a question."""
+        return self.is_validating and self.asked_at is not None
 
 
 class InvitationQuerySet(ScopedQuerySet):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Max, Min
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -534,6 +535,35 @@ def reassess_enrollments(version: ProfileVersion, *, by: User | None) -> int:
 
 
 @transaction.atomic
+def follow_questions(version: ProfileVersion) -> None:
+    """Let enrollments in validation wait for the answers their profiles wait for.
+
+    As long as the partner is asked about one of them, the promise stands still; then
+    it runs on from where it stood (R43).
+    """
+    followers = version.profile.followers().values("enrollment")
+    validating = Enrollment.objects.validating().filter(pk__in=followers.order_by())
+    for enrollment in _locked_all(validating):
+        _follow_questions_of(enrollment)
+
+
+def _follow_questions_of(enrollment: Enrollment) -> None:
+    found = [
+        model.objects.pending()
+        .filter(profile__payout_assignments__enrollment=enrollment)
+        .aggregate(asked_at=Min("asked_at"), promised_from=Max("promised_from"))
+        for model in (BankProfileVersion, TaxProfileVersion)
+    ]
+    asked = [row["asked_at"] for row in found if row["asked_at"]]
+    later = [row["promised_from"] for row in found if row["promised_from"]]
+    if enrollment.promised_from:
+        later.append(enrollment.promised_from)
+    enrollment.asked_at = min(asked, default=None)
+    enrollment.promised_from = max(later, default=None)
+    enrollment.save(update_fields=["asked_at", "promised_from"])
+
+
+@transaction.atomic
 def note_expired_tax_profiles(*, at: datetime) -> int:
     """Move submitted enrollments whose tax profile has expired (R54).
 
@@ -787,6 +817,8 @@ def _move(
     enrollment.status = status
     enrollment.status_since = at or timezone.now()
     enrollment.save(update_fields=["status", "status_since", *(also or [])])
+    if enrollment.is_validating:
+        _follow_questions_of(enrollment)
     _write_event(
         enrollment,
         code=code,

@@ -115,6 +115,10 @@ TABLE: dict[str, Row] = {
     "profiles:stop_change": Row(
         ("ida", *ADMINS), (), ("GET", "POST"), "bank_profile", is_company_wide=True
     ),
+    "profiles:answer_bank": _post(
+        "bank_profile", "ida", no=ADMINS, is_company_wide=True
+    ),
+    "profiles:answer_tax": _post("tax_profile", "ida", no=ADMINS),
     "profiles:withdraw_bank": _post(
         "bank_profile", "ida", no=ADMINS, is_company_wide=True
     ),
@@ -199,6 +203,18 @@ TABLE: dict[str, Row] = {
     "ops:bank_version": _ops("oscar", "aino", on="bank_version"),
     "ops:approve_bank": _ops("oscar", "aino", methods=("POST",), on="bank_version"),
     "ops:return_bank": _ops("oscar", "aino", methods=("POST",), on="bank_version"),
+    **{
+        f"ops:{verb}_bank": _ops("oscar", "aino", methods=("POST",), on="bank_version")
+        for verb in ("claim", "release", "ask", "escalate")
+    },
+    **{
+        f"ops:{verb}_tax": _ops("oscar", methods=("POST",), on="tax_version")
+        for verb in ("claim", "release", "ask", "escalate")
+    },
+    "ops:escalations": _ops("oscar", "aino"),
+    "ops:answer_escalation": _ops("oscar", "aino", methods=("POST",), on="escalation"),
+    "ops:claim": _ops("oscar", "aino", methods=("POST",), on="enrollment"),
+    "ops:release": _ops("oscar", "aino", methods=("POST",), on="enrollment"),
     "ops:compare_bank": _ops("oscar", "aino", on="bank_profile"),
     "ops:compare_tax": _ops("oscar", on="tax_profile"),
     "ops:stopped_changes": _ops("oscar", "aino"),

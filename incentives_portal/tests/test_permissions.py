@@ -79,6 +79,7 @@ from incentives_portal.tests.test_token_permissions import path_of as token_path
 from profiles.tests.factories import (
     BankProfileFactory,
     DefaultBankProfileFactory,
+    ReviewQuestionFactory,
     TaxDocumentFactory,
     TaxProfileDraftFactory,
     TaxProfileFactory,
@@ -165,6 +166,7 @@ def _objects(location, terms, open_terms, *, addressee, mark):
         bank_version=bank_profile.versions.get(),
         tax_profile=tax_profile,
         tax_version=tax_profile.versions.get(),
+        escalation=ReviewQuestionFactory(bank_version=bank_profile.versions.get()),
         default=DefaultBankProfileFactory(location=location, bank_profile=bank_profile),
         role=RoleAssignmentFactory(
             user=_somebody(mark), partner_account=account, location=location

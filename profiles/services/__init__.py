@@ -32,6 +32,13 @@ from profiles.services.defaults import (
     set_default_bank_profile,
 )
 from profiles.services.numbers import MOST_SHOWN_A_DAY, REASON_LENGTH, show_bank_number
+from profiles.services.reviewing import (
+    answer_question,
+    ask_partner,
+    claim_versions,
+    escalate_version,
+    release_versions,
+)
 from profiles.services.rights import APPROVE_ACCOUNTS, REVIEW, VALIDATE
 from profiles.services.stops import (
     check_stopped_change,
@@ -58,23 +65,28 @@ __all__ = [
     "Approval",
     "AwaitedApproval",
     "WhyTwo",
+    "answer_question",
     "approve_version",
     "archive_profile",
+    "ask_partner",
     "awaited_approval",
     "bring_changes_into_force",
     "bring_into_force",
     "check_approving",
     "check_stopped_change",
+    "claim_versions",
     "complete_tax_profile",
     "cooling_off",
     "copied_documents",
     "create_bank_profile",
     "create_tax_profile",
+    "escalate_version",
     "has_first_approval",
     "needs_second_operator",
     "put_away_at_closed_location",
     "refuse_bad_name",
     "release_change",
+    "release_versions",
     "remove_default_bank_profile",
     "return_version",
     "revise_bank_profile",

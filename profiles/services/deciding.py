@@ -171,7 +171,10 @@ def _sign_first(
     lapsed = version.seconded_by_id
     version.seconded_at, version.seconded_by = at, by
     version.seconded_digest = signature_of(version)
-    version.save(update_fields=["seconded_at", "seconded_by", "seconded_digest"])
+    # The second operator finds it free.
+    version.claimed_at = version.claimed_by = None
+    fields = ["seconded_at", "seconded_by", "seconded_digest"]
+    version.save(update_fields=[*fields, "claimed_at", "claimed_by"])
     after = {"step": 1} | ({"lapsed": lapsed} if lapsed else {})
     record(version, AuditAction.PROFILE_APPROVED, by=by, after=after)
     emails.second_approval_needed(version, right=APPROVE_ACCOUNTS)

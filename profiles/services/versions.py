@@ -74,7 +74,9 @@ def move(
             params={"status": version.get_status_display()},
         )
     version.status = status
-    fields = ["status"]
+    # Whoever was at it is not any more.
+    version.claimed_at = version.claimed_by = None
+    fields = ["status", "claimed_at", "claimed_by"]
     if by is not None:
         version.decided_at = at or timezone.now()
         version.decided_by = by

@@ -20,6 +20,7 @@ from profiles.models import (
     BankProfileDraft,
     BankProfileVersion,
     DefaultBankProfile,
+    ReviewQuestion,
     TaxDocument,
     TaxProfile,
     TaxProfileDraft,
@@ -136,6 +137,18 @@ class BankProfileDraftFactory(factory.django.DjangoModelFactory):
     details = factory.LazyFunction(lambda: dict(BANK_DETAILS))
     done = ["account", "beneficiary"]
     created_by = factory.SubFactory(UserFactory)
+
+
+class ReviewQuestionFactory(factory.django.DjangoModelFactory):
+    """What a reviewer escalated and nobody has answered yet."""
+
+    class Meta:
+        model = ReviewQuestion
+
+    bank_version = factory.SubFactory(BankVersionFactory, pending=True)
+    to = "approvers"
+    text = "Is this company known to you?"
+    asked_by = factory.SubFactory(UserFactory, operator=True)
 
 
 class TaxProfileFactory(factory.django.DjangoModelFactory):

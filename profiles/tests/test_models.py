@@ -14,6 +14,7 @@ from profiles.models import (
     BankProfileDraft,
     BankProfileVersion,
     DefaultBankProfile,
+    ReviewQuestion,
     TaxDocument,
     TaxProfile,
     TaxProfileDraft,
@@ -25,6 +26,7 @@ from profiles.tests.factories import (
     BankProfileFactory,
     BankVersionFactory,
     DefaultBankProfileFactory,
+    ReviewQuestionFactory,
     TaxDocumentFactory,
     TaxProfileDraftFactory,
     TaxProfileFactory,
@@ -581,6 +583,38 @@ def test_a_default_does_not_move_to_another_company():
         at_once()
 
 
+@VERSIONS
+def test_a_claim_has_somebody(make_profile, make_version, table):
+    version = make_version(pending=True)
+
+    with refused("claim_is_paired"):
+        change(version, claimed_at=timezone.now())
+
+
+def test_a_question_is_what_it_has_to_be():
+    question = ReviewQuestionFactory()
+    answered = {
+        "answer": "Yes, it is.",
+        "answered_at": timezone.now(),
+        "answered_by": UserFactory(),
+    }
+
+    with refused("of_one_version"):
+        change(question, bank_version=None)
+    with refused("addressee_is_known"):
+        change(question, to="somebody")
+    with refused("answer_is_whole"):
+        change(question, **answered | {"answer": ""})
+    with refused("answered_by_another"):
+        change(question, **answered | {"answered_by": question.asked_by})
+    with refused("one_open_of_a_bank"), transaction.atomic():
+        ReviewQuestionFactory(bank_version=question.bank_version)
+    tax = TaxVersionFactory(pending=True)
+    ReviewQuestionFactory(bank_version=None, tax_version=tax)
+    with refused("one_open_of_a_tax"), transaction.atomic():
+        ReviewQuestionFactory(bank_version=None, tax_version=tax)
+
+
 def test_every_guarantee_of_the_models_is_broken_above():
     """A new constraint needs its test; (id, …) only serve as targets of other keys."""
     names = {
@@ -594,6 +628,7 @@ def test_every_guarantee_of_the_models_is_broken_above():
             DefaultBankProfile,
             TaxProfileDraft,
             TaxDocument,
+            ReviewQuestion,
         )
         for constraint in model._meta.constraints
     }
@@ -632,6 +667,13 @@ def test_every_guarantee_of_the_models_is_broken_above():
         "is_not_empty",
         "name_is_sealed",
         "content_is_sealed",
+        "claim_is_paired",
+        "of_one_version",
+        "addressee_is_known",
+        "answer_is_whole",
+        "answered_by_another",
+        "one_open_of_a_bank",
+        "one_open_of_a_tax",
     }
 
 
