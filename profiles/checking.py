@@ -91,7 +91,7 @@ def _own_checks(
         yield _check_country(version)
         if in_force is not None:
             yield _check_account(version, in_force)
-        else:
+        elif not version.is_approved:
             yield from _check_new_account(version)
     else:
         yield from _check_documents(version, documents, on=on)
