@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum, auto
 from typing import Any
 
@@ -16,7 +17,13 @@ from accounts.link_tokens import STOP_CHANGE, token_matching
 from accounts.models import OutgoingEmail, User
 from accounts.roles import Permission
 from profiles.countries import country_name
-from profiles.models import BankProfile, BankProfileVersion, ReviewQuestion
+from profiles.models import (
+    BankProfile,
+    BankProfileVersion,
+    Profile,
+    ProfileVersion,
+    ReviewQuestion,
+)
 
 CONTACT = "bank_change_contact"
 
@@ -132,6 +139,91 @@ def bank_change(
     )
 
 
+def account_added(
+    version: BankProfileVersion, *, usable_from: datetime, by: User
+) -> None:
+    """Tell every admin of the company of an account that it is not paid at yet.
+
+    They are told when it is asked for: from then on its waiting time runs.
+    """
+    _payout_news(
+        version.profile,
+        version,
+        step="added",
+        by=by,
+        context={"usable_from": usable_from},
+    )
+
+
+def payout_moved(
+    old: Profile, new: Profile, *, places: list[dict[str, str]], by: User
+) -> None:
+    """Tell that a profile took another's place, and where.
+
+    Of a bank profile every admin of the company hears, and the contact of the account
+    so far; of a tax profile whoever changes profiles at the location.
+    """
+    _payout_news(
+        new,
+        _shown_version(new),
+        step="moved",
+        old=old,
+        by=by,
+        context={"places": places},
+    )
+
+
+def _payout_news(
+    profile: Profile,
+    version: ProfileVersion,
+    *,
+    step: str,
+    old: Profile | None = None,
+    by: User,
+    context: dict[str, Any],
+) -> None:
+    company, is_bank = profile.account, profile.part == "bank"
+    event = uuid.uuid4()
+    path = path_in(company, f"profiles:{profile.part}", pk=profile.pk)
+    before = _shown_version(old) if old is not None and is_bank else None
+    context = context | {
+        "step": step,
+        "is_bank": is_bank,
+        "company": company,
+        "profile": profile,
+        "old_profile": old,
+        "by": by,
+        "old": shown_account(before) if before is not None else None,
+        "new": shown_account(version),
+        "is_contact": False,
+    }
+    if is_bank:
+        readers = people_with(Permission.PROFILE_KNOW, company=company)
+    else:
+        readers = people_with(Permission.PROFILE_EDIT, company=company, row=profile)
+    mails = [(one, path, context) for one in readers]
+    known = {one.email.casefold() for one in readers}
+    contact = _contact_of(before) if before is not None else None
+    if contact is not None and contact.email.casefold() not in known:
+        mails.append((contact, site_path("home"), context | {"is_contact": True}))
+    outbox.queue_many(
+        outbox.prepare(
+            "payout_moved",
+            to=reader,
+            dedupe_key=f"payout_moved:{event}:{reader.email}",
+            context=one | {"url": settings.PUBLIC_BASE_URL + target},
+            about_url="" if one["is_contact"] else target,
+        )
+        for reader, target, one in mails
+    )
+
+
+def _shown_version(profile: Profile) -> ProfileVersion:
+    versions = list(profile.versions.order_by("-number"))
+    in_force = [one for one in versions if one.is_approved]
+    return (in_force or versions)[0]
+
+
 def bank_change_to_check(
     version: BankProfileVersion, *, right: str, besides: Iterable[User]
 ) -> None:
@@ -240,13 +332,17 @@ def _about_question(question: ReviewQuestion) -> dict[str, Any]:
 def _previous_contact(version: BankProfileVersion) -> User | None:
     """Whom the bank may ask about the account so far; nobody here, perhaps."""
     before = version.account_before
-    address = before.details.get("contact_email", "") if before else ""
+    return _contact_of(before) if before is not None else None
+
+
+def _contact_of(version: BankProfileVersion) -> User | None:
+    address = version.details.get("contact_email", "")
     if not address:
         return None
     return User(
         email=address,
-        full_name=before.details.get("contact_name", ""),
-        language=before.submitted_by.language,
+        full_name=version.details.get("contact_name", ""),
+        language=version.submitted_by.language,
     )
 
 

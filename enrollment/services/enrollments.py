@@ -45,6 +45,7 @@ from enrollment.states import (
     EndReason,
     EnrollmentStatus,
 )
+from profiles.emails import payout_moved
 from profiles.models import (
     BankProfile,
     BankProfileVersion,
@@ -57,6 +58,7 @@ from profiles.services import (
     APPROVE_ACCOUNTS,
     VALIDATE,
     approve_version,
+    refuse_too_new,
     set_default_bank_profile,
 )
 from profiles.states import CURRENT, USING, PayoutMethod
@@ -285,8 +287,8 @@ def replace_profile(profile: Profile, *, replacement: Profile, by: User) -> int:
 
     "Replace with" of a profile that is to be archived (R53): the locations' defaults
     move too. What was submitted goes back to validation, as after any change (R44).
-    Raises ValidationError when the other profile belongs to
-    somebody else, is archived or not in force, and naming each enrollment whose program
+    Everybody is told, as of a changed account. Raises ValidationError when the other
+    profile belongs to somebody else, is archived or not in force, and naming each enrollment whose program
     cannot pay to it. All or none.
     """
     lock_companies(profile.account.pk)
@@ -302,12 +304,15 @@ def replace_profile(profile: Profile, *, replacement: Profile, by: User) -> int:
     ):
         raise ValidationError({"replacement": _("Choose a profile from the list.")})
     field = f"{profile.part}_profile"
+    if profile.part == "bank":
+        refuse_too_new(replacement, field="replacement")
     used = PayoutAssignment.objects.filter(
         **{field: profile}, enrollment__status__in=USING
     )
     enrollments = _locked_all(
         Enrollment.objects.filter(pk__in=used.order_by().values("enrollment"))
     )
+    places = []
     if profile.part == "bank":
         _refuse_unpaid(enrollments, replacement)
         for currency in set(profile.defaults.values_list("currency", flat=True)):
@@ -318,8 +323,10 @@ def replace_profile(profile: Profile, *, replacement: Profile, by: User) -> int:
                 bank_profile=replacement,
                 currency=currency,
                 moving=locations,
+                is_told=True,
                 by=by,
             )
+            places += [{"program": "", "place": one.name} for one in locations]
     at = timezone.now()
     for enrollment in enrollments:
         enrollment.payout_assignments.filter(**{field: profile}).update(
@@ -328,6 +335,12 @@ def replace_profile(profile: Profile, *, replacement: Profile, by: User) -> int:
         _write_choice(enrollment, by=by, at=at)
         if enrollment.submitted_at and enrollment.status in FOLLOWS_PROFILES:
             _reassess(enrollment, by=by, at=at)
+    places += [
+        {"program": one.terms.program.name, "place": one.location.name}
+        for one in enrollments
+    ]
+    if places:
+        payout_moved(profile, replacement, places=places, by=by)
     return len(enrollments)
 
 

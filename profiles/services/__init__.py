@@ -9,14 +9,16 @@ from profiles.services.approvals import (
     WhyTwo,
     awaited_approval,
     check_approving,
+    cooling_off,
     has_first_approval,
     needs_second_operator,
+    refuse_too_new,
     signature_of,
+    takes_place_from,
     why_two_operators,
 )
 from profiles.services.archiving import archive_profile, put_away_at_closed_location
 from profiles.services.bank import (
-    cooling_off,
     create_bank_profile,
     revise_bank_profile,
     unsent_bank_version,
@@ -85,6 +87,7 @@ __all__ = [
     "needs_second_operator",
     "put_away_at_closed_location",
     "refuse_bad_name",
+    "refuse_too_new",
     "release_change",
     "release_versions",
     "remove_default_bank_profile",
@@ -95,6 +98,7 @@ __all__ = [
     "show_bank_number",
     "signature_of",
     "stop_change",
+    "takes_place_from",
     "unsent_bank_version",
     "unsent_tax_version",
     "why_two_operators",

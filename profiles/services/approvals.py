@@ -2,17 +2,21 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum, auto
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models import Case, When
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from accounts.models import User
 from accounts.sealing import blind_index
 from accounts.services import check_second_person
-from profiles.models import BankProfileVersion, ProfileVersion
+from accounts.templatetags.portal import moment
+from profiles.models import BankProfile, BankProfileVersion, ProfileVersion
 from profiles.services.rights import (
     APPROVE_ACCOUNTS,
     VALIDATE,
@@ -167,6 +171,53 @@ def why_two_operators(version: ProfileVersion) -> WhyTwo | None:
     if is_known and _payee(before) == _payee(version) and not is_signed:
         return None
     return WhyTwo.CHANGE if before.is_same else WhyTwo.FURTHER_ACCOUNT
+
+
+def cooling_off() -> timedelta:
+    """How long a changed account waits from the request on (security.md T1)."""
+    return timedelta(hours=settings.BANK_CHANGE_COOLING_OFF_HOURS)
+
+
+def takes_place_from(profile: BankProfile) -> datetime | None:
+    """Say from when an account may take another's place; None: at any time.
+
+    As a changed account waits from the request on, so does a further one before it
+    becomes a default or replaces a profile (docs/adr/0013). An account in the same
+    name that the company asked for before, and its first one, need not wait.
+    """
+    version = profile.version_in_force or profile.current_version
+    company = BankProfileVersion.objects.filter(
+        profile__partner_account=profile.partner_account_id
+    ).order_by("submitted_at", "pk")
+    same = [
+        one
+        for one in company.filter(blind_index=version.blind_index)
+        if _payee(one) == _payee(version)
+    ]
+    asked_at = min(one.submitted_at for one in same)
+    was_paid_before = company.filter(
+        approved_at__isnull=False, submitted_at__lt=asked_at
+    ).exists()
+    return asked_at + cooling_off() if was_paid_before else None
+
+
+def refuse_too_new(profile: BankProfile, *, field: str) -> None:
+    """Raise ValidationError at a field while an account may take no other's place."""
+    earliest = takes_place_from(profile)
+    if earliest is not None and earliest > timezone.now():
+        raise ValidationError(
+            {
+                field: ValidationError(
+                    _(
+                        "The account of %(profile)s is new: it can take the place of "
+                        "another from %(moment)s. Every admin was told of it, so that "
+                        "anybody can say if it was not you."
+                    ),
+                    code="too_new",
+                    params={"profile": profile.name, "moment": moment(earliest)},
+                )
+            }
+        )
 
 
 def _payee(version: ProfileVersion) -> tuple[str, str]:

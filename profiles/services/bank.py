@@ -1,9 +1,8 @@
 """Bank profiles: adding one, and sending a new version."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
@@ -18,7 +17,7 @@ from accounts.services import check_still_may, lock_companies
 from profiles import countries, currencies, emails
 from profiles.countries import CountrySchema
 from profiles.models import BankProfile, BankProfileVersion, ProfileVersion
-from profiles.services.approvals import WhyTwo, why_two_operators
+from profiles.services.approvals import WhyTwo, cooling_off, why_two_operators
 from profiles.services.versions import (
     announce,
     known_schema,
@@ -113,7 +112,8 @@ def _send_bank_version(
 ) -> None:
     version = unsent_bank_version(profile, schema=schema, details=details, by=by, at=at)
     version.number = next_number(profile)
-    if why_two_operators(version) == WhyTwo.CHANGE:
+    why = why_two_operators(version)
+    if why == WhyTwo.CHANGE:
         version.usable_from = version.submitted_at + cooling_off()
         token = token_for(version.pk, purpose=STOP_CHANGE)
         version.stop_sha256 = fingerprint_of(token)
@@ -124,6 +124,9 @@ def _send_bank_version(
     announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED, after=lapsed)
     if version.is_change:
         emails.bank_change(version, step=emails.Step.ASKED, by=by)
+    elif why == WhyTwo.FURTHER_ACCOUNT:
+        usable_from = version.submitted_at + cooling_off()
+        emails.account_added(version, usable_from=usable_from, by=by)
 
 
 @sensitive_variables()
@@ -150,11 +153,6 @@ def unsent_bank_version(
         submitted_at=at or timezone.now(),
         submitted_by=by,
     )
-
-
-def cooling_off() -> timedelta:
-    """How long a changed account waits from the request on (security.md T1)."""
-    return timedelta(hours=settings.BANK_CHANGE_COOLING_OFF_HOURS)
 
 
 def _refuse_stopped(newest: ProfileVersion) -> None:

@@ -9,8 +9,9 @@ from django.utils.translation import gettext as _
 from accounts.models import AuditAction, Location, User
 from accounts.roles import Permission
 from accounts.services import check_still_may, lock_companies, record_audit_event
-from profiles import currencies
+from profiles import currencies, emails
 from profiles.models import BankProfile, DefaultBankProfile
+from profiles.services.approvals import refuse_too_new
 from profiles.services.versions import locked, refuse_archived
 
 
@@ -21,12 +22,15 @@ def set_default_bank_profile(
     bank_profile: BankProfile,
     currency: str,
     moving: Collection[Location] = (),
+    is_told: bool = False,
     by: User,
 ) -> list[DefaultBankProfile]:
     """Make a bank profile and currency the default of several locations (R50-R52).
 
-    Those of `moving` give up the default they have, if any. Raises ValidationError when
-    another location has a default already, when one is closed or another company's,
+    Those of `moving` give up the default they have, if any; everybody is told of them,
+    unless the caller does (`is_told`). Raises ValidationError for an account so new
+    that it takes no other's place yet (code "too_new", docs/adr/0013), when another
+    location has a default already, when one is closed or another company's,
     when something is missing or archived, or when the bank does not take the currency.
     All or none.
     """
@@ -35,6 +39,7 @@ def set_default_bank_profile(
     bank_profile = locked(bank_profile)
     refuse_archived(bank_profile)
     _refuse_currency(bank_profile, currency)
+    refuse_too_new(bank_profile, field="bank_profile")
     # The rows of the locations are the locks that keep two defaults apart (R51).
     locations = list(
         Location.objects.select_for_update(of=("self",), no_key=True)
@@ -43,7 +48,11 @@ def set_default_bank_profile(
     )
     _refuse_foreign_or_closed(locations, bank_profile=bank_profile)
     check_still_may(*locations, permission=Permission.PROFILE_EDIT, by=by)
-    for present in DefaultBankProfile.objects.filter(location__in=list(moving)):
+    left: dict[BankProfile, list[str]] = {}
+    rows = DefaultBankProfile.objects.filter(location__in=list(moving))
+    for present in rows.select_related("bank_profile", "location").order_by("pk"):
+        if present.bank_profile != bank_profile:
+            left.setdefault(present.bank_profile, []).append(present.location.name)
         remove_default_bank_profile(present, by=by)
     _refuse_default_set(locations)
     defaults = []
@@ -67,6 +76,9 @@ def set_default_bank_profile(
             },
         )
         defaults.append(default)
+    for old, names in left.items() if not is_told else ():
+        places = [{"program": "", "place": name} for name in names]
+        emails.payout_moved(old, bank_profile, places=places, by=by)
     return defaults
 
 
