@@ -201,10 +201,12 @@ def takes_place_from(profile: BankProfile) -> datetime | None:
     return asked_at + cooling_off() if was_paid_before else None
 
 
-def refuse_too_new(profile: BankProfile, *, field: str) -> None:
+def refuse_too_new(
+    profile: BankProfile, *, field: str, at: datetime | None = None
+) -> None:
     """Raise ValidationError at a field while an account may take no other's place."""
     earliest = takes_place_from(profile)
-    if earliest is not None and earliest > timezone.now():
+    if earliest is not None and earliest > (at or timezone.now()):
         raise ValidationError(
             {
                 field: ValidationError(

@@ -1,6 +1,7 @@
 """The bank profile and currency that a location's next enrollments start with."""
 
 from collections.abc import Collection
+from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -24,6 +25,7 @@ def set_default_bank_profile(
     moving: Collection[Location] = (),
     is_told: bool = False,
     by: User,
+    at: datetime | None = None,
 ) -> list[DefaultBankProfile]:
     """Make a bank profile and currency the default of several locations (R50-R52).
 
@@ -39,7 +41,7 @@ def set_default_bank_profile(
     bank_profile = locked(bank_profile)
     refuse_archived(bank_profile)
     _refuse_currency(bank_profile, currency)
-    refuse_too_new(bank_profile, field="bank_profile")
+    refuse_too_new(bank_profile, field="bank_profile", at=at)
     # The rows of the locations are the locks that keep two defaults apart (R51).
     locations = list(
         Location.objects.select_for_update(of=("self",), no_key=True)

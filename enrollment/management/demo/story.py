@@ -323,8 +323,13 @@ def _set_default(
     by: User,
     at: datetime,
 ) -> None:
+    # A further account becomes a default when its waiting time is over.
     profiles.set_default_bank_profile(
-        locations, bank_profile=find(), currency=currency, by=by
+        locations,
+        bank_profile=find(),
+        currency=currency,
+        by=by,
+        at=at + profiles.cooling_off(),
     )
 
 
