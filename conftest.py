@@ -138,6 +138,8 @@ OF_DJANGO = (
     "auth_group_permissions",
     "auth_permission",
     "django_content_type",
+    # What a portal begins with.
+    "profiles_returnreason",
 )
 
 

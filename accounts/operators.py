@@ -51,12 +51,18 @@ _MANAGE_PROGRAMS = (
     "enrollment.prepare_renewals",
     "enrollment.view_renewalplan",
     "accounts.resend_outgoingemail",
+    "profiles.change_returnreason",
 )
 
 OPERATOR_GROUPS: dict[str, tuple[str, ...]] = {
     READER: _READ,
     PROGRAM_MANAGER: (*_READ, *_MANAGE_PROGRAMS),
-    VALIDATOR: (*_READ, "profiles.review_profiles", "profiles.validate_profiles"),
+    VALIDATOR: (
+        *_READ,
+        "profiles.review_profiles",
+        "profiles.validate_profiles",
+        "profiles.change_returnreason",
+    ),
     # The second operator: for bank accounts (domain.md §10.7) and for the year end.
     APPROVER: (
         *_READ,

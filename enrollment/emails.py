@@ -6,7 +6,6 @@ language and the frame are the outbox's. No mail holds a bank or tax number.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -35,8 +34,8 @@ from enrollment.models import (
     ProgramTerms,
 )
 from enrollment.models.terms import EarningsStart
-from profiles.models import BankProfileVersion, ProfileVersion
-from profiles.reasons import ExplainedReason, explained
+from profiles.models import BankProfileVersion, Profile, ProfileVersion
+from profiles.reasons import explained
 
 # Their examples are a company's name.
 NAME_REASONS = frozenset({"BANK_NAME_MISMATCH", "TAX_NAME_MISMATCH"})
@@ -311,19 +310,25 @@ def _about(version: ProfileVersion) -> dict[str, Any]:
         "is_bank": is_bank,
         "last4": version.last4,
         "reasons": [
-            _without_a_name(row)
+            {
+                "label": row.label,
+                "reason": row.reason,
+                "note": row.note,
+                # Beside the reader's own name another one would mislead.
+                "example": (
+                    "" if row.reason.code in NAME_REASONS else row.reason.example
+                ),
+                "url": _field_url(profile, row.field),
+            }
             for row in explained(version.returned, country=version.country)
         ],
     }
 
 
-def _without_a_name(explained_reason: ExplainedReason) -> ExplainedReason:
-    """Leave out the example of a name: beside the reader's own it would mislead."""
-    if explained_reason.reason.code not in NAME_REASONS:
-        return explained_reason
-    return replace(
-        explained_reason, reason=replace(explained_reason.reason, example="")
-    )
+def _field_url(profile: Profile, field: str) -> str:
+    """Where a field of a profile is mended; who may not is led by the page."""
+    path = path_in(profile.account, f"profiles:change_{profile.part}", pk=profile.pk)
+    return f"{settings.PUBLIC_BASE_URL}{path}#id_{field}"
 
 
 def _payouts(enrollment: Enrollment) -> list[dict[str, Any]]:

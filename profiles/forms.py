@@ -21,8 +21,10 @@ from profiles.models import (
     BankProfileDraft,
     Profile,
     ProfileVersion,
+    ReturnReason,
 )
 from profiles.services import NOTE_LENGTH, REASON_LENGTH
+from profiles.services.catalog import WORDS
 from profiles.wording import given_reasons
 
 # So many answers still stand side by side; more fold into a list.
@@ -630,6 +632,55 @@ class ReasonForm(forms.Form):
         return {"field": field, "code": code, "note": self.cleaned_data["note"]}
 
 
+class CatalogForm(forms.Form):
+    """One reason of the catalogue, in both languages."""
+
+    code = CleanCharField(
+        label=_("Code"),
+        help_text=_("Capital letters, like DOC_TOO_OLD. It stays for good."),
+        max_length=40,
+        error_messages={"required": _("Give the reason a code.")},
+    )
+    parts = forms.MultipleChoiceField(
+        label=_("For"),
+        choices=[("bank", _("Bank profiles")), ("tax", _("Tax profiles"))],
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": _("Choose bank, tax or both.")},
+    )
+    title_en = CleanCharField(label=_("Title, English"), max_length=120)
+    title_sv = CleanCharField(label=_("Title, Swedish"), max_length=120)
+    text_en = CleanCharField(label=_("What is wrong, English"), max_length=300)
+    text_sv = CleanCharField(label=_("What is wrong, Swedish"), max_length=300)
+    remedy_en = CleanCharField(label=_("What to do, English"), max_length=300)
+    remedy_sv = CleanCharField(label=_("What to do, Swedish"), max_length=300)
+    example = CleanCharField(
+        label=_("Example"),
+        help_text=_("The same in every language, and invented."),
+        max_length=120,
+        required=False,
+    )
+    field_keys = forms.MultipleChoiceField(
+        label=_("Fields it can be about"),
+        help_text=_("None: any field."),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+    def __init__(self, *args, reason: ReturnReason | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        fields = reasons.known_fields("bank") | reasons.known_fields("tax")
+        self.fields["field_keys"].choices = sorted(
+            ((key, str(label)) for key, label in fields.items()),
+            key=lambda row: row[1].casefold(),
+        )
+        if reason is not None:
+            del self.fields["code"]
+        for name in WORDS:
+            field = self.fields[name]
+            if field.required:
+                field.error_messages["required"] = _("Say it in both languages.")
+
+
 def _reasons_by_field(version: ProfileVersion) -> list:
     """The reasons at their fields; about documents of tax profiles only."""
     part = version.part
@@ -654,7 +705,7 @@ def _reasons_by_field(version: ProfileVersion) -> list:
     return groups
 
 
-def _reason_label(reason: reasons.Reason, label) -> str:
+def _reason_label(reason: ReturnReason, label) -> str:
     """What fits any field names its field: a closed list shows no group."""
     if reason.field_keys:
         return reason.title

@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce, Lower
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from accounts.encryption import (
@@ -1345,3 +1346,101 @@ class ReviewQuestion(models.Model):
         if not self.field:
             return ""
         return countries.field_label(version.country, version.part, self.field)
+
+
+# --- Why a reviewer returns a version -----------------------------------------------------
+
+
+class ReturnReasonQuerySet(models.QuerySet):
+    def in_use(self) -> Self:
+        """Those that reviewers can choose."""
+        return self.filter(retired_at=None)
+
+
+class ReturnReason(models.Model):
+    """One entry of the catalogue of reasons: one meaning per code, in every language.
+
+    The code stays; a reason that is not given any more is retired, never deleted:
+    what was returned for it says so for good.
+    """
+
+    code = models.CharField(_("code"), max_length=40, unique=True)
+    parts = ArrayField(
+        models.CharField(max_length=4), verbose_name=_("for"), default=list
+    )
+    # What it can be about; empty: anything.
+    field_keys = ArrayField(
+        models.CharField(max_length=40), verbose_name=_("fields"), default=list
+    )
+    title_en = models.CharField(_("title in English"), max_length=120)
+    title_sv = models.CharField(_("title in Swedish"), max_length=120)
+    text_en = models.CharField(_("what is wrong, in English"), max_length=300)
+    text_sv = models.CharField(_("what is wrong, in Swedish"), max_length=300)
+    remedy_en = models.CharField(_("what to do, in English"), max_length=300)
+    remedy_sv = models.CharField(_("what to do, in Swedish"), max_length=300)
+    example = models.CharField(_("example"), max_length=120, blank=True)
+    # The reviewer writes what to do.
+    needs_note = models.BooleanField(_("needs a note"), default=False)
+    retired_at = models.DateTimeField(_("retired at"), null=True, blank=True)
+    changed_at = models.DateTimeField(_("changed at"), null=True, blank=True)
+    changed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("changed by"),
+    )
+
+    objects = ReturnReasonQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("reason for a return")
+        verbose_name_plural = _("reasons for returns")
+        ordering = ("pk",)
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(code__regex=r"^[A-Z][A-Z0-9_]+$"),
+                name="%(app_label)s_%(class)s_code_is_plain",
+            ),
+            models.CheckConstraint(
+                condition=Q(parts__contained_by=["bank", "tax"]) & ~Q(parts=[]),
+                name="%(app_label)s_%(class)s_is_for_a_part",
+            ),
+            models.CheckConstraint(
+                condition=~Q(title_en="")
+                & ~Q(title_sv="")
+                & ~Q(text_en="")
+                & ~Q(text_sv="")
+                & ~Q(remedy_en="")
+                & ~Q(remedy_sv=""),
+                name="%(app_label)s_%(class)s_says_everything_twice",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+    def fits(self, field_key: str) -> bool:
+        """Say whether the reason can be about a field."""
+        return not self.field_keys or field_key in self.field_keys
+
+    @property
+    def title(self) -> str:
+        return self._in_language("title")
+
+    @property
+    def text(self) -> str:
+        return self._in_language("text")
+
+    @property
+    def remedy(self) -> str:
+        return self._in_language("remedy")
+
+    @property
+    def is_retired(self) -> bool:
+        return self.retired_at is not None
+
+    def _in_language(self, name: str) -> str:
+        language = "sv" if get_language() == "sv" else "en"
+        return getattr(self, f"{name}_{language}")

@@ -5,12 +5,13 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import F
+from django.forms.models import model_to_dict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import Hidden, operator_requires, recently_authenticated
 from accounts.posting import posted
@@ -22,6 +23,7 @@ from profiles.downloads import as_file
 from profiles.drafting import open_tax_document as opened
 from profiles.forms import (
     AnswerForm,
+    CatalogForm,
     CheckChangeForm,
     EscalationForm,
     QuestionForm,
@@ -32,11 +34,13 @@ from profiles.models import (
     BankChangeStop,
     BankProfile,
     BankProfileVersion,
+    ReturnReason,
     ReviewQuestion,
     TaxDocument,
     TaxProfile,
     TaxProfileVersion,
 )
+from profiles.reasons import KEPT, ExplainedReason, known_fields
 from profiles.review import (
     approval_of,
     claim_of,
@@ -45,7 +49,7 @@ from profiles.review import (
     history_of,
     signed_once,
 )
-from profiles.services import APPROVE_ACCOUNTS, REVIEW, VALIDATE
+from profiles.services import APPROVE_ACCOUNTS, KEEP_REASONS, REVIEW, VALIDATE
 from profiles.states import SHOWN, ProfileStatus
 from profiles.wording import given_reasons
 
@@ -341,6 +345,112 @@ def _escalate(request, version):
     return _page(request, version, escalation=form)
 
 
+# --- The catalogue of reasons -----------------------------------------------------------
+
+
+@operator_requires(KEEP_REASONS)
+@require_safe
+def reasons(request):
+    """List the reasons a profile is returned for; the retired ones last."""
+    rows = ReturnReason.objects.order_by(
+        F("retired_at").asc(nulls_first=True), "pk"
+    ).select_related("changed_by")
+    labels = known_fields("bank") | known_fields("tax")
+    context = {
+        "rows": [
+            {
+                "reason": row,
+                "fields": [str(labels.get(key, key)) for key in row.field_keys],
+                "is_kept": row.code in KEPT,
+            }
+            for row in rows
+        ]
+    }
+    return render(request, "ops/reasons.html", context)
+
+
+@operator_requires(KEEP_REASONS)
+@require_http_methods(["GET", "HEAD", "POST"])
+def add_reason(request):
+    """Add a reason; shown first as the partner will read it, if asked."""
+    form = CatalogForm(request.POST or None)
+    if request.method == "POST" and form.is_valid() and "preview" not in request.POST:
+        try:
+            services.add_reason(**form.cleaned_data, by=request.user)
+        except ValidationError as error:
+            add_errors(form, error)
+        else:
+            messages.success(request, _("Added. Reviewers can choose it now."))
+            return redirect("ops:reasons")
+    return _reason_page(request, form, reason=None)
+
+
+@operator_requires(KEEP_REASONS, on=ReturnReason)
+@require_http_methods(["GET", "HEAD", "POST"])
+def change_reason(request, reason):
+    """Change the words of a reason; shown first as the partner will read it, if asked."""
+    if request.method == "POST":
+        form = CatalogForm(request.POST, reason=reason)
+    else:
+        form = CatalogForm(reason=reason, initial=model_to_dict(reason))
+    if request.method == "POST" and form.is_valid() and "preview" not in request.POST:
+        try:
+            services.change_reason(reason, **form.cleaned_data, by=request.user)
+        except ValidationError as error:
+            add_errors(form, error)
+        else:
+            messages.success(request, _("Saved. Partners read it so from now on."))
+            return redirect("ops:reasons")
+    return _reason_page(request, form, reason=reason)
+
+
+@operator_requires(KEEP_REASONS, on=ReturnReason)
+@posted(instead=lambda reason: "ops:reasons")
+def retire_reason(request, reason):
+    """Let reviewers choose a reason no more."""
+    try:
+        services.retire_reason(reason, by=request.user)
+    except ValidationError as error:
+        messages.warning(request, " ".join(error.messages))
+    else:
+        messages.success(request, _("Retired. What was returned for it says so still."))
+    return redirect("ops:reasons")
+
+
+@operator_requires(KEEP_REASONS, on=ReturnReason)
+@posted(instead=lambda reason: "ops:reasons")
+def revive_reason(request, reason):
+    """Let reviewers choose a retired reason again."""
+    services.revive_reason(reason, by=request.user)
+    messages.success(request, _("In use again."))
+    return redirect("ops:reasons")
+
+
+def _reason_page(request, form, *, reason):
+    """The form, and under it what the partner will read, where that was asked."""
+    shown = None
+    if form.is_bound and not form.errors:
+        values = {**form.cleaned_data}
+        keys = values["field_keys"] or ["account_holder"]
+        labels = known_fields("bank") | known_fields("tax")
+        draft = ReturnReason(**{"code": getattr(reason, "code", "")} | values)
+        shown = ExplainedReason(
+            reason=draft, field=keys[0], label=labels.get(keys[0], ""), note=""
+        )
+    return render(
+        request,
+        "ops/reason.html",
+        {
+            "form": form,
+            "reason": reason,
+            "shown": shown,
+            "languages": ("en", "sv"),
+            "has_errors": bool(form.errors),
+        },
+        status=422 if form.errors else 200,
+    )
+
+
 def _compare_page(request, profile):
     context = compared_versions(
         profile, old=request.GET.get("old", ""), new=request.GET.get("new", "")
@@ -497,6 +607,9 @@ def _page(
         request.user.has_perm(VALIDATE)
         or (next_approval is not None and next_approval.may_return)
     )
+    questions = ReviewQuestion.objects.about(version).select_related(
+        "asked_by", "answered_by"
+    )
     held_up = _held_up(profile) if version.is_approved else None
     names = {"bank": "approve_bank", "tax": "approve_tax"}
     return render(
@@ -519,12 +632,14 @@ def _page(
             "is_own": is_own,
             "may_review": may_decide and version.is_pending,
             "claim": claim_of(version, by=request.user, at=now),
-            "questions": ReviewQuestion.objects.about(version).select_related(
-                "asked_by", "answered_by"
-            ),
+            "questions": questions,
             "question_form": question,
             "escalation_form": escalation,
             "history": history_of(version),
+            "is_escalated": any(
+                one.is_escalated and not one.is_answered for one in questions
+            ),
+            "may_keep_reasons": request.user.has_perm(KEEP_REASONS),
             "urls": {
                 verb: reverse(f"ops:{verb}_{version.part}", kwargs={"pk": version.pk})
                 for verb in ("claim", "release", "ask", "escalate")

@@ -3,6 +3,7 @@
 import datetime
 import html
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings as configured
@@ -403,8 +404,13 @@ def test_a_return_is_told_with_its_whole_reason(goteborg, bank_profile, ida):
         "https://portal.example/c/5012001"
         + reverse("enrollment:profiles", kwargs={"pk": enrollment.pk}),
     )
+    change = reverse("profiles:change_bank", kwargs={"pk": bank_profile.pk})
+    field = f"https://portal.example/c/5012001{change}#id_account_holder"
+    assert field in links(email)
+    assert field in email.body_text
     for said in (flat(email.body_text), words(email)):
         assert "could not approve the bank profile “Nordvik SEK main” (••0003)" in said
+        assert "Fix it at the field: Account holder" in said
         assert "Problem: The name does not match the legal entity." in said
         assert "Do this: Use the exact registered name, as the bank has it." in said
         # Another company's name would mislead.
@@ -636,8 +642,7 @@ def test_every_link_leads_to_this_portal(one_of_each):
         assert links(email)
         for link in links(email):
             assert link.startswith("https://portal.example/"), link
-            path = link.removeprefix("https://portal.example").partition("?")[0]
-            assert resolve(without_company(path))
+            assert resolve(without_company(urlsplit(link).path))
 
 
 def test_a_poisoned_request_does_not_reach_the_links(

@@ -211,6 +211,11 @@ TABLE: dict[str, Row] = {
         f"ops:{verb}_tax": _ops("oscar", methods=("POST",), on="tax_version")
         for verb in ("claim", "release", "ask", "escalate")
     },
+    "ops:reasons": _ops("oscar", "mina"),
+    "ops:add_reason": _ops("oscar", "mina", methods=("GET", "POST")),
+    "ops:change_reason": _ops("oscar", "mina", methods=("GET", "POST"), on="reason"),
+    "ops:retire_reason": _ops("oscar", "mina", methods=("POST",), on="reason"),
+    "ops:revive_reason": _ops("oscar", "mina", methods=("POST",), on="reason"),
     "ops:escalations": _ops("oscar", "aino"),
     "ops:answer_escalation": _ops("oscar", "aino", methods=("POST",), on="escalation"),
     "ops:claim": _ops("oscar", "aino", methods=("POST",), on="enrollment"),

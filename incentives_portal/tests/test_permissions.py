@@ -76,6 +76,7 @@ from incentives_portal.tests.sparing import REFUSALS, Sparing
 from incentives_portal.tests.test_admin_permissions import PAGES
 from incentives_portal.tests.test_token_permissions import ask as ask_by_token
 from incentives_portal.tests.test_token_permissions import path_of as token_path_of
+from profiles.models import ReturnReason
 from profiles.tests.factories import (
     BankProfileFactory,
     DefaultBankProfileFactory,
@@ -166,6 +167,7 @@ def _objects(location, terms, open_terms, *, addressee, mark):
         bank_version=bank_profile.versions.get(),
         tax_profile=tax_profile,
         tax_version=tax_profile.versions.get(),
+        reason=ReturnReason.objects.first(),
         escalation=ReviewQuestionFactory(bank_version=bank_profile.versions.get()),
         default=DefaultBankProfileFactory(location=location, bank_profile=bank_profile),
         role=RoleAssignmentFactory(

@@ -23,6 +23,13 @@ from profiles.services.bank import (
     revise_bank_profile,
     unsent_bank_version,
 )
+from profiles.services.catalog import (
+    KEEP_REASONS,
+    add_reason,
+    change_reason,
+    retire_reason,
+    revive_reason,
+)
 from profiles.services.deciding import (
     approve_version,
     bring_changes_into_force,
@@ -59,6 +66,7 @@ from profiles.services.words import NOTE_LENGTH, refuse_bad_name
 
 __all__ = [
     "APPROVE_ACCOUNTS",
+    "KEEP_REASONS",
     "MOST_SHOWN_A_DAY",
     "NOTE_LENGTH",
     "REASON_LENGTH",
@@ -67,6 +75,7 @@ __all__ = [
     "Approval",
     "AwaitedApproval",
     "WhyTwo",
+    "add_reason",
     "answer_question",
     "approve_version",
     "archive_profile",
@@ -74,6 +83,7 @@ __all__ = [
     "awaited_approval",
     "bring_changes_into_force",
     "bring_into_force",
+    "change_reason",
     "check_approving",
     "check_stopped_change",
     "claim_versions",
@@ -91,9 +101,11 @@ __all__ = [
     "release_change",
     "release_versions",
     "remove_default_bank_profile",
+    "retire_reason",
     "return_version",
     "revise_bank_profile",
     "revise_tax_profile",
+    "revive_reason",
     "set_default_bank_profile",
     "show_bank_number",
     "signature_of",
