@@ -633,7 +633,7 @@ class ReasonForm(forms.Form):
 
 
 class CatalogForm(forms.Form):
-    """One reason of the catalogue, in both languages."""
+    """One reason of the catalog, in both languages."""
 
     code = CleanCharField(
         label=_("Code"),

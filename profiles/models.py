@@ -1358,7 +1358,7 @@ class ReturnReasonQuerySet(models.QuerySet):
 
 
 class ReturnReason(models.Model):
-    """One entry of the catalogue of reasons: one meaning per code, in every language.
+    """One entry of the catalog of reasons: one meaning per code, in every language.
 
     The code stays; a reason that is not given any more is retired, never deleted:
     what was returned for it says so for good.

@@ -345,7 +345,7 @@ def _escalate(request, version):
     return _page(request, version, escalation=form)
 
 
-# --- The catalogue of reasons -----------------------------------------------------------
+# --- The catalog of reasons -----------------------------------------------------------
 
 
 @operator_requires(KEEP_REASONS)

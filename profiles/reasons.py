@@ -1,6 +1,6 @@
 """Why a reviewer returns a profile: each reason says what is wrong and what to do.
 
-The catalogue is rows that operators keep (ReturnReason); here is what is asked of it.
+The catalog is rows that operators keep (ReturnReason); here is what is asked of it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -52,7 +52,7 @@ class ExplainedReason:
 def explained(
     returned: Iterable[Mapping[str, str]], *, country: str
 ) -> list[ExplainedReason]:
-    """Put the catalogue's words and the field's label to a version's stored reasons.
+    """Put the catalog's words and the field's label to a version's stored reasons.
 
     Also of a reason that was retired since. The words are read in the language of
     whoever gets them, when they are shown.

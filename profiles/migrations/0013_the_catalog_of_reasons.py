@@ -1,4 +1,4 @@
-"""Operators keep the catalogue of reasons; it begins with those of the code."""
+"""Operators keep the catalog of reasons; it begins with those of the code."""
 
 import django.contrib.postgres.fields
 import django.db.models.deletion

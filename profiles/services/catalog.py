@@ -1,4 +1,4 @@
-"""The catalogue of reasons: operators add, change, retire; nothing is deleted."""
+"""The catalog of reasons: operators add, change, retire; nothing is deleted."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from accounts.text import clean_line
 from profiles.models import ReturnReason
 from profiles.reasons import KEPT, known_fields
 
-# Whoever keeps the catalogue: program managers and validators.
+# Whoever keeps the catalog: program managers and validators.
 KEEP_REASONS = "profiles.change_returnreason"
 WORDS = (
     "title_en",
