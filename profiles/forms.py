@@ -192,7 +192,7 @@ class DetailsForm(forms.Form):
         for spec in self.specs:
             self.fields[spec.key] = self._field(spec)
             if held is not None and held.country == schema.country:
-                self.initial[spec.key] = _prefilled(spec, held)
+                self.initial[spec.key] = _prefilled(spec, held) or spec.default
             elif spec.default:
                 self.initial[spec.key] = spec.default
         # What is in the form and not sent: shown again, not judged yet.
@@ -206,6 +206,8 @@ class DetailsForm(forms.Form):
             attrs = {"autocomplete": spec.autocomplete, "inputmode": spec.inputmode}
             if spec.is_secret or spec.identifies:
                 attrs |= {"spellcheck": "false", "autocapitalize": "characters"}
+            elif spec.inputmode == "email":
+                attrs |= {"spellcheck": "false", "autocapitalize": "none"}
             return TypedField(
                 label=spec.label,
                 required=is_required,

@@ -47,7 +47,13 @@ from profiles.tax_forms import (
     TaxDocumentForm,
     TaxStepForm,
 )
-from profiles.wording import general_reasons, given_reasons, shown_answers, shown_draft
+from profiles.wording import (
+    expired_on,
+    general_reasons,
+    given_reasons,
+    shown_answers,
+    shown_draft,
+)
 
 TEMPLATES = {
     "company": "profiles/tax_company.html",
@@ -123,6 +129,7 @@ def change_tax(request, profile):
     context = {
         "profile": profile,
         "held": held,
+        "expired_on": expired_on(profile.version_in_force, today=timezone.localdate()),
         "impact": profile.change_impact(),
         "reasons": given_reasons(held),
         "is_begun": TaxProfileDraft.objects.unsent().filter(profile=profile).exists(),
@@ -341,6 +348,10 @@ def tax_check(request, draft):
             by=request.user,
         ),
         impact=draft.profile.change_impact() if draft.profile else None,
+        expired_on=expired_on(
+            draft.profile.version_in_force if draft.profile else None,
+            today=timezone.localdate(),
+        ),
     )
 
 

@@ -61,6 +61,7 @@ from profiles.review import compared_versions
 from profiles.states import CANDIDATE
 from profiles.wording import (
     draft_sections,
+    expired_on,
     finance_text,
     general_reasons,
     needed_sections,
@@ -881,6 +882,7 @@ def _profile_page(request, profile, template, *, answer=None):
                 if version is not None
             ],
             "in_force": in_force,
+            "expired_on": expired_on(in_force, today=today),
             "candidate": candidate,
             "questions": _questions_to_partner(profile).select_related(
                 f"{profile.part}_version", "answered_by"

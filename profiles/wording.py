@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -31,6 +32,13 @@ class ShownSection:
 
     title: Promise | str
     details: list[ShownDetail]
+
+
+def expired_on(version: ProfileVersion | None, *, today: date) -> date | None:
+    """Return the last day of a version in force whose tax form is over; else nothing."""
+    if version is None or not version.is_expired(today):
+        return None
+    return version.expires_on
 
 
 def given_reasons(version: ProfileVersion | None) -> list[ExplainedReason]:

@@ -17,6 +17,7 @@ from profiles.forms import (
     TaxLocationForm,
     add_errors,
 )
+from profiles.models import BankProfileDraft
 from profiles.tests.factories import (
     BANK_DETAILS,
     IBAN,
@@ -52,6 +53,16 @@ def keys(form) -> list[str]:
 
 def value_shown(form, key) -> str:
     return form[key].value() or ""
+
+
+def test_what_was_just_begun_starts_with_the_usual_answer():
+    # Then only that answer's fields are shown.
+    begun = BankProfileDraft(country="SE", details={})
+
+    form = DetailsForm(schema=SE_BANK, held=begun)
+
+    assert value_shown(form, "account_kind") == "iban"
+    assert 'autocapitalize="none"' in str(form["contact_email"])
 
 
 # --- The first step ------------------------------------------------------------------------
