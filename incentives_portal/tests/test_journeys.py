@@ -31,8 +31,15 @@ from enrollment.models import Enrollment, EnrollmentEvent
 from enrollment.services import confirm_payout
 from enrollment.tests.factories import AgreementFactory, ProgramTermsFactory
 from incentives_portal.tests.running import running_portal
+from incentives_portal.tests.wizards import (
+    answers,
+    confirms,
+    fills_in_a_tax_profile,
+    goes_on,
+)
 from profiles.models import BankProfileVersion
 from profiles.services import approve_version
+from profiles.tests.country_answers import SWEDEN
 from profiles.tests.factories import (
     BankProfileFactory,
     DefaultBankProfileFactory,
@@ -329,7 +336,13 @@ def test_with_something_missing_it_continues_to_what_is_missing(
     partner.page.locator("[name=currency]").select_option("SEK")
     partner.presses("Use this currency")
     partner.presses("Add a tax profile")
-    adds_a_swedish_tax_profile(partner)
+    fills_in_a_tax_profile(
+        partner,
+        "SE",
+        {"name": "Nordvik SE", **SWEDEN.in_tax},
+        {"payer": "other", "registered": "no"},
+        {"org_number": "559999-0669"},
+    )
     partner.sees("Everything is in place.")
     partner.presses("Go back to the enrollment")
     partner.presses("Submit enrollment")
@@ -441,66 +454,18 @@ def test_a_colleague_without_the_role_is_told_who_can_and_an_admin_appoints_them
 
 
 def adds_a_swedish_bank_profile(partner) -> None:
-    page = partner.page
-    page.locator("main [name=name]").fill("Nordvik SEK main")
-    page.locator("[name=country]").select_option("SE")
-    partner.presses("Continue")
+    answers(partner, {"name": "Nordvik SEK main", "country": "SE"})
     # A line of the bank's letter, read into the fields.
-    page.locator("summary", has_text="Paste instead of typing").click()
-    page.locator("[name=pasted]").fill(
+    partner.page.locator("summary", has_text="Paste instead of typing").click()
+    partner.page.locator("[name=pasted]").fill(
         "Kontoinnehavare: Nordvik IT AB, IBAN se35 5000 0000 0549 1000 0003"
     )
     partner.presses("Fill in the fields")
     partner.sees("Filled in from what you pasted")
-    partner.presses("Continue")
-    for name, value in {
-        "street": "Storgatan 1",
-        "postcode": "111 22",
-        "city": "Stockholm",
-        "contact_name": "Ida Lund",
-        "contact_email": "ida@partner.example",
-        "contact_phone": "+46 8 123 456",
-    }.items():
-        page.locator(f"main [name={name}]").fill(value)
-    partner.presses("Continue")
+    goes_on(partner)
+    answers(partner, SWEDEN.beneficiary)
     partner.sees("Bank found from the IBAN")
-    for tick in ("is_own_bank", "is_authorized"):
-        page.locator(f"label[for=id_{tick}]").click()
-    partner.presses("Save bank profile")
-
-
-def adds_a_swedish_tax_profile(partner) -> None:
-    page = partner.page
-
-    def goes_on() -> None:
-        with page.expect_navigation():
-            page.locator("main form[method=post] button").first.click()
-        partner.looks()
-
-    def fills_in(values: dict[str, str]) -> None:
-        for name, value in values.items():
-            page.locator(f"main [name={name}]").fill(value)
-        goes_on()
-
-    page.locator("main [name=country]").select_option("SE")
-    goes_on()
-    fills_in(
-        {
-            "name": "Nordvik SE",
-            "legal_name": "Nordvik IT AB",
-            "street": "Storgatan 1",
-            "postcode": "111 22",
-            "city": "Stockholm",
-        }
-    )
-    page.locator("main label[for=id_payer_1]").click()
-    page.locator("main label[for=id_registered_1]").click()
-    goes_on()
-    fills_in({"org_number": "559999-0669"})
-    # No document is needed.
-    goes_on()
-    page.locator("main label[for=id_is_authorized]").click()
-    goes_on()
+    confirms(partner)
 
 
 # --- Signing in with more than a password -----------------------------------------------

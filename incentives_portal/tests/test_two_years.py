@@ -41,9 +41,10 @@ from incentives_portal.tests.test_journeys import (
     visitor,
     wait_until,
 )
+from incentives_portal.tests.wizards import answers, confirms, goes_on
 from profiles.services import approve_version
+from profiles.tests.country_answers import SWEDEN
 from profiles.tests.factories import (
-    TAX_DETAILS,
     BankProfileFactory,
     DefaultBankProfileFactory,
     TaxProfileFactory,
@@ -318,23 +319,10 @@ def arrived(portal, mail, person, subject: str):
 
 def sends_a_new_form(person) -> None:
     """Send the tax profile again, step by step, with nothing in it that expires."""
-    page = person.page
-
-    def goes_on() -> None:
-        with page.expect_navigation():
-            page.locator("main form[method=post] button").first.click()
-
-    goes_on()
-    for name in ("legal_name", "street", "postcode", "city"):
-        page.locator(f"main [name={name}]").fill(TAX_DETAILS[name])
-    goes_on()
-    page.locator("main label[for=id_payer_1]").click()
-    page.locator("main label[for=id_registered_1]").click()
-    goes_on()
-    page.locator("main [name=org_number]").fill("559999-0669")
-    goes_on()
+    goes_on(person)
+    answers(person, SWEDEN.in_tax)
+    answers(person, {"payer": "other", "registered": "no"})
+    answers(person, {"org_number": "559999-0669"})
     # No document is needed.
-    goes_on()
-    page.locator("main label[for=id_is_authorized]").click()
-    goes_on()
-    person.looks()
+    goes_on(person)
+    confirms(person)

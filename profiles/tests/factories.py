@@ -26,6 +26,7 @@ from profiles.models import (
     TaxProfileDraft,
     TaxProfileVersion,
 )
+from profiles.tests.known_numbers import DOCUMENT
 
 HELD = ("cooling", "stopped")
 IBAN = "SE3550000000054910000003"
@@ -226,7 +227,7 @@ class TaxDocumentFactory(factory.django.DjangoModelFactory):
     dated_on = factory.LazyFunction(timezone.localdate)
     content_type = "application/pdf"
     name = "certificate.pdf"
-    content = factory.LazyFunction(lambda: a_pdf("certificate"))
+    content = factory.LazyFunction(lambda: a_pdf(DOCUMENT))
     size = factory.LazyAttribute(lambda d: len(d.content))
     added_by = factory.SubFactory(UserFactory)
 
