@@ -5,7 +5,7 @@ A step is checked as far as it goes; sent, the draft becomes a bank profile.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -16,24 +16,29 @@ from accounts.models import PartnerAccount, User
 from accounts.services import lock_companies
 from profiles import countries
 from profiles.countries import CountrySchema
+from profiles.drafts import first_undone, forgotten, mark_done, to_start_from
 from profiles.models import BankProfile, BankProfileDraft, BankProfileVersion
 from profiles.services import (
     create_bank_profile,
     refuse_bad_name,
+    revise_bank_profile,
     unsent_bank_version,
 )
 
 # After the first, which names profile and country; each is a section of the schema.
 STEPS = ("account", "beneficiary")
-# How long a draft waits for whoever began it.
-KEPT = timedelta(days=90)
 
 
 def bank_draft_of(account: PartnerAccount, *, by: User) -> BankProfileDraft | None:
     """Return what a person has begun at a company; nobody else's."""
     return BankProfileDraft.objects.filter(
-        partner_account=account, created_by=by
+        partner_account=account, profile=None, created_by=by
     ).first()
+
+
+def change_draft_of(profile: BankProfile, *, by: User) -> BankProfileDraft | None:
+    """Return the change of a profile that a person has begun; nobody else's."""
+    return BankProfileDraft.objects.filter(profile=profile, created_by=by).first()
 
 
 def step_schema(country: str, step: str) -> CountrySchema:
@@ -44,7 +49,7 @@ def step_schema(country: str, step: str) -> CountrySchema:
 
 def next_step(draft: BankProfileDraft) -> str:
     """Return the first step that is not done."""
-    return next((step for step in STEPS if step not in draft.done), "check")
+    return first_undone(draft, STEPS)
 
 
 @sensitive_variables()
@@ -64,13 +69,42 @@ def begin_bank_draft(
         partner_account=account, created_by=by
     )
     draft.name = refuse_bad_name(BankProfile(partner_account=account, name=name))
-    if draft.country != country:
-        kept = {"account_holder", *_keys(country, "beneficiary")}
-        draft.country = country
-        draft.details = {
-            key: value for key, value in draft.details.items() if key in kept
-        }
-        draft.done = []
+    _place(draft, country)
+    draft.save()
+    return draft
+
+
+@sensitive_variables()
+@transaction.atomic
+def begin_bank_change(
+    profile: BankProfile, *, country: str, by: User
+) -> BankProfileDraft:
+    """Begin a change of a bank profile, or go on with it, perhaps in another country.
+
+    It starts from what waits or is in force; a step that is right as it stands is done
+    already. Raises ValidationError on `country`, and for an archived profile.
+    """
+    if countries.bank_schema(country) is None:
+        raise ValidationError({"country": _("Choose a country from the list.")})
+    lock_companies(profile.partner_account_id)
+    profile = BankProfile.objects.get(pk=profile.pk)
+    if profile.is_archived:
+        raise ValidationError(
+            _("This profile is archived. Choose or add another."), code="archived"
+        )
+    draft = change_draft_of(profile, by=by)
+    if draft is None:
+        version = profile.current_version
+        draft = BankProfileDraft(
+            partner_account=profile.partner_account,
+            profile=profile,
+            name=profile.name,
+            country=version.country,
+            created_by=by,
+        )
+        draft.details = to_start_from(version)
+    _place(draft, country)
+    draft.done = [step for step in STEPS if _is_right(draft, step)]
     draft.save()
     return draft
 
@@ -85,8 +119,7 @@ def fill_bank_step(
     answers = countries.validate(step_schema(draft.country, step), details)
     others = set(draft.details) - set(_keys(draft.country, step))
     draft.details = {key: draft.details[key] for key in others} | answers
-    draft.done = [one for one in STEPS if one == step or one in draft.done]
-    draft.save()
+    mark_done(draft, step, STEPS)
     return draft
 
 
@@ -95,16 +128,14 @@ def fill_bank_step(
 def send_bank_draft(draft: BankProfileDraft, *, by: User) -> BankProfile:
     """Send a draft for validation; the BIC that its IBAN tells is sent with it.
 
-    Raises ValidationError as create_bank_profile does.
+    Raises ValidationError as create_bank_profile and revise_bank_profile do.
     """
     draft = _locked(draft, by=by)
-    profile = create_bank_profile(
-        draft.partner_account,
-        name=draft.name,
-        country=draft.country,
-        details=_details_to_send(draft),
-        by=by,
-    )
+    facts = {"country": draft.country, "details": _details_to_send(draft), "by": by}
+    if draft.profile is None:
+        profile = create_bank_profile(draft.partner_account, name=draft.name, **facts)
+    else:
+        profile = revise_bank_profile(draft.profile, **facts)
     draft.delete()
     return profile
 
@@ -113,7 +144,8 @@ def send_bank_draft(draft: BankProfileDraft, *, by: User) -> BankProfile:
 def foreseen_bank_version(draft: BankProfileDraft, *, by: User) -> BankProfileVersion:
     """Return the version that sending a draft would make; nothing is stored."""
     return unsent_bank_version(
-        BankProfile(partner_account=draft.partner_account, name=draft.name),
+        draft.profile
+        or BankProfile(partner_account=draft.partner_account, name=draft.name),
         schema=countries.bank_schema(draft.country),
         details=_details_to_send(draft),
         by=by,
@@ -138,8 +170,7 @@ def discard_bank_draft(draft: BankProfileDraft, *, by: User) -> None:
 @transaction.atomic
 def discard_forgotten_bank_drafts(*, at: datetime) -> int:
     """Throw away what nobody went on with: numbers are not kept for nothing."""
-    old = BankProfileDraft.objects.filter(updated_at__lt=at - KEPT)
-    return old.delete()[0]
+    return forgotten(BankProfileDraft.objects.all(), at=at).delete()[0]
 
 
 def _locked(draft: BankProfileDraft, *, by: User) -> BankProfileDraft:
@@ -151,6 +182,29 @@ def _locked(draft: BankProfileDraft, *, by: User) -> BankProfileDraft:
             _("What you began is sent or discarded already."), code="gone"
         )
     return row
+
+
+def _place(draft: BankProfileDraft, country: str) -> None:
+    """Put a draft in a country: the account is asked anew, what fits is kept."""
+    if draft.country == country:
+        return
+    kept = {"account_holder", *_keys(country, "beneficiary")}
+    draft.country = country
+    draft.details = {key: value for key, value in draft.details.items() if key in kept}
+    draft.done = []
+
+
+def _is_right(draft: BankProfileDraft, step: str) -> bool:
+    """Whether a step could be left as it stands: valid, and not returned."""
+    version = draft.profile.current_version
+    returned = {row["field"] for row in version.returned} if version.is_returned else ()
+    if set(_keys(draft.country, step)) & set(returned):
+        return False
+    try:
+        countries.validate(step_schema(draft.country, step), draft.details)
+    except ValidationError:
+        return False
+    return True
 
 
 def _keys(country: str, step: str) -> list[str]:

@@ -1,6 +1,7 @@
 """What somebody has begun of bank and tax profiles and not sent: name and step, no more."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.urls import reverse
 from django.utils.functional import Promise
@@ -29,6 +30,20 @@ BANK_PAGES = {
     "beneficiary": "profiles:bank_beneficiary",
     "check": "profiles:check_bank",
 }
+
+
+CHANGE_PAGES = {
+    "account": "profiles:change_bank_account",
+    "beneficiary": "profiles:change_bank_beneficiary",
+    "check": "profiles:check_bank_change",
+}
+
+
+def bank_page(step: str, *, profile: UUID | None) -> str:
+    """Return the page of a step of a new bank profile, or of the change of one."""
+    if profile is None:
+        return reverse(BANK_PAGES[step])
+    return reverse(CHANGE_PAGES[step], kwargs={"pk": profile})
 
 
 @dataclass(frozen=True)
@@ -66,13 +81,17 @@ def begun_by(user: User, *, company: PartnerAccount | None) -> list[Begun]:
 def _of_bank(draft: BankProfileDraft) -> Begun:
     step = bank_drafting.next_step(draft)
     return Begun(
-        title=_("Continue your bank profile"),
+        title=(
+            _("Continue the change of your bank profile")
+            if draft.profile_id
+            else _("Continue your bank profile")
+        ),
         name=draft.name,
         where="",
         step=BANK_STEPS[step],
         number=[*BANK_STEPS].index(step) + 1,
         total=len(BANK_STEPS),
-        url=reverse(BANK_PAGES[step]),
+        url=bank_page(step, profile=draft.profile_id),
     )
 
 

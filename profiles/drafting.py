@@ -7,8 +7,7 @@ countries' schemas, by countries.tax_forms and by papers.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
-from types import MappingProxyType
+from datetime import date, datetime
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -29,6 +28,7 @@ from profiles.countries.tax_forms import (
     setup_schema,
     status_schema,
 )
+from profiles.drafts import first_undone, forgotten, mark_done, to_start_from
 from profiles.models import (
     TaxDocument,
     TaxProfile,
@@ -47,8 +47,6 @@ from profiles.services import (
 # In the order of the way; each has a page of its own.
 STEPS = ("company", "setup", "status", "documents", "check")
 MOST_DOCUMENTS = 8
-# How long a draft waits for whoever began it.
-KEPT = timedelta(days=90)
 # Reasons of a reviewer after which a document is sent anew.
 _ABOUT_DOCUMENTS = "document"
 
@@ -103,7 +101,7 @@ def step_of(draft: TaxProfileDraft, name: str) -> Step:
 
 def next_step(draft: TaxProfileDraft) -> str:
     """Return the first step that is not done."""
-    return next((step for step in STEPS if step not in draft.done), "check")
+    return first_undone(draft, STEPS)
 
 
 def missing_documents(draft: TaxProfileDraft) -> list:
@@ -161,7 +159,7 @@ def begin_tax_draft(
         draft.save()
         return draft
     version = profile.current_version
-    draft.details = _without_returned_numbers(version)
+    draft.details = to_start_from(version)
     draft.setup = dict(version.setup)
     draft.country = version.country
     draft.save()
@@ -413,8 +411,7 @@ def discard_tax_draft(draft: TaxProfileDraft, *, by: User) -> None:
 @transaction.atomic
 def discard_forgotten_tax_drafts(*, at: datetime) -> int:
     """Throw away what nobody went on with: documents are not kept for nothing."""
-    old = TaxProfileDraft.objects.unsent().filter(updated_at__lt=at - KEPT)
-    return old.delete()[0]
+    return forgotten(TaxProfileDraft.objects.unsent(), at=at).delete()[0]
 
 
 @sensitive_variables()
@@ -484,8 +481,7 @@ def _fill(draft: TaxProfileDraft, name: str, typed: Mapping[str, str]) -> None:
 
 
 def _done(draft: TaxProfileDraft, step: str) -> TaxProfileDraft:
-    draft.done = [one for one in STEPS if one in {*draft.done, step}]
-    draft.save()
+    mark_done(draft, step, STEPS)
     return draft
 
 
@@ -508,24 +504,6 @@ def _undo_unmet(draft: TaxProfileDraft) -> None:
         draft.done = [step for step in draft.done if step in ("company", "setup")]
     if missing_documents(draft):
         draft.done = [step for step in draft.done if step != "documents"]
-
-
-def _without_returned_numbers(version: TaxProfileVersion) -> Mapping[str, str]:
-    """The details without numbers that were returned: those are typed anew."""
-    returned = {row["field"] for row in version.returned} if version.is_returned else ()
-    schema = version.schema
-    return MappingProxyType(
-        {
-            key: value
-            for key, value in version.details.items()
-            if not (
-                key in returned
-                and schema is not None
-                and schema.field(key) is not None
-                and schema.field(key).is_secret
-            )
-        }
-    )
 
 
 def _is_known(key: str, country: str) -> bool:

@@ -22,6 +22,7 @@ from profiles.models import (
     Profile,
     ProfileVersion,
     ReturnReason,
+    TaxProfileDraft,
 )
 from profiles.services import NOTE_LENGTH, REASON_LENGTH
 from profiles.services.catalog import WORDS
@@ -165,6 +166,37 @@ class Section:
     fields: list[AskedField]
 
 
+@dataclass(frozen=True)
+class Held:
+    """What a draft holds, in the way a form takes it: numbers are kept, not shown."""
+
+    country: str
+    details: dict[str, str]
+    returned: list[dict[str, str]]
+
+    @property
+    def is_returned(self) -> bool:
+        return bool(self.returned)
+
+
+def held_of(
+    draft: BankProfileDraft | TaxProfileDraft, details: Mapping[str, str]
+) -> Held:
+    """Return what a draft holds, with the reasons that are not mended yet."""
+    version = draft.profile.current_version if draft.profile else None
+    returned = version.returned if version is not None and version.is_returned else []
+    return Held(
+        country=draft.country,
+        details=dict(details),
+        returned=[
+            row
+            for row in returned
+            if details.get(row["field"], "")
+            in ("", version.details.get(row["field"], ""))
+        ],
+    )
+
+
 class DetailsForm(forms.Form):
     """A country's fields. What was typed is shown again after an error, all of it.
 
@@ -180,7 +212,7 @@ class DetailsForm(forms.Form):
         schema: CountrySchema,
         specs: Collection[FieldSpec] | None = None,
         required: Collection[str] = (),
-        held: ProfileVersion | BankProfileDraft | None = None,
+        held: ProfileVersion | Held | None = None,
         typed: Mapping[str, str] | None = None,
         **kwargs,
     ):
@@ -285,7 +317,7 @@ class DetailsForm(forms.Form):
             )
 
 
-def _prefilled(spec: FieldSpec, held: ProfileVersion) -> str:
+def _prefilled(spec: FieldSpec, held: ProfileVersion | Held) -> str:
     value = held.details.get(spec.key, "")
     if spec.is_secret or not value:
         return ""

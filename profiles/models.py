@@ -822,10 +822,11 @@ class BankProfileDraftQuerySet(ScopedQuerySet):
 
 
 class BankProfileDraft(models.Model):
-    """What somebody has filled in of a new bank profile and not sent yet.
+    """What somebody has filled in of a bank profile and not sent yet.
 
-    One step after another, to go on with on another day. Each person has one at a
-    company, and only who began it sees it. Sent or discarded, it is gone.
+    One step after another, to go on with on another day. Each person has one of a new
+    profile at a company, and one of each change; only who began it sees it. Sent or
+    discarded, it is gone.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -834,6 +835,15 @@ class BankProfileDraft(models.Model):
         models.PROTECT,
         related_name="bank_profile_drafts",
         verbose_name=_("company"),
+    )
+    # What is changed; nothing of a new profile.
+    profile = models.ForeignKey(
+        BankProfile,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="drafts",
+        verbose_name=_("bank profile"),
     )
     name = models.CharField(_("profile name"), max_length=80)
     country = models.CharField(_("country"), max_length=2)
@@ -853,9 +863,6 @@ class BankProfileDraft(models.Model):
 
     objects = BankProfileDraftQuerySet.as_manager()
 
-    # Asked of what a form starts from; a draft was never returned.
-    is_returned = False
-
     class Meta:
         verbose_name = _("draft of a bank profile")
         verbose_name_plural = _("drafts of bank profiles")
@@ -863,7 +870,12 @@ class BankProfileDraft(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["partner_account", "created_by"],
+                condition=Q(profile=None),
                 name="%(app_label)s_%(class)s_one_for_each",
+            ),
+            models.UniqueConstraint(
+                fields=["profile", "created_by"],
+                name="%(app_label)s_%(class)s_one_change_for_each",
             ),
             sealed_check("details", name="%(app_label)s_%(class)s_details_are_sealed"),
         ]

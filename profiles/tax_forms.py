@@ -1,6 +1,6 @@
 """What people fill in at each step of a tax profile: one page each, nothing lost."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -9,39 +9,9 @@ from django.utils.translation import gettext_lazy as _
 from profiles import countries
 from profiles.countries.tax_forms import DocumentKind
 from profiles.drafting import Step, needed_of
-from profiles.forms import DetailsForm, NameField, add_errors
+from profiles.forms import DetailsForm, NameField, add_errors, held_of
 from profiles.models import TaxProfileDraft
 from profiles.papers import EXTENSIONS, MOST_BYTES
-
-
-@dataclass(frozen=True)
-class Held:
-    """What a draft holds, in the way a form takes it: numbers are kept, not shown."""
-
-    country: str
-    details: dict[str, str]
-    returned: list[dict[str, str]] = field(default_factory=list)
-
-    @property
-    def is_returned(self) -> bool:
-        return bool(self.returned)
-
-
-def held_of(draft: TaxProfileDraft) -> Held:
-    """Return what a draft holds, with the reasons that are not mended yet."""
-    version = draft.profile.current_version if draft.profile else None
-    returned = version.returned if version is not None and version.is_returned else []
-    details = {**draft.details, **draft.setup}
-    return Held(
-        country=draft.country,
-        details=details,
-        returned=[
-            row
-            for row in returned
-            if details.get(row["field"], "")
-            in ("", version.details.get(row["field"], ""))
-        ],
-    )
 
 
 class TaxStepForm(DetailsForm):
@@ -59,7 +29,7 @@ class TaxStepForm(DetailsForm):
             schema=replace(step.schema, fields=fields),
             specs=step.specs,
             required=step.required,
-            held=held_of(draft),
+            held=held_of(draft, {**draft.details, **draft.setup}),
             **kwargs,
         )
 

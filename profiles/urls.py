@@ -18,6 +18,26 @@ urlpatterns = [
     path("bank/<uuid:pk>/", views.bank, name="bank"),
     path("bank/<uuid:pk>/versions/", views.compare_bank, name="compare_bank"),
     path("bank/<uuid:pk>/change/", views.change_bank, name="change_bank"),
+    path(
+        "bank/<uuid:pk>/change/account/",
+        views.change_bank_account,
+        name="change_bank_account",
+    ),
+    path(
+        "bank/<uuid:pk>/change/beneficiary/",
+        views.change_bank_beneficiary,
+        name="change_bank_beneficiary",
+    ),
+    path(
+        "bank/<uuid:pk>/change/check/",
+        views.check_bank_change,
+        name="check_bank_change",
+    ),
+    path(
+        "bank/<uuid:pk>/change/discard/",
+        views.discard_bank_change,
+        name="discard_bank_change",
+    ),
     path("bank/<uuid:pk>/archive/", views.archive_bank, name="archive_bank"),
     path("bank/<uuid:pk>/number/", views.show_bank_number, name="show_bank_number"),
     path("bank/<uuid:pk>/stop/", views.stop_change, name="stop_change"),

@@ -30,7 +30,7 @@ from accounts.location_choice import choose_location, keeping_location
 from accounts.posting import posted
 from accounts.roles import Permission
 from profiles import bank_drafting, countries, services
-from profiles.begun import BANK_PAGES
+from profiles.begun import BANK_PAGES, bank_page
 from profiles.checking import foreseen
 from profiles.countries.pasting import read_pasted
 from profiles.countries.tax_forms import FORMS
@@ -47,6 +47,7 @@ from profiles.forms import (
     PasteForm,
     ShowNumberForm,
     add_errors,
+    held_of,
 )
 from profiles.models import (
     BankProfile,
@@ -64,6 +65,7 @@ from profiles.wording import (
     expired_on,
     finance_text,
     general_reasons,
+    given_reasons,
     needed_sections,
     shown_answers,
     shown_sections,
@@ -286,43 +288,7 @@ def bank_beneficiary(request):
 @sensitive_variables()
 def check_bank(request):
     """Show everything once more, numbers masked, and send it (R49)."""
-    draft = bank_drafting.bank_draft_of(request.company, by=request.user)
-    if draft is None:
-        return _nothing_begun(request)
-    if bank_drafting.next_step(draft) != "check":
-        return _to_step(request, bank_drafting.next_step(draft))
-    found = countries.bank_of(draft.details)
-    form = CheckBankForm(_posted(request), found=found)
-    if request.method == "POST" and form.is_valid():
-        try:
-            profile = bank_drafting.send_bank_draft(draft, by=request.user)
-        except ValidationError as error:
-            form.add_error(None, error.messages)
-        else:
-            return _sent(request, profile)
-    return render(
-        request,
-        "profiles/bank_check.html",
-        {
-            "form": form,
-            "draft": draft,
-            "country": countries.country_name(draft.country),
-            "begin_url": _with_query(reverse("profiles:new_bank"), request),
-            "parts": [
-                (section, _step_url(request, step))
-                for step in bank_drafting.STEPS
-                for section in draft_sections(draft, step)
-            ],
-            "found": found,
-            "checks": foreseen(
-                bank_drafting.foreseen_bank_version(draft, by=request.user),
-                None,
-                on=timezone.localdate(),
-                by=request.user,
-            ),
-        },
-        status=422 if form.errors else 200,
-    )
+    return _check_bank(request)
 
 
 @requires(Permission.PROFILE_EDIT)
@@ -330,38 +296,182 @@ def check_bank(request):
 @posted(instead=lambda: "profiles:list")
 def discard_bank(request):
     """Throw away what was begun."""
-    draft = bank_drafting.bank_draft_of(request.company, by=request.user)
+    return _discard_bank(request)
+
+
+# A change of a bank profile goes the same four steps.
+
+
+@requires(Permission.PROFILE_EDIT, on=BankProfile)
+@recently_authenticated
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_variables()
+def change_bank(request, profile):
+    """Say what a change means and begin it, or go on with it; another country too."""
+    if profile.is_archived:
+        return _put_away(request, profile)
+    profile = _with_history(profile)
+    held = profile.current_version
+    draft = bank_drafting.change_draft_of(profile, by=request.user)
+    country = request.GET.get("country") or (draft or held).country
+    form = CountryForm(_posted(request), initial={"country": country})
+    if request.method == "POST" and form.is_valid():
+        try:
+            draft = bank_drafting.begin_bank_change(
+                profile, country=form.cleaned_data["country"], by=request.user
+            )
+        except ValidationError as error:
+            add_errors(form, error)
+        else:
+            return _to_step(request, _first_of_change(draft, held), profile)
+    return render(
+        request,
+        "profiles/bank_change.html",
+        {
+            "form": form,
+            "profile": profile,
+            "held": held,
+            "company": profile.partner_account,
+            "draft": draft,
+            "impact": profile.change_impact(),
+            "reasons": given_reasons(held),
+            "discard_url": _with_query(
+                reverse("profiles:discard_bank_change", kwargs={"pk": profile.pk}),
+                request,
+            ),
+            "back_url": _return_to(request),
+        },
+        status=422 if form.errors else 200,
+    )
+
+
+@requires(Permission.PROFILE_EDIT, on=BankProfile)
+@recently_authenticated
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters()
+@sensitive_variables()
+def change_bank_account(request, profile):
+    """Ask for the account anew, its number kept where the field stays empty."""
+    return _bank_step(request, "account", profile)
+
+
+@requires(Permission.PROFILE_EDIT, on=BankProfile)
+@recently_authenticated
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters()
+@sensitive_variables()
+def change_bank_beneficiary(request, profile):
+    """Ask for the company's address and the contact anew."""
+    return _bank_step(request, "beneficiary", profile)
+
+
+@requires(Permission.PROFILE_EDIT, on=BankProfile)
+@recently_authenticated
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters()
+@sensitive_variables()
+def check_bank_change(request, profile):
+    """Show what a change says and does, and send it; what is in force stays (R44)."""
+    return _check_bank(request, profile)
+
+
+@requires(Permission.PROFILE_EDIT, on=BankProfile)
+@recently_authenticated
+@posted(instead=lambda profile: profile)
+def discard_bank_change(request, profile):
+    """Throw away a change that was begun."""
+    return _discard_bank(request, profile)
+
+
+def _first_of_change(draft, held) -> str:
+    """Where a change goes on: at what was returned, else at the account."""
+    first = bank_drafting.next_step(draft)
+    return "account" if first == "check" and not held.is_returned else first
+
+
+def _draft(request, profile):
+    if profile is None:
+        return bank_drafting.bank_draft_of(request.company, by=request.user)
+    return bank_drafting.change_draft_of(profile, by=request.user)
+
+
+def _check_bank(request, profile=None):
+    draft = _draft(request, profile)
+    if draft is None:
+        return _nothing_begun(request, profile)
+    if bank_drafting.next_step(draft) != "check":
+        return _to_step(request, bank_drafting.next_step(draft), profile)
+    found = countries.bank_of(draft.details)
+    form = CheckBankForm(_posted(request), found=found)
+    if request.method == "POST" and form.is_valid():
+        try:
+            sent = bank_drafting.send_bank_draft(draft, by=request.user)
+        except ValidationError as error:
+            form.add_error(None, error.messages)
+        else:
+            return _sent(request, sent)
+    version = bank_drafting.foreseen_bank_version(draft, by=request.user)
+    in_force = profile.version_in_force if profile is not None else None
+    return render(
+        request,
+        "profiles/bank_check.html",
+        {
+            "form": form,
+            "draft": draft,
+            "profile": profile,
+            "country": countries.country_name(draft.country),
+            "begin_url": _begin_url(request, profile),
+            "parts": [
+                (section, _step_url(request, step, profile))
+                for step in bank_drafting.STEPS
+                for section in draft_sections(draft, step)
+            ],
+            "found": found,
+            "in_force": in_force,
+            "impact": profile.change_impact(version) if profile is not None else None,
+            "checks": foreseen(
+                version, in_force, on=timezone.localdate(), by=request.user
+            ),
+        },
+        status=422 if form.errors else 200,
+    )
+
+
+def _discard_bank(request, profile=None):
+    draft = _draft(request, profile)
     if draft is not None:
         bank_drafting.discard_bank_draft(draft, by=request.user)
         messages.success(request, _("What you began is discarded."))
-    return redirect(_return_to(request) or "profiles:list")
+    return redirect(_return_to(request) or profile or "profiles:list")
 
 
-def _bank_step(request, step):
-    draft = bank_drafting.bank_draft_of(request.company, by=request.user)
+def _bank_step(request, step, profile=None):
+    draft = _draft(request, profile)
     if draft is None:
-        return _nothing_begun(request)
+        return _nothing_begun(request, profile)
     if request.method == "POST" and request.POST.get("country") != draft.country:
         # Filled in before the country was changed in another window.
-        return _to_step(request, step)
+        return _to_step(request, step, profile)
     schema = bank_drafting.step_schema(draft.country, step)
+    held = held_of(draft, draft.details)
     paste = _paste_form(request) if step == "account" else None
     form = None
     filled = []
     if _is_pasting(request, paste):
-        form, filled, paste = _filled_in(paste, schema=schema, held=draft)
+        form, filled, paste = _filled_in(paste, schema=schema, held=held)
     if form is None:
-        form = DetailsForm(_posted(request), schema=schema, held=draft)
+        form = DetailsForm(_posted(request), schema=schema, held=held)
         if request.method == "POST" and form.is_valid():
             try:
-                bank_drafting.fill_bank_step(
+                draft = bank_drafting.fill_bank_step(
                     draft, step=step, details=form.details, by=request.user
                 )
             except ValidationError as error:
                 add_errors(form, error)
             else:
-                return _to_step(request, _following(step))
+                return _to_step(request, _following(step, draft), profile)
     has_errors = bool(form.errors or (paste and paste.errors))
+    begin_url = _begin_url(request, profile)
     return render(
         request,
         "profiles/bank_step.html",
@@ -371,12 +481,16 @@ def _bank_step(request, step):
             "has_errors": has_errors,
             "filled": filled,
             "draft": draft,
+            "profile": profile,
             "step": step,
             "country": countries.country_name(draft.country),
-            "begin_url": _with_query(reverse("profiles:new_bank"), request),
-            "back_url": _with_query(reverse("profiles:new_bank"), request)
+            "begin_url": begin_url,
+            "back_url": begin_url
             if step == "account"
-            else _step_url(request, "account"),
+            else _step_url(request, "account", profile),
+            "leave_url": profile.get_absolute_url()
+            if profile is not None
+            else reverse("profiles:list"),
             "sections": form.sections(),
         },
         status=422 if has_errors else 200,
@@ -420,22 +534,33 @@ def _filled_in(paste, *, schema, held):
     return form, filled, PasteForm() if found else paste
 
 
-def _following(step: str) -> str:
+def _following(step: str, draft) -> str:
+    """The next step; of a change the next that is not done."""
+    if draft.profile_id is not None:
+        return bank_drafting.next_step(draft)
     steps = [*BANK_PAGES]
     return steps[steps.index(step) + 1]
 
 
-def _nothing_begun(request):
-    messages.info(request, _("Nothing is begun here. Begin with name and country."))
-    return redirect(_with_query(reverse("profiles:new_bank"), request))
+def _nothing_begun(request, profile=None):
+    if profile is None:
+        messages.info(request, _("Nothing is begun here. Begin with name and country."))
+    return redirect(_begin_url(request, profile))
 
 
-def _to_step(request, step):
-    return redirect(_step_url(request, step))
+def _begin_url(request, profile=None) -> str:
+    if profile is None:
+        return _with_query(reverse("profiles:new_bank"), request)
+    path = reverse("profiles:change_bank", kwargs={"pk": profile.pk})
+    return _with_query(path, request)
 
 
-def _step_url(request, step: str) -> str:
-    return _with_query(reverse(BANK_PAGES[step]), request)
+def _to_step(request, step, profile=None):
+    return redirect(_step_url(request, step, profile))
+
+
+def _step_url(request, step: str, profile=None) -> str:
+    return _with_query(bank_page(step, profile=profile and profile.pk), request)
 
 
 def _with_query(path: str, request) -> str:
@@ -455,50 +580,6 @@ def bank(request, profile):
 def compare_bank(request, profile):
     """Show what differs between two versions of a bank profile, numbers masked."""
     return _compare_page(request, profile)
-
-
-@requires(Permission.PROFILE_EDIT, on=BankProfile)
-@recently_authenticated
-@require_http_methods(["GET", "HEAD", "POST"])
-@sensitive_post_parameters()
-@sensitive_variables()
-def change_bank(request, profile):
-    """Send a new version of a bank profile; the approved one stays in force (R44)."""
-    if profile.is_archived:
-        return _put_away(request, profile)
-    profile = _with_history(profile)
-    held = profile.current_version
-    country = request.GET.get("country", held.country)
-    schema = countries.bank_schema(country)
-    if schema is None:
-        form = _country_form(request, CountryForm, country=held.country)
-        return _country_page(
-            request, form, title=_("Change the country of the bank"), profile=profile
-        )
-    paste, filled, form = _paste_form(request), [], None
-    if _is_pasting(request, paste):
-        form, filled, paste = _filled_in(paste, schema=schema, held=held)
-    is_sent = form is None and request.method == "POST"
-    form = form or DetailsForm(_posted(request), schema=schema, held=held)
-    if is_sent and form.is_valid():
-        try:
-            services.revise_bank_profile(
-                profile, country=country, details=form.details, by=request.user
-            )
-        except ValidationError as error:
-            add_errors(form, error)
-        else:
-            return _sent(request, profile)
-    return _details_page(
-        request,
-        form,
-        "profiles/bank_form.html",
-        title=_("Change %(name)s") % {"name": profile.name},
-        profile=profile,
-        company=profile.partner_account,
-        paste=paste,
-        filled=filled,
-    )
 
 
 @requires(Permission.PROFILE_VIEW, on=BankProfile)
@@ -762,57 +843,6 @@ def _defaults_set(rows) -> str:
 
 
 # --- What bank and tax pages share --------------------------------------------------------
-
-
-def _country_form(request, form_class, *, country, **options):
-    """The first step: empty, or with the error of what was chosen."""
-    location = options.pop("location", None)
-    initial = {"country": country, "location": location}
-    chosen = request.GET if request.GET.get("country") else None
-    return form_class(chosen, initial=initial, **options)
-
-
-def _country_page(request, form, *, title, profile=None):
-    return render(
-        request,
-        "profiles/country.html",
-        {
-            "form": form,
-            "title": title,
-            "profile": profile,
-            "carried": _carried(request),
-            "back_url": _return_to(request),
-        },
-        status=422 if form.errors else 200,
-    )
-
-
-def _details_page(request, form, template, *, title, profile=None, **context):
-    """The second step: the country's fields, with everything typed kept."""
-    query = _carried(request)
-    paste = context.get("paste")
-    has_errors = bool(form.errors or (paste and paste.errors))
-    if context.get("location") is not None and profile is None:
-        query["location"] = context["location"].pk
-    return render(
-        request,
-        template,
-        {
-            "form": form,
-            "has_errors": has_errors,
-            "title": title,
-            "profile": profile,
-            "held": form.held,
-            "country": countries.country_name(form.schema.country),
-            "country_url": f"{request.path}?{urlencode({**query, 'country': ''})}",
-            "sections": form.sections(),
-            "general_reasons": general_reasons(form.held),
-            "impact": profile.change_impact() if profile is not None else None,
-            "back_url": _return_to(request),
-            **context,
-        },
-        status=422 if has_errors else 200,
-    )
 
 
 @requires(Permission.PROFILE_EDIT, on=BankProfile)

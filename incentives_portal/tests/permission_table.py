@@ -100,6 +100,18 @@ TABLE: dict[str, Row] = {
     "profiles:change_bank": Row(
         ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
     ),
+    "profiles:change_bank_account": Row(
+        ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
+    ),
+    "profiles:change_bank_beneficiary": Row(
+        ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
+    ),
+    "profiles:check_bank_change": Row(
+        ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
+    ),
+    "profiles:discard_bank_change": _post(
+        "bank_profile", "ida", no=ADMINS, is_company_wide=True
+    ),
     "profiles:show_bank_number": Row(
         ("ida",), methods=("GET", "POST"), on="bank_profile", **BANK
     ),

@@ -68,8 +68,8 @@ class Door:
 SWEDEN = {"country": "SE"}
 
 
-def bank_sent(world):
-    return {"name": "Another", **BANK_DETAILS, "account_holder": "Nordvik Two AB"}
+def changed_bank(world):
+    return BANK_DETAILS | SWEDEN | {"account_holder": "Nordvik Two AB"}
 
 
 def highest(world):
@@ -104,6 +104,15 @@ DRAFTING = [
     Door("profiles:bank_account", "ida", sent=lambda world: BANK_DETAILS | SWEDEN),
     Door("profiles:bank_beneficiary", "ida", sent=lambda world: BANK_DETAILS | SWEDEN),
     Door("profiles:discard_bank", "ida"),
+    Door("profiles:change_bank", "ida", lambda world: world.bank, lambda world: SWEDEN),
+    Door("profiles:change_bank_account", "ida", lambda world: world.bank, changed_bank),
+    Door(
+        "profiles:change_bank_beneficiary",
+        "ida",
+        lambda world: world.bank,
+        changed_bank,
+    ),
+    Door("profiles:discard_bank_change", "ida", lambda world: world.bank),
 ]
 BANK_DATA = [
     Door(
@@ -111,7 +120,12 @@ BANK_DATA = [
         "ida",
         sent=lambda world: {"is_own_bank": "on", "is_authorized": "on"},
     ),
-    Door("profiles:change_bank", "ida", lambda world: world.bank, bank_sent),
+    Door(
+        "profiles:check_bank_change",
+        "ida",
+        lambda world: world.bank,
+        lambda world: {"is_own_bank": "on", "is_authorized": "on"},
+    ),
     Door(
         "profiles:show_bank_number",
         "ida",
@@ -266,6 +280,13 @@ def _made():
     )
     year = FiscalYearFactory()
     BankProfileDraftFactory(partner_account=nordvik, created_by=cast.ida)
+    BankProfileDraftFactory(
+        partner_account=nordvik,
+        profile=bank,
+        name=bank.name,
+        details=BANK_DETAILS | {"account_holder": "Nordvik Two AB"},
+        created_by=cast.ida,
+    )
     return types.SimpleNamespace(
         nordvik=nordvik,
         tenant=tenant,

@@ -98,6 +98,16 @@ def test_each_person_begins_one_bank_profile_at_a_company():
             partner_account=draft.partner_account, created_by=draft.created_by
         )
 
+    profile = BankProfileFactory(partner_account=draft.partner_account)
+    change = {
+        "partner_account": draft.partner_account,
+        "profile": profile,
+        "created_by": draft.created_by,
+    }
+    BankProfileDraftFactory(**change)
+    with refused("profiles_bankprofiledraft_one_change_for_each"):
+        BankProfileDraftFactory(**change)
+
 
 def test_what_is_begun_lies_sealed():
     draft = BankProfileDraftFactory()

@@ -27,6 +27,7 @@ from profiles.services import (
     signature_of,
     why_two_operators,
 )
+from profiles.tests.changing import change
 from profiles.tests.factories import (
     BANK_DETAILS,
     BankProfileFactory,
@@ -124,9 +125,7 @@ def test_who_reaches_every_location_that_uses_it_may_change_it(
 ):
     DefaultBankProfileFactory(location=goteborg, bank_profile=profile)
 
-    response = client_of(ida).post(
-        reverse("profiles:change_bank", kwargs={"pk": profile.pk}), OTHER
-    )
+    response = change(client_of(ida), profile, OTHER)
 
     assert response.status_code == 302
     assert profile.versions.count() == 2

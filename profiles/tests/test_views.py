@@ -20,7 +20,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
-from profiles import bank_drafting, countries, services
+from profiles import bank_drafting, countries
 from profiles.models import (
     BankProfile,
     BankProfileDraft,
@@ -28,6 +28,7 @@ from profiles.models import (
 )
 from profiles.services import approve_version, return_version
 from profiles.signals import profile_archived
+from profiles.tests.changing import STEPS, change
 from profiles.tests.factories import (
     BANK_DETAILS,
     IBAN,
@@ -408,16 +409,15 @@ def test_a_pasted_line_fills_in_the_fields_and_saves_nothing(web, caplog):
 def test_a_pasted_line_fills_in_the_fields_of_a_change(web, bank):
     answers = {**BANK_DETAILS, "iban": "", "pasted": OTHER_IBAN, "fill": "1"}
 
-    filled = web.post(address("change_bank", bank), answers)
+    filled = change(web, bank, answers)
 
     assert filled.status_code == 200
     assert 'value="SE45 5000 0000 0583 9825 7466"' in page(filled)
     assert bank.versions.count() == 1
-    wrong = web.post(address("change_bank", bank), answers | {"pasted": "Dear Sir"})
+    wrong = change(web, bank, answers | {"pasted": "Dear Sir"})
     assert wrong.status_code == 422
     assert "There is a problem" in words(wrong)
-    sent = answers | {"pasted": "", "iban": OTHER_IBAN}
-    assert web.post(address("change_bank", bank), sent).status_code == 302
+    assert change(web, bank, BANK_DETAILS | {"iban": OTHER_IBAN}).status_code == 302
     assert bank.versions.count() == 2
 
 
@@ -515,9 +515,8 @@ def test_the_way_back_is_a_page_of_the_portal(web, bank, target):
     response = web.get(reverse("profiles:new_bank"), {"next": target})
     assert 'href="https://evil' not in page(response)
     assert 'href="//evil' not in page(response)
-    change = reverse("profiles:change_bank", kwargs={"pk": bank.pk})
-    response = web.post(
-        change + "?" + "next=" + target, {**BANK_DETAILS, "iban": OTHER_IBAN}
+    response = change(
+        web, bank, {**BANK_DETAILS, "iban": OTHER_IBAN}, query=f"?next={target}"
     )
     assert response.status_code == 302
     assert response["Location"].startswith("/")
@@ -575,12 +574,16 @@ def test_a_returned_profile_shows_each_reason_at_its_field(web, nordvik, ida):
     assert "Example: Nordvik" in text
     assert "Give the visiting address &lt;b&gt;now&lt;/b&gt;." in html
     assert "The document cannot be read." in text
-    change = address("change_bank", bank)
-    assert f'href="{change}#id_account_holder"' in html
-    assert f'href="{change}#id_street"' in html
-    form = page(web.get(change))
+    begin = address("change_bank", bank)
+    assert f'href="{begin}#id_account_holder"' in html
+    assert f'href="{begin}#id_street"' in html
+    form = page(web.get(begin))
     for field in ("account_holder", "street", "document"):
         assert f'id="id_{field}"' in form
+    # The first step with a reason; it stands at its field there too.
+    assert web.post(begin, SWEDEN)["Location"] == address("change_bank_account", bank)
+    step = words(web.get(address("change_bank_account", bank)))
+    assert "Use the exact registered name, as the bank has it." in step
 
 
 def test_two_current_versions_are_told_apart(web, bank, ida):
@@ -623,7 +626,8 @@ def queries_of(web, url) -> int:
 
 def test_a_change_starts_from_what_was_sent_without_its_number(web, bank):
     # R59
-    html = page(web.get(address("change_bank", bank)))
+    change(web, bank, {}, steps=["change_bank"])
+    html = page(web.get(address("change_bank_account", bank)))
 
     assert 'value="Nordvik IT AB"' in html
     assert re.search(r'<input[^>]*name="iban"[^>]*>', html)
@@ -634,9 +638,7 @@ def test_a_change_starts_from_what_was_sent_without_its_number(web, bank):
 
 def test_a_change_waits_beside_the_version_in_force(web, bank, ida):
     # R44
-    response = web.post(
-        address("change_bank", bank), {**BANK_DETAILS, "iban": OTHER_IBAN}
-    )
+    response = change(web, bank, {**BANK_DETAILS, "iban": OTHER_IBAN})
 
     assert response["Location"] == address("bank", bank)
     assert bank.versions.get(number=1).is_approved
@@ -645,7 +647,7 @@ def test_a_change_waits_beside_the_version_in_force(web, bank, ida):
 
 
 def test_what_is_in_force_is_not_sent_again(web, bank):
-    response = web.post(address("change_bank", bank), BANK_DETAILS)
+    response = change(web, bank, BANK_DETAILS)
 
     assert response.status_code == 422
     assert "There is nothing to send." in words(response)
@@ -654,7 +656,7 @@ def test_what_is_in_force_is_not_sent_again(web, bank):
 
 def test_sent_twice_a_change_is_one_version(web, bank):
     for _click in range(2):
-        web.post(address("change_bank", bank), {**BANK_DETAILS, "iban": OTHER_IBAN})
+        change(web, bank, {**BANK_DETAILS, "iban": OTHER_IBAN})
 
     assert bank.versions.count() == 2
 
@@ -677,55 +679,67 @@ def test_a_change_of_what_waits_says_that_it_is_replaced(web, nordvik, ida):
 
 
 def test_the_country_of_the_bank_can_be_changed(web, bank):
-    change = address("change_bank", bank)
-    assert f'href="{change}?country="' in page(web.get(change))
-
-    first_step = web.get(change, {"country": ""})
-    assert '<option value="SE" selected>' in page(first_step)
-    second_step = page(web.get(change, {"country": "GB"}))
-    assert 'name="sort_code"' in second_step
-    assert 'name="iban"' not in second_step
-
-    data = {
+    british = {
         **BANK_DETAILS,
         "sort_code": "20-00-00",
         "account_number": "55779911",
         "bank_name": "Test Bank",
     }
-    web.post(f"{change}?country=GB", data)
+    assert '<option value="SE" selected>' in page(web.get(address("change_bank", bank)))
+    change(web, bank, {}, country="GB", steps=["change_bank"])
+    second_step = page(web.get(address("change_bank_account", bank)))
+    assert 'name="sort_code"' in second_step
+    assert 'name="iban"' not in second_step
+    assert IBAN[-4:] not in second_step
+
+    change(web, bank, british, country="GB")
+
     assert bank.versions.get(number=2).country == "GB"
+
+
+def test_a_change_is_a_draft_of_its_own_and_says_what_it_does(
+    web, client_of, bank, ida, nordvik
+):
+    """What is right already is not asked again; nobody else sees it (R44)."""
+    assert web.get(address("change_bank_account", bank)).status_code == 302
+    change(web, bank, {}, steps=["change_bank"])
+    two = ["change_bank_account"]
+    filled = change(web, bank, BANK_DETAILS | {"iban": OTHER_IBAN}, steps=two)
+    assert filled["Location"] == address("check_bank_change", bank)
+
+    check = words(web.get(address("check_bank_change", bank)))
+    assert "The approved version stays in force until the new one is approved." in check
+    assert "This changes the account in force. Two operators have to" in check
+    assert bank.versions.count() == 1
+    colleague = RoleAssignmentFactory(partner_account=nordvik).user
+    elsewhere = client_of(colleague).get(address("check_bank_change", bank))
+    assert elsewhere["Location"] == address("change_bank", bank)
+    web.post(address("discard_bank_change", bank))
+    assert not BankProfileDraft.objects.exists()
 
 
 def test_an_archived_profile_is_not_changed(web, bank, ida):
     archived = {"archived_at": timezone.now(), "archived_by": ida}
     BankProfile.objects.filter(pk=bank.pk).update(**archived)
 
-    response = web.post(
-        address("change_bank", bank), {**BANK_DETAILS, "iban": OTHER_IBAN}, follow=True
-    )
+    response = web.post(address("change_bank", bank), SWEDEN, follow=True)
 
     assert "is archived and cannot be changed" in words(response)
     assert address("change_bank", bank) not in page(response)
     assert bank.versions.count() == 1
 
 
-def test_archived_while_the_form_was_open_says_so(web, bank, ida, monkeypatch):
-    def archive_meanwhile(*args, **kwargs):
-        BankProfile.objects.filter(pk=bank.pk).update(
-            archived_at=timezone.now(), archived_by=ida
-        )
-        return original(*args, **kwargs)
-
-    original = services.revise_bank_profile
-    monkeypatch.setattr("profiles.services.revise_bank_profile", archive_meanwhile)
-
-    response = web.post(
-        address("change_bank", bank), {**BANK_DETAILS, "iban": OTHER_IBAN}
+def test_archived_while_the_form_was_open_says_so(web, bank, ida):
+    change(web, bank, BANK_DETAILS | {"iban": OTHER_IBAN}, steps=STEPS[:3])
+    BankProfile.objects.filter(pk=bank.pk).update(
+        archived_at=timezone.now(), archived_by=ida
     )
+
+    response = web.post(address("check_bank_change", bank), AGREED)
 
     assert response.status_code == 422
     assert "This profile is archived." in words(response)
-    assert OTHER_IBAN in page(response)
+    assert BankProfileDraft.objects.get().details["iban"] == OTHER_IBAN
 
 
 def test_who_looks_after_one_location_does_not_change_what_pays_another(
@@ -1030,9 +1044,7 @@ def test_from_a_new_profile_to_its_approval_and_back(client_of, web, oscar, luci
     return_version(bank.versions.get(), returned=RETURNED[:1], by=oscar)
     assert "Action required" in words(web.get(address("list")))
 
-    web.post(
-        address("change_bank", bank), {**BANK_DETAILS, "account_holder": "Nordvik AB"}
-    )
+    change(web, bank, {**BANK_DETAILS, "account_holder": "Nordvik AB"})
     for operator in (oscar, lucia):
         assert "Pending validation" in words(web.get(address("list")))
         approve_version(bank.versions.get(number=2), by=operator)
