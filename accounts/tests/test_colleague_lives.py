@@ -38,6 +38,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from incentives_portal.tests.tries import tries
 
 pytestmark = pytest.mark.django_db
 
@@ -54,7 +55,7 @@ OFFERED = (Role.GLOBAL_ADMIN, Role.MPN_ADMIN, Role.INCENTIVES_ADMIN)
 INVITED = st.sampled_from(["nils", "nils", *sorted(ADDRESSES)])
 TRYING = st.sampled_from(["the one invited", "the one invited", *sorted(ADDRESSES)])
 STEPS = settings(
-    max_examples=40,
+    max_examples=tries(16),
     stateful_step_count=25,
     deadline=None,
     database=None,

@@ -34,6 +34,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from incentives_portal.tests.tries import tries
 
 pytestmark = pytest.mark.django_db
 
@@ -65,7 +66,7 @@ GROUPS = st.lists(PEOPLE, min_size=1, max_size=2, unique=True)
 WHICH = st.integers(min_value=0, max_value=99)
 
 STEPS = settings(
-    max_examples=10,
+    max_examples=tries(8),
     stateful_step_count=20,
     deadline=None,
     database=None,

@@ -11,6 +11,7 @@ from accounts.roles import Role
 from accounts.services import map_group
 from accounts.tests.factories import PartnerAccountFactory, RoleAssignmentFactory
 from accounts.tests.scim_directory import CORE, ENTERPRISE, PATCH, Directory, person
+from incentives_portal.tests.tries import tries
 
 NAMES = [
     "schemas", "id", "externalId", "userName", "name", "name.givenName", "displayName",
@@ -77,7 +78,7 @@ WORDS = st.sampled_from(
 FILTERS = st.one_of(st.lists(WORDS, max_size=12).map(" ".join), st.text(max_size=60))
 
 HARD = settings(
-    max_examples=60,
+    max_examples=tries(25),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

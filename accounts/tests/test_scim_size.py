@@ -11,7 +11,7 @@ from accounts.tests.scim_directory import Directory, error_of
 
 pytestmark = pytest.mark.django_db
 
-MANY = 2_000
+MANY = 1_100
 MOST = 10_000
 # However many members: rows are read and written a thousand at a time.
 QUERIES = 80

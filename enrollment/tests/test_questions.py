@@ -20,7 +20,7 @@ from profiles.tests.factories import (
 )
 
 MOST = 15
-FEW, MANY = 3, 30
+FEW, MANY = 3, 12
 
 
 def fill(nordvik, goteborg, ida, maria, *, count: int) -> None:

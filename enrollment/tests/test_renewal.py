@@ -35,6 +35,7 @@ from enrollment.tests.factories import (
     ProgramTermsFactory,
     RequirementFactory,
 )
+from incentives_portal.tests.tries import tries
 from profiles.tests.factories import BankProfileFactory, TaxProfileFactory
 
 pytestmark = pytest.mark.django_db
@@ -382,7 +383,7 @@ def compare(world: World) -> None:
 
 
 CASES = settings(
-    max_examples=40,
+    max_examples=tries(16),
     deadline=None,
     database=None,
     derandomize=True,

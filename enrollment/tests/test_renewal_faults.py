@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True)]
 
 ROWS_AT_ONCE = 5
 # DEATHS=200 takes minutes: as many are tried before the run of a year end is changed.
-DEATHS = int(os.environ.get("DEATHS", "16"))
+DEATHS = int(os.environ.get("DEATHS", "10"))
 
 PROGRAM = """
 import django
@@ -137,10 +137,10 @@ def test_runners_that_die_again_and_again_end_every_row_once(plan):
     assert progress.set_aside == 0
 
 
-@pytest.mark.parametrize("plan", [100], indirect=True)
+@pytest.mark.parametrize("plan", [60], indirect=True)
 def test_without_one_transaction_rows_would_be_lost(plan):
     """The control: a range is noted as done before it is."""
-    killed(4, 16, 7, "hasty")
+    killed(4, 10, 7, "hasty")
 
     assert wrong_rows() != []
 
@@ -229,7 +229,7 @@ def what_went_wrong(plan: RenewalPlan) -> list:
 
 
 @pytest.mark.parametrize("is_compared", [True, False])
-@pytest.mark.parametrize("plan", [100], indirect=True)
+@pytest.mark.parametrize("plan", [60], indirect=True)
 def test_what_changes_during_a_run_is_carried_out_whole_or_set_aside(
     plan, monkeypatch, is_compared
 ):

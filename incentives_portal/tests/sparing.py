@@ -8,7 +8,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.template.backends.django import Template
 from django.template.base import Template as BareTemplate
 
-from accounts import services
+from accounts import middleware, proof, services
 from incentives_portal import views
 
 REFUSALS = frozenset({"403.html", "404.html"})
@@ -21,8 +21,9 @@ class Sparing:
     and `refusal` what the page says that names what is missing. That page is drawn once
     for each person and all that it is made of.
 
-    While `remembers` is on, who asks, and their session, is looked up once: a request
-    that leaves the world as it was finds them the same. Nothing is drawn while
+    While `remembers` is on, who asks, their companies and their session are looked up
+    once, and that the session is in use is not noted: a request that leaves the world
+    as it was finds them the same. Nothing is drawn while
     `is_blind`: for answers without a body.
     """
 
@@ -94,7 +95,8 @@ class Sparing:
             AuthenticationBackend.get_user,
             SessionStore._get_session_from_db,
         )
-        people, sessions = {}, {}
+        find_companies, stamp_use = middleware.companies_of, proof.stamp_use
+        people, sessions, companies = {}, {}, {}
 
         def get_user(backend, key):
             if not self.remembers:
@@ -111,5 +113,16 @@ class Sparing:
                 sessions[key] = load(store)
             return sessions[key]
 
+        def companies_of(user):
+            if not self.remembers:
+                return find_companies(user)
+            if user.pk not in companies:
+                companies[user.pk] = find_companies(user)
+            return copy.copy(companies[user.pk])
+
+        monkeypatch.setattr(middleware, "companies_of", companies_of)
+        monkeypatch.setattr(
+            proof, "stamp_use", lambda asked: not self.remembers and stamp_use(asked)
+        )
         monkeypatch.setattr(AuthenticationBackend, "get_user", get_user)
         monkeypatch.setattr(SessionStore, "_get_session_from_db", get_session)

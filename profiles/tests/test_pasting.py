@@ -5,6 +5,7 @@ from django.core.exceptions import ValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from incentives_portal.tests.tries import tries
 from profiles.countries import bank_schema
 from profiles.countries.pasting import read_pasted
 
@@ -120,7 +121,7 @@ def test_a_line_of_a_bank_letter_fills_in_what_it_holds(country, letter, answers
     assert read_pasted(bank_schema(country), letter) == answers
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(
     st.sampled_from("SE GB US JP IN BR AU CA NL NZ".split()),
     st.text(max_size=80)

@@ -18,6 +18,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from incentives_portal.tests.tries import tries
 from profiles import services
 from profiles.models import BankProfileVersion, TaxProfileVersion
 from profiles.services import (
@@ -123,7 +124,7 @@ STEPS = st.lists(
 class AnySequenceOfSteps(TestCase):
     """Two partners, two operators; partners may even call the operators' services."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=tries(24), deadline=None)
     @given(steps=STEPS)
     def test_what_is_in_force_was_sent_and_decided_by_enough_people(self, steps):
         people = [UserFactory(), UserFactory()]
@@ -270,7 +271,7 @@ def test_no_thirty_steps_of_one_person_make_a_changed_account_usable(
     who, lone_people, goteborg
 ):
     # security.md T1
-    try_alone(*lone_people[who], at=goteborg, most=8)
+    try_alone(*lone_people[who], at=goteborg, most=tries(4))
 
 
 @pytest.mark.django_db
