@@ -146,8 +146,9 @@ def with_reasons(
     return enrollments.annotate(reasons=whys[outcome])
 
 
-# The outcomes that have reasons.
-REASONED = (Outcome.NOT_ELIGIBLE, Outcome.AT_RISK, Outcome.ACTION_REQUIRED)
+# The outcomes that have reasons, and those whose reasons are asked alike.
+ALIKE = ((Outcome.NOT_ELIGIBLE,), (Outcome.AT_RISK, Outcome.ACTION_REQUIRED))
+REASONED = tuple(outcome for outcomes in ALIKE for outcome in outcomes)
 
 
 _CODES = ArrayField(CharField())

@@ -292,14 +292,16 @@ def _find(
         .values("id", "status", "next_terms", "outcome")
     )
     whys = []
-    for outcome in renewal.REASONED:
+    for outcomes_alike in renewal.ALIKE:
         why, more = _sql_of(
-            renewal.with_reasons(enrollments, outcome=outcome, into=into, on=on)
+            renewal.with_reasons(
+                enrollments, outcome=outcomes_alike[0], into=into, on=on
+            )
             .order_by()
             .values("id", "reasons")
         )
         whys.append(WHY.format(query=why))
-        params += (*more, outcome)
+        params += (*more, list(outcomes_alike))
     cursor.execute(
         CREATE_FOUND.format(query=outcomes, whys=" UNION ALL ".join(whys)), params
     )
@@ -685,7 +687,7 @@ WHY = """
 SELECT asked.id, asked.reasons
 FROM decided
 JOIN ({query}) asked ON asked.id = decided.id
-WHERE decided.outcome = %s
+WHERE decided.outcome = ANY (%s)
 """
 DROP_FOUND = "DROP TABLE renewal_found"
 
