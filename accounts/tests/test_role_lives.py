@@ -34,7 +34,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
-from incentives_portal.tests.tries import tries
+from accounts.tests.tries import tries
 
 pytestmark = pytest.mark.django_db
 

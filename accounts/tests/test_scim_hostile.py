@@ -11,7 +11,7 @@ from accounts.roles import Role
 from accounts.services import map_group
 from accounts.tests.factories import PartnerAccountFactory, RoleAssignmentFactory
 from accounts.tests.scim_directory import CORE, ENTERPRISE, PATCH, Directory, person
-from incentives_portal.tests.tries import tries
+from accounts.tests.tries import tries
 
 NAMES = [
     "schemas", "id", "externalId", "userName", "name", "name.givenName", "displayName",

@@ -17,6 +17,7 @@ from accounts.tests.factories import (
     LocationFactory,
     UserFactory,
 )
+from accounts.tests.tries import tries
 from enrollment import renewal
 from enrollment.models import Enrollment, FiscalYear, ProgramTerms
 from enrollment.states import (
@@ -35,7 +36,6 @@ from enrollment.tests.factories import (
     ProgramTermsFactory,
     RequirementFactory,
 )
-from incentives_portal.tests.tries import tries
 from profiles.tests.factories import BankProfileFactory, TaxProfileFactory
 
 pytestmark = pytest.mark.django_db

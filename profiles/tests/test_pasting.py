@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from incentives_portal.tests.tries import tries
+from accounts.tests.tries import tries
 from profiles.countries import bank_schema
 from profiles.countries.pasting import read_pasted
 

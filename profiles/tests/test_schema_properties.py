@@ -1,9 +1,8 @@
 """What holds for every country's fields, whatever is typed into them.
 
-A few answers of each country in every run; more with PROPERTY_EXAMPLES=500.
+A few answers of each country in every run; more with TRIES=500.
 """
 
-import os
 import string
 
 import pytest
@@ -25,13 +24,14 @@ from stdnum.se import orgnr, postnummer
 from stdnum.us import ein, rtn
 from stdnum.util import get_cc_module
 
+from accounts.tests.tries import tries
 from profiles import countries
 from profiles.countries.banks import BANK_SCHEMAS
 from profiles.countries.fields import BENEFICIARY_FIELDS
 from profiles.countries.own_banks import OWN_BANK_FIELDS
 from profiles.countries.taxes import OWN_TAX_SCHEMAS, TAX_SCHEMAS
 
-EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "5"))
+EXAMPLES = tries(5)
 OWN = [*(BANK_SCHEMAS[code] for code in OWN_BANK_FIELDS), *OWN_TAX_SCHEMAS.values()]
 OTHERS = [
     schema

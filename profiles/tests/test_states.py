@@ -18,7 +18,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
-from incentives_portal.tests.tries import tries
+from accounts.tests.tries import tries
 from profiles import services
 from profiles.models import BankProfileVersion, TaxProfileVersion
 from profiles.services import (
