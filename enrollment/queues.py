@@ -652,7 +652,10 @@ def _enrollment_rows(
             url=reverse("ops:enrollment", kwargs={"pk": key}),
             right="enrollment.view_enrollment",
             since=enrollment.due_at - VALIDATION_PROMISE,
-            age=age(enrollment.due_at - VALIDATION_PROMISE, at),
+            age=age(
+                enrollment.due_at - VALIDATION_PROMISE,
+                enrollment.asked_at if enrollment.is_asked else at,
+            ),
             is_overdue=enrollment.is_overdue(at),
             is_asked=enrollment.is_asked,
             is_answered=not enrollment.is_asked
@@ -693,7 +696,10 @@ def _version_rows(
             url=reverse(f"ops:{part}_version", kwargs={"pk": key}),
             right=REVIEW if part == "bank" else VALIDATE,
             since=version.due_at - VALIDATION_PROMISE,
-            age=age(version.due_at - VALIDATION_PROMISE, at),
+            age=age(
+                version.due_at - VALIDATION_PROMISE,
+                version.asked_at if version.is_asked else at,
+            ),
             is_overdue=version.is_overdue(at),
             is_asked=version.is_asked,
             is_answered=not version.is_asked and version.promised_from is not None,

@@ -615,7 +615,7 @@ class AnswerForm(forms.Form):
 
     answer = CleanTextField(
         label=_("Your answer"),
-        help_text=_("No account or tax numbers: they belong into the profile alone."),
+        help_text=_("No account or tax numbers: they belong in the profile alone."),
         max_length=NOTE_LENGTH,
         error_messages={"required": _("Write your answer.")},
         widget=forms.Textarea(attrs={"rows": 3}),

@@ -444,7 +444,7 @@ def _reason_page(request, form, *, reason):
             "form": form,
             "reason": reason,
             "shown": shown,
-            "languages": ("en", "sv"),
+            "read_in": ("en", "sv"),
             "has_errors": bool(form.errors),
         },
         status=422 if form.errors else 200,

@@ -172,6 +172,7 @@ def test_a_question_goes_to_the_partner_and_its_answer_back_to_the_queue(
     # Whose turn it is, says the queue; it is not late, and nobody is sent there.
     (row,) = rows(web, turn="asked")
     assert (row.is_asked, row.is_overdue) == (True, False)
+    assert row.age == "50 hours"
     assert (rows(web, turn="ours"), rows(web, overdue="on")) == ([], [])
     assert queues.next_waiting(timezone.now(), by=lucia) is None
     assert not Enrollment.objects.overdue(timezone.now()).exists()

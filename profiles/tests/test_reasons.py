@@ -103,6 +103,8 @@ def test_an_operator_adds_a_reason_and_a_partner_reads_it_in_their_language(
     for name in ("title_en", "text_sv", "remedy_sv"):
         assert WORDS[name] in shown
     assert not ReturnReason.objects.filter(code="DOC_NOT_SIGNED").exists()
+    # The way to the other language stays.
+    assert "Svenska" in web.post(url, values | {"preview": "on"}).content.decode()
 
     assert web.post(url, values | {"save": "on"}).url == reverse("ops:reasons")
 
