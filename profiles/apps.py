@@ -16,7 +16,7 @@ def begin_again(sender, apps=apps_of_today, **_signal) -> None:
     try:
         model = apps.get_model("profiles", "ReturnReason")
     except LookupError:
-        # A migration before there was a catalogue.
+        # A migration before there was a catalog.
         return
     begin_with_reasons(model)
 

@@ -27,6 +27,7 @@ from profiles.tests.factories import (
     BankProfileFactory,
     BankVersionFactory,
     DefaultBankProfileFactory,
+    ReviewQuestionFactory,
     TaxProfileFactory,
 )
 from profiles.tests.service_modules import PATHS as PROFILE_SERVICES
@@ -53,6 +54,7 @@ DOORS = {
     "show_bank_number": ("bank", {"reason": "To check it by phone."}),
     "stop_change": ("change", {}),
     "withdraw_change": ("change", {}),
+    "answer_question": ("question", {"answer": "It is ours since May."}),
     "replace_profile": ("bank", {}),
     "start_open_enrollment": ("goteborg", {}),
     "accept_enrollment": ("invited", {}),
@@ -68,17 +70,23 @@ DOORS = {
 # What only operators, the clock and other services do in the same modules.
 NOT_PARTNERS = {
     "add_payout_assignments",
+    "add_reason",
     "approve_version",
+    "ask_partner",
     "awaited_approval",
     "bring_changes_into_force",
     "bring_into_force",
+    "change_reason",
     "check_approving",
     "check_stopped_change",
+    "claim_versions",
     "confirm_payout",
     "cooling_off",
     "copied_documents",
     "discontinue_program",
     "end_at_closed_location",
+    "escalate_version",
+    "follow_questions",
     "has_first_approval",
     "lapse_invitations",
     "needs_second_operator",
@@ -90,7 +98,10 @@ NOT_PARTNERS = {
     "refuse_too_new",
     "reopen_invitation",
     "release_change",
+    "release_versions",
+    "retire_reason",
     "return_version",
+    "revive_reason",
     "signature_of",
     "takes_place_from",
     "unsent_bank_version",
@@ -123,6 +134,9 @@ def things(nordvik, goteborg, ida):
             number=2,
             pending=True,
             usable_from=timezone.now() + timedelta(hours=72),
+        ),
+        "question": lambda: ReviewQuestionFactory(
+            bank_version=made["change"](), to="partner"
         ),
         "default": lambda: DefaultBankProfileFactory(
             location=goteborg, bank_profile=made["bank"]()
