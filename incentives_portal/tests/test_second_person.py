@@ -89,6 +89,10 @@ def world(nordvik, goteborg, ida, oscar, lucia, mina, iris):
         profiles.check_stopped_change(stopped, evidence=evidence, by=oscar)
         return stopped
 
+    def escalated():
+        version = further_account()
+        return profiles.escalate_version(version, text="Are they known?", by=oscar)
+
     def tax():
         return TaxProfileFactory(
             location=goteborg, created_by=ida, version__pending=True
@@ -181,6 +185,16 @@ DOORS = {
             row, returned=returned("account_holder", "BANK_NAME_MISMATCH"), by=by
         ),
     ),
+    "asking the partner": (
+        "further_account",
+        lambda row, by: profiles.ask_partner(
+            row, text="Since when is it yours?", by=by
+        ),
+    ),
+    "answering what was escalated": (
+        "escalated",
+        lambda row, by: profiles.answer_question(row, answer="We know them.", by=by),
+    ),
     "confirming for an enrollment": (
         "enrollment",
         lambda row, by: enrollments.confirm_payout(row, part="bank", by=by),
@@ -226,6 +240,7 @@ ASKING = {
     "enrollment/services/renewals.py": {"approve_renewals"},
     "enrollment/services/undoing.py": {"approve_undoing"},
     "profiles/services/approvals.py": {"check_approving"},
+    "profiles/services/reviewing.py": {"answer_question"},
     "profiles/services/rights.py": {"refuse_own"},
     "profiles/services/stops.py": {"release_change"},
 }

@@ -23,7 +23,7 @@ from accounts.services import (
 )
 from profiles import countries, emails
 from profiles.models import ProfileVersion, ReviewQuestion
-from profiles.services.rights import APPROVE_ACCOUNTS, VALIDATE
+from profiles.services.rights import APPROVE_ACCOUNTS, refuse_own
 from profiles.services.words import checked_note
 from profiles.signals import version_questioned
 
@@ -48,7 +48,7 @@ def claim_versions(
     at = at or timezone.now()
     versions = _locked(versions)
     for version in versions:
-        _check_reviewer(version, by=by)
+        refuse_own(version, by=by)
         is_others = version.is_claimed(at) and version.claimed_by_id != by.pk
         if is_others and not is_taken_over:
             raise ValidationError(
@@ -183,7 +183,7 @@ def _ask(
     by: User,
     at: datetime | None,
 ) -> ReviewQuestion:
-    _check_reviewer(version, by=by)
+    refuse_own(version, by=by)
     if not version.is_pending or version.profile.is_archived:
         raise ValidationError(
             _("This does not wait for a decision any more: %(status)s."),
@@ -208,17 +208,6 @@ def _ask(
         text=_checked("text", text, version=version),
         asked_at=at or timezone.now(),
         asked_by=by,
-    )
-
-
-def _check_reviewer(version: ProfileVersion, *, by: User) -> None:
-    own = ValidationError(
-        _("You submitted this. Somebody else has to decide it."), code="four_eyes"
-    )
-    check_second_person(
-        by,
-        rights=[VALIDATE, APPROVE_ACCOUNTS],
-        first=[(version.submitted_by_id, own)],
     )
 
 
