@@ -155,6 +155,11 @@ def foreseen_bank_version(draft: BankProfileDraft, *, by: User) -> BankProfileVe
 @sensitive_variables()
 def _details_to_send(draft: BankProfileDraft) -> dict[str, str]:
     details = dict(draft.details)
+    if draft.profile is not None:
+        newest = draft.profile.current_version
+        if (newest.country, dict(newest.details)) == (draft.country, details):
+            # Nothing was changed: what the IBAN tells is no change either.
+            return details
     found = countries.bank_of(details)
     if found and found.bic and not details.get("bic"):
         details["bic"] = found.bic

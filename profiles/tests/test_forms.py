@@ -16,6 +16,7 @@ from profiles.forms import (
     TaxCountryForm,
     TaxLocationForm,
     add_errors,
+    held_of,
 )
 from profiles.models import BankProfileDraft
 from profiles.tests.factories import (
@@ -59,7 +60,7 @@ def test_what_was_just_begun_starts_with_the_usual_answer():
     # Then only that answer's fields are shown.
     begun = BankProfileDraft(country="SE", details={})
 
-    form = DetailsForm(schema=SE_BANK, held=begun)
+    form = DetailsForm(schema=SE_BANK, held=held_of(begun, begun.details))
 
     assert value_shown(form, "account_kind") == "iban"
     assert 'autocapitalize="none"' in str(form["contact_email"])
