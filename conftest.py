@@ -22,6 +22,8 @@ from django.test import Client, TransactionTestCase
 from playwright.sync_api import sync_playwright
 
 from accounts.tests import cast as people
+from accounts.tests.canaries import WATCH, watch_everything
+from profiles.tests.known_numbers import DOCUMENT, NUMBERS, known_numbers
 
 # Playwright's synchronous interface keeps a loop in the thread of the test.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -191,6 +193,38 @@ def _no_network():
     patch.setattr(socket.socket, "connect", only_here)
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _known_numbers_are_watched():
+    """Account and tax numbers, and documents, stay where they belong (security.md T14)."""
+    patch = pytest.MonkeyPatch()
+    WATCH.know(known_numbers(), encoded=False)
+    WATCH.know([*NUMBERS, DOCUMENT])
+    watch_everything(WATCH, patch)
+    yield
+    patch.undo()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    """Fail a test that lets a known number out."""
+    try:
+        result = yield
+    except BaseException:
+        # It failed already; the next one starts anew.
+        WATCH.take()
+        raise
+    WATCH.complain()
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown():
+    """The same of what happens after it, as when a portal stops that ran beside it."""
+    result = yield
+    WATCH.complain()
+    return result
 
 
 @pytest.hookimpl(trylast=True)

@@ -13,6 +13,8 @@ from typing import Self
 
 from aiosmtpd.smtp import SMTP
 
+from accounts.tests.canaries import WATCH
+
 # What the server can do wrong; `mode` is one of these words.
 ACCEPTS = "accepts"
 IS_CLOSING = "is closing"  # 421 to every recipient
@@ -101,9 +103,11 @@ class MailServer:
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
-        self.messages.append(
-            email.message_from_bytes(envelope.content, policy=email.policy.default)
+        message = email.message_from_bytes(
+            envelope.content, policy=email.policy.default
         )
+        WATCH.look_at_mail(message)
+        self.messages.append(message)
         if self.mode == HANGS_UP_AFTER:
             server.transport.abort()
         if self.mode == IS_SLOW:

@@ -9,6 +9,7 @@ from django.apps import apps
 from django.core.management import call_command
 from django.db import transaction
 from django.test import override_settings
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.encryption import EncryptedTextField
@@ -21,6 +22,12 @@ from accounts.models import (
     User,
 )
 from accounts.roles import Role
+from accounts.tests.canaries import (
+    WATCH,
+    Watch,
+    everything_in_redis,
+    everything_in_tables,
+)
 from enrollment import renewal
 from enrollment.eligibility import gaps_of, payout_of
 from enrollment.management.commands.load_demo import PASSWORD
@@ -33,7 +40,13 @@ from enrollment.models import (
     RequirementCheck,
 )
 from enrollment.tests.demo_states import STATES, states
-from profiles.models import BankProfile, TaxProfileVersion
+from profiles.models import (
+    BankProfile,
+    BankProfileVersion,
+    TaxDocument,
+    TaxProfileVersion,
+)
+from profiles.tests.known_numbers import NUMBERS, known_numbers
 
 
 @pytest.fixture(scope="module")
@@ -313,3 +326,65 @@ def test_the_table_of_people_is_aligned_and_says_who_may_what(demo):
     # Works for two companies.
     assert table["Brightfell Systems Ltd", "Ines Duarte"] == "Incentives user"
     assert table["Polderlicht Automatisering B.V.", "Ines Duarte"] == "Incentives admin"
+
+
+# --- The canary (security.md T14) ---------------------------------------------------------
+
+LISTS = {
+    "omar.haddad@nordvik.example": (
+        "home enrollment:overview enrollment:past enrollment:locations "
+        "enrollment:notifications profiles:list profiles:tax_list profiles:defaults "
+        "accounts:people activity:list activity:export"
+    ),
+    "lucia.ferrer@partners.example": (
+        "ops:today ops:validation ops:second_approvals ops:stopped_changes ops:mail "
+        "ops:audit ops:export_audit ops:locations ops:invitations ops:renewals"
+    ),
+}
+
+
+def lists_and_exports(client_of, only=()) -> dict[str, bytes]:
+    """What lists and exports say to who sees most of them, by their names."""
+    said = {}
+    for email, names in LISTS.items():
+        client = client_of(User.objects.get(email=email))
+        for name in names.split():
+            if only and name not in only:
+                continue
+            response = client.get(reverse(name))
+            assert response.status_code == 200, name
+            said[name] = response.getvalue()
+    return said
+
+
+def test_no_number_and_no_document_of_the_demo_is_anywhere(demo, client_of, settings):
+    watch = Watch()
+    watch.know(known_numbers())
+    documents = list(TaxDocument.objects.all())
+    for document in documents:
+        watch.know_file(document.name, bytes(document.content))
+    # The demo is full of them.
+    sealed = repr([dict(one.details) for one in BankProfileVersion.objects.all()])
+    assert len(watch.found_in(sealed)) >= 10
+    assert len(documents) >= 5
+
+    tables = everything_in_tables()
+    assert len(tables) > 100_000
+    assert watch.found_in(tables) == set()
+    assert watch.found_in(everything_in_redis(settings.REDIS_URL)) == set()
+    for name, said in lists_and_exports(client_of).items():
+        assert watch.found_in(said) == set(), name
+
+    # The control: each would be found.
+    leaked, paper = NUMBERS[0], documents[0]
+    watch = Watch()
+    watch.know([leaked])
+    watch.know_file(paper.name, bytes(paper.content))
+    with WATCH.letting_out():
+        OutgoingEmail.objects.filter(status="queued").update(
+            subject=leaked, body_text=bytes(paper.content).hex()
+        )
+        assert watch.found_in(everything_in_tables()) == {leaked, paper.name}
+        PartnerAccount.objects.update(name=leaked)
+        pages = lists_and_exports(client_of, only=["profiles:list"])
+    assert watch.found_in(pages["profiles:list"]) == {leaked}

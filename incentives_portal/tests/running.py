@@ -17,6 +17,8 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import override_settings
 
+from accounts.tests.canaries import WATCH, everything_in_redis
+
 
 @dataclass
 class Portal:
@@ -89,6 +91,11 @@ def running_portal(
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait(5)
+            WATCH.look("the running portal's log", log.read_bytes())
+            WATCH.look(
+                "the running portal's Redis",
+                everything_in_redis(environment["REDIS_URL"]),
+            )
 
 
 def database_url() -> str:

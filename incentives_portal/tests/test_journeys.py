@@ -24,6 +24,7 @@ from playwright.sync_api import Page, expect
 
 from accounts import outbox
 from accounts.models import MailStatus, OutgoingEmail, RoleAssignment
+from accounts.tests.canaries import WATCH, everything_in_tables
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.tests.mail_server import MailServer
 from accounts.tests.second_factors import code_of
@@ -96,6 +97,8 @@ def portal(transactional_db, running, mail_server, bell, settings, monkeypatch):
     yield running
     # No mail of this story reaches the next.
     wait_until(lambda: not OutgoingEmail.objects.filter(status__in=ON_ITS_WAY).exists())
+    # What the portal itself wrote, past this process.
+    WATCH.look("the tables", everything_in_tables(), thoroughly=False)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
+from accounts.tests.canaries import WATCH
 from accounts.tests.factories import LocationFactory, PartnerAccountFactory, UserFactory
 from profiles.models import (
     BankChangeStop,
@@ -208,7 +209,11 @@ def test_a_returned_version_says_why(make_profile, make_version, table):
 def test_details_lie_sealed_in_the_table(make_profile, make_version, table):
     version = make_profile().versions.get()
 
-    with refused(f"{table}_details_are_sealed"), transaction.atomic():
+    with (
+        refused(f"{table}_details_are_sealed"),
+        transaction.atomic(),
+        WATCH.letting_out(),
+    ):
         execute(
             f"UPDATE {table} SET details = %s WHERE id = %s",
             ['{"iban": "SE3550000000054910000003"}', version.pk],
