@@ -99,6 +99,9 @@ def test_each_person_begins_one_bank_profile_at_a_company():
             partner_account=draft.partner_account, created_by=draft.created_by
         )
 
+
+def test_each_person_begins_one_change_of_a_bank_profile():
+    draft = BankProfileDraftFactory()
     profile = BankProfileFactory(partner_account=draft.partner_account)
     change = {
         "partner_account": draft.partner_account,
