@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import socket
+import time
 import types
 
 import pytest
@@ -54,6 +55,26 @@ class UnknownTemplateVariable(Exception):
 def _is_page(name) -> bool:
     """One of our own templates; components have parameters that may be left out."""
     return str(name).startswith(OWN_TEMPLATES) and "/components/" not in str(name)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings, django_db_blocker):
+    """Wait for the database to copy, if one is being made; do without if it fails."""
+    test = connection.settings_dict["TEST"]
+    if name := test.get("TEMPLATE"):
+        end = time.monotonic() + 120
+        with django_db_blocker.unblock():
+            while not _is_there(name):
+                if time.monotonic() > end:
+                    test["TEMPLATE"] = None
+                    return
+                time.sleep(0.2)
+
+
+def _is_there(name: str) -> bool:
+    with connection._nodb_cursor() as cursor:
+        cursor.execute("SELECT FROM pg_database WHERE datname = %s", [name])
+        return cursor.fetchone() is not None
 
 
 @pytest.fixture(autouse=True, scope="session")

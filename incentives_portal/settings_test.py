@@ -15,7 +15,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 DATABASES["default"]["TEST"] = {
-    "NAME": "test_portal" + os.environ.get("TEST_DB_SUFFIX", "")
+    "NAME": "test_portal" + os.environ.get("TEST_DB_SUFFIX", ""),
+    # Made by script/_test_template.py; conftest.py waits for it.
+    "TEMPLATE": os.environ.get("TEST_DB_TEMPLATE"),
 }
 DATABASES["default"]["CONN_MAX_AGE"] = 0
 # Static files are found where they lie; there is nothing collected to serve.

@@ -1,0 +1,25 @@
+"""Makes the database that the workers' databases are copies of, while they collect.
+
+Migrating takes longer than copying, and each worker needs a database. The name is in
+TEST_DB_TEMPLATE; it is there once it is whole.
+"""
+
+import os
+
+import django
+from django.db import connection
+
+
+def main() -> None:
+    django.setup()
+    name = os.environ["TEST_DB_TEMPLATE"]
+    test = connection.settings_dict["TEST"]
+    test["NAME"], test["TEMPLATE"] = f"{name}_unfinished", None
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    connection.close()
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {name}_unfinished RENAME TO {name}")
+
+
+if __name__ == "__main__":
+    main()
