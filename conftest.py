@@ -62,7 +62,7 @@ def django_db_modify_db_settings(django_db_modify_db_settings, django_db_blocker
     """Wait for the database to copy, if one is being made; do without if it fails."""
     test = connection.settings_dict["TEST"]
     if name := test.get("TEMPLATE"):
-        end = time.monotonic() + 120
+        end = time.monotonic() + 60
         with django_db_blocker.unblock():
             while not _is_there(name):
                 if time.monotonic() > end:
