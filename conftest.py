@@ -261,12 +261,26 @@ def pytest_collection_finish():
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
-    """Let what waits most begin: servers and browsers, then tests with transactions."""
+def pytest_collection_modifyitems(config, items):
+    """Let what waits most begin: servers and browsers, then tests with transactions.
+
+    What is long is left out of a run of everything, unless it is asked for.
+    """
+    if os.environ.get("LONG") == "":
+        config.hook.pytest_deselected(
+            items=[item for item in items if item.get_closest_marker("long")]
+        )
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     items.sort(key=_place_in_line)
 
 
+# Long tests that would otherwise run on alone when all others are done.
+ALSO_EARLY = ("test_permissions.py", "test_admin_permissions.py")
+
+
 def _place_in_line(item) -> int:
+    if item.path.name in ALSO_EARLY:
+        return 1
     if any(item.get_closest_marker(name) for name in ("browser", "faults")):
         return 0
     marker = item.get_closest_marker("django_db")

@@ -9,7 +9,6 @@ import base64
 import io
 import logging
 import re
-import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -171,8 +170,12 @@ class Watch:
             for name, value in vars(record).items()
             if name not in OF_EVERY_RECORD
         ]
-        if record.exc_info and record.exc_info[1]:
-            said += traceback.format_exception(record.exc_info[1])
+        # The lines of the source beside it say the same of every failure.
+        error, others = record.exc_info and record.exc_info[1], set()
+        while error is not None and id(error) not in others:
+            others.add(id(error))
+            said.append(f"{error} {error.args!r}")
+            error = error.__cause__ or error.__context__
         self.look("logs", "\n".join([*said, record.stack_info or ""]))
 
     def look_at_mail(self, message: EmailMessage) -> None:
@@ -191,9 +194,9 @@ class Watch:
         for value in values:
             if isinstance(value, str):
                 said.append(value)
-            elif isinstance(value, bytes | memoryview):
+            elif isinstance(value, (bytes, memoryview)):
                 said.append(bytes(value).decode("latin-1"))
-            elif isinstance(value, list | tuple):
+            elif isinstance(value, (list, tuple)):
                 said.append(repr(value))
             elif isinstance(value, Json):
                 said.append(repr(value.adapted))
@@ -220,23 +223,17 @@ class Watch:
             yield part
 
 
-class Listener(logging.Handler):
-    """Shows every record of every logger to the watch."""
-
-    def __init__(self, watch: Watch):
-        super().__init__(logging.DEBUG)
-        self.watch = watch
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.watch.look_at_record(record)
-
-
 def watch_everything(watch: Watch, patch: pytest.MonkeyPatch) -> None:
     """Show a watch everything that leaves this process, until the patch is undone."""
     execute, execute_many = CursorWrapper.execute, CursorWrapper.executemany
     encode, send_mail = SessionBase.encode, DjangoMessage.send
     send_task, send_command = Celery.send_task, AbstractConnection.send_packed_command
-    request = Client.request
+    request, log = Client.request, logging.Logger.handle
+
+    def logging_it(logger, record):
+        # No handler: whoever sets logging up anew takes those away.
+        watch.look_at_record(record)
+        log(logger, record)
 
     def executing(cursor, sql, params=None):
         if params and _is_writing(sql):
@@ -281,9 +278,9 @@ def watch_everything(watch: Watch, patch: pytest.MonkeyPatch) -> None:
         (Celery, "send_task", sending_task),
         (AbstractConnection, "send_packed_command", sending_command),
         (Client, "request", requesting),
+        (logging.Logger, "handle", logging_it),
     ):
         patch.setattr(owner, name, watched)
-    logging.getLogger().addHandler(Listener(watch))
 
 
 def _is_writing(sql) -> bool:

@@ -402,6 +402,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("limit", FLOODS)
+@pytest.mark.long
 def test_without_a_limit_what_it_stops_would_go_on(ida, settings, limit):
     # The control: each limit is what stops its own flood.
     limits = portal_settings.ACCOUNT_RATE_LIMITS

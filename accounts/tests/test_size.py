@@ -40,11 +40,10 @@ def queries(client, path: str, **query) -> int:
     return len(captured)
 
 
-@pytest.fixture
-def clients():
-    """Global admins of a small and of a large company."""
+def admins_of(sizes: dict[str, tuple[int, int]]) -> dict[str, Client]:
+    """Global admins of companies of some sizes, signed in, and an operator."""
     clients = {}
-    for number, (size, (people, locations)) in enumerate(SIZES.items()):
+    for number, (size, (people, locations)) in enumerate(sizes.items()):
         company = PartnerAccountFactory()
         users = fill(company, people=people, locations=locations, number=number)
         for name, user in ((size, users[0]), ("colleague", users[5])):
@@ -59,6 +58,20 @@ def clients():
     return clients
 
 
+@pytest.fixture
+def clients():
+    return admins_of(SIZES)
+
+
+def test_a_hundred_people_and_forty_locations_ask_no_more_than_ten_and_four():
+    clients = admins_of({"small": (10, 4), "large": (100, 40)})
+
+    for path in (PEOPLE, GAPS):
+        few = queries(clients["small"], path)
+        assert queries(clients["large"], path) <= few <= MOST_QUERIES
+
+
+@pytest.mark.long
 def test_ten_thousand_people_and_four_thousand_locations(clients):
     # One company for all: filling it takes longer than looking at it.
     small, large = clients["small"], clients["large"]

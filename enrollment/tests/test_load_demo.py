@@ -70,7 +70,7 @@ def test_what_a_service_refuses_is_said_and_nothing_is_loaded(monkeypatch):
     "moment",
     [
         "2027-07-01T00:02",
-        "2028-02-29T23:58",
+        pytest.param("2028-02-29T23:58", marks=pytest.mark.long),
     ],
 )
 def test_the_demo_tells_the_same_story_on_every_day(moment):

@@ -137,6 +137,7 @@ def test_runners_that_die_again_and_again_end_every_row_once(plan):
     assert progress.set_aside == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("plan", [60], indirect=True)
 def test_without_one_transaction_rows_would_be_lost(plan):
     """The control: a range is noted as done before it is."""

@@ -18,6 +18,7 @@ def template(django_db_setup, django_db_blocker) -> str:
         return connection.settings_dict["NAME"]
 
 
+@pytest.mark.long
 def test_the_pages_of_people_are_measured_in_a_quick_run(template, tmp_path):
     environment = os.environ | {
         "BENCH_TEMPLATE": template,

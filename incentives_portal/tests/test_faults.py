@@ -257,6 +257,7 @@ def test_nothing_leaves_before_the_commit_or_after_a_rollback(
     assert len(mail_server.wait_for(1)) == 1
 
 
+@pytest.mark.long
 def test_control_a_mail_sent_inside_the_transaction_outlives_its_rollback(mail_server):
     with transaction.atomic():
         email = make_email()
@@ -334,6 +335,7 @@ def test_a_publish_gives_up_soon(redis_line, mail_server, house, fault, was_open
     app.close()
 
 
+@pytest.mark.long
 def test_control_celery_as_it_comes_waits_and_waits(redis_line, mail_server, house):
     app = Celery("publisher", broker=redis_line.url, set_as_current=False)
     app.conf.task_default_queue = house.queue
@@ -420,6 +422,7 @@ def test_a_server_that_never_answers_gets_a_mail_twice(mail_server):
     assert arrivals_at_a_server_that_never_answers(mail_server) == 2
 
 
+@pytest.mark.long
 def test_control_taken_for_not_sent_it_goes_on_and_on(mail_server, monkeypatch):
     monkeypatch.setattr(outbox, "_leave_unclear", outbox._wait_for_server)
     assert arrivals_at_a_server_that_never_answers(mail_server) == 4
@@ -555,6 +558,7 @@ def test_two_claims_at_the_same_moment_share_nothing(mail_server):
     assert most_arrivals_of_one_mail(mail_server) == 1
 
 
+@pytest.mark.long
 def test_control_without_lock_and_fence_both_send_everything(mail_server, monkeypatch):
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **_: rows.all())
     monkeypatch.setattr(

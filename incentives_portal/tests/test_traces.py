@@ -44,6 +44,7 @@ SILENT = {
     "enrollment.begin_tax_expiry_notices": "who is told next; the mails are kept",
     "enrollment.tell_next_of_tax_expiry": "queues mails, which are kept",
     "enrollment.open_invitation": "the reader's own tick; changes no enrollment",
+    "enrollment.follow_questions": "the question and its answer are told",
 }
 
 

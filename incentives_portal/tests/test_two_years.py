@@ -183,6 +183,7 @@ def story(portal, nordvik, goteborg, malmo, program, ida, maria, sam):
     )
 
 
+@pytest.mark.long
 def test_two_fiscal_years_of_a_company(
     portal, story, clock, mail, visitor, program, goteborg, cast, lucia
 ):

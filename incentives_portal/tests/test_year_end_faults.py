@@ -218,6 +218,7 @@ def test_a_database_restarted_in_mid_run_ends_every_row_once(begun, own_database
     assert own_database.asks("SELECT status FROM enrollment_renewalplan") == "finished"
 
 
+@pytest.mark.long
 def test_without_one_transaction_a_restart_would_lose_rows(begun, own_database):
     """The control: a range is noted as done before it is."""
     assert endured(own_database, "hasty") != []

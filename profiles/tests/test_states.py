@@ -275,6 +275,7 @@ def test_no_thirty_steps_of_one_person_make_a_changed_account_usable(
 
 
 @pytest.mark.django_db
+@pytest.mark.long
 def test_without_the_rule_of_the_second_person_they_do(
     lone_people, goteborg, monkeypatch
 ):
