@@ -36,6 +36,8 @@ LEAST = 7
 # A row of digits is quickly found where each of them is a zero.
 LONG_ROW = b"0" * 8
 AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+# Headers with long rows of digits made by chance.
+BY_CHANCE = ("content-type", "date", "message-id", "received")
 # What a log record has before anybody gives it more.
 OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({})))
 
@@ -180,7 +182,11 @@ class Watch:
 
     def look_at_mail(self, message: EmailMessage) -> None:
         """Look at a mail as it arrived: its headers and each of its texts."""
-        said = [f"{name}: {value}".encode() for name, value in message.items()]
+        said = [
+            f"{name}: {value}".encode()
+            for name, value in message.items()
+            if name.lower() not in BY_CHANCE
+        ]
         said += [
             part.get_payload(decode=True) or b""
             for part in message.walk()
