@@ -294,7 +294,8 @@ def _address(
     elif code in ("bank_missing", "currency_refused"):
         path, query = reverse("profiles:defaults"), {}
     elif code == "bank_returned":
-        path = reverse("profiles:change_bank", kwargs={"pk": location.next_bank})
+        # Whoever may not change it reads there who can.
+        path = reverse("profiles:bank", kwargs={"pk": location.next_bank})
     elif code == "tax_missing":
         path = reverse("profiles:new_tax")
         query = {"location": location.pk} | query

@@ -363,8 +363,10 @@ def _in_turn(turn: str) -> Condition:
 
 
 def _escalated(model: type[ProfileVersion]) -> Exists:
-    questions = ReviewQuestion.objects.escalated().filter(
-        **{f"{model.part}_version": OuterRef("pk")}, answered_at=None
+    questions = (
+        ReviewQuestion.objects.open()
+        .escalated()
+        .filter(**{f"{model.part}_version": OuterRef("pk")})
     )
     return Exists(questions.order_by())
 

@@ -193,6 +193,16 @@ def outcome_of(enrollment: Enrollment, *, part: str, by: User, at: datetime) -> 
         return _("%(location)s needs the partner again: Action required.") % names
     rows = payout_at([enrollment], at=at)[enrollment.pk]
     if not all(is_part_validated(row, part) for row in rows):
+        banks = [row.bank_profile for row in rows if part == "bank"]
+        newest = [bank.current_version for bank in banks if bank]
+        if cooling := next((one for one in newest if one.is_cooling), None):
+            return _(
+                "Approved: %(name)s of %(company)s. It is in force from %(moment)s."
+            ) % {
+                "name": cooling.profile.name,
+                "company": cooling.profile.account.name,
+                "moment": moment(cooling.usable_from),
+            }
         return _(
             "Your approval is the first of two. Another operator has to approve it too."
         )

@@ -1235,8 +1235,14 @@ class ReviewQuestionQuerySet(models.QuerySet):
     def open(self) -> Self:
         """Those without an answer, of versions that are still to be decided."""
         return self.filter(
-            Q(bank_version__status=ProfileStatus.PENDING)
-            | Q(tax_version__status=ProfileStatus.PENDING),
+            Q(
+                bank_version__status=ProfileStatus.PENDING,
+                bank_version__profile__archived_at=None,
+            )
+            | Q(
+                tax_version__status=ProfileStatus.PENDING,
+                tax_version__profile__archived_at=None,
+            ),
             answered_at=None,
         )
 

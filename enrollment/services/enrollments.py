@@ -225,7 +225,9 @@ def choose_bank_profile(
 
     For one earning type, or for all when none is given. A currency that the new bank
     does not take is cleared, so that it is asked for. Raises ValidationError when the
-    profile is another company's, or when the program cannot pay to it as it is.
+    profile is another company's, or when the program cannot pay to it as it is; once it
+    was submitted, also for an account that may take no other's place yet (security.md
+    T1, docs/adr/0013), and whom it concerns is told.
     """
     enrollment = _read_as_editor(enrollment, by=by)
     _refuse_unchangeable(enrollment, at=at)
@@ -240,15 +242,38 @@ def choose_bank_profile(
     rows = enrollment.payout_assignments.select_for_update(of=("self",))
     if earning_type is not None:
         rows = rows.filter(earning_type=earning_type)
-    for row in rows:
-        if row.bank_profile_id != bank_profile.pk:
-            row.bank_profile = bank_profile
-            row.currency = ""
-            row.bank_version = None
-            row.save(update_fields=["bank_profile", "currency", "bank_version"])
+    others = [row for row in rows if row.bank_profile_id != bank_profile.pk]
+    if enrollment.submitted_at:
+        _move_payout(enrollment, others, to=bank_profile, by=by, at=at)
+    for row in others:
+        row.bank_profile = bank_profile
+        row.currency = ""
+        row.bank_version = None
+        row.save(update_fields=["bank_profile", "currency", "bank_version"])
     _choose_only_currency(enrollment, at=at)
     _write_choice(enrollment, by=by, at=at)
     return enrollment
+
+
+def _move_payout(
+    enrollment: Enrollment,
+    rows: list[PayoutAssignment],
+    *,
+    to: BankProfile,
+    by: User,
+    at: datetime | None,
+) -> None:
+    """Let payments that were asked for before go to another account, and say so."""
+    before = {row.bank_profile for row in rows if row.bank_profile_id}
+    if not before:
+        return
+    refuse_too_new(to, field="bank_profile", at=at)
+    place = {
+        "program": enrollment.terms.program.name,
+        "place": enrollment.location.name,
+    }
+    for profile in sorted(before, key=lambda profile: profile.pk):
+        payout_moved(profile, to, places=[place], by=by)
 
 
 @transaction.atomic

@@ -8,8 +8,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import OutgoingEmail
+from accounts.tests.factories import UserFactory
 from enrollment.models import PayoutAssignment
-from enrollment.services import replace_profile
+from enrollment.services import choose_bank_profile, enrollments, replace_profile
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
 from profiles.models import DefaultBankProfile
 from profiles.services import (
@@ -18,6 +19,7 @@ from profiles.services import (
     remove_default_bank_profile,
     set_default_bank_profile,
 )
+from profiles.services.approvals import takes_place_from
 from profiles.tests.factories import (
     BANK_DETAILS,
     BankProfileFactory,
@@ -40,6 +42,7 @@ def main(nordvik, ida):
         partner_account=nordvik,
         created_by=ida,
         version__submitted_at=timezone.now() - datetime.timedelta(days=365),
+        version__approved_at=timezone.now() - datetime.timedelta(days=364),
     )
 
 
@@ -162,3 +165,62 @@ def test_a_default_that_moves_is_told(main, new, goteborg, ida, greta, alice):
     mails = told("moved")
     assert set(mails) == {CONTACT, *(one.email for one in (ida, greta, alice))}
     assert "default of Göteborg" in mails[greta.email]
+
+
+def sent_to(goteborg, bank):
+    """An enrollment that was paid to an account, and has to be mended."""
+    return EnrollmentFactory(
+        location=goteborg,
+        terms=ProgramTermsFactory(),
+        payout__bank_profile=bank,
+        payout__tax_profile=TaxProfileFactory(location=goteborg),
+        status="action_required",
+        accepted=True,
+        submitted_at=timezone.now(),
+        submitted_by=UserFactory(),
+    )
+
+
+def test_what_was_sent_before_goes_to_a_new_account_three_days_after_it_was_asked_for(
+    main, new, goteborg, ida, greta, alice, monkeypatch
+):
+    """Not by way of an enrollment that has to be mended, either (security.md T1)."""
+    enrollment = sent_to(goteborg, main)
+
+    with pytest.raises(ValidationError, match="can take the place of another"):
+        choose_bank_profile(enrollment, bank_profile=new, by=ida)
+
+    assert enrollment.payout_assignments.get().bank_profile == main
+    assert not told("moved")
+    as_if_sent(new.versions, submitted_at=timezone.now() - THREE_DAYS)
+    choose_bank_profile(enrollment, bank_profile=new, by=ida)
+    assert enrollment.payout_assignments.get().bank_profile == new
+    assert {CONTACT, greta.email, alice.email} <= set(told("moved"))
+    # The control: without the rule it is chosen at once.
+    as_if_sent(new.versions, submitted_at=timezone.now())
+    again = sent_to(goteborg, main)
+    monkeypatch.setattr(enrollments, "refuse_too_new", lambda *_rows, **_field: None)
+    choose_bank_profile(again, bank_profile=new, by=ida)
+
+
+def test_a_request_that_was_withdrawn_is_no_waiting_time(main, new, nordvik, ida):
+    """Asked for in another profile a year ago, and never in force."""
+    elsewhere = BankProfileFactory(
+        partner_account=nordvik,
+        created_by=ida,
+        version__pending=True,
+        version__details=OTHER,
+        version__submitted_at=timezone.now() - datetime.timedelta(days=365),
+    )
+    as_if_sent(elsewhere.versions, status="replaced")
+
+    assert takes_place_from(new) > timezone.now()
+
+
+def test_asked_for_before_anybody_was_told_it_waits_from_its_approval(
+    main, new, goteborg, ida
+):
+    as_if_sent(new.versions, submitted_at=timezone.now() - datetime.timedelta(days=400))
+
+    with pytest.raises(ValidationError, match="can take the place of another"):
+        make_default(new, goteborg, by=ida)

@@ -220,6 +220,11 @@ def test_a_decision_ends_the_wait_for_an_answer(oscar, aino, ida, version):
         ({"question-text": " "}, "Write what you want to know."),
         ({"question-text": "Why?"}, "Write at least 10 characters."),
         ({"question-text": f"Is {IBAN} yours?"}, "Leave out the number"),
+        # Nor any other number.
+        (
+            {"question-text": "Is DE89 3704 0044 0532 0130 00 it?"},
+            "Leave out the number",
+        ),
         ({"question-text": TEXT, "question-field": "shoe"}, "not one of the"),
     ],
 )
@@ -242,6 +247,12 @@ def test_who_may_not_ask_or_answer_is_refused(
             service(*args, **options)
         return refused.value.code
 
+    advised = services.escalate_version(version, text=TEXT, by=lucia)
+    type(version).objects.filter(pk=version.pk).update(submitted_by=aino)
+    assert (
+        code(services.answer_question, advised, answer=ANSWER, by=aino) == "four_eyes"
+    )
+    type(version).objects.filter(pk=version.pk).update(submitted_by=ida)
     own = BankVersionFactory(pending=True, submitted_by=oscar)
     assert code(services.ask_partner, own, text=TEXT, by=oscar) == "four_eyes"
     assert code(services.claim_versions, [own], by=oscar) == "four_eyes"

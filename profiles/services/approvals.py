@@ -182,23 +182,27 @@ def takes_place_from(profile: BankProfile) -> datetime | None:
     """Say from when an account may take another's place; None: at any time.
 
     As a changed account waits from the request on, so does a further one before it
-    becomes a default or replaces a profile (docs/adr/0013). An account in the same
-    name that the company asked for before, and its first one, need not wait.
+    becomes a default or replaces a profile (docs/adr/0013). The company's first
+    account, and one in the same name that was in force before, need not wait; a request
+    that was withdrawn, stopped or returned is no waiting time. Asked for before anybody
+    could be told of it, an account waits from its approval.
     """
     version = profile.version_in_force or profile.current_version
-    company = BankProfileVersion.objects.filter(
-        profile__partner_account=profile.partner_account_id
-    ).order_by("submitted_at", "pk")
+    in_force_once = BankProfileVersion.objects.filter(
+        profile__partner_account=profile.partner_account_id, approved_at__isnull=False
+    ).order_by("approved_at", "pk")
     same = [
         one
-        for one in company.filter(blind_index=version.blind_index)
+        for one in in_force_once.filter(blind_index=version.blind_index)
         if _payee(one) == _payee(version)
     ]
-    asked_at = min(one.submitted_at for one in same)
-    was_paid_before = company.filter(
-        approved_at__isnull=False, submitted_at__lt=asked_at
-    ).exists()
-    return asked_at + cooling_off() if was_paid_before else None
+    others = in_force_once.exclude(pk__in=[one.pk for one in same])
+    approved_at = same[0].approved_at if same else timezone.now()
+    if not others.filter(approved_at__lt=approved_at).exists():
+        return None
+    asked_at = min((one.submitted_at for one in same), default=version.submitted_at)
+    is_told = others.filter(approved_at__lt=asked_at).exists()
+    return (asked_at if is_told else approved_at) + cooling_off()
 
 
 def refuse_too_new(

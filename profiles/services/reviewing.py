@@ -23,7 +23,7 @@ from accounts.services import (
 )
 from profiles import countries, emails
 from profiles.models import ProfileVersion, ReviewQuestion
-from profiles.services.rights import APPROVE_ACCOUNTS, refuse_own
+from profiles.services.rights import APPROVE_ACCOUNTS, own_submission, refuse_own
 from profiles.services.words import checked_note
 from profiles.signals import version_questioned
 
@@ -144,16 +144,23 @@ def answer_question(
         .select_related("asked_by")
         .get(pk=question.pk)
     )
+    own = ValidationError(
+        _("You asked this. Somebody else answers it."), code="four_eyes"
+    )
     if question.is_escalated:
-        own = ValidationError(
-            _("You asked this. Somebody else answers it."), code="four_eyes"
-        )
         check_second_person(
-            by, rights=[APPROVE_ACCOUNTS], first=[(question.asked_by_id, own)]
+            by,
+            rights=[APPROVE_ACCOUNTS],
+            first=[
+                (version.submitted_by_id, own_submission()),
+                (question.asked_by_id, own),
+            ],
         )
     else:
         check_still_may(version.profile, permission=Permission.PROFILE_EDIT, by=by)
-    if question.is_answered or not version.is_pending:
+        if question.asked_by_id == by.pk:
+            raise own
+    if question.is_answered or not version.is_pending or version.profile.is_archived:
         raise ValidationError(
             _("This was answered or decided meanwhile. There is nothing to answer."),
             code="answered",

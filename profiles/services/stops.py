@@ -20,6 +20,7 @@ from profiles.services.rights import (
 )
 from profiles.services.versions import announce, locked_version, move, record
 from profiles.services.words import checked_note
+from profiles.signals import version_questioned
 from profiles.states import ProfileStatus
 
 
@@ -60,6 +61,7 @@ def stop_change(
             code="used",
         )
     move(version, ProfileStatus.STOPPED)
+    version_questioned.send(sender=type(version), version=version)
     stop = BankChangeStop.objects.create(
         version=version, stopped_by=by, stopped_at=at or timezone.now()
     )
@@ -151,6 +153,7 @@ def release_change(
     stop.save(update_fields=["released_by", "released_at"])
     was_approved = version.decided_at is not None
     move(version, ProfileStatus.COOLING if was_approved else ProfileStatus.PENDING)
+    version_questioned.send(sender=type(version), version=version)
     after = {"stop": str(stop.pk), "step": 2}
     record(version, AuditAction.PROFILE_RELEASED, by=by, after=after)
     emails.bank_change(version, step=emails.Step.RELEASED)

@@ -6,6 +6,7 @@ import unicodedata
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from accounts.templatetags.mails import numberless
 from accounts.text import clean_line, clean_text
 from profiles import countries, reasons
 from profiles.models import Profile, ProfileVersion
@@ -89,5 +90,8 @@ def checked_note(note: str, *, version: ProfileVersion) -> str:
     written = unicodedata.normalize("NFKC", note).upper()
     written = "".join(character for character in written if character.isalnum())
     if any(len(number) >= NUMBER_LENGTH and number in written for number in numbers):
+        raise ValidationError(_("Leave out the number: this text is sent by mail."))
+    # Nor any other, such as the right one for a wrong one.
+    if numberless(note) != note:
         raise ValidationError(_("Leave out the number: this text is sent by mail."))
     return note
