@@ -247,12 +247,11 @@ def test_who_may_not_ask_or_answer_is_refused(
             service(*args, **options)
         return refused.value.code
 
-    advised = services.escalate_version(version, text=TEXT, by=lucia)
-    type(version).objects.filter(pk=version.pk).update(submitted_by=aino)
-    assert (
-        code(services.answer_question, advised, answer=ANSWER, by=aino) == "four_eyes"
+    ainos = BankVersionFactory(pending=True, submitted_by=aino)
+    advised = services.escalate_version(ainos, text=TEXT, by=lucia)
+    assert code(services.answer_question, advised, answer=ANSWER, by=aino) == (
+        "four_eyes"
     )
-    type(version).objects.filter(pk=version.pk).update(submitted_by=ida)
     own = BankVersionFactory(pending=True, submitted_by=oscar)
     assert code(services.ask_partner, own, text=TEXT, by=oscar) == "four_eyes"
     assert code(services.claim_versions, [own], by=oscar) == "four_eyes"
