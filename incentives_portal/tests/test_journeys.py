@@ -351,7 +351,8 @@ def test_with_something_missing_it_continues_to_what_is_missing(
     partner.presses("Submit enrollment")
     partner.sees("Submitted")
 
-    validates(visitor(), portal, oscar, program.name)
+    # axe has seen these pages in the journey before.
+    validates(visitor(checks=False), portal, oscar, program.name)
     a_second_operator_approves()
     enrollment.refresh_from_db()
     assert enrollment.is_enrolled

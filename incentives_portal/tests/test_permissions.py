@@ -415,13 +415,17 @@ def _page_cells(part: str) -> list[tuple[str, str, str, str]]:
             is_asked = target == "own" or person not in EMPTY_HANDED
             # Elsewhere operators are alike: two of them ask.
             is_asked = is_asked and (part == "ops" or person not in ALIKE)
+            # Who belongs to another company reaches no place here: asked about one.
+            is_asked = is_asked and (target == "own" or person != "sam")
             if target == "missing" and is_asked:
                 is_asked = person in (*WATCHED, *OPERATORS)
             if is_asked:
                 cells.append((name, target, method, person))
         others = sorted({*METHODS, "HEAD"} - set(row.methods))
         for method, person in product(others, (row.yes[0], "nobody")):
-            cells.append((name, "otherwise", method, person))
+            # One of those that nothing is for tells of the others.
+            if person == "nobody" or method not in ("DELETE", "PATCH"):
+                cells.append((name, "otherwise", method, person))
     return cells
 
 
