@@ -30,9 +30,10 @@ from enrollment.forms import LocationsFilter, ReasonForm
 from enrollment.models import Enrollment, ProgramTerms
 from enrollment.review import outcome_of, review_enrollment
 from enrollment.states import SHOWN
+from profiles import ops as version_ops
 from profiles.countries import country_name
 from profiles.models import BankProfileVersion
-from profiles.services import REVIEW, claim_versions, release_versions
+from profiles.services import REVIEW
 
 ROWS_PER_PAGE = 25
 SEND = "enrollment.send_invitations"
@@ -221,16 +222,7 @@ def enrollment(request, enrollment):
 def claim(request, enrollment):
     """Tell the others that one is at what an enrollment waits with."""
     review = review_enrollment(enrollment, by=request.user, at=timezone.now())
-    try:
-        claim_versions(
-            review.claimable,
-            is_taken_over=request.POST.get("take_over") == "on",
-            by=request.user,
-        )
-    except ValidationError as error:
-        messages.warning(request, " ".join(error.messages))
-    else:
-        messages.success(request, _("You are at this now. The others see it."))
+    version_ops.claim(request, review.claimable)
     return redirect("ops:enrollment", pk=enrollment.pk)
 
 
@@ -239,8 +231,7 @@ def claim(request, enrollment):
 def release(request, enrollment):
     """Leave what an enrollment waits with to the others again."""
     review = review_enrollment(enrollment, by=request.user, at=timezone.now())
-    release_versions(review.claimable, by=request.user)
-    messages.success(request, _("Released. Anybody can take it."))
+    version_ops.release(request, review.claimable)
     return redirect("ops:enrollment", pk=enrollment.pk)
 
 

@@ -768,13 +768,15 @@ def _validation_queues(at: datetime) -> list[Queue]:
     url = reverse("ops:validation")
     waiting = validation_queue(at)
     overdue = validation_queue(at, is_overdue=True)
-    first = waiting.first()
-    oldest = first[2] if first else None
-    late = f"{url}?overdue=on"
-    return [
-        _queue(_("Overdue for validation"), overdue.count(), oldest, late, "stop", at),
-        _queue(_("Waiting for validation"), waiting.count(), oldest, url, "them", at),
-    ]
+    found = []
+    for title, rows, address, turn in (
+        (_("Overdue for validation"), overdue, f"{url}?overdue=on", "stop"),
+        (_("Waiting for validation"), waiting, url, "them"),
+    ):
+        first = rows.first()
+        oldest = first[2] if first else None
+        found.append(_queue(title, rows.count(), oldest, address, turn, at))
+    return found
 
 
 def _second_approvals(at: datetime) -> Queue:

@@ -294,23 +294,44 @@ def _escalations_page(request, *, answering=None, form=None):
 
 
 def _claim(request, version):
+    claim(request, [version])
+    return redirect(_page_of(version))
+
+
+def claim(request, versions) -> None:
+    """Claim versions for the reader, and say what came of it."""
     try:
-        services.claim_versions(
-            [version],
+        claimed = services.claim_versions(
+            versions,
             is_taken_over=request.POST.get("take_over") == "on",
             by=request.user,
         )
     except ValidationError as error:
         messages.warning(request, " ".join(error.messages))
     else:
-        messages.success(request, _("You are at this now. The others see it."))
-    return redirect(_page_of(version))
+        if claimed:
+            messages.success(request, _("You are at this now. The others see it."))
+        else:
+            _say_nothing_is_left(request)
 
 
 def _release(request, version):
-    services.release_versions([version], by=request.user)
-    messages.success(request, _("Released. Anybody can take it."))
+    release(request, [version])
     return redirect(_page_of(version))
+
+
+def release(request, versions) -> None:
+    """Take the reader's claims of versions back, and say what came of it."""
+    if services.release_versions(versions, by=request.user):
+        messages.success(request, _("Released. Anybody can take it."))
+    else:
+        _say_nothing_is_left(request)
+
+
+def _say_nothing_is_left(request) -> None:
+    messages.info(
+        request, _("This was answered or decided meanwhile. There is nothing to do.")
+    )
 
 
 def _ask(request, version):

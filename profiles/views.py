@@ -616,6 +616,7 @@ def archive_bank(request, profile):
 
 
 @requires(Permission.PROFILE_EDIT, on=BankProfile)
+@recently_authenticated
 @posted(instead=lambda profile: profile)
 def withdraw_bank(request, profile):
     """Take a new version back; the one in force stays."""

@@ -30,6 +30,7 @@ from enrollment.tests.year_end import (
     BEFORE,
     NIGHT,
     WORLDS,
+    approve,
     lucia,
     made_once,
     mina,
@@ -50,9 +51,8 @@ def rehearsed(year, mina) -> RenewalPlan:
 
 
 @pytest.fixture
-def approved(rehearsed, mina, lucia) -> RenewalPlan:
-    plan = services.propose_renewals(rehearsed, by=mina)
-    return services.approve_renewals(plan, digest=plan.digest, by=lucia)
+def approved(made_once, db) -> RenewalPlan:
+    return approve(made_once)
 
 
 # --- Rehearsal ---------------------------------------------------------------

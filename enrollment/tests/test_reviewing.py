@@ -107,7 +107,8 @@ def test_a_claim_is_seen_kept_apart_taken_over_and_released(
     # Somebody else says so before they go on in their place.
     refused = other.post(address("claim_bank", version), follow=True)
     assert "Oscar Sand is at this." in words(refused)
-    other.post(address("release_bank", version))
+    nothing = other.post(address("release_bank", version), follow=True)
+    assert "There is nothing to do." in words(nothing)
     version.refresh_from_db()
     assert version.claimed_by == oscar
     other.post(address("claim_bank", version), {"take_over": "on"})

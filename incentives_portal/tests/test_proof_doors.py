@@ -38,6 +38,7 @@ from profiles.tests.factories import (
     BANK_DETAILS,
     BankProfileDraftFactory,
     BankProfileFactory,
+    BankVersionFactory,
     DefaultBankProfileFactory,
     TaxProfileFactory,
 )
@@ -133,6 +134,7 @@ BANK_DATA = [
         lambda world: {"reason": "Our bank asks for it."},
     ),
     Door("profiles:archive_bank", "ida", lambda world: world.spare),
+    Door("profiles:withdraw_bank", "ida", lambda world: world.renamed),
     Door(
         "profiles:defaults",
         "ida",
@@ -267,6 +269,8 @@ def _made():
     waiting = BankProfileFactory(
         partner_account=nordvik, created_by=cast.ida, version__pending=True
     )
+    renamed = BankProfileFactory(partner_account=nordvik, created_by=cast.ida)
+    BankVersionFactory(profile=renamed, number=2, pending=True)
     tax = TaxProfileFactory(
         location=goteborg, created_by=cast.ida, version__pending=True
     )
@@ -302,6 +306,7 @@ def _made():
         malmo=malmo,
         lars=cast.lars,
         bank=bank,
+        renamed=renamed,
         spare=BankProfileFactory(partner_account=nordvik, created_by=cast.ida),
         bank_version=waiting.versions.get(),
         tax_version=tax.versions.get(),

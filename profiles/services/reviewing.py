@@ -71,14 +71,13 @@ def claim_versions(
 def release_versions(
     versions: Iterable[ProfileVersion], *, by: User
 ) -> list[ProfileVersion]:
-    """Take back the claims that `by` made; those of others stay."""
-    versions = _locked(versions)
-    for version in versions:
-        if version.claimed_by_id == by.pk:
-            version.claimed_at = version.claimed_by = None
-            version.save(update_fields=["claimed_at", "claimed_by"])
-            _record(version, AuditAction.REVIEW_RELEASED, by=by)
-    return versions
+    """Take back the claims that `by` made and return them; those of others stay."""
+    own = [version for version in _locked(versions) if version.claimed_by_id == by.pk]
+    for version in own:
+        version.claimed_at = version.claimed_by = None
+        version.save(update_fields=["claimed_at", "claimed_by"])
+        _record(version, AuditAction.REVIEW_RELEASED, by=by)
+    return own
 
 
 @sensitive_variables()
