@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.utils import timezone
 
 from accounts import outbox
 from accounts.companies import path_in
@@ -26,6 +27,7 @@ from accounts.models import (
     User,
 )
 from accounts.roles import Permission
+from enrollment.clock import clock_for, clock_of
 from enrollment.eligibility import Gap, gaps_of
 from enrollment.models import (
     Enrollment,
@@ -33,7 +35,6 @@ from enrollment.models import (
     PayoutAssignment,
     ProgramTerms,
 )
-from enrollment.models.terms import EarningsStart
 from profiles.models import BankProfileVersion, Profile, ProfileVersion
 from profiles.reasons import explained
 
@@ -69,6 +70,7 @@ def invitation_sent(
         "enrollment:get_started",
         pk=invitations[0].pk,
     )
+    enroll_by = min(enrollment.enroll_by for enrollment in enrollments)
     # Somebody invited anew is told anew.
     event = f"{invitations[0].pk}:{enrollments[0].invited_at.isoformat()}"
     return outbox.prepare(
@@ -82,10 +84,10 @@ def invitation_sent(
             "program": terms.program,
             "year": terms.fiscal_year,
             "rows": rows,
-            "enroll_by": min(enrollment.enroll_by for enrollment in enrollments),
+            "enroll_by": enroll_by,
+            "clock": clock_of(terms, on=terms.today(), last_day=enroll_by),
             "url": settings.PUBLIC_BASE_URL + path,
-        }
-        | _earning(terms),
+        },
         about_url=path,
     )
 
@@ -145,7 +147,11 @@ def enrollment_needs_attention(
 ) -> None:
     """Say what must be mended, the full reason and where (R41, R54)."""
     gaps = list(gaps)
-    context = _earning(enrollment.terms) | {"gaps": gaps, "part": gaps[0].part}
+    context = {
+        "clock": clock_for(enrollment, at=timezone.now()),
+        "gaps": gaps,
+        "part": gaps[0].part,
+    }
     if version is not None and version.is_returned:
         about = _about(version)
         context |= about | {"gaps": _unsaid(gaps, version), "part": version.part}
@@ -206,8 +212,7 @@ def _tell_of_many(
     ]
     # What waiting costs is said where it is the same for all that do not earn yet.
     waiting = [row for row in enrollments if not row.earns_from]
-    costs = [_earning(row.terms) for row in waiting]
-    is_one_cost = costs and all(cost == costs[0] for cost in costs)
+    clocks = {clock_for(row, at=timezone.now()) for row in waiting}
     about = _about(version)
     path = path_in(about["company"], version.profile)
     since = max(enrollment.status_since for enrollment in enrollments)
@@ -223,11 +228,11 @@ def _tell_of_many(
             "gaps": [gap for row in rows for gap in row["gaps"]],
             "part": version.part,
             "enrollment": (waiting or enrollments)[0],
+            "clock": clocks.pop() if len(clocks) == 1 else None,
             "company_names": [about["company"].name],
             "location_names": list(dict.fromkeys(row["location"].name for row in rows)),
             "url": settings.PUBLIC_BASE_URL + path,
-        }
-        | (costs[0] if is_one_cost else {}),
+        },
         about_url=path,
     )
 
@@ -288,14 +293,6 @@ def _incentive_admins(enrollment: Enrollment) -> Iterable[User]:
         company=enrollment.location.partner_account,
         row=enrollment,
     )
-
-
-def _earning(terms: ProgramTerms) -> dict[str, Any]:
-    """Name the month that is earned if everything is done in it (R45)."""
-    return {
-        "earns_from": terms.first_earning_day(terms.today()),
-        "earns_on_submitting": terms.earnings_start == EarningsStart.SUBMITTED,
-    }
 
 
 def _about(version: ProfileVersion) -> dict[str, Any]:

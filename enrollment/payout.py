@@ -8,10 +8,12 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Q
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
+from enrollment.clock import clock_for
 from enrollment.eligibility import (
     GAPS,
     Gap,
@@ -155,6 +157,7 @@ def payout_page(
         "year": enrollment.terms.fiscal_year,
         "return_to": reverse("enrollment:profiles", kwargs={"pk": enrollment.pk}),
         "needs": ",".join(enrollment.terms.required_tax_details),
+        "clock": clock_for(enrollment, at=timezone.now()),
         "lines": lines,
         "panels": _panels(lines),
         "asked": _asked(lines),

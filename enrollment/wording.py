@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounts.templatetags.portal import moment
 from enrollment import forecast
+from enrollment.clock import EarningClock, clock_for, clock_of
 from enrollment.eligibility import Gap
 from enrollment.models import Enrollment, ProgramTerms
 from enrollment.states import (
@@ -49,6 +50,8 @@ class Standing:
     turn: Turn
     line: str
     action: Action | None
+    # Until when to act and what it earns, while that is the partner's to do.
+    clock: EarningClock | None = None
 
 
 def day(value: date | datetime) -> str:
@@ -98,7 +101,7 @@ def standing(
     if enrollment.is_between_years(at):
         return _between_years(enrollment, was_left=was_left)
     if is_at_risk and enrollment.is_enrolled:
-        return _at_risk(enrollment)
+        return _at_risk(enrollment, may_edit=may_edit)
     shown = shown_status(enrollment.status, sees_progress=sees_progress)
     line = _LINES.get(shown.code, _no_line)(enrollment, list(gaps), may_edit, at)
     if not sees_progress and enrollment.end_reason == EndReason.CONTINUED_WITH_GAPS:
@@ -106,26 +109,38 @@ def standing(
         line = _ended_because(enrollment, EndReason.CONTINUED.label)
     return Standing(
         status=shown,
-        turn=(
-            Turn.YOU
-            if may_edit and (_is_begun(enrollment) or enrollment.is_asked)
-            else shown.turn
-        ),
+        turn=_turn(enrollment, shown, may_edit=may_edit, at=at),
         line=line,
         action=_action(
-            enrollment, shown, may_edit=may_edit, sees_requirements=sees_requirements
+            enrollment,
+            shown,
+            may_edit=may_edit and not enrollment.is_late(at),
+            sees_requirements=sees_requirements,
         ),
+        clock=clock_for(enrollment, at=at) if may_edit else None,
     )
 
 
-def _at_risk(enrollment: Enrollment) -> Standing:
+def _turn(
+    enrollment: Enrollment, shown: ShownStatus, *, may_edit: bool, at: datetime
+) -> Turn:
+    """Whose turn it is for this reader; nobody's turn is called theirs."""
+    is_mine = _is_begun(enrollment) or enrollment.is_asked
+    turn = Turn.YOU if is_mine else shown.turn
+    if turn in (Turn.NEW, Turn.YOU) and (not may_edit or enrollment.is_late(at)):
+        return Turn.IDLE
+    return turn
+
+
+def _at_risk(enrollment: Enrollment, *, may_edit: bool) -> Standing:
     """In force, and not by itself in the next year; the forecast says why."""
     line = _("Earns from %(start)s · until %(end)s") % {
         "start": day(enrollment.earns_from),
         "end": day(enrollment.terms.fiscal_year.ends_on),
     }
     action = Action(_("View"), enrollment.get_absolute_url())
-    return Standing(status=AT_RISK, turn=AT_RISK.turn, line=line, action=action)
+    turn = AT_RISK.turn if may_edit else Turn.IDLE
+    return Standing(status=AT_RISK, turn=turn, line=line, action=action)
 
 
 def _between_years(enrollment: Enrollment, *, was_left: bool) -> Standing:
@@ -161,21 +176,31 @@ def standing_without_enrollment(
 ) -> Standing:
     """Return what is seen where nothing was begun: open, eligible, not eligible."""
     shown = SHOWN[status]
-    action = None
-    if status == "open":
-        line = _("Optional · enroll by %(day)s") % {"day": day(terms.last_day_for(on))}
+    action, clock = None, None
+    last_day = terms.last_day_for(on)
+    if status == "ineligible":
+        line = _("%(met)d of %(total)d requirements met") % {"met": met, "total": total}
+        action = _requirements(row_id, is_seen=sees_requirements)
+    elif on > last_day:
+        line = _("The last day to enroll was %(day)s") % {"day": day(last_day)}
+    elif status == "open":
+        line = _("Optional · enroll by %(day)s") % {"day": day(last_day)}
         if may_edit:
+            clock = clock_of(terms, on=on, last_day=last_day)
             url = reverse("enrollment:start", kwargs={"pk": row_id})
             action = Action(_("Enroll"), url, is_post=True)
         else:
             action = Action(_("Your Incentives admin can enroll"))
-    elif status == "eligible":
+    else:
         line = _("With the program owner · the invitation has not been sent yet")
         action = _requirements(row_id, is_seen=sees_requirements)
-    else:
-        line = _("%(met)d of %(total)d requirements met") % {"met": met, "total": total}
-        action = _requirements(row_id, is_seen=sees_requirements)
-    return Standing(status=shown, turn=shown.turn, line=line, action=action)
+    return Standing(
+        status=shown,
+        turn=Turn.IDLE if on > last_day else shown.turn,
+        line=line,
+        action=action,
+        clock=clock,
+    )
 
 
 def _requirements(row_id: str, *, is_seen: bool) -> Action:
@@ -220,15 +245,25 @@ def _action(
 
 def _invited(enrollment, gaps, may_edit, at) -> str:
     by = day(enrollment.enroll_by)
+    if enrollment.is_late(at):
+        return _too_late(enrollment)
     if not may_edit:
         return _("With your Incentives admin · enroll by %(day)s") % {"day": by}
     if enrollment.is_accepted:
         return _begun(enrollment, gaps, by)
-    start = enrollment.terms.first_earning_day(enrollment.terms.today())
-    return _("Your turn · enroll by %(day)s · earn from %(start)s") % {
-        "day": by,
-        "start": day(start),
+    return _("Your turn · since %(day)s · enroll by %(by)s") % {
+        "day": day(enrollment.status_since),
+        "by": by,
     }
+
+
+def _too_late(enrollment) -> str:
+    words = {"day": day(enrollment.enroll_by)}
+    if enrollment.is_accepted:
+        return (
+            _("The last day to enroll was %(day)s · what you filled in is kept") % words
+        )
+    return _("The last day to enroll was %(day)s") % words
 
 
 def _begun(enrollment, gaps, by) -> str:
@@ -237,8 +272,7 @@ def _begun(enrollment, gaps, by) -> str:
         return _(
             "Your turn · accepted %(day)s · ready to submit · enroll by %(by)s"
         ) % {"day": accepted, "by": by}
-    first = str(gaps[0].sentence).rstrip(".")
-    more = len(gaps) - 1
+    first, more = _first_of(gaps)
     if more:
         return ngettext(
             "Your turn · accepted %(day)s · %(what)s, and %(count)d more thing · "
@@ -256,17 +290,49 @@ def _begun(enrollment, gaps, by) -> str:
 
 def _action_required(enrollment, gaps, may_edit, at) -> str:
     since = day(enrollment.status_since)
+    if enrollment.is_late(at):
+        return _too_late(enrollment)
+    if not may_edit:
+        return _("With your Incentives admin · since %(day)s") % {"day": since}
+    if enrollment.submitted_at is None:
+        return _to_submit(enrollment, gaps, since)
     if not gaps:
         return _("Your turn · since %(day)s · ready to submit") % {"day": since}
-    first = str(gaps[0].sentence).rstrip(".")
-    more = len(gaps) - 1
+    what, more = _first_of(gaps)
     if more:
         return ngettext(
             "Your turn · since %(day)s · %(what)s, and %(count)d more thing",
             "Your turn · since %(day)s · %(what)s, and %(count)d more things",
             more,
-        ) % {"day": since, "what": first, "count": more}
-    return _("Your turn · since %(day)s · %(what)s") % {"day": since, "what": first}
+        ) % {"day": since, "what": what, "count": more}
+    return _("Your turn · since %(day)s · %(what)s") % {"day": since, "what": what}
+
+
+def _to_submit(enrollment, gaps, since) -> str:
+    """Never submitted: until when, beside what is missing."""
+    words = {"day": since, "by": day(enrollment.enroll_by)}
+    if not gaps:
+        return (
+            _("Your turn · since %(day)s · ready to submit · enroll by %(by)s") % words
+        )
+    what, more = _first_of(gaps)
+    words |= {"what": what, "count": more}
+    if more:
+        return (
+            ngettext(
+                "Your turn · since %(day)s · %(what)s, and %(count)d more thing · "
+                "enroll by %(by)s",
+                "Your turn · since %(day)s · %(what)s, and %(count)d more things · "
+                "enroll by %(by)s",
+                more,
+            )
+            % words
+        )
+    return _("Your turn · since %(day)s · %(what)s · enroll by %(by)s") % words
+
+
+def _first_of(gaps) -> tuple[str, int]:
+    return str(gaps[0].sentence).rstrip("."), len(gaps) - 1
 
 
 def _validating(enrollment, gaps, may_edit, at) -> str:
@@ -312,6 +378,11 @@ def _enrolling(enrollment, gaps, may_edit, at) -> str:
 
 
 def _declined(enrollment, gaps, may_edit, at) -> str:
+    if enrollment.is_late(at):
+        return _("Declined %(day)s · the last day to enroll was %(last)s") % {
+            "day": day(enrollment.status_since),
+            "last": day(enrollment.enroll_by),
+        }
     return _("Declined %(day)s · can be taken back until %(last)s") % {
         "day": day(enrollment.status_since),
         "last": day(enrollment.enroll_by),
@@ -332,7 +403,7 @@ def _ended_because(enrollment: Enrollment, reason: str) -> str:
 
 
 def _no_line(enrollment, gaps, may_edit, at) -> str:
-    return _("since %(day)s") % {"day": day(enrollment.status_since)}
+    return _("Since %(day)s") % {"day": day(enrollment.status_since)}
 
 
 _LINES = {

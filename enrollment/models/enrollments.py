@@ -289,6 +289,17 @@ class Enrollment(models.Model):
             and self.end_reason == EndReason.NOT_ANSWERED
         )
 
+    def is_late(self, at: datetime) -> bool:
+        """Whether its last day to enroll passed before it was submitted.
+
+        Once submitted, mending what was returned is not late.
+        """
+        return (
+            self.submitted_at is None
+            and self.status in EDITABLE | {EnrollmentStatus.DECLINED}
+            and self.terms.fiscal_year.calendar.day_at(at) > self.enroll_by
+        )
+
     def is_between_years(self, at: datetime) -> bool:
         """Whether its year is over and nobody has carried it over or ended it yet."""
         year = self.terms.fiscal_year

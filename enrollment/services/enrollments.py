@@ -88,6 +88,7 @@ def start_open_enrollment(
     today = terms.today()
     is_offered = (
         terms.is_open_to_all
+        and today <= terms.last_day_for(today)
         and program.discontinued_at is None
         and ProgramTerms.objects.current(today).filter(pk=terms.pk).exists()
         and eligible_locations(terms, on=today).filter(pk=location.pk).exists()
@@ -1020,10 +1021,7 @@ def _refuse_closed(enrollment: Enrollment, *, at: datetime | None) -> None:
 
 
 def _refuse_late(enrollment: Enrollment, *, at: datetime | None) -> None:
-    # Once submitted, mending what was returned is not late.
-    if enrollment.submitted_at is None and (
-        _day_at(enrollment, at) > enrollment.enroll_by
-    ):
+    if enrollment.is_late(at or timezone.now()):
         raise ValidationError(
             _("The last day to enroll has passed. Write to the program owner."),
             code="late",

@@ -93,9 +93,9 @@ def test_a_month_that_has_begun_there_is_the_one_that_earns(
 
     (message,) = home().context["messages_to_open"]
 
-    assert message["earns_from"] == month
-    assert f"you earn from 1 {month:%B}" in page_of("detail", pk=enrollment.pk)
-    assert f"earn from 1 {month:%b}" in page_of("overview")
+    assert message["clock"].earns_from == month
+    assert f"from 1 {month:%B}" in page_of("detail", pk=enrollment.pk)
+    assert f"from 1 {month:%b}" in page_of("overview")
 
 
 def test_the_invitation_names_the_same_month(is_tomorrow, goteborg, terms, ida):

@@ -13,6 +13,7 @@ from accounts.holders import (
 )
 from accounts.roles import Permission
 from enrollment import services
+from enrollment.clock import earning_outlook
 from enrollment.eligibility import accepted_currencies, gaps_of, payout_at
 from enrollment.forecast import changes_of
 from enrollment.forms import (
@@ -186,7 +187,11 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
         "may_edit": enrollment.may_edit,
         "sees_progress": enrollment.sees_progress,
         "may_see_numbers": enrollment.may_see_numbers,
-        "earns_from": row.terms.first_earning_day(row.terms.today()),
+        "outlook": (
+            earning_outlook(enrollment, at=timezone.now())
+            if enrollment.is_validating
+            else ""
+        ),
         "errors": errors,
         "has_errors": bool(errors) or decline_form is not None,
         "decline_form": decline_form or DeclineForm(),

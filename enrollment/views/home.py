@@ -14,6 +14,7 @@ from accounts.location_choice import choose_location
 from accounts.models import AccessRequest, Location
 from accounts.reach import shown_coverage
 from accounts.roles import Permission, roles_with
+from enrollment.clock import clock_for
 from enrollment.eligibility import gaps_of, payout_at
 from enrollment.models import Enrollment, FiscalCalendar, Invitation
 from enrollment.models.terms import on_its_day
@@ -143,13 +144,12 @@ def _invitations(user, company, now, *, location=None):
             "location": invitation.enrollment.location,
             "program": invitation.enrollment.terms.program,
             "year": invitation.enrollment.terms.fiscal_year,
-            "earns_from": invitation.enrollment.terms.first_earning_day(
-                invitation.enrollment.terms.today()
-            ),
+            "clock": clock_for(invitation.enrollment, at=now),
             "readiness": readiness(gaps_of(payouts[invitation.enrollment_id])),
             "gaps": gaps_of(payouts[invitation.enrollment_id]),
         }
         for invitation in invitations
+        if not invitation.enrollment.is_late(now)
     ]
 
 
