@@ -197,6 +197,23 @@ def validation(request):
     return render(request, "ops/validation.html", context)
 
 
+@operator_requires(REVIEW)
+@require_safe
+def next_row(request):
+    """Go to what comes next in the queue of this operator: behind a row, or on top."""
+    now = timezone.now()
+    try:
+        after = UUID(request.GET.get("after", ""))
+    except ValueError:
+        following = queues.next_waiting(now, by=request.user)
+    else:
+        following = queues.waiting_behind(now, by=request.user, after=after)
+    if following is None:
+        messages.info(request, _("Nothing else is waiting for you."))
+        return redirect("ops:validation")
+    return redirect(following.url)
+
+
 @operator_requires("enrollment.view_enrollment", on=Enrollment)
 @require_safe
 def enrollment(request, enrollment):

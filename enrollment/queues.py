@@ -1,7 +1,8 @@
 """What waits for the operators: invitations, profiles to validate, second signatures.
 
 Questions over several models, each with a constant number of queries. The promise of
-two days makes "oldest first" the same as "overdue on top" (R43).
+two days makes "oldest first" the same as "overdue on top" (R43); it stands still while
+the partner owes an answer, so what was asked comes after what waits for an operator.
 """
 
 from collections import defaultdict
@@ -12,9 +13,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import (
+    BooleanField,
     CharField,
     Count,
     Exists,
+    ExpressionWrapper,
     F,
     Min,
     OuterRef,
@@ -279,10 +282,10 @@ def validation_queue(
     by: User | None = None,
     without: UUID | None = None,
 ) -> QuerySet:
-    """Return (key, kind, since) of everything that waits for a decision, oldest first.
+    """Return (key, kind, since, is_partners_turn) of all that waits for a decision, oldest first.
 
     Validating enrollments, and pending profile versions that no validating enrollment
-    uses. `part` keeps those that wait for their bank or tax part; `by` leaves out
+    uses; last, where it is the partner's turn. `part` keeps those that wait for their bank or tax part; `by` leaves out
     what this person cannot decide: who gave the first approval does not give the
     second, and not everybody may; what somebody else claimed, what waits for an
     answer. `claim`, `turn` and `risk` keep one of CLAIMS (of `reader`), TURNS, RISKS.
@@ -313,9 +316,10 @@ def validation_queue(
     if without:
         kinds = [kind.exclude(pk=without) for kind in kinds]
     first, *others = (
-        kind.order_by().values_list("key", "kind", "since") for kind in kinds
+        kind.order_by().values_list("key", "kind", "since", "is_partners_turn")
+        for kind in kinds
     )
-    return first.union(*others, all=True).order_by("since", "key")
+    return first.union(*others, all=True).order_by("is_partners_turn", "since", "key")
 
 
 # Conditions on what waits, asked of the versions: an enrollment's are those it is paid
@@ -480,14 +484,14 @@ def waiting_rows(
     """Return the rows of one page of validation_queue(), in its order."""
     keys = list(keys)
     kinds: dict[str, list[UUID]] = defaultdict(list)
-    for key, kind, _since in keys:
+    for key, kind, *_order in keys:
         kinds[kind].append(key)
     rows = {
         **_enrollment_rows(kinds["enrollment"], reader=reader, at=at),
         **_version_rows("bank", kinds["bank"], reader=reader, at=at),
         **_version_rows("tax", kinds["tax"], reader=reader, at=at),
     }
-    return [rows[key] for key, _kind, _since in keys if key in rows]
+    return [rows[key] for key, *_rest in keys if key in rows]
 
 
 def next_waiting(
@@ -499,6 +503,24 @@ def next_waiting(
     """
     oldest = validation_queue(at, by=by, without=after)[:1]
     return next(iter(waiting_rows(oldest, at=at)), None)
+
+
+def waiting_behind(at: datetime, *, by: User, after: UUID) -> Waiting | None:
+    """Return what comes in a person's queue behind an enrollment or a version.
+
+    Behind the last one stands the first again; what is not in the queue stands before
+    it. A version that an enrollment waits with has the place of the enrollment.
+    """
+    queue = [row[:3] for row in validation_queue(at, by=by)]
+    used = Q(bank_profile__versions=after) | Q(tax_profile__versions=after)
+    with_it = {
+        after,
+        *PayoutAssignment.objects.filter(used).values_list("enrollment", flat=True),
+    }
+    places = [place for place, row in enumerate(queue) if row[0] in with_it]
+    start = places[0] + 1 if places else 0
+    behind = (row for row in queue[start:] + queue[:start] if row[0] not in with_it)
+    return next(iter(waiting_rows([*behind][:1], at=at)), None)
 
 
 def part_status(
@@ -581,6 +603,7 @@ def _waiting_enrollments(part: str = "", *, by: User | None = None) -> QuerySet:
         key=F("pk"),
         kind=_kind("enrollment"),
         since=Greatest("promised_from", "status_since"),
+        is_partners_turn=_is_asked(),
         country_of_partner=F("location__country"),
     )
 
@@ -608,6 +631,7 @@ def _waiting_versions(part: str = "", *, by: User | None = None) -> list[QuerySe
             key=F("pk"),
             kind=_kind(name),
             since=Coalesce("promised_from", "submitted_at"),
+            is_partners_turn=_is_asked(),
         )
         for name, versions in (("bank", banks), ("tax", taxes))
         if part in ("", name)
@@ -622,6 +646,10 @@ def _unused(model: type[ProfileVersion], part: str) -> QuerySet:
     return (
         model.objects.pending().filter(profile__archived_at=None).exclude(Exists(used))
     )
+
+
+def _is_asked() -> ExpressionWrapper:
+    return ExpressionWrapper(Q(asked_at__isnull=False), output_field=BooleanField())
 
 
 def _kind(name: str) -> Value:

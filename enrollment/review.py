@@ -333,14 +333,13 @@ def _decision_of_two(waited_for: NextApproval) -> tuple[Decision | None, str]:
     """A bank account the company is not paid at yet takes two (domain.md §10.7)."""
     if waited_for.refusal:
         return None, waited_for.refusal
+    decision = Decision(waited_for.label, waited_for.label_and_next)
     if waited_for.kind == Approval.FIRST:
-        labels = waited_for.label, _("Give the first approval and next")
-        return Decision(*labels), waited_for.sentence
-    labels = waited_for.label, _("Give the second approval and next")
+        return decision, waited_for.sentence
     signed = _("%(name)s gave the first approval.") % {
         "name": waited_for.first.seconded_by.full_name
     }
-    return Decision(*labels), f"{signed} {waited_for.sentence}"
+    return decision, f"{signed} {waited_for.sentence}"
 
 
 def _reviewed_versions(

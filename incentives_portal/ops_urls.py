@@ -15,6 +15,7 @@ urlpatterns = [
     path("invitations/<int:pk>/send/", enrollment_ops.send_invitations, name="invite"),
     path("invitations/<uuid:pk>/anew/", enrollment_ops.invite_anew, name="invite_anew"),
     path("validation/", enrollment_ops.validation, name="validation"),
+    path("validation/next/", enrollment_ops.next_row, name="next"),
     path(
         "validation/enrollments/<uuid:pk>/",
         enrollment_ops.enrollment,

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -256,13 +257,27 @@ def _check_country(version) -> Check:
 
 
 def _check_account(version, in_force) -> Check:
-    if version.blind_index == in_force.blind_index:
+    holders = {one.details.get("account_holder", "") for one in (version, in_force)}
+    if version.blind_index != in_force.blind_index:
+        sentence = _(
+            "This changes the account in force. Two operators have to approve it."
+        )
+    elif len(holders) > 1:
+        sentence = _(
+            "The account is the one in force, held in another name. Two operators have "
+            "to approve it."
+        )
+    else:
         return Check(True, _("The account is the one in force."))
-    return Check(
-        False,
-        _("This changes the account in force. Two operators have to approve it."),
-        _time_it_takes(),
+    hours = settings.BANK_CHANGE_COOLING_OFF_HOURS
+    remedy = ngettext(
+        "You need to do nothing. The change is in force %(hours)d hour after it is "
+        "sent, at the earliest.",
+        "You need to do nothing. The change is in force %(hours)d hours after it is "
+        "sent, at the earliest.",
+        hours,
     )
+    return Check(False, sentence, remedy % {"hours": hours})
 
 
 def _check_programs(version: BankProfileVersion, *, by: User) -> Iterator[Check]:

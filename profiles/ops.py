@@ -548,7 +548,7 @@ def _approve(request, version):
         )
     else:
         messages.success(request, _("Approved: %(name)s of %(company)s.") % name)
-    return redirect("ops:validation")
+    return redirect("ops:next" if "and_next" in request.POST else "ops:validation")
 
 
 def _return(request, version):

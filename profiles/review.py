@@ -57,6 +57,7 @@ class NextApproval:
 
     kind: Approval
     label: str
+    label_and_next: str
     sentence: str
     refusal: str
     first: BankProfileVersion | None
@@ -80,14 +81,21 @@ def approval_of(version: ProfileVersion, *, by: User) -> NextApproval:
         refusal = " ".join(error.messages)
     else:
         refusal = ""
-    labels = {
-        Approval.ONLY: _("Approve"),
-        Approval.FIRST: _("Give the first approval"),
-        Approval.SECOND: _("Give the second approval"),
-    }
+    label, label_and_next = {
+        Approval.ONLY: (_("Approve"), _("Approve and next")),
+        Approval.FIRST: (
+            _("Give the first approval"),
+            _("Give the first approval and next"),
+        ),
+        Approval.SECOND: (
+            _("Give the second approval"),
+            _("Give the second approval and next"),
+        ),
+    }[awaited.kind]
     return NextApproval(
         kind=awaited.kind,
-        label=labels[awaited.kind],
+        label=label,
+        label_and_next=label_and_next,
         sentence=_what_it_does(awaited, version),
         refusal=refusal,
         first=version if awaited.kind == Approval.SECOND else None,

@@ -200,6 +200,51 @@ def test_a_question_goes_to_the_partner_and_its_answer_back_to_the_queue(
     assert {event.partner_account for event in told} == {version.profile.account}
 
 
+def test_where_it_is_the_partners_turn_a_row_stands_last_and_next_goes_on_behind(
+    client_of, oscar, enrollment, version, goteborg, maria
+):
+    # Two that wait for the program owner are younger than what the partner was asked.
+    younger = [
+        BankProfileFactory(
+            partner_account=goteborg.partner_account,
+            name=name,
+            created_by=maria,
+            version__pending=True,
+            version__submitted_at=timezone.now() - hours * HOUR,
+        ).versions.get()
+        for name, hours in (("Second", 2), ("Third", 1))
+    ]
+    Enrollment.objects.update(status_since=timezone.now() - 3 * HOUR)
+    web = client_of(oscar)
+    before = [row.key for row in rows(web)]
+    assert before == [enrollment.pk, *(one.pk for one in younger)]
+
+    services.ask_partner(version, field="account_holder", text=TEXT, by=oscar)
+
+    assert [row.key for row in rows(web)] == [*before[1:], enrollment.pk]
+    # Nothing is decided: the way on skips what one has seen, and ends where it began.
+    way = [web.get(reverse("ops:next")).url]
+    for one in younger:
+        way.append(web.get(reverse("ops:next"), {"after": one.pk}).url)
+    pages = [address("bank_version", one) for one in younger]
+    assert way == [pages[0], pages[1], pages[0]]
+    # A version of an enrollment has its place; what is not there begins at the top.
+    for after in (version.pk, enrollment.pk, "nonsense"):
+        assert web.get(reverse("ops:next"), {"after": after}).url == pages[0]
+    version.refresh_from_db()
+    assert version.is_asked
+
+    # Approved, and on to the next, until nothing is left.
+    came_to = []
+    for page, one in zip(pages, younger, strict=True):
+        sent = {"seen": services.signature_of(one), "and_next": "on"}
+        done = web.post(f"{page}approve/", sent, follow=True)
+        came_to.append(done.request["PATH_INFO"])
+    assert came_to == [pages[1], QUEUE]
+    assert "Nothing else is waiting for you." in words(done)
+    assert BankProfileVersion.objects.filter(decided_by=oscar).count() == 2
+
+
 def test_a_decision_ends_the_wait_for_an_answer(oscar, aino, ida, version):
     question = services.ask_partner(version, text=TEXT, by=oscar)
     enrollment = Enrollment.objects.get()

@@ -209,6 +209,7 @@ TABLE: dict[str, Row] = {
     "ops:invite": _ops("mina", methods=("POST",), on="terms"),
     "ops:invite_anew": _ops("mina", methods=("POST",), on="enrollment"),
     "ops:validation": _ops("oscar", "mina", "reader", "aino"),
+    "ops:next": _ops("oscar", "aino"),
     "ops:enrollment": _ops("oscar", "mina", "reader", "aino", on="enrollment"),
     "ops:confirm": _ops("oscar", "aino", methods=("POST",), on="enrollment"),
     "ops:second_approvals": _ops("oscar", "aino"),

@@ -20,6 +20,7 @@ from django.contrib.auth.models import Group
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
 
 from accounts import outbox
@@ -30,7 +31,11 @@ from accounts.tests.mail_server import MailServer
 from accounts.tests.second_factors import code_of
 from enrollment.models import Enrollment, EnrollmentEvent
 from enrollment.services import confirm_payout
-from enrollment.tests.factories import AgreementFactory, ProgramTermsFactory
+from enrollment.tests.factories import (
+    AgreementFactory,
+    EnrollmentFactory,
+    ProgramTermsFactory,
+)
 from incentives_portal.tests.running import running_portal
 from incentives_portal.tests.wizards import (
     answers,
@@ -430,6 +435,107 @@ def test_the_same_without_javascript_on_a_small_screen(
     a_second_operator_approves()
 
     assert Enrollment.objects.get().is_enrolled
+
+
+LISTED = "#keys div:not([hidden]) > dt > kbd"
+# Whether the focus is where a key leads to.
+IS_THERE = """key => [...document.querySelectorAll(`[data-key~="${key}"]`)].some(
+  (one) => one.contains(document.activeElement))"""
+
+
+def rewritten(careful: str, careless: str) -> Callable:
+    """Answer with a script in which something is written otherwise."""
+
+    def answer(route) -> None:
+        response = route.fetch()
+        assert careful in response.text()
+        script = response.text().replace(careful, careless)
+        route.fulfill(response=response, body=script)
+
+    return answer
+
+
+def test_single_keys_lead_everywhere_and_decide_nothing(
+    portal, visitor, terms, oscar, goteborg, default_bank, tax_profile
+):
+    bank = default_bank.bank_profile
+    EnrollmentFactory(
+        location=goteborg,
+        terms=terms,
+        submitted=True,
+        payout__bank_profile=bank,
+        payout__tax_profile=tax_profile,
+        payout__currency="SEK",
+    )
+    reviewer = visitor(reduced_motion="reduce")
+    page, press = reviewer.page, reviewer.page.keyboard.press
+    reviewer.goes_to(f"{portal.url}/ops/validation/")
+    reviewer.signs_in(oscar)
+    sent = []
+    page.on("request", lambda one: sent.append(one.url) if one.method == "POST" else 0)
+
+    def leads_where_it_says() -> None:
+        where = page.url
+        press("?")
+        expect(page.locator("#keys summary")).to_be_focused()
+        keys = page.locator(LISTED).all_inner_texts()
+        reviewer.looks()
+        assert keys == [*"ARQECN", *(["Esc"] if "/bank/" in where else []), "?"]
+        for key in "arqecn":
+            press(key)
+            assert page.evaluate(IS_THERE, key), (where, key)
+            press("Escape")
+        assert (page.url, sent) == (where, [])
+
+    def writes_in_peace() -> None:
+        note = page.locator("[name=reason-1-note]")
+        note.fill("")
+        page.keyboard.type("arqecnjk?")
+        expect(note).to_have_value("arqecnjk?", timeout=1000)
+        press("Escape")
+        expect(note).not_to_be_focused(timeout=1000)
+
+    def leaves_the_browser_its_keys() -> None:
+        for key in ("Control+r", "Meta+r", "Alt+r"):
+            page.locator("h1").press(key)
+            assert not page.evaluate(IS_THERE, "r")
+
+    # The queue.
+    press("?")
+    assert page.locator(LISTED).all_inner_texts() == ["J", "K", "Enter", "Esc", "?"]
+    press("j")
+    expect(page.locator("[data-row-link]").first).to_be_focused()
+    with page.expect_navigation():
+        press("Enter")
+    # An enrollment, and the bank version it waits with.
+    assert "/enrollments/" in page.url
+    leads_where_it_says()
+    version = f"{portal.url}/ops/validation/bank/{bank.versions.get().pk}/"
+    reviewer.goes_to(version)
+    leads_where_it_says()
+    writes_in_peace()
+    leaves_the_browser_its_keys()
+    # Who is used to other keys turns them off, and finds them so again.
+    page.locator("#keys").evaluate("one => one.open = true")
+    page.get_by_role("button", name="Turn the keys off").click()
+    page.reload()
+    press("r")
+    assert not page.evaluate(IS_THERE, "r")
+    page.evaluate("localStorage.clear()")
+
+    assert bank.versions.get().is_pending
+
+    # Keys that hear everything, or act, are seen.
+    for check, careful, careless in (
+        (writes_in_peace, "if (field ||", "if ("),
+        (leaves_the_browser_its_keys, "if (event.ctrlKey ||", "if ("),
+        (leads_where_it_says, "(goal || target).focus()", "(goal || target).click()"),
+    ):
+        page.unroute_all()
+        page.route("**/js/keys*.js", rewritten(careful, careless))
+        page.goto(version)
+        with pytest.raises((AssertionError, PlaywrightError)):
+            check()
 
 
 def test_a_colleague_without_the_role_is_told_who_can_and_an_admin_appoints_them(

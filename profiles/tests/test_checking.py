@@ -9,11 +9,13 @@ from django.utils import timezone
 
 from profiles import bank_drafting, drafting
 from profiles.checking import checks, foreseen
+from profiles.services.approvals import needs_second_operator
 from profiles.tests.factories import (
     BANK_DETAILS,
     IBAN,
     BankProfileDraftFactory,
     BankProfileFactory,
+    BankVersionFactory,
     TaxDocumentFactory,
     TaxProfileDraftFactory,
 )
@@ -65,6 +67,30 @@ def test_a_partner_reads_before_what_a_reviewer_reads_after(
     assert "other company" in elsewhere
     assert any(doubt in check.sentence for check in before if not check.is_ok)
     assert all(check.remedy for check in before if not check.is_ok)
+
+
+@pytest.mark.parametrize(
+    ("details", "sentence"),
+    [
+        ({"city": "Lund"}, "The account is the one in force."),
+        ({"account_holder": "Somebody AB"}, "held in another name"),
+        ({"iban": "SE4550000000058398257466"}, "This changes the account in force."),
+    ],
+)
+def test_what_a_change_does_to_the_account_is_said_as_it_is_decided(
+    nordvik, details, sentence
+):
+    # domain.md §10.7: another account, and another holder, take two operators and time.
+    bank = BankProfileFactory(partner_account=nordvik, version__details=BANK_DETAILS)
+    changed = BankVersionFactory(
+        profile=bank, number=2, pending=True, details=BANK_DETAILS | details
+    )
+
+    found = checks(changed, bank.version_in_force, on=timezone.localdate())
+
+    (check,) = (check for check in found if sentence in check.sentence)
+    assert check.is_ok is not needs_second_operator(changed)
+    assert ("72 hours after it is sent" in check.remedy) is not check.is_ok
 
 
 def test_the_page_tells_nothing_of_another_company_with_the_account(

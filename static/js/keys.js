@@ -2,6 +2,10 @@
 (() => {
   const help = document.getElementById("keys");
   if (!help) return;
+  const listed = [...help.querySelectorAll("[data-keys-for]")];
+  for (const row of listed) row.hidden = !document.querySelector(row.dataset.keysFor);
+  // A page that nothing can be done on has no keys.
+  if (listed.every((row) => row.hidden)) return;
   help.hidden = false;
 
   // Whoever speaks to the computer, or is used to other keys, turns them off (WCAG 2.1.4).
@@ -36,6 +40,7 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const field = event.target.closest("input:not([type=checkbox]), select, textarea");
+    if (field && event.key === "Escape") field.blur();
     if (field || event.target.isContentEditable || isOff()) return;
     if (event.key === "?") {
       help.open = !help.open;
@@ -45,7 +50,7 @@
     } else if (event.key === "k") {
       step(-1);
     } else {
-      const target = /^[a-z]$/.test(event.key) && document.querySelector(`[data-key="${event.key}"]`);
+      const target = /^[a-z]$/.test(event.key) && document.querySelector(`[data-key~="${event.key}"]`);
       if (!target) return;
       go(target);
     }
