@@ -15,12 +15,12 @@ from django.utils.translation import ngettext
 
 from accounts.models import Location, PartnerAccount, User
 from accounts.roles import Permission
-from accounts.templatetags.portal import listed
+from accounts.templatetags.portal import listed, moment
 from profiles import countries
 from profiles.countries.tax_forms import DOCUMENTS, needed_form
 from profiles.models import BankProfileVersion, ProfileVersion, TaxDocument
 from profiles.paying import why_not_paid
-from profiles.services import WhyTwo, why_two_operators
+from profiles.services import WhyTwo, standing_stop, why_two_operators
 from profiles.states import USING
 
 # So many names of a company are said of those that a holder is compared with.
@@ -46,8 +46,9 @@ def checks(
     documents = (
         list(version.documents.without_content()) if version.part == "tax" else []
     )
+    stopped = _check_stopped(version)
     first, *others = _own_checks(version, in_force, documents=documents, on=on)
-    return [first, _check_elsewhere(version), *others]
+    return [*stopped, first, _check_elsewhere(version), *others]
 
 
 def foreseen(
@@ -62,7 +63,10 @@ def foreseen(
 
     Nothing here depends on what other companies have.
     """
-    found = [*_own_checks(version, in_force, documents=documents, on=on, reader=by)]
+    found = [
+        *_check_stopped(version),
+        *_own_checks(version, in_force, documents=documents, on=on, reader=by),
+    ]
     if version.part == "bank":
         found += _check_programs(version, by=by)
     return found
@@ -75,7 +79,10 @@ def foreseen_in_program(
     documents = (
         list(version.documents.without_content()) if version.part == "tax" else []
     )
-    return [*_own_checks(version, in_force, documents=documents, on=on, reader=by)]
+    return [
+        *_check_stopped(version),
+        *_own_checks(version, in_force, documents=documents, on=on, reader=by),
+    ]
 
 
 def _own_checks(
@@ -102,6 +109,34 @@ def _own_checks(
                 _("The tax form has expired."),
                 _("Get a new one signed and add it under Documents."),
             )
+
+
+def _check_stopped(version: ProfileVersion) -> list[Check]:
+    """Of an account that somebody at the company said was not theirs: before all else."""
+    is_open = version.part == "bank" and not version.is_approved
+    stop = standing_stop(version) if is_open else None
+    if stop is None:
+        return []
+    first = stop.follows or stop
+    facts = {"at": moment(first.stopped_at)}
+    if first.stopped_by is None:
+        sentence = _(
+            "Stopped: the contact of the account so far said of this account that it "
+            "was not them, %(at)s, and nobody has released it since."
+        )
+    else:
+        facts["name"] = first.stopped_by.full_name
+        sentence = _(
+            "Stopped: %(name)s said of this account that it was not them, %(at)s, and "
+            "nobody has released it since."
+        )
+    return [
+        Check(
+            False,
+            sentence % facts,
+            _("Sent, it stays stopped until two operators have asked your company."),
+        )
+    ]
 
 
 def _check_new_account(version: BankProfileVersion) -> list[Check]:

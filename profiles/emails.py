@@ -32,6 +32,8 @@ class Step(StrEnum):
     """What became of a change of a bank account."""
 
     ASKED = auto()
+    # Of an account that somebody stopped before: stopped from the start.
+    AGAIN = auto()
     APPROVED = auto()
     STOPPED = auto()
     RELEASED = auto()
@@ -144,14 +146,39 @@ def account_added(
 ) -> None:
     """Tell every admin of the company of an account that it is not paid at yet.
 
-    They are told when it is asked for: from then on its waiting time runs.
+    They are told when it is asked for: from then on its waiting time runs; or when it
+    is approved, where nobody was told before.
     """
     _payout_news(
         version.profile,
         version,
         step="added",
         by=by,
-        context={"usable_from": usable_from},
+        context={"usable_from": usable_from, "is_approved": version.is_approved},
+    )
+
+
+def default_set(
+    profile: BankProfile, *, places: list[dict[str, str]], by: User
+) -> None:
+    """Tell every admin of the company where an account became the default."""
+    _payout_news(
+        profile, _shown_version(profile), step="set", by=by, context={"places": places}
+    )
+
+
+def default_removed(
+    profile: BankProfile, *, places: list[dict[str, str]], by: User
+) -> None:
+    """Tell every admin of the company, and the contact of the account, where it is the
+    default no more."""
+    _payout_news(
+        profile,
+        _shown_version(profile),
+        step="removed",
+        old=profile,
+        by=by,
+        context={"places": places},
     )
 
 
@@ -161,7 +188,8 @@ def payout_moved(
     """Tell that a profile took another's place, and where.
 
     Of a bank profile every admin of the company hears, and the contact of the account
-    so far; of a tax profile whoever changes profiles at the location.
+    so far, who reads no names of places; of a tax profile whoever changes profiles at
+    the location.
     """
     _payout_news(
         new,
@@ -205,7 +233,9 @@ def _payout_news(
     known = {one.email.casefold() for one in readers}
     contact = _contact_of(before) if before is not None else None
     if contact is not None and contact.email.casefold() not in known:
-        mails.append((contact, site_path("home"), context | {"is_contact": True}))
+        # Whoever has no account here does not read what the company takes part in.
+        outside = {"is_contact": True, "places": []}
+        mails.append((contact, site_path("home"), context | outside))
     outbox.queue_many(
         outbox.prepare(
             "payout_moved",
@@ -350,15 +380,18 @@ def _about_change(
     version: BankProfileVersion, *, step: Step, by: User | None
 ) -> dict[str, Any]:
     before = version.account_before
+    is_known = before is not None
     return {
         "step": str(step),
         "version": version,
         "profile": version.profile,
         "company": version.profile.account,
         "who": by.full_name if by else "",
-        "old": shown_account(before),
+        "old": shown_account(before) if is_known else None,
         "new": shown_account(version),
-        "is_holder_only": before.blind_index == version.blind_index,
+        "is_holder_only": is_known and before.blind_index == version.blind_index,
+        # Whether there is an account in force that stays meanwhile.
+        "has_account": version.profile.version_in_force is not None,
         "is_contact": False,
     }
 

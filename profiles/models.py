@@ -716,11 +716,23 @@ class BankProfileVersion(ProfileVersion):
 
     @property
     def account_before(self) -> "BankProfileVersion | None":
-        """The version that was last in force before this one, whatever became of it."""
+        """The version that was last in force before this one, whatever became of it.
+
+        Where none was, the one that was sent before it; of an account that is stopped
+        from the start, what the change was to take the place of that was stopped first.
+        """
         before = type(self).objects.filter(
-            profile=self.profile_id, number__lt=self.number, approved_at__isnull=False
+            profile=self.profile_id, number__lt=self.number
         )
-        return before.order_by("-number").first()
+        found = (
+            before.filter(approved_at__isnull=False).order_by("-number").first()
+            or before.order_by("-number").first()
+        )
+        if found is not None:
+            return found
+        again = self.stops.exclude(follows=None).select_related("follows__version")
+        stop = again.first()
+        return stop.follows.version.account_before if stop else None
 
     def is_expired(self, on: date) -> bool:
         """Bank details do not expire."""
@@ -734,12 +746,33 @@ class BankChangeStopQuerySet(ScopedQuerySet):
     def open(self) -> Self:
         return self.filter(released_at=None)
 
+    def standing_against(self, version: "BankProfileVersion") -> Self:
+        """Those of a version's account, at its company, that nobody released since.
+
+        Whatever became of the change: who withdraws it, or archives its profile,
+        releases nothing (docs/adr/0010). The newest first.
+        """
+        if not version.blind_index:
+            return self.none()
+        of_account = self.filter(
+            version__blind_index=version.blind_index,
+            version__profile__partner_account=version.profile.partner_account_id,
+        )
+        released_since = of_account.filter(released_at__gte=OuterRef("stopped_at"))
+        return (
+            of_account.open()
+            .exclude(Exists(released_since.order_by()))
+            .select_related("stopped_by", "follows")
+            .order_by("-stopped_at", "pk")
+        )
+
 
 class BankChangeStop(models.Model):
     """Somebody said "this was not us" of a change of a bank account (security.md T1).
 
     Two operators release it after checking: one says how they made sure, another one
     releases. Without a person it was the previous contact, by the link in the mail.
+    The account sent again is stopped from the start: that stop `follows` the first.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -757,6 +790,14 @@ class BankChangeStop(models.Model):
         blank=True,
         related_name="bank_changes_stopped",
         verbose_name=_("stopped by"),
+    )
+    follows = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("follows"),
     )
     checked_at = models.DateTimeField(_("checked at"), null=True, blank=True)
     checked_by = models.ForeignKey(

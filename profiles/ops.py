@@ -683,7 +683,9 @@ def _page(
             ),
             "reason_forms": reason_forms,
             "stop": (
-                version.stops.open().select_related("stopped_by", "checked_by").first()
+                version.stops.open()
+                .select_related("stopped_by", "checked_by", "follows")
+                .first()
                 if version.is_stopped
                 else None
             ),

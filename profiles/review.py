@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
@@ -11,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.models import User
+from accounts.models import AuditAction, AuditEvent, User
 from accounts.templatetags.portal import moment
 from profiles import countries
 from profiles.countries.tax_forms import (
@@ -19,6 +20,7 @@ from profiles.countries.tax_forms import (
     answers_schema,
 )
 from profiles.models import (
+    BankChangeStop,
     BankProfileVersion,
     Profile,
     ProfileVersion,
@@ -133,7 +135,10 @@ class Step:
 
 
 def history_of(version: ProfileVersion) -> list[Step]:
-    """Return what happened to a profile up to now, newest first, in two questions."""
+    """Return what happened to a profile up to now, newest first, in few questions.
+
+    Sent, signed, decided, stopped, released, withdrawn; what was asked and answered.
+    """
     versions = version.profile.versions.select_related(
         "submitted_by", "decided_by", *_SIGNERS[version.part]
     )
@@ -141,10 +146,62 @@ def history_of(version: ProfileVersion) -> list[Step]:
     questions = ReviewQuestion.objects.filter(
         **{f"{own}__profile": version.profile_id}
     ).select_related("asked_by", "answered_by", own)
-    steps = [step for one in versions.defer("details") for step in _steps(one)]
+    versions = list(versions.defer("details"))
+    steps = [step for one in versions for step in _steps(one)]
+    for turns in turns_of(versions).values():
+        steps += turns
     for question in questions:
         steps += _steps_of_question(question)
     return sorted(steps, key=lambda step: step.at, reverse=True)
+
+
+def turns_of(
+    versions: Iterable[ProfileVersion], *, sees_evidence: bool = True
+) -> dict[UUID, list[Step]]:
+    """Return who stopped, released and withdrew versions of a profile, and when.
+
+    How operators made sure before a release is for operators: `sees_evidence`.
+    """
+    numbers = {version.pk: version.number for version in versions}
+    turns: dict[UUID, list[Step]] = {key: [] for key in numbers}
+    stops = BankChangeStop.objects.filter(version__in=list(numbers)).select_related(
+        "stopped_by", "checked_by", "released_by"
+    )
+    for stop in stops:
+        number = {"number": numbers[stop.version_id]}
+        turns[stop.version_id] += _steps_of_stop(stop, number, sees_evidence)
+    withdrawn = AuditEvent.objects.filter(
+        object_type__in=["profiles.bankprofileversion", "profiles.taxprofileversion"],
+        object_id__in=[str(key) for key in numbers],
+        action=AuditAction.PROFILE_WITHDRAWN,
+    ).select_related("actor")
+    for event in withdrawn:
+        key = UUID(event.object_id)
+        what = _("Version %(number)d: withdrawn") % {"number": numbers[key]}
+        turns[key].append(Step(event.at, event.actor, what))
+    return turns
+
+
+def _steps_of_stop(
+    stop: BankChangeStop, number: dict[str, int], sees_evidence: bool
+) -> Iterator[Step]:
+    if stop.follows_id:
+        # Nobody did it now: the account was stopped before.
+        what = _("Version %(number)d: stopped, as the account was stopped before")
+        yield Step(stop.stopped_at, None, what % number)
+    elif stop.stopped_by is None:
+        what = _("Version %(number)d: stopped by the contact of the account so far")
+        yield Step(stop.stopped_at, None, what % number)
+    else:
+        what = _("Version %(number)d: stopped, it was not them")
+        yield Step(stop.stopped_at, stop.stopped_by, what % number)
+    if stop.checked_at:
+        what = _("Version %(number)d: checked with the company")
+        text = stop.evidence if sees_evidence else ""
+        yield Step(stop.checked_at, stop.checked_by, what % number, text)
+    if stop.released_at:
+        what = _("Version %(number)d: released")
+        yield Step(stop.released_at, stop.released_by, what % number)
 
 
 _SIGNERS = {"bank": ("seconded_by",), "tax": ()}

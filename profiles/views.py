@@ -58,7 +58,7 @@ from profiles.models import (
     TaxProfile,
     TaxProfileDraft,
 )
-from profiles.review import compared_versions
+from profiles.review import compared_versions, turns_of
 from profiles.states import CANDIDATE
 from profiles.wording import (
     draft_sections,
@@ -892,6 +892,8 @@ def _questions_to_partner(profile):
 def _profile_page(request, profile, template, *, answer=None):
     profile = _with_history(profile)
     in_force, candidate = profile.version_in_force, profile.candidate
+    versions = profile.versions.all()
+    turns = turns_of(versions, sees_evidence=False)
     today = timezone.localdate()
     return render(
         request,
@@ -918,6 +920,7 @@ def _profile_page(request, profile, template, *, answer=None):
             "questions": _questions_to_partner(profile).select_related(
                 f"{profile.part}_version", "answered_by"
             ),
+            "history": [(version, turns[version.pk]) for version in versions],
             "answer_form": answer or AnswerForm(),
             "answer_url": reverse(
                 f"profiles:answer_{profile.part}", kwargs={"pk": profile.pk}
@@ -947,7 +950,11 @@ def _stop_of(version):
     """Who stopped a change, while it is stopped."""
     if not version.is_stopped:
         return None
-    return version.stops.open().select_related("stopped_by", "checked_by").first()
+    return (
+        version.stops.open()
+        .select_related("stopped_by", "checked_by", "follows")
+        .first()
+    )
 
 
 def _is_to_be_renewed(in_force, candidate, *, on) -> bool:

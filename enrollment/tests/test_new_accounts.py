@@ -62,7 +62,12 @@ def make_default(profile, *places, moving=(), by):
 
 def told(step: str) -> dict[str, str]:
     """Who got the mail, and its text in one line."""
-    words = {"added": "A bank account was added", "moved": "move to another account"}
+    words = {
+        "added": "A bank account was added",
+        "moved": "move to another account",
+        "set": "was set",
+        "removed": "was taken away",
+    }
     return {
         mail.to_address: " ".join(mail.body_text.split())
         for mail in OutgoingEmail.objects.filter(
@@ -145,9 +150,11 @@ def test_what_takes_another_profiles_place_is_told_with_its_places(
     client_of(ida).post(page, {"replacement": new.pk})
     mails = told("moved")
     assert set(mails) == {CONTACT, *(one.email for one in (ida, greta, alice))}
-    for text in mails.values():
-        assert f"{enrolled.terms.program.name}, Göteborg" in text
-        assert "default of Göteborg" in text
+    for address, text in mails.items():
+        # Whoever has no account here reads no names of places.
+        is_named = address != CONTACT
+        assert (f"{enrolled.terms.program.name}, Göteborg" in text) is is_named
+        assert ("default of Göteborg" in text) is is_named
         assert "ends in 03. New: an account in Sweden that ends in 66" in text
 
     other = TaxProfileFactory(location=goteborg)
@@ -165,6 +172,28 @@ def test_a_default_that_moves_is_told(main, new, goteborg, ida, greta, alice):
     mails = told("moved")
     assert set(mails) == {CONTACT, *(one.email for one in (ida, greta, alice))}
     assert "default of Göteborg" in mails[greta.email]
+
+
+def test_taking_a_default_away_and_setting_another_is_told_as_moving_it_is(
+    main, new, goteborg, ida, greta, alice, client_of
+):
+    as_if_sent(new.versions, submitted_at=timezone.now() - THREE_DAYS)
+    default = DefaultBankProfileFactory(location=goteborg, bank_profile=main)
+
+    client_of(ida).post(reverse("profiles:remove_default", kwargs={"pk": default.pk}))
+    make_default(new, goteborg, by=ida)
+
+    removed, chosen = told("removed"), told("set")
+    assert set(removed) == {CONTACT, *(one.email for one in (ida, greta, alice))}
+    assert "default of Göteborg" in removed[greta.email]
+    assert "Göteborg" not in removed[CONTACT]
+    assert set(chosen) == {one.email for one in (ida, greta, alice)}
+    assert "an account in Sweden that ends in 66" in chosen[greta.email]
+    # The company's first account is where payments go anyway.
+    make_default(main, moving=[goteborg], by=ida)
+    DefaultBankProfile.objects.all().delete()
+    make_default(main, goteborg, by=ida)
+    assert len(OutgoingEmail.objects.filter(subject__contains="was set")) == 3
 
 
 def sent_to(goteborg, bank):

@@ -103,6 +103,7 @@ NOT_PARTNERS = {
     "return_version",
     "revive_reason",
     "signature_of",
+    "standing_stop",
     "takes_place_from",
     "unsent_bank_version",
     "unsent_tax_version",

@@ -14,6 +14,7 @@ from profiles.services.approvals import (
     needs_second_operator,
     refuse_too_new,
     signature_of,
+    standing_stop,
     takes_place_from,
     why_two_operators,
 )
@@ -109,6 +110,7 @@ __all__ = [
     "set_default_bank_profile",
     "show_bank_number",
     "signature_of",
+    "standing_stop",
     "stop_change",
     "takes_place_from",
     "unsent_bank_version",

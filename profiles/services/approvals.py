@@ -7,7 +7,7 @@ from enum import StrEnum, auto
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db.models import Case, When
+from django.db.models import Case, QuerySet, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
@@ -16,7 +16,12 @@ from accounts.models import User
 from accounts.sealing import blind_index
 from accounts.services import check_second_person
 from accounts.templatetags.portal import moment
-from profiles.models import BankProfile, BankProfileVersion, ProfileVersion
+from profiles.models import (
+    BankChangeStop,
+    BankProfile,
+    BankProfileVersion,
+    ProfileVersion,
+)
 from profiles.services.rights import (
     APPROVE_ACCOUNTS,
     VALIDATE,
@@ -58,9 +63,12 @@ def check_approving(
     `awaited` is what awaited_approval said, where it was asked already. Raises
     ValidationError as check_second_person does: for who submitted it (rule 78), for who
     gave the first approval (code "second_operator"), and without the right to validate,
-    or for the second approval to approve bank accounts.
+    or for the second approval to approve bank accounts; and for an account that
+    somebody at the company stopped and nobody released (code "stopped").
     """
     awaited = awaited or awaited_approval(version)
+    if awaited.why is not None:
+        _refuse_stopped_account(version)
     if awaited.kind != Approval.SECOND:
         refuse_own(version, by=by, rights=[VALIDATE])
         return awaited.kind
@@ -77,6 +85,28 @@ def check_approving(
         ],
     )
     return awaited.kind
+
+
+def standing_stop(version: BankProfileVersion) -> BankChangeStop | None:
+    """Return the stop of the same account that nobody released, if there is one.
+
+    Of an account that the company is paid at already, in the same name, there is none:
+    what was stopped was another holder (docs/adr/0010).
+    """
+    if why_two_operators(version) is None:
+        return None
+    return BankChangeStop.objects.standing_against(version).first()
+
+
+def _refuse_stopped_account(version: BankProfileVersion) -> None:
+    if BankChangeStop.objects.standing_against(version).exists():
+        raise ValidationError(
+            _(
+                "Somebody at the company said of this account that it was not them. "
+                "Release the change that they stopped, or return this version."
+            ),
+            code="stopped",
+        )
 
 
 def awaited_approval(version: ProfileVersion) -> AwaitedApproval:
@@ -166,8 +196,9 @@ def why_two_operators(version: ProfileVersion) -> WhyTwo | None:
     if before is None:
         return WhyTwo.FIRST_ACCOUNT
     is_known = before.is_same or before.is_paid_at
-    # What one operator signed is not decided by one, whatever was approved since.
-    is_signed = version.seconded_by_id is not None
+    # What one operator signed is not decided by one, whatever was approved since; nor is
+    # what was to wait from the start.
+    is_signed = version.seconded_by_id is not None or version.is_change
     if is_known and _payee(before) == _payee(version) and not is_signed:
         return None
     return WhyTwo.CHANGE if before.is_same else WhyTwo.FURTHER_ACCOUNT
@@ -188,15 +219,7 @@ def takes_place_from(profile: BankProfile) -> datetime | None:
     could be told of it, an account waits from its approval.
     """
     version = profile.version_in_force or profile.current_version
-    in_force_once = BankProfileVersion.objects.filter(
-        profile__partner_account=profile.partner_account_id, approved_at__isnull=False
-    ).order_by("approved_at", "pk")
-    same = [
-        one
-        for one in in_force_once.filter(blind_index=version.blind_index)
-        if _payee(one) == _payee(version)
-    ]
-    others = in_force_once.exclude(pk__in=[one.pk for one in same])
+    same, others = _in_force_once(version)
     approved_at = same[0].approved_at if same else timezone.now()
     if not others.filter(approved_at__lt=approved_at).exists():
         return None
@@ -205,10 +228,53 @@ def takes_place_from(profile: BankProfile) -> datetime | None:
     return (asked_at if is_told else approved_at) + cooling_off()
 
 
+def is_told_when_sent(version: BankProfileVersion) -> bool:
+    """Whether all admins heard of a further account when it was sent.
+
+    Nobody is told of an account that was asked for while the company had none, or was
+    paid there already.
+    """
+    same, others = _in_force_once(version)
+    before = version.submitted_at
+    return others.filter(approved_at__lt=before).exists() and not any(
+        one.approved_at < before for one in same
+    )
+
+
+def _in_force_once(version) -> tuple[list[BankProfileVersion], QuerySet]:
+    """Return what of a company was in force at some time: the same payee's, the others."""
+    in_force_once = BankProfileVersion.objects.filter(
+        profile__partner_account=version.profile.partner_account_id,
+        approved_at__isnull=False,
+    ).order_by("approved_at", "pk")
+    same = [
+        one
+        for one in in_force_once.filter(blind_index=version.blind_index)
+        if _payee(one) == _payee(version)
+    ]
+    return same, in_force_once.exclude(pk__in=[one.pk for one in same])
+
+
 def refuse_too_new(
     profile: BankProfile, *, field: str, at: datetime | None = None
 ) -> None:
-    """Raise ValidationError at a field while an account may take no other's place."""
+    """Raise ValidationError at a field while an account may take no other's place.
+
+    It is too new (code "too_new"), or somebody stopped it (code "stopped").
+    """
+    if profile.version_in_force is None and profile.current_version.is_stopped:
+        raise ValidationError(
+            {
+                field: ValidationError(
+                    _(
+                        "Somebody stopped the account of %(profile)s. The program "
+                        "owner has to check it first."
+                    ),
+                    code="stopped",
+                    params={"profile": profile.name},
+                )
+            }
+        )
     earliest = takes_place_from(profile)
     if earliest is not None and earliest > (at or timezone.now()):
         raise ValidationError(

@@ -17,7 +17,13 @@ from accounts.services import check_still_may, lock_companies
 from profiles import countries, currencies, emails
 from profiles.countries import CountrySchema
 from profiles.models import BankProfile, BankProfileVersion, ProfileVersion
-from profiles.services.approvals import WhyTwo, cooling_off, why_two_operators
+from profiles.services.approvals import (
+    WhyTwo,
+    cooling_off,
+    standing_stop,
+    why_two_operators,
+)
+from profiles.services.stops import stop_again
 from profiles.services.versions import (
     announce,
     known_schema,
@@ -77,16 +83,16 @@ def revise_bank_profile(
     more changes nothing. Of a change of the account everybody is told at once, who was
     the contact before included (security.md T1). Raises ValidationError with one
     message per field, when the profile is archived, when everything is as in the
-    version in force, and while a change is stopped (code "stopped").
+    version in force, and while a change of it is stopped (code "stopped").
     """
     schema = known_schema(countries.bank_schema(country))
     details = countries.validate(schema, details)
     profile = locked_by_editor(profile, by=by)
     refuse_archived(profile)
     newest = newest_current(profile)
-    _refuse_stopped(newest)
+    _refuse_stopped(profile, newest)
     if newest.country == country and newest.details == details:
-        if newest.is_pending or newest.is_cooling:
+        if newest.is_pending or newest.is_held:
             return profile
         refuse_unchanged(newest)
     replace_candidate(profile)
@@ -112,8 +118,8 @@ def _send_bank_version(
 ) -> None:
     version = unsent_bank_version(profile, schema=schema, details=details, by=by, at=at)
     version.number = next_number(profile)
-    why = why_two_operators(version)
-    if why == WhyTwo.CHANGE:
+    why, stop = why_two_operators(version), standing_stop(version)
+    if why == WhyTwo.CHANGE or stop or (_waits_as_one(why, profile)):
         version.usable_from = version.submitted_at + cooling_off()
         token = token_for(version.pk, purpose=STOP_CHANGE)
         version.stop_sha256 = fingerprint_of(token)
@@ -122,7 +128,9 @@ def _send_bank_version(
     has_lapsed = replaced is not None and replaced.seconded_by_id is not None
     lapsed = {"lapsed": replaced.seconded_by_id} if has_lapsed else None
     announce(version, by=by, action=AuditAction.PROFILE_SUBMITTED, after=lapsed)
-    if version.is_change:
+    if stop is not None:
+        stop_again(version, stop, by=by, at=version.submitted_at)
+    elif version.is_change:
         emails.bank_change(version, step=emails.Step.ASKED, by=by)
     elif why == WhyTwo.FURTHER_ACCOUNT:
         usable_from = version.submitted_at + cooling_off()
@@ -155,8 +163,21 @@ def unsent_bank_version(
     )
 
 
-def _refuse_stopped(newest: ProfileVersion) -> None:
-    if newest.is_stopped:
+def _waits_as_one(why: WhyTwo | None, profile: BankProfile) -> bool:
+    """Whether a further account waits as a change does.
+
+    Nobody is paid there yet, but a location starts with the profile, or an enrollment
+    waits for it: another account in it takes the place of what they counted on
+    (docs/adr/0013).
+    """
+    if why != WhyTwo.FURTHER_ACCOUNT:
+        return False
+    return profile.defaults.exists() or profile.followers().exists()
+
+
+def _refuse_stopped(profile: BankProfile, newest: ProfileVersion) -> None:
+    """Without a version in force there is nothing to go back to: then it is replaced."""
+    if newest.is_stopped and profile.version_in_force is not None:
         raise ValidationError(
             _(
                 "Somebody stopped the change that waits. Withdraw it first, or wait "

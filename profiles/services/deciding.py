@@ -13,9 +13,13 @@ from profiles import emails
 from profiles.models import BankProfileVersion, Profile, ProfileVersion
 from profiles.services.approvals import (
     Approval,
+    WhyTwo,
+    awaited_approval,
     check_approving,
     has_first_approval,
+    is_told_when_sent,
     signature_of,
+    takes_place_from,
 )
 from profiles.services.rights import APPROVE_ACCOUNTS, VALIDATE, refuse_own
 from profiles.services.versions import announce, locked_version, move, record
@@ -51,7 +55,8 @@ def approve_version(
             code="changed",
         )
     at = at or timezone.now()
-    if check_approving(version, by=by) == Approval.FIRST:
+    awaited = awaited_approval(version)
+    if check_approving(version, awaited=awaited, by=by) == Approval.FIRST:
         return _sign_first(version, by=by, at=at)
     if not _is_usable(version, at=at):
         move(version, ProfileStatus.COOLING, by=by, at=at)
@@ -63,7 +68,17 @@ def approve_version(
     announce(version, by=by, action=AuditAction.PROFILE_APPROVED)
     if version.is_change:
         emails.bank_change(version, step=emails.Step.IN_FORCE)
+    elif awaited.why == WhyTwo.FURTHER_ACCOUNT:
+        _tell_if_nobody_was(version)
     return version
+
+
+def _tell_if_nobody_was(version: BankProfileVersion) -> None:
+    """Tell of a further account that was none yet when it was sent (docs/adr/0013)."""
+    usable_from = takes_place_from(version.profile)
+    if usable_from is not None and not is_told_when_sent(version):
+        by = version.submitted_by
+        emails.account_added(version, usable_from=usable_from, by=by)
 
 
 def bring_changes_into_force(*, at: datetime) -> int:

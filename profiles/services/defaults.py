@@ -1,6 +1,6 @@
 """The bank profile and currency that a location's next enrollments start with."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
@@ -12,7 +12,7 @@ from accounts.roles import Permission
 from accounts.services import check_still_may, lock_companies, record_audit_event
 from profiles import currencies, emails
 from profiles.models import BankProfile, DefaultBankProfile
-from profiles.services.approvals import refuse_too_new
+from profiles.services.approvals import refuse_too_new, takes_place_from
 from profiles.services.versions import locked, refuse_archived
 
 
@@ -51,11 +51,14 @@ def set_default_bank_profile(
     _refuse_foreign_or_closed(locations, bank_profile=bank_profile)
     check_still_may(*locations, permission=Permission.PROFILE_EDIT, by=by)
     left: dict[BankProfile, list[str]] = {}
+    moved = set()
     rows = DefaultBankProfile.objects.filter(location__in=list(moving))
     for present in rows.select_related("bank_profile", "location").order_by("pk"):
         if present.bank_profile != bank_profile:
             left.setdefault(present.bank_profile, []).append(present.location.name)
-        remove_default_bank_profile(present, by=by)
+        check_still_may(present, permission=Permission.PROFILE_EDIT, by=by)
+        take_default(present, by=by)
+        moved.add(present.location_id)
     _refuse_default_set(locations)
     defaults = []
     for location in locations:
@@ -78,21 +81,48 @@ def set_default_bank_profile(
             },
         )
         defaults.append(default)
-    for old, names in left.items() if not is_told else ():
-        places = [{"program": "", "place": name} for name in names]
-        emails.payout_moved(old, bank_profile, places=places, by=by)
+    if not is_told:
+        news = [one.name for one in locations if one.pk not in moved]
+        _tell(bank_profile, left=left, news=news, by=by)
     return defaults
+
+
+def _tell(
+    bank_profile: BankProfile,
+    *,
+    left: dict[BankProfile, list[str]],
+    news: list[str],
+    by: User,
+) -> None:
+    """Tell of defaults that moved, and where any but the first account is one newly.
+
+    Who takes a default away and sets another one is heard of as who moves it.
+    """
+    for old, names in left.items():
+        emails.payout_moved(old, bank_profile, places=_places(names), by=by)
+    if news and takes_place_from(bank_profile) is not None:
+        emails.default_set(bank_profile, places=_places(news), by=by)
+
+
+def _places(names: Iterable[str]) -> list[dict[str, str]]:
+    return [{"program": "", "place": name} for name in names]
 
 
 @transaction.atomic
 def remove_default_bank_profile(default: DefaultBankProfile, *, by: User) -> None:
-    """Take a location's default away; enrollments already submitted stay as they are."""
+    """Take a location's default away; enrollments already submitted stay as they are.
+
+    Everybody is told as of one that moves.
+    """
     lock_companies(default.partner_account_id)
     rows = DefaultBankProfile.objects.select_for_update(of=("self",))
     row = rows.filter(pk=default.pk).first()
     if row is not None:
         check_still_may(row, permission=Permission.PROFILE_EDIT, by=by)
         take_default(row, by=by)
+        emails.default_removed(
+            row.bank_profile, places=_places([row.location.name]), by=by
+        )
 
 
 def take_default(row: DefaultBankProfile, *, by: User) -> None:

@@ -21,7 +21,7 @@ from profiles.services.rights import (
 from profiles.services.versions import announce, locked_version, move, record
 from profiles.services.words import checked_note
 from profiles.signals import version_questioned
-from profiles.states import ProfileStatus
+from profiles.states import STOPPABLE, ProfileStatus
 
 
 @transaction.atomic
@@ -31,7 +31,8 @@ def stop_change(
     """Stop a change of a bank account: nobody can approve it, and no time brings it.
 
     `by` is an admin of the company; None is the previous contact, whose link works
-    once. Everybody is told. Stopping what is stopped changes nothing. Raises
+    once. Other changes to the same account stop with it. Everybody is told. Stopping
+    what is stopped changes nothing. Raises
     ValidationError when it is in force already (code "too_late"), when nothing waits
     (code "over"), and for a link that was used (code "used").
     """
@@ -52,7 +53,7 @@ def stop_change(
         raise ValidationError(
             _("This change is over. The account in force stays."), code="over"
         )
-    if by is None and version.stops.filter(stopped_by=None).exists():
+    if by is None and version.stops.filter(stopped_by=None, follows=None).exists():
         raise ValidationError(
             _(
                 "This link was used. The program owner checked the change with the "
@@ -60,16 +61,62 @@ def stop_change(
             ),
             code="used",
         )
+    at = at or timezone.now()
+    stop = _stop(version, by=by, at=at)
+    emails.bank_change(version, step=emails.Step.STOPPED, by=by)
+    for other in _same_account(version):
+        _stop(other, by=by, at=at, follows=stop)
+        emails.bank_change(other, step=emails.Step.STOPPED, by=by)
+    return version
+
+
+def stop_again(
+    version: BankProfileVersion, stop: BankChangeStop, *, by: User, at: datetime
+) -> None:
+    """Stop a version that was sent with an account that is stopped already.
+
+    Withdrawing a change is no way around who stopped it (docs/adr/0010). `by` sent it;
+    it stands as stopped by who stopped it first. Everybody is told.
+    """
+    first = stop.follows or stop
+    _stop(version, by=first.stopped_by, at=at, follows=first)
+    emails.bank_change(version, step=emails.Step.AGAIN, by=by)
+
+
+def _stop(
+    version: BankProfileVersion,
+    *,
+    by: User | None,
+    at: datetime,
+    follows: BankChangeStop | None = None,
+) -> BankChangeStop:
     move(version, ProfileStatus.STOPPED)
     version_questioned.send(sender=type(version), version=version)
     stop = BankChangeStop.objects.create(
-        version=version, stopped_by=by, stopped_at=at or timezone.now()
+        version=version, stopped_by=by, stopped_at=at, follows=follows
     )
     after = {"stop": str(stop.pk)} | ({} if by else {"by": "previous contact"})
-    record(version, AuditAction.PROFILE_STOPPED, by=by, after=after)
-    emails.bank_change(version, step=emails.Step.STOPPED, by=by)
+    after |= {"follows": str(follows.pk)} if follows else {}
+    # Who stopped the account before does nothing now.
+    actor = by if follows is None else None
+    record(version, AuditAction.PROFILE_STOPPED, by=actor, after=after)
     emails.bank_change_to_check(version, right=VALIDATE, besides=[])
-    return version
+    return stop
+
+
+def _same_account(version: BankProfileVersion) -> list[BankProfileVersion]:
+    """Other changes of the company to the same account, which can still be stopped."""
+    rows = (
+        BankProfileVersion.objects.select_for_update(of=("self",))
+        .select_related("profile__partner_account")
+        .filter(
+            profile__partner_account=version.profile.partner_account_id,
+            blind_index=version.blind_index,
+            status__in=STOPPABLE,
+            usable_from__isnull=False,
+        )
+    )
+    return list(rows.exclude(pk=version.pk).order_by("pk"))
 
 
 @transaction.atomic
