@@ -126,7 +126,7 @@ def enrollment_submitted(enrollment: Enrollment) -> None:
         event=enrollment.submitted_at.isoformat(),
         context={
             "submitted_by": enrollment.submitted_by,
-            "payouts": _payouts(enrollment),
+            "payouts": payouts_of(enrollment),
         },
     )
 
@@ -328,7 +328,7 @@ def _field_url(profile: Profile, field: str) -> str:
     return f"{settings.PUBLIC_BASE_URL}{path}#id_{field}"
 
 
-def _payouts(enrollment: Enrollment) -> list[dict[str, Any]]:
+def payouts_of(enrollment: Enrollment) -> list[dict[str, Any]]:
     """What each earning type is paid to, for the receipt."""
     assignments = (
         enrollment.payout_assignments.select_related(

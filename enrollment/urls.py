@@ -23,6 +23,7 @@ urlpatterns = [
     path("enroll/<uuid:pk>/continue/", views.ask_for_details, name="continue"),
     path("enroll/<uuid:pk>/profiles/", views.profiles, name="profiles"),
     path("enroll/<uuid:pk>/submit/", views.submit, name="submit"),
+    path("enroll/<uuid:pk>/receipt/", views.receipt, name="receipt"),
     path("enroll/<uuid:pk>/recall/", views.recall, name="recall"),
     path("profiles/bank/<uuid:pk>/replace/", views.replace_bank, name="replace_bank"),
     path("profiles/tax/<uuid:pk>/replace/", views.replace_tax, name="replace_tax"),

@@ -262,6 +262,18 @@ class Enrollment(models.Model):
         return self.accepted_at is not None
 
     @property
+    def is_agreement_outdated(self) -> bool:
+        """Whether another version of the agreement was accepted than is in force.
+
+        What was submitted stands by the version it was submitted under.
+        """
+        return (
+            self.is_accepted
+            and self.submitted_at is None
+            and self.agreement_version != self.terms.agreement_version
+        )
+
+    @property
     def is_invited(self) -> bool:
         return self.status == EnrollmentStatus.INVITED
 

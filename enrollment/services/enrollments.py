@@ -39,6 +39,7 @@ from enrollment.models import (
     ProgramTerms,
 )
 from enrollment.models.enrollments import EnrollmentQuerySet
+from enrollment.revisions import is_same
 from enrollment.states import (
     FOLLOWS_PROFILES,
     OPEN,
@@ -138,16 +139,27 @@ def add_payout_assignments(enrollments: Iterable[Enrollment]) -> None:
 
 @transaction.atomic
 def accept_enrollment(
-    enrollment: Enrollment, *, by: User, at: datetime | None = None
+    enrollment: Enrollment,
+    *,
+    version: str = "",
+    by: User,
+    at: datetime | None = None,
 ) -> Enrollment:
     """Accept the invitation and the version of the agreement shown.
 
     The status stays Invited until Continue or Submit; accepting twice changes
-    nothing. Raises ValidationError when it cannot be accepted any more.
+    nothing, unless the agreement was changed meanwhile: then its new version is
+    accepted. Raises ValidationError when it cannot be accepted any more, and when
+    `version` is not the version in force: another one was read.
     """
     enrollment = _read_as_editor(enrollment, by=by)
-    if enrollment.is_accepted:
+    if enrollment.is_accepted and not enrollment.is_agreement_outdated:
         return enrollment
+    if version not in ("", enrollment.terms.agreement_version):
+        raise ValidationError(
+            _("The agreement was changed meanwhile. Read it again, then accept it."),
+            code="agreement",
+        )
     at = at or timezone.now()
     _refuse_closed(enrollment, at=at)
     enrollment.accepted_at = at
@@ -170,14 +182,20 @@ def decline_enrollment(
     enrollment: Enrollment,
     *,
     reason: str = "",
+    seen: str = "",
     by: User,
     at: datetime | None = None,
 ) -> Enrollment:
-    """Say no, with an optional reason; it can be taken back until the last day."""
+    """Say no, with an optional reason; it can be taken back until the last day.
+
+    Raises ValidationError when it cannot be declined any more, and when it is not as
+    `seen` any more.
+    """
     enrollment = _read_as_editor(enrollment, by=by)
     if enrollment.is_declined:
         return enrollment
     _refuse_closed(enrollment, at=at)
+    _refuse_changed(enrollment, seen=seen, at=at)
     if enrollment.submitted_at is not None:
         raise ValidationError(
             _("This enrollment was submitted and cannot be declined any more."),
@@ -219,6 +237,7 @@ def choose_bank_profile(
     *,
     bank_profile: BankProfile,
     earning_type=None,
+    seen: str = "",
     by: User,
     at: datetime | None = None,
 ) -> Enrollment:
@@ -226,7 +245,8 @@ def choose_bank_profile(
 
     For one earning type, or for all when none is given. A currency that the new bank
     does not take is cleared, so that it is asked for. Raises ValidationError when the
-    profile is another company's, or when the program cannot pay to it as it is; once it
+    profile is another company's, when the program cannot pay to it as it is, or when the
+    enrollment is not as `seen` any more; once it
     was submitted, also for an account that may take no other's place yet (security.md
     T1, docs/adr/0013), and whom it concerns is told.
     """
@@ -244,6 +264,8 @@ def choose_bank_profile(
     if earning_type is not None:
         rows = rows.filter(earning_type=earning_type)
     others = [row for row in rows if row.bank_profile_id != bank_profile.pk]
+    if others:
+        _refuse_changed(enrollment, seen=seen, at=at)
     if enrollment.submitted_at:
         _move_payout(enrollment, others, to=bank_profile, by=by, at=at)
     for row in others:
@@ -282,6 +304,7 @@ def choose_tax_profile(
     enrollment: Enrollment,
     *,
     tax_profile: TaxProfile,
+    seen: str = "",
     by: User,
     at: datetime | None = None,
 ) -> Enrollment:
@@ -297,12 +320,12 @@ def choose_tax_profile(
         raise ValidationError(
             {"tax_profile": _("This tax profile is archived. Choose another.")}
         )
-    enrollment.payout_assignments.exclude(tax_profile=tax_profile).update(
-        tax_profile=tax_profile, tax_version=None
+    others = enrollment.payout_assignments.exclude(
+        tax_profile__isnull=False, tax_profile=tax_profile
     )
-    enrollment.payout_assignments.filter(tax_profile=None).update(
-        tax_profile=tax_profile, tax_version=None
-    )
+    if others.exists():
+        _refuse_changed(enrollment, seen=seen, at=at)
+    others.update(tax_profile=tax_profile, tax_version=None)
     _write_choice(enrollment, by=by, at=at)
     return enrollment
 
@@ -382,7 +405,12 @@ def _refuse_unpaid(enrollments: list[Enrollment], bank_profile: BankProfile) -> 
 
 @transaction.atomic
 def choose_currency(
-    enrollment: Enrollment, *, currency: str, by: User, at: datetime | None = None
+    enrollment: Enrollment,
+    *,
+    currency: str,
+    seen: str = "",
+    by: User,
+    at: datetime | None = None,
 ) -> Enrollment:
     """Choose the currency this enrollment is paid in.
 
@@ -391,7 +419,10 @@ def choose_currency(
     """
     enrollment = _read_as_editor(enrollment, by=by)
     _refuse_unchangeable(enrollment, at=at)
-    enrollment.payout_assignments.update(currency=currency)
+    others = enrollment.payout_assignments.exclude(currency=currency)
+    if others.exists():
+        _refuse_changed(enrollment, seen=seen, at=at)
+    others.update(currency=currency)
     rows = _payout_of(enrollment, at=at)
     if any(row.currency_gap for row in rows):
         raise ValidationError(
@@ -431,13 +462,18 @@ def ask_for_details(
 
 @transaction.atomic
 def submit_enrollment(
-    enrollment: Enrollment, *, by: User, at: datetime | None = None
+    enrollment: Enrollment,
+    *,
+    seen: str = "",
+    by: User,
+    at: datetime | None = None,
 ) -> Enrollment:
     """Send the enrollment to the program owner (R33, R34, R37).
 
     What was the location's default is written down as chosen. Submitting what is
     submitted already changes nothing. Raises ValidationError naming everything that
-    is missing, or when it is closed or too late.
+    is missing, when it is closed or too late, when the agreement has another version
+    than was accepted, or when it is not as `seen` any more.
     """
     enrollment = _read_as_editor(enrollment, by=by)
     if enrollment.is_validating:
@@ -445,6 +481,12 @@ def submit_enrollment(
     at = at or timezone.now()
     _refuse_unchangeable(enrollment, at=at)
     rows = _payout_of(enrollment, at=at)
+    _refuse_changed(enrollment, seen=seen, rows=rows, at=at)
+    if enrollment.is_agreement_outdated:
+        raise ValidationError(
+            _("The agreement was changed since it was accepted. Accept it first."),
+            code="agreement",
+        )
     gaps = gaps_of(rows)
     if gaps:
         raise ValidationError([str(gap.sentence) for gap in gaps], code="missing")
@@ -469,7 +511,11 @@ def submit_enrollment(
 
 @transaction.atomic
 def recall_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
-    """Take a submission back to change it; everything chosen is kept."""
+    """Take a submission back to change it; everything chosen is kept.
+
+    Raises ValidationError when it is not being validated, and when the last day to
+    enroll has passed: it could not be submitted again.
+    """
     enrollment = _read_as_editor(enrollment, by=by)
     if enrollment.is_action_required and enrollment.submitted_at is None:
         return enrollment
@@ -477,6 +523,14 @@ def recall_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
         raise ValidationError(
             _("Only a submission that is being validated can be recalled."),
             code="transition",
+        )
+    if _day_at(enrollment, None) > enrollment.enroll_by:
+        raise ValidationError(
+            _(
+                "The last day to enroll has passed. Recalled, it could not be submitted "
+                "again."
+            ),
+            code="late",
         )
     enrollment.submitted_at = None
     enrollment.submitted_by = None
@@ -1025,6 +1079,26 @@ def _refuse_late(enrollment: Enrollment, *, at: datetime | None) -> None:
         raise ValidationError(
             _("The last day to enroll has passed. Write to the program owner."),
             code="late",
+        )
+
+
+def _refuse_changed(
+    enrollment: Enrollment,
+    *,
+    seen: str,
+    rows: list[PayoutAssignment] | None = None,
+    at: datetime | None,
+) -> None:
+    """Refuse what was decided before something else than is there now.
+
+    Without a note of what was seen there is nothing to hold against it.
+    """
+    if not seen:
+        return
+    if not is_same(enrollment, rows or _payout_of(enrollment, at=at), seen):
+        raise ValidationError(
+            _("This enrollment was changed meanwhile. Look at what is here now."),
+            code="changed",
         )
 
 

@@ -10,6 +10,7 @@ from enrollment.views.enrolling import (
     detail,
     profiles,
     recall,
+    receipt,
     reconsider,
     submit,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "past",
     "profiles",
     "recall",
+    "receipt",
     "reconsider",
     "replace_bank",
     "replace_tax",

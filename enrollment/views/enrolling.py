@@ -2,12 +2,14 @@
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import recently_authenticated, requires
+from accounts.dates import full_day
 from accounts.holders import (
     people_with,
 )
@@ -25,6 +27,8 @@ from enrollment.forms import (
 from enrollment.history import history_of
 from enrollment.models import Enrollment, FiscalCalendar
 from enrollment.payout import foreseen_checks, payout_page
+from enrollment.receipts import receipt_of
+from enrollment.revisions import differences, revision_of
 from enrollment.rows import enrollment_rows
 from enrollment.states import EnrollmentStatus
 from enrollment.views.posting import posted
@@ -44,7 +48,8 @@ def detail(request, enrollment):
 @posted
 def accept(request, enrollment):
     """Accept the invitation and go on to bank and tax."""
-    return _step(request, enrollment, services.accept_enrollment)
+    version = request.POST.get("version", "")[:20]
+    return _step(request, enrollment, services.accept_enrollment, version=version)
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
@@ -54,15 +59,28 @@ def decline(request, enrollment):
     form = DeclineForm(request.POST)
     if not form.is_valid():
         return _page(request, enrollment, decline_form=form, status=422)
-    reason = form.cleaned_data["reason"]
-    return _step(request, enrollment, services.decline_enrollment, reason=reason)
+    return _step(
+        request,
+        enrollment,
+        services.decline_enrollment,
+        decline_form=form,
+        notice=_("Declined. You can change your mind until %(day)s.")
+        % {"day": full_day(enrollment.enroll_by)},
+        reason=form.cleaned_data["reason"],
+        seen=_seen(request),
+    )
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
 @posted
 def reconsider(request, enrollment):
     """Take a decline back."""
-    return _step(request, enrollment, services.reconsider_enrollment)
+    return _step(
+        request,
+        enrollment,
+        services.reconsider_enrollment,
+        notice=_("The invitation is open again."),
+    )
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
@@ -78,7 +96,7 @@ def ask_for_details(request, enrollment):
 @posted
 def submit(request, enrollment):
     """Send the enrollment to the program owner."""
-    return _step(request, enrollment, services.submit_enrollment)
+    return _step(request, enrollment, services.submit_enrollment, seen=_seen(request))
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
@@ -91,6 +109,21 @@ def recall(request, enrollment):
         services.recall_enrollment,
         notice=_("Recalled. Nothing is with the program owner now."),
     )
+
+
+@requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
+@require_safe
+def receipt(request, enrollment):
+    """The receipt of a submission as a text to keep."""
+    if enrollment.submitted_at is None:
+        return redirect(enrollment)
+    response = HttpResponse(
+        receipt_of(enrollment), content_type="text/plain; charset=utf-8"
+    )
+    response["Content-Disposition"] = (
+        f'attachment; filename="{enrollment.reference}.txt"'
+    )
+    return response
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
@@ -107,7 +140,7 @@ def choose_bank(request, enrollment):
     if request.method == "POST":
         form = ChooseBankProfileForm(request.POST, enrollment=enrollment)
         if form.is_valid() and _attempt(
-            form, services.choose_bank_profile, enrollment, by=request.user
+            request, form, services.choose_bank_profile, enrollment
         ):
             return _back(enrollment)
     context = payout_page(enrollment, form=form)
@@ -116,7 +149,7 @@ def choose_bank(request, enrollment):
     return render(
         request,
         "enrollment/choose_bank.html",
-        context,
+        context | _changed(request, enrollment, context),
         status=422 if form is not None else 200,
     )
 
@@ -127,7 +160,7 @@ def choose_tax(request, enrollment):
     """Use one of the location's tax profiles (R31)."""
     form = ChooseTaxProfileForm(request.POST, enrollment=enrollment)
     if form.is_valid() and _attempt(
-        form, services.choose_tax_profile, enrollment, by=request.user
+        request, form, services.choose_tax_profile, enrollment
     ):
         return _back(enrollment)
     return _profiles_page(request, enrollment, tax_form=form)
@@ -140,7 +173,7 @@ def choose_currency(request, enrollment):
     accepted = accepted_currencies(_assignments(enrollment))
     form = ChooseCurrencyForm(request.POST, accepted=accepted)
     if form.is_valid() and _attempt(
-        form, services.choose_currency, enrollment, by=request.user
+        request, form, services.choose_currency, enrollment
     ):
         return _back(enrollment)
     return _profiles_page(request, enrollment, currency_form=form)
@@ -167,19 +200,25 @@ def _profiles_page(request, enrollment, **forms):
     return render(
         request,
         "enrollment/profiles.html",
-        context | {"has_errors": has_errors, "forms": list(forms.values())},
+        context
+        | {"has_errors": has_errors, "forms": list(forms.values())}
+        | _changed(request, enrollment, context),
         status=422 if has_errors else 200,
     )
 
 
 def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
     """The enrollment's page in the variant its status and its reader ask for."""
-    shown = Enrollment.objects.filter(pk=enrollment.pk).with_covered(
-        Permission.PROFILE_VIEW, user=request.user, name="may_see_numbers"
+    shown = (
+        Enrollment.objects.filter(pk=enrollment.pk)
+        .select_related("accepted_by")
+        .with_covered(
+            Permission.PROFILE_VIEW, user=request.user, name="may_see_numbers"
+        )
     )
     years = FiscalCalendar.objects.days_at(timezone.now()).coming
     row = enrollment_rows(shown, user=request.user, years=years)[0]
-    enrollment = row.enrollment
+    enrollment, now = row.enrollment, timezone.now()
     is_closed = enrollment.status in CLOSED
     context = payout_page(enrollment, assignments=row.assignments)
     context |= {
@@ -188,16 +227,22 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
         "sees_progress": enrollment.sees_progress,
         "may_see_numbers": enrollment.may_see_numbers,
         "outlook": (
-            earning_outlook(enrollment, at=timezone.now())
-            if enrollment.is_validating
-            else ""
+            earning_outlook(enrollment, at=now) if enrollment.is_validating else ""
         ),
         "errors": errors,
         "has_errors": bool(errors) or decline_form is not None,
         "decline_form": decline_form or DeclineForm(),
-        "is_overdue": enrollment.is_overdue(timezone.now()),
+        "is_overdue": enrollment.is_overdue(now),
+        "is_late": enrollment.is_late(now),
+        "can_recall": not enrollment.enrolled_at
+        and enrollment.terms.today() <= enrollment.enroll_by,
         "is_closed": is_closed,
-        "is_between_years": enrollment.is_between_years(timezone.now()),
+        "is_between_years": enrollment.is_between_years(now),
+        "receipt": (
+            receipt_of(enrollment)
+            if enrollment.may_edit and enrollment.is_validating
+            else ""
+        ),
         "who_can": [],
         "next_one": None,
         "changes": (
@@ -214,6 +259,7 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
         ),
         **history_of(enrollment, sees_progress=enrollment.sees_progress),
     }
+    context |= _changed(request, enrollment, context)
     context["has_doubts"] = any(
         not check.is_ok for _name, checks in context["foreseen"] for check in checks
     )
@@ -230,24 +276,52 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
 
 def _is_to_submit(enrollment, context) -> bool:
     """Whether nothing is missing and Submit is what comes next."""
-    return enrollment.is_editable and enrollment.is_accepted and not context["gaps"]
+    return (
+        enrollment.is_editable
+        and enrollment.is_accepted
+        and not enrollment.is_agreement_outdated
+        and not context["gaps"]
+    )
 
 
-def _step(request, enrollment, service, *, then="", notice="", **options):
+def _step(
+    request, enrollment, service, *, then="", notice="", decline_form=None, **options
+):
     """Take one step; a refusal is shown on the same page, with everything kept."""
     try:
         enrollment = service(enrollment, by=request.user, **options)
     except ValidationError as error:
-        return _page(request, enrollment, errors=error.messages, status=422)
+        return _page(
+            request,
+            enrollment,
+            errors=error.messages,
+            decline_form=decline_form,
+            status=422,
+        )
     if notice:
         messages.success(request, notice)
     return redirect(then, pk=enrollment.pk) if then else redirect(enrollment)
 
 
-def _attempt(form, service, enrollment, *, by) -> bool:
+def _seen(request) -> str:
+    """The note of what the page of a form showed (enrollment/revisions.py)."""
+    return request.POST.get("seen", "")[:4000]
+
+
+def _changed(request, enrollment, context) -> dict:
+    """What somebody else changed while the reader had the page before them."""
+    rows = [line.assignment for line in context["lines"]]
+    seen = _seen(request)
+    return {
+        "seen": revision_of(enrollment, rows),
+        "changed": differences(enrollment, rows, seen=seen) if seen else [],
+    }
+
+
+def _attempt(request, form, service, enrollment) -> bool:
     """Call a service with what was chosen; put a refusal where it belongs."""
     try:
-        service(enrollment, by=by, **form.cleaned_data)
+        service(enrollment, seen=_seen(request), by=request.user, **form.cleaned_data)
     except ValidationError as error:
         form.add_error(None, error)
         return False

@@ -79,6 +79,7 @@ TABLE: dict[str, Row] = {
     "enrollment:profiles": Row(("ida",), EDITING["no"], on="enrollment"),
     "enrollment:submit": _post("enrollment", "ida", **EDITING),
     "enrollment:recall": _post("enrollment", "ida", **EDITING),
+    "enrollment:receipt": Row(("ida",), EDITING["no"], on="enrollment"),
     # Locations.
     "enrollment:locations": _list("ida", "uma", "sam", *ADMINS),
     "enrollment:location": Row(("ida", "uma", *ADMINS), on="location"),
