@@ -302,6 +302,7 @@ def _find(
         )
         whys.append(WHY.format(query=why))
         params += (*more, list(outcomes_alike))
+    cursor.execute(BY_KEYS)
     cursor.execute(
         CREATE_FOUND.format(query=outcomes, whys=" UNION ALL ".join(whys)), params
     )
@@ -675,6 +676,10 @@ def _apply_alone(row: SetAside, *, at: datetime) -> None:
 
 # --- The statements ----------------------------------------------------------
 
+# A range is a small part of its tables, and what is asked of is in memory: told that
+# reaching a row by its key costs as much as reading on, PostgreSQL does not read the whole
+# tables once a range. Until the transaction's end.
+BY_KEYS = "SET LOCAL random_page_cost = 1.1"
 CREATE_FOUND = """
 CREATE TEMPORARY TABLE renewal_found ON COMMIT DROP AS
 WITH decided AS MATERIALIZED ({query})
@@ -686,7 +691,10 @@ LEFT JOIN ({whys}) why ON why.id = d.id
 WHY = """
 SELECT asked.id, asked.reasons
 FROM decided
-JOIN ({query}) asked ON asked.id = decided.id
+CROSS JOIN LATERAL (
+    -- OFFSET 0: asked of the few alone, by their keys.
+    SELECT * FROM ({query}) every WHERE every.id = decided.id OFFSET 0
+) asked
 WHERE decided.outcome = ANY (%s)
 """
 DROP_FOUND = "DROP TABLE renewal_found"
@@ -747,9 +755,9 @@ WITH fresh AS (
         enrolled_at = EXCLUDED.enrolled_at, earns_from = EXCLUDED.earns_from,
         end_reason = '', renewed_from_id = EXCLUDED.renewed_from_id
     WHERE enrollment_enrollment.end_reason = 'undone'
-    RETURNING id, renewed_from_id, status, terms_id
+    RETURNING id, renewed_from_id, status, terms_id, location_id
 )
-SELECT id, renewed_from_id, status, terms_id FROM fresh
+SELECT id, renewed_from_id, status, terms_id, location_id FROM fresh
 """
 DROP_NEW = "DROP TABLE renewal_new"
 
@@ -776,7 +784,7 @@ PAY_AS_BEFORE = """
 INSERT INTO enrollment_payoutassignment
     (enrollment_id, earning_type_id, location_id, partner_account_id, method,
      bank_profile_id, tax_profile_id, currency, bank_version_id, tax_version_id)
-SELECT n.id, f.earning_type_id, e.location_id, l.partner_account_id,
+SELECT n.id, f.earning_type_id, n.location_id, l.partner_account_id,
        CASE
            WHEN a.method IS NOT NULL AND (t.methods = '{{}}' OR a.method = ANY (t.methods))
                THEN a.method
@@ -785,10 +793,15 @@ SELECT n.id, f.earning_type_id, e.location_id, l.partner_account_id,
        a.bank_profile_id, a.tax_profile_id, COALESCE(a.currency, ''),
        a.bank_version_id, a.tax_version_id
 FROM renewal_new n
-JOIN enrollment_enrollment e ON e.id = n.id
-JOIN accounts_location l ON l.id = e.location_id
+JOIN accounts_location l ON l.id = n.location_id
 JOIN enrollment_programterms t ON t.id = n.terms_id
-JOIN enrollment_followingassignment f ON f.enrollment_id = n.renewed_from_id
+-- OFFSET 0: asked of each row. Else it is asked of every enrollment there is, once a range.
+CROSS JOIN LATERAL (
+    SELECT earning_type_id, assignment_id
+    FROM enrollment_followingassignment
+    WHERE enrollment_id = n.renewed_from_id
+    OFFSET 0
+) f
 LEFT JOIN enrollment_payoutassignment a ON a.id = f.assignment_id
 ON CONFLICT (enrollment_id, earning_type_id) DO UPDATE
 SET method = EXCLUDED.method, bank_profile_id = EXCLUDED.bank_profile_id,
