@@ -16,7 +16,16 @@ from accounts.models import PartnerAccount, User
 from accounts.services import lock_companies
 from profiles import countries
 from profiles.countries import CountrySchema
-from profiles.drafts import first_undone, forgotten, mark_done, to_start_from
+from profiles.drafts import (
+    begin_on,
+    first_undone,
+    forgotten,
+    has_changed_since,
+    mark_done,
+    refuse_changed,
+    to_start_from,
+    typed_since,
+)
 from profiles.models import BankProfile, BankProfileDraft, BankProfileVersion
 from profiles.services import (
     create_bank_profile,
@@ -82,7 +91,8 @@ def begin_bank_change(
     """Begin a change of a bank profile, or go on with it, perhaps in another country.
 
     It starts from what waits or is in force; a step that is right as it stands is done
-    already. Raises ValidationError on `country`, and for an archived profile.
+    already. Begun on what is there no more, it begins anew, with what was typed. Raises
+    ValidationError on `country`, and for an archived profile.
     """
     if countries.bank_schema(country) is None:
         raise ValidationError({"country": _("Choose a country from the list.")})
@@ -103,10 +113,60 @@ def begin_bank_change(
             created_by=by,
         )
         draft.details = to_start_from(version)
+        begin_on(draft, version)
+    elif has_changed_since(draft):
+        _begin_anew(draft, profile.current_version)
     _place(draft, country)
     draft.done = [step for step in STEPS if _is_right(draft, step)]
     draft.save()
     return draft
+
+
+@sensitive_variables()
+def country_to_go_on_in(draft: BankProfileDraft) -> str:
+    """Return the country of a change as it goes on: what is there now, or was chosen."""
+    if not has_changed_since(draft) or _is_other_account(draft):
+        return draft.country
+    return draft.profile.current_version.country
+
+
+@sensitive_variables()
+def _begin_anew(draft: BankProfileDraft, now: BankProfileVersion) -> None:
+    """Put what somebody typed on what is there now.
+
+    Whoever typed another account keeps it, whole; else the account is the one that is
+    there now, never the one that the draft was begun on.
+    """
+    typed, emptied = typed_since(draft)
+    is_other, start = _is_other_account(draft), to_start_from(now)
+    country = draft.country if is_other else now.country
+    words = {"account_holder", *_keys(country, "beneficiary")}
+    details = {key: value for key, value in start.items() if key not in emptied & words}
+    if is_other:
+        details = {key: value for key, value in details.items() if key in words}
+        details |= {
+            key: value for key, value in draft.details.items() if key not in words
+        }
+    details |= {key: value for key, value in typed.items() if key in words}
+    draft.country, draft.details = country, details
+    begin_on(draft, now)
+
+
+@sensitive_variables()
+def _is_other_account(draft: BankProfileDraft) -> bool:
+    """Whether somebody typed another account than the one a change was begun on.
+
+    Its own number: another code of the bank beside the number of before is none.
+    """
+    before = draft.based_on
+    if before is None:
+        return False
+    if draft.country != before.country:
+        return True
+    typed, _emptied = typed_since(draft)
+    numbers = [spec.key for spec in before.schema.fields if spec.identifies]
+    own = [key for key in numbers if key in draft.details]
+    return bool(own) and own[-1] in typed
 
 
 @sensitive_variables()
@@ -128,9 +188,11 @@ def fill_bank_step(
 def send_bank_draft(draft: BankProfileDraft, *, by: User) -> BankProfile:
     """Send a draft for validation; the BIC that its IBAN tells is sent with it.
 
-    Raises ValidationError as create_bank_profile and revise_bank_profile do.
+    Raises ValidationError as create_bank_profile, revise_bank_profile and
+    refuse_changed do.
     """
     draft = _locked(draft, by=by)
+    refuse_changed(draft)
     facts = {"country": draft.country, "details": _details_to_send(draft), "by": by}
     if draft.profile is None:
         profile = create_bank_profile(draft.partner_account, name=draft.name, **facts)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db.models import Q
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -60,18 +61,22 @@ class Begun:
 
 
 def begun_by(user: User, *, company: PartnerAccount | None) -> list[Begun]:
-    """Return what a person can go on with at a company; nobody else's drafts."""
+    """Return what a person can go on with at a company; nobody else's drafts.
+
+    Not changes of what was put away since: its page offers to throw them away.
+    """
+    in_use = Q(profile=None) | Q(profile__archived_at=None)
     banks = (
         BankProfileDraft.objects.where_user_may(user, Permission.PROFILE_EDIT)
         .of_company(company)
-        .filter(created_by=user)
+        .filter(in_use, created_by=user)
         .defer("details")
     )
     taxes = (
         TaxProfileDraft.objects.where_user_may(user, Permission.PROFILE_EDIT)
         .of_company(company)
         .unsent()
-        .filter(created_by=user)
+        .filter(in_use, created_by=user)
         .defer("details")
         .select_related("location", "profile")
     )

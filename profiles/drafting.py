@@ -28,7 +28,16 @@ from profiles.countries.tax_forms import (
     setup_schema,
     status_schema,
 )
-from profiles.drafts import first_undone, forgotten, mark_done, to_start_from
+from profiles.drafts import (
+    begin_on,
+    first_undone,
+    forgotten,
+    has_changed_since,
+    mark_done,
+    refuse_changed,
+    to_start_from,
+    typed_since,
+)
 from profiles.models import (
     TaxDocument,
     TaxProfile,
@@ -125,7 +134,8 @@ def begin_tax_draft(
 
     A change starts from what is in force or waiting: its answers, and copies of its
     documents that are still good. Numbers that were returned are left out, so that they
-    are typed anew. Raises ValidationError for a country without a form, and for an
+    are typed anew. Begun on what is there no more, it begins anew, with what was typed:
+    each step is looked at once more. Raises ValidationError for a country without a form, and for an
     archived profile.
     """
     if countries.tax_schema(country) is None:
@@ -145,6 +155,8 @@ def begin_tax_draft(
         begun.needs = list(dict.fromkeys([*begun.needs, *known]))
         if profile is None and begun.country != country:
             _change_country(begun, country)
+        if has_changed_since(begun):
+            _begin_anew(begun, profile.current_version, by=by)
         _undo_unmet(begun)
         begun.save()
         return begun
@@ -162,16 +174,69 @@ def begin_tax_draft(
     draft.details = to_start_from(version)
     draft.setup = dict(version.setup)
     draft.country = version.country
+    begin_on(draft, version)
     draft.save()
+    _copy_documents(version, draft, by=by)
+    return draft
+
+
+def _copy_documents(
+    version: TaxProfileVersion,
+    draft: TaxProfileDraft,
+    *,
+    besides: Collection[str] = (),
+    by: User,
+) -> None:
+    """Put copies of a version's documents into a draft, those that are still good.
+
+    None after a return for its documents, and none of the kinds `besides`.
+    """
     today = timezone.localdate()
     returned = {row["field"] for row in version.returned} if version.is_returned else {}
-    if _ABOUT_DOCUMENTS not in returned:
-        for copy in copied_documents(version, by=by):
-            known_kind = DOCUMENTS.get(copy.kind)
-            if known_kind and not known_kind.is_too_old(copy.dated_on, on=today):
-                copy.draft = draft
-                copy.save()
-    return draft
+    if _ABOUT_DOCUMENTS in returned:
+        return
+    for copy in copied_documents(version, by=by):
+        kind = DOCUMENTS.get(copy.kind)
+        if not kind or kind.key in besides:
+            continue
+        if not kind.is_too_old(copy.dated_on, on=today):
+            copy.draft = draft
+            copy.save()
+
+
+@sensitive_variables()
+def _begin_anew(draft: TaxProfileDraft, now: TaxProfileVersion, *, by: User) -> None:
+    """Put what somebody typed and added on what is there now; no step is done yet."""
+    before = draft.based_on
+    typed, emptied = typed_since(draft)
+    is_elsewhere = before is not None and draft.country != before.country
+    if not is_elsewhere:
+        start = to_start_from(now)
+        kept = {key: value for key, value in start.items() if key not in emptied}
+        is_same = now.country == draft.country
+        answers = before.setup if before is not None else draft.setup
+        answered = {
+            key: value
+            for key, value in draft.setup.items()
+            if is_same and answers.get(key) != value
+        }
+        draft.details = kept | (typed if is_same else {})
+        draft.setup = {**now.setup, **answered}
+        draft.country = now.country
+    known = {_of_document(one) for one in before.documents.all()} if before else set()
+    for document in draft.documents.without_content():
+        if before is None or _of_document(document) in known:
+            document.delete()
+    added = set(draft.documents.values_list("kind", flat=True))
+    if not is_elsewhere:
+        _copy_documents(now, draft, besides=added, by=by)
+    draft.done = []
+    begin_on(draft, now)
+
+
+def _of_document(document: TaxDocument) -> tuple:
+    """What tells a copy of a document from one that somebody added."""
+    return document.kind, document.dated_on, document.size, document.content_type
 
 
 @sensitive_variables()
@@ -348,6 +413,7 @@ def send_tax_draft(draft: TaxProfileDraft, *, by: User) -> TaxProfile:
         raise ValidationError(
             _("Some steps are not done yet. Do them first."), code="steps"
         )
+    refuse_changed(draft)
     _refuse_missing_documents(draft)
     documents = list(draft.documents.without_content().order_by("added_at", "pk"))
     today = timezone.localdate()

@@ -886,6 +886,16 @@ class BankProfileDraft(models.Model):
         related_name="drafts",
         verbose_name=_("bank profile"),
     )
+    # The version a change was begun on, and whether it had been returned by then.
+    based_on = models.ForeignKey(
+        BankProfileVersion,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("based on"),
+    )
+    is_mending = models.BooleanField(_("mends what was returned"), default=False)
     name = models.CharField(_("profile name"), max_length=80)
     country = models.CharField(_("country"), max_length=2)
     details = EncryptedJSONField(_("details"), default="")
@@ -1046,6 +1056,16 @@ class TaxProfileDraft(models.Model):
         related_name="drafts",
         verbose_name=_("tax profile"),
     )
+    # As of a bank profile.
+    based_on = models.ForeignKey(
+        TaxProfileVersion,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("based on"),
+    )
+    is_mending = models.BooleanField(_("mends what was returned"), default=False)
     # What it became; whoever goes back in the browser is led there.
     sent_as = models.ForeignKey(
         TaxProfileVersion,

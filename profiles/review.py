@@ -19,12 +19,15 @@ from profiles.countries.tax_forms import (
     FORMS,
     answers_schema,
 )
+from profiles.drafts import has_changed_since
 from profiles.models import (
     BankChangeStop,
+    BankProfileDraft,
     BankProfileVersion,
     Profile,
     ProfileVersion,
     ReviewQuestion,
+    TaxProfileDraft,
 )
 from profiles.services import (
     APPROVE_ACCOUNTS,
@@ -396,6 +399,26 @@ def compared_versions(profile: Profile, *, old: str, new: str) -> dict[str, Any]
         "new": later,
         "rows": compared(later, earlier),
     }
+
+
+@dataclass(frozen=True)
+class ChangedSince:
+    """What became of a profile since a change of it was begun; numbers masked.
+
+    `rows` are empty where it was only returned, or is not known what it was begun on.
+    """
+
+    now: ProfileVersion
+    rows: list[ComparedDetail]
+
+
+def changed_since(draft: BankProfileDraft | TaxProfileDraft) -> ChangedSince | None:
+    """Return what changed, where a change must not be sent as it was begun."""
+    if not has_changed_since(draft):
+        return None
+    now, before = draft.profile.current_version, draft.based_on
+    rows = [] if before is None or before == now else compared(now, before)
+    return ChangedSince(now, [shortened(row) for row in rows if row.is_changed])
 
 
 def _compared_country(version, in_force) -> ComparedDetail:

@@ -32,6 +32,7 @@ from profiles.checking import foreseen
 from profiles.countries.tax_forms import DOCUMENTS
 from profiles.downloads import as_file
 from profiles.drafting import STEPS, needed_of, step_of
+from profiles.drafts import has_changed_since
 from profiles.forms import (
     CompleteTaxProfileForm,
     TaxLocationForm,
@@ -40,6 +41,7 @@ from profiles.forms import (
 )
 from profiles.models import TaxDocument, TaxProfile, TaxProfileDraft
 from profiles.papers import MOST_MEGABYTES
+from profiles.review import changed_since
 from profiles.services import complete_tax_profile
 from profiles.tax_forms import (
     ConfirmForm,
@@ -126,13 +128,15 @@ def change_tax(request, profile):
             by=request.user,
         )
         return _to_step(request, draft, _first_to_mend(held, draft))
+    begun = TaxProfileDraft.objects.unsent().filter(profile=profile).first()
     context = {
         "profile": profile,
         "held": held,
         "expired_on": expired_on(profile.version_in_force, today=timezone.localdate()),
         "impact": profile.change_impact(),
         "reasons": given_reasons(held),
-        "is_begun": TaxProfileDraft.objects.unsent().filter(profile=profile).exists(),
+        "is_begun": begun is not None,
+        "changed": changed_since(begun) if begun else None,
         "back_url": _return_to(request),
         "most": MOST_MEGABYTES,
     }
@@ -198,7 +202,8 @@ def _step(name: str) -> Callable:
                 messages.info(request, _("This was sent already."))
                 return redirect(draft.sent_as.profile)
             first = drafting.next_step(draft)
-            if STEPS.index(name) > STEPS.index(first):
+            is_shown = name == "check" and has_changed_since(draft)
+            if STEPS.index(name) > STEPS.index(first) and not is_shown:
                 return _to_step(request, draft, first)
             return view(request, draft)
 
@@ -337,6 +342,8 @@ def tax_check(request, draft):
         draft,
         "check",
         form,
+        changed=changed_since(draft),
+        begin_url=_with_way_back(request, _change_url(draft)) if draft.profile else "",
         shown=shown_draft(draft),
         answers=shown_answers(draft.country, draft.setup),
         documents=documents,
@@ -452,9 +459,18 @@ def _start_of(draft):
 
 
 def _address_of(request, draft, step: str) -> str:
-    path = reverse(f"profiles:tax_{step}", kwargs={"pk": draft.pk})
+    return _with_way_back(
+        request, reverse(f"profiles:tax_{step}", kwargs={"pk": draft.pk})
+    )
+
+
+def _with_way_back(request, path: str) -> str:
     target = _return_to(request)
     return f"{path}?{urlencode({'next': target})}" if target else path
+
+
+def _change_url(draft) -> str:
+    return reverse("profiles:change_tax", kwargs={"pk": draft.profile_id})
 
 
 def _to_step(request, draft, step: str):

@@ -58,7 +58,7 @@ from profiles.models import (
     TaxProfile,
     TaxProfileDraft,
 )
-from profiles.review import compared_versions, turns_of
+from profiles.review import changed_since, compared_versions, turns_of
 from profiles.states import CANDIDATE
 from profiles.wording import (
     draft_sections,
@@ -135,7 +135,7 @@ def tax_profiles(request):
         TaxProfileDraft.objects.where_user_may(request.user, Permission.PROFILE_EDIT)
         .of_company(request.company)
         .unsent()
-        .filter(created_by=request.user)
+        .filter(Q(profile=None) | Q(profile__archived_at=None), created_by=request.user)
         .select_related("location", "profile")
     )
     return _list(
@@ -313,7 +313,9 @@ def change_bank(request, profile):
     profile = _with_history(profile)
     held = profile.current_version
     draft = bank_drafting.change_draft_of(profile, by=request.user)
-    country = request.GET.get("country") or (draft or held).country
+    country = request.GET.get("country") or (
+        bank_drafting.country_to_go_on_in(draft) if draft else held.country
+    )
     form = CountryForm(_posted(request), initial={"country": country})
     if request.method == "POST" and form.is_valid():
         try:
@@ -333,6 +335,7 @@ def change_bank(request, profile):
             "held": held,
             "company": profile.partner_account,
             "draft": draft,
+            "changed": changed_since(draft) if draft else None,
             "impact": profile.change_impact(),
             "reasons": given_reasons(held),
             "discard_url": _with_query(
@@ -399,7 +402,8 @@ def _check_bank(request, profile=None):
     draft = _draft(request, profile)
     if draft is None:
         return _nothing_begun(request, profile)
-    if bank_drafting.next_step(draft) != "check":
+    changed = changed_since(draft)
+    if bank_drafting.next_step(draft) != "check" and changed is None:
         return _to_step(request, bank_drafting.next_step(draft), profile)
     found = countries.bank_of(draft.details)
     form = CheckBankForm(_posted(request), found=found)
@@ -418,6 +422,8 @@ def _check_bank(request, profile=None):
         {
             "form": form,
             "draft": draft,
+            "changed": changed,
+            "go_on_in": bank_drafting.country_to_go_on_in(draft) if changed else "",
             "profile": profile,
             "country": countries.country_name(draft.country),
             "begin_url": _begin_url(request, profile),
@@ -927,6 +933,7 @@ def _profile_page(request, profile, template, *, answer=None):
             ),
             "form": answer,
             "has_errors": answer is not None,
+            "discard_url": _discard_url(profile, by=request.user),
             "compare_url": (
                 reverse(f"profiles:compare_{profile.part}", kwargs={"pk": profile.pk})
                 if len(profile.versions.all()) > 1
@@ -937,6 +944,22 @@ def _profile_page(request, profile, template, *, answer=None):
         },
         status=422 if answer is not None else 200,
     )
+
+
+def _discard_url(profile, *, by) -> str:
+    """Where a change is thrown away that was begun before its profile was put away."""
+    if not profile.is_archived:
+        return ""
+    if profile.part == "bank":
+        draft = bank_drafting.change_draft_of(profile, by=by)
+        name, key = "profiles:discard_bank_change", profile.pk
+    else:
+        rows = TaxProfileDraft.objects.unsent().where_user_may(
+            by, Permission.PROFILE_EDIT
+        )
+        draft = rows.filter(profile=profile).first()
+        name, key = "profiles:discard_tax_draft", draft and draft.pk
+    return reverse(name, kwargs={"pk": key}) if draft is not None else ""
 
 
 def _compare_page(request, profile):

@@ -60,6 +60,12 @@ def _tax_number_of(version) -> str:
     return countries.tax_number(schema, version.details)
 
 
+def _begun_on(draft):
+    """What a change of a profile starts from; nothing of a new one."""
+    profile = getattr(draft, "profile", None)
+    return profile.current_version if profile is not None else None
+
+
 class BankProfileFactory(factory.django.DjangoModelFactory):
     """A bank profile with one version; `pending=True`, `returned=True` or approved."""
 
@@ -137,6 +143,7 @@ class BankProfileDraftFactory(factory.django.DjangoModelFactory):
     country = "SE"
     details = factory.LazyFunction(lambda: dict(BANK_DETAILS))
     done = ["account", "beneficiary"]
+    based_on = factory.LazyAttribute(_begun_on)
     created_by = factory.SubFactory(UserFactory)
 
 
@@ -210,6 +217,7 @@ class TaxProfileDraftFactory(factory.django.DjangoModelFactory):
     setup = factory.LazyFunction(lambda: {"payer": "other", "registered": "no"})
     details = factory.LazyFunction(lambda: dict(TAX_DETAILS))
     done = factory.LazyFunction(lambda: ["company", "setup", "status"])
+    based_on = factory.LazyAttribute(_begun_on)
     created_by = factory.SubFactory(UserFactory)
 
 
