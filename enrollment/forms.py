@@ -162,13 +162,35 @@ class DeclineForm(forms.Form):
 class OverviewFilter(forms.Form):
     """What the Overview shows; all of it is in the address.
 
+    `q` is looked for in programs, locations, PartnerIDs and people.
+
     It offers what this reader can meet in the rows (R42); anything else in the
     address counts as "All". `sees` says whether progress is seen: in some rows, in
     none, or both.
     """
 
+    q = forms.CharField(
+        label=_("Program, location, PartnerID or person"),
+        required=False,
+        widget=forms.SearchInput,
+    )
     status = forms.ChoiceField(label=_("Status"), required=False)
+    turn = forms.ChoiceField(
+        label=_("Turn"),
+        required=False,
+        choices=[
+            ("", _("All")),
+            ("you", _("Your turn")),
+            ("them", _("With the program owner")),
+            ("none", _("Nothing to do")),
+        ],
+    )
     country = forms.ChoiceField(label=_("Country"), required=False)
+    pays = forms.ChoiceField(
+        label=_("Earning type"),
+        required=False,
+        choices=[("", _("All")), *EarningType.Kind.choices],
+    )
 
     def __init__(self, data, *, countries: list[str], sees: set[bool]):
         super().__init__(data)
@@ -190,8 +212,8 @@ class OverviewFilter(forms.Form):
         self.data = {
             name: data.get(name)
             for name, field in self.fields.items()
-            if data.get(name) in dict(field.choices)
-        }
+            if name != "q" and data.get(name) in dict(field.choices)
+        } | {"q": " ".join(data.get("q", "").replace("\0", "").split())[:120]}
 
 
 class LocationsFilter(forms.Form):

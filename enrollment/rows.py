@@ -10,11 +10,20 @@ from datetime import date, datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import (
+    Case,
+    CharField,
+    Exists,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
 from django.utils import timezone
 
-from accounts.models import IncentiveProgram, Location
-from accounts.roles import Permission
+from accounts.models import IncentiveProgram, Location, RoleAssignment
+from accounts.roles import Permission, roles_with
 from accounts.scoping import HeldRoles
 from enrollment.eligibility import Gap, gaps_of, note_held, payout_at
 from enrollment.forecast import (
@@ -37,7 +46,14 @@ from enrollment.models import (
     RequirementCheck,
 )
 from enrollment.models.overview import CheckState
-from enrollment.states import Outcome
+from enrollment.models.terms import on_its_day
+from enrollment.states import (
+    EDITABLE,
+    FOLLOWS_PROFILES,
+    VEILED,
+    EnrollmentStatus,
+    Outcome,
+)
 from enrollment.wording import Standing, standing, standing_without_enrollment
 
 
@@ -276,6 +292,88 @@ def overview_places(
         .with_enrollment_between_years()
         .for_pages()
     )
+
+
+def places_about(places: QuerySet[ProgramAtLocation], text: str) -> QuerySet:
+    """Narrow the Overview to what a text names: program, location, PartnerID, person.
+
+    A person stands for the rows they may enroll, and for what they accepted or
+    submitted where the reader sees progress (R42).
+    """
+    admins = RoleAssignment.objects.live().filter(
+        Q(location=None) | Q(location=OuterRef("location")),
+        Q(program=None) | Q(program=OuterRef("program")),
+        partner_account=OuterRef("location__partner_account"),
+        role__in=roles_with(Permission.ENROLLMENT_EDIT),
+        user__full_name__icontains=text,
+    )
+    return places.filter(
+        Q(program__name__icontains=text)
+        | Q(program__code__iexact=text)
+        | Q(location__name__icontains=text)
+        | Q(location__partner_id__startswith=text)
+        | Exists(admins)
+        | Q(sees_progress=True)
+        & (
+            Q(enrollment__accepted_by__full_name__icontains=text)
+            | Q(enrollment__submitted_by__full_name__icontains=text)
+        )
+    )
+
+
+def places_of_turn(
+    places: QuerySet[ProgramAtLocation],
+    turn: str,
+    *,
+    days: Mapping[date, list[int]],
+    years: Mapping[FiscalYear, date],
+) -> QuerySet[ProgramAtLocation]:
+    """Narrow the Overview to whose turn it is: "you", "them" or "none".
+
+    What wording.standing() says of a row, asked of many.
+    """
+    calendar = "fiscal_year__calendar"
+    is_late = Q(enrollment__submitted_at=None) & on_its_day(
+        days, calendar, lambda day: Q(enrollment__enroll_by__lt=day)
+    )
+    is_over = Q(status__in=FOLLOWS_PROFILES) & on_its_day(
+        days, calendar, lambda day: Q(fiscal_year__ends_on__lt=day)
+    )
+    is_closed = on_its_day(days, calendar, lambda day: Q(terms__enroll_by__lt=day))
+    mine = Enrollment.objects.filter(at_location__in=places.order_by().values("pk"))
+    at_risk = [
+        key
+        for key, row in (found(mine, years) if years else {}).items()
+        if row.outcome in WORTH_TELLING
+    ]
+    return places.annotate(
+        whose=Case(
+            When(is_over, then=Value("them")),
+            When(enrollment_between_years__isnull=False, then=Value("them")),
+            When(
+                Q(may_edit=True, status__in=EDITABLE) & ~is_late
+                | Q(
+                    may_edit=True,
+                    status=EnrollmentStatus.VALIDATING,
+                    enrollment__asked_at__isnull=False,
+                )
+                | Q(
+                    may_edit=True,
+                    status=EnrollmentStatus.ENROLLED,
+                    enrollment__in=at_risk,
+                ),
+                then=Value("you"),
+            ),
+            When(
+                Q(status=EnrollmentStatus.VALIDATING)
+                | Q(status__in=VEILED, sees_progress=False)
+                | Q(status="eligible") & ~is_closed,
+                then=Value("them"),
+            ),
+            default=Value("none"),
+            output_field=CharField(),
+        )
+    ).filter(whose=turn)
 
 
 def hidden_places(

@@ -8,6 +8,7 @@ app_name = "enrollment"
 urlpatterns = [
     path("incentives/", views.overview, name="overview"),
     path("incentives/overview/", views.old_overview, name="old_overview"),
+    path("incentives/export/", views.export_overview, name="export_overview"),
     path("incentives/past/", views.past, name="past"),
     path("incentives/<str:pk>/requirements/", views.why, name="why"),
     path("incentives/<str:pk>/enroll/", views.start, name="start"),

@@ -125,7 +125,7 @@ def _turn(
     enrollment: Enrollment, shown: ShownStatus, *, may_edit: bool, at: datetime
 ) -> Turn:
     """Whose turn it is for this reader; nobody's turn is called theirs."""
-    is_mine = _is_begun(enrollment) or enrollment.is_asked
+    is_mine = may_edit and (_is_begun(enrollment) or enrollment.is_asked)
     turn = Turn.YOU if is_mine else shown.turn
     if turn in (Turn.NEW, Turn.YOU) and (not may_edit or enrollment.is_late(at)):
         return Turn.IDLE

@@ -25,7 +25,13 @@ from enrollment.views.locations import (
     locations,
 )
 from enrollment.views.notifications import notification, notifications
-from enrollment.views.overview import old_overview, overview, start, why
+from enrollment.views.overview import (
+    export_overview,
+    old_overview,
+    overview,
+    start,
+    why,
+)
 from enrollment.views.replacing import replace_bank, replace_tax
 
 __all__ = [
@@ -38,6 +44,7 @@ __all__ = [
     "choose_tax",
     "decline",
     "detail",
+    "export_overview",
     "get_started",
     "home",
     "keep",

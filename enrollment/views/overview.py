@@ -1,30 +1,43 @@
 """Incentives: every program at every location in scope, and why one is not eligible."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
+from django.http import StreamingHttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.access import requires, roles_here, signed_in
 from accounts.location_choice import choose_location
 from accounts.roles import Permission
+from accounts.safe_csv import csv_lines
 from enrollment import services
 from enrollment.changes import amount
 from enrollment.forms import OverviewFilter
 from enrollment.models import FiscalCalendar, ProgramAtLocation, RequirementCheck
 from enrollment.models.overview import CheckState
-from enrollment.rows import hidden_places, overview_places, overview_rows
+from enrollment.models.terms import CalendarDays
+from enrollment.rows import (
+    hidden_places,
+    overview_places,
+    overview_rows,
+    places_about,
+    places_of_turn,
+)
 from enrollment.states import VEILED, EnrollmentStatus
 from enrollment.views.posting import posted
 from enrollment.wording import source_name
 
 ROWS_PER_PAGE = 100
+# Of the table of both; so many programs as the company has stand beside each.
+LOCATIONS_PER_PAGE = 25
 SORTS = {
     "name": ("location__name",),
     "-name": ("-location__name",),
@@ -35,12 +48,69 @@ SORTS = {
 }
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What an address asks the Overview for, and the frame its rows are read in."""
+
+    form: OverviewFilter
+    # In the person's scope, at the chosen location; and what the filters leave of them.
+    whole: QuerySet[ProgramAtLocation]
+    places: QuerySet[ProgramAtLocation]
+    now: datetime
+    days: CalendarDays
+
+
 @requires(Permission.ENROLLMENT_VIEW)
 @require_safe
 def overview(request):
-    """List programs by program or by location; filters and order are in the address."""
+    """List programs by program or by location, or as a table of both.
+
+    Filters, search and order are in the address.
+    """
+    asked, view = _asked(request), request.GET.get("view")
+    by_location = view == "location"
+    query = request.GET.copy()
+    query.pop("page", None)
+    context = {
+        "view": view if view in ("location", "matrix") else "program",
+        "by_location": by_location,
+        "filter": asked.form,
+        "is_filtered": any(asked.form.cleaned_data.values()),
+        "query": query.urlencode(),
+        "hidden_count": hidden_places(
+            roles_here(request), days=asked.days.days
+        ).count(),
+    }
+    if view == "matrix":
+        return render(
+            request, "enrollment/matrix.html", context | _matrix(request, asked)
+        )
+    sort = request.GET.get("sort", "")
+    group = "location__name" if by_location else "program__name"
+    default = "program" if by_location else "name"
+    order = SORTS.get(sort, SORTS[default])
+    page = Paginator(
+        asked.places.order_by(group, *order, "location__name", "program__name", "pk"),
+        ROWS_PER_PAGE,
+    ).get_page(request.GET.get("page"))
+    rows = overview_rows(page, at=asked.now, years=asked.days.coming)
+    return render(
+        request,
+        "enrollment/overview.html",
+        context
+        | {
+            "page": page,
+            "groups": _groups(rows, asked.whole, by_location=by_location),
+            "has_guides": any(place.terms.guide_url for place in page),
+            "sort": sort or default,
+            "name_sort": "program" if by_location else "name",
+        },
+    )
+
+
+def _asked(request) -> Asked:
+    """The rows that somebody may see, as far as the address leaves them."""
     now = timezone.now()
-    by_location = request.GET.get("view") == "location"
     days = FiscalCalendar.objects.days_at(now)
     places = overview_places(request.user, company=request.company, days=days.days)
     location = choose_location(request)
@@ -55,34 +125,105 @@ def overview(request):
         countries=sorted({country for country, _sees in kinds}),
         sees={sees for _country, sees in kinds},
     )
-    whole, places = places, _filtered(places, form)
-    sort = request.GET.get("sort", "")
-    group = "location__name" if by_location else "program__name"
-    default = "program" if by_location else "name"
-    order = SORTS.get(sort, SORTS[default])
+    return Asked(form, places, _filtered(places, form, days), now, days)
+
+
+def _matrix(request, asked: Asked) -> dict:
+    """Locations down, programs across: one cell says where each stands."""
     page = Paginator(
-        places.order_by(group, *order, "location__name", "program__name", "pk"),
-        ROWS_PER_PAGE,
+        asked.places.order_by("location__name", "location_id")
+        .values_list("location_id", flat=True)
+        .distinct(),
+        LOCATIONS_PER_PAGE,
     ).get_page(request.GET.get("page"))
-    query = request.GET.copy()
-    query.pop("page", None)
-    rows = overview_rows(page, at=now, years=days.coming)
-    return render(
-        request,
-        "enrollment/overview.html",
-        {
-            "page": page,
-            "groups": _groups(rows, whole, by_location=by_location),
-            "by_location": by_location,
-            "has_guides": any(place.terms.guide_url for place in page),
-            "filter": form,
-            "is_filtered": any(form.cleaned_data.values()),
-            "sort": sort or default,
-            "name_sort": "program" if by_location else "name",
-            "query": query.urlencode(),
-            "hidden_count": hidden_places(roles_here(request), days=days.days).count(),
-        },
+    rows = overview_rows(
+        asked.places.filter(location__in=list(page)).order_by(
+            "location__name", "location_id", "program__name", "-terms_id"
+        ),
+        at=asked.now,
+        years=asked.days.coming,
     )
+    programs = dict(sorted({row.program.name: row.program for row in rows}.items()))
+    lines = []
+    for _key, members in groupby(rows, key=lambda row: row.location.pk):
+        cells = {row.program.pk: row for row in members}
+        lines.append(
+            {
+                "location": next(iter(cells.values())).location,
+                "cells": [cells.get(program.pk) for program in programs.values()],
+            }
+        )
+    return {"page": page, "programs": list(programs.values()), "lines": lines}
+
+
+@requires(Permission.ENROLLMENT_VIEW)
+@require_safe
+def export_overview(request):
+    """Write what the Overview shows as a table, all of its pages."""
+    asked = _asked(request)
+    keys = list(
+        asked.places.order_by("program__name", "location__name", "pk").values_list(
+            "pk", flat=True
+        )
+    )
+    response = StreamingHttpResponse(
+        _spoken_lines(asked, keys, language=request.LANGUAGE_CODE),
+        content_type="text/csv; charset=utf-8",
+    )
+    name = f"incentives-{timezone.localdate(asked.now).isoformat()}.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _spoken_lines(asked: Asked, keys: list[str], *, language: str):
+    """The table's lines in one language, whoever is answered between them."""
+    with translation.override(language):
+        header = [
+            _("Program"),
+            _("Code"),
+            _("Fiscal year"),
+            _("Location"),
+            _("PartnerID"),
+            _("Country"),
+            _("Status"),
+            _("Turn"),
+            _("Earning clock"),
+            _("Last day to enroll"),
+            _("Earns from"),
+            _("Program guide"),
+        ]
+    lines = csv_lines(header, _cells(asked, keys))
+    while True:
+        with translation.override(language):
+            line = next(lines, None)
+        if line is None:
+            return
+        yield line
+
+
+def _cells(asked: Asked, keys: list[str]):
+    for start in range(0, len(keys), ROWS_PER_PAGE):
+        some = keys[start : start + ROWS_PER_PAGE]
+        places = {place.pk: place for place in asked.whole.filter(pk__in=some)}
+        # What went meanwhile is left out.
+        known = [places[key] for key in some if key in places]
+        for row in overview_rows(known, at=asked.now, years=asked.days.coming):
+            one = row.enrollment
+            yield [
+                row.program.name,
+                row.program.code,
+                row.terms.fiscal_year.number,
+                row.location.name,
+                row.location.partner_id,
+                row.location.country,
+                row.standing.status.label,
+                row.standing.line,
+                row.standing.clock.line if row.standing.clock else "",
+                one.enroll_by.isoformat() if one and one.is_editable else "",
+                one.earns_from.isoformat() if one and one.earns_from else "",
+                row.terms.guide_url,
+            ]
 
 
 @signed_in("an old address of the Overview, which asks for itself (R71)")
@@ -155,18 +296,27 @@ def start(request, place):
     return redirect(enrollment)
 
 
-def _filtered(places, form: OverviewFilter):
+def _filtered(places, form: OverviewFilter, days: CalendarDays):
     """Narrow by what is chosen; the veil holds in filters too (R42)."""
     form.is_valid()  # What it does not offer is left out; it has no errors.
-    status = form.cleaned_data["status"]
+    asked = form.cleaned_data
+    status = asked["status"]
     if status == "enrolling":
         places = places.filter(status__in=VEILED, sees_progress=False)
     elif status in VEILED:
         places = places.filter(status=status, sees_progress=True)
     elif status:
         places = places.filter(status=status)
-    if form.cleaned_data["country"]:
-        places = places.filter(location__country=form.cleaned_data["country"])
+    if asked["country"]:
+        places = places.filter(location__country=asked["country"])
+    if asked["pays"]:
+        places = places.filter(terms__earning_types__kind=asked["pays"])
+    if asked["q"]:
+        places = places_about(places, asked["q"])
+    if asked["turn"]:
+        places = places_of_turn(
+            places, asked["turn"], days=days.days, years=days.coming
+        )
     return places
 
 

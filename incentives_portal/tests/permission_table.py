@@ -61,6 +61,7 @@ TABLE: dict[str, Row] = {
     "company:prove": Row(PARTNERS, methods=("POST",)),
     # Incentives.
     "enrollment:overview": _list("ida", "uma", "sam"),
+    "enrollment:export_overview": _list("ida", "uma", "sam"),
     "enrollment:past": _list("ida", "uma", "sam"),
     "enrollment:why": Row(("ida", "greta"), ("uma", "alice"), on="place"),
     "enrollment:start": _post("open_place", "ida", **EDITING),

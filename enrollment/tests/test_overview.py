@@ -1,0 +1,184 @@
+"""The Overview: matrix, search, whose turn it is, and the table to take away."""
+
+import csv
+import datetime
+import io
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.tests.factories import IncentiveProgramFactory, RoleAssignmentFactory
+from enrollment.models import Enrollment
+from enrollment.states import EnrollmentStatus, Turn
+from enrollment.tests.factories import (
+    AgreementFactory,
+    EnrollmentFactory,
+    ProgramTermsFactory,
+    RequirementFactory,
+)
+from enrollment.tests.test_views import text
+
+YESTERDAY = timezone.localdate() - datetime.timedelta(days=1)
+WHOSE = {Turn.NEW: "you", Turn.YOU: "you", Turn.THEM: "them"}
+
+
+def named(name: str, **facts):
+    return ProgramTermsFactory(program=IncentiveProgramFactory(name=name), **facts)
+
+
+@pytest.fixture
+def everything(nordvik, goteborg, malmo, ida, uma):
+    """A row of every kind at Göteborg, and one program at Malmö too."""
+    AgreementFactory(partner_account=nordvik)
+    for status in EnrollmentStatus.values:
+        is_sent = status in ("validating", "enrolled")
+        EnrollmentFactory(
+            location=goteborg,
+            terms=named(f"Program {status}"),
+            complete=is_sent,
+            status=status,
+        )
+    late = {"location": goteborg, "enroll_by": YESTERDAY}
+    EnrollmentFactory(terms=named("Late invited"), **late)
+    EnrollmentFactory(terms=named("Late draft"), accepted=True, **late)
+    EnrollmentFactory(
+        terms=named("Late action"), accepted=True, status="action_required", **late
+    )
+    EnrollmentFactory(
+        location=goteborg,
+        terms=named("Asked"),
+        submitted=True,
+        asked_at=timezone.now(),
+    )
+    named("Open one", open_to_all=True)
+    named("Open once", open_to_all=True, enroll_by=YESTERDAY)
+    named("Eligible one")
+    named("Eligible once", enroll_by=YESTERDAY)
+    RequirementFactory(terms=named("Demanding one"))
+    both = named("Both")
+    both.earning_types.update(kind="co_op")
+    EnrollmentFactory(location=goteborg, terms=both, accepted=True, accepted_by=ida)
+    EnrollmentFactory(location=malmo, terms=both)
+    RoleAssignmentFactory(user=ida, partner_account=nordvik, location=malmo)
+
+
+@pytest.fixture
+def page_of(client_of):
+    address = reverse("enrollment:overview")
+    return lambda who, **query: client_of(who).get(address, query)
+
+
+def rows_of(response) -> dict[tuple[str, str], str]:
+    """Whose turn each row is shown as, by program and location."""
+    return {
+        (row.program.name, row.location.name): WHOSE.get(row.standing.turn, "none")
+        for group in response.context["groups"]
+        for row in group["rows"]
+    }
+
+
+def test_the_filter_of_turns_shows_the_rows_that_say_so(page_of, everything, ida, uma):
+    for who in (ida, uma):
+        shown = rows_of(page_of(who))
+        for turn in ("you", "them", "none"):
+            wanted = {row: one for row, one in shown.items() if one == turn}
+            assert rows_of(page_of(who, turn=turn)) == wanted, (who, turn)
+        assert len(shown) > 15
+
+
+def test_rows_are_found_by_program_location_number_and_person(
+    page_of, everything, goteborg, malmo, ida, uma, alice
+):
+    def found(text, who=ida):
+        return set(rows_of(page_of(who, q=text)))
+
+    everywhere = set(rows_of(page_of(ida)))
+    at_malmo = {row for row in everywhere if row[1] == malmo.name}
+    assert found("both") == {("Both", goteborg.name), ("Both", malmo.name)}
+    assert found(malmo.partner_id) == found("malm") == at_malmo
+    # A person stands for what they may enroll.
+    assert found(ida.full_name) == everywhere
+    assert found(alice.full_name) == set()
+    RoleAssignmentFactory(
+        user=alice, partner_account=malmo.partner_account, location=malmo
+    )
+    assert found(alice.full_name.split()[0].lower()) == at_malmo
+    # What is found and filtered is the same address.
+    assert set(rows_of(page_of(ida, q="late", turn="none", pays="rebate"))) == {
+        (name, goteborg.name) for name in ("Late invited", "Late draft", "Late action")
+    }
+    assert set(rows_of(page_of(ida, pays="co_op"))) == found("both")
+    assert "No programs match this filter." in text(page_of(ida, q="%"))
+
+
+def test_the_veil_holds_in_the_search_for_people(page_of, everything, ida, uma):
+    Enrollment.objects.filter(submitted_by__isnull=False).update(submitted_by=uma)
+
+    assert rows_of(page_of(ida, q=uma.full_name))
+    assert rows_of(page_of(uma, q=uma.full_name)) == {}
+
+
+def test_the_matrix_has_a_cell_for_every_program_at_every_location(
+    page_of, everything, ida, goteborg, malmo
+):
+    context = page_of(ida, view="matrix").context
+    lines = {line["location"]: line["cells"] for line in context["lines"]}
+    both = [program.name for program in context["programs"]].index("Both")
+
+    assert set(lines) == {goteborg, malmo}
+    assert lines[malmo][both].standing.status.code == "invited"
+    assert lines[goteborg][both].standing.turn == Turn.YOU
+    shown = {
+        (row.program.name, row.location.name): WHOSE.get(row.standing.turn, "none")
+        for cells in lines.values()
+        for row in cells
+        if row
+    }
+    assert shown == rows_of(page_of(ida))
+    narrowed = page_of(ida, view="matrix", q="both").context
+    assert [program.name for program in narrowed["programs"]] == ["Both"]
+
+
+def test_the_table_holds_what_the_list_shows(client_of, page_of, everything, uma, ida):
+    for who in (ida, uma):
+        query = {"turn": "them"}
+        response = client_of(who).get(reverse("enrollment:export_overview"), query)
+        table = b"".join(response.streaming_content).decode("utf-8-sig")
+        lines = list(csv.DictReader(io.StringIO(table)))
+
+        shown = page_of(who, **query)
+        assert {(line["Program"], line["Location"]) for line in lines} == set(
+            rows_of(shown)
+        )
+        for line in lines:
+            assert line["Status"] in text(shown)
+            assert line["Turn"] in text(shown)
+    assert "Validating" not in table
+
+
+def test_the_table_runs_nothing_and_speaks_the_readers_language(
+    client_of, ida, goteborg
+):
+    EnrollmentFactory(location=goteborg, terms=named("=cmd|' /C calc'!A0"))
+    ida.language = "sv"
+    ida.save()
+
+    response = client_of(ida).get(reverse("enrollment:export_overview"))
+    table = b"".join(response.streaming_content).decode("utf-8-sig")
+
+    assert "\"'=cmd|' /C calc'!A0\"" in table
+    assert "Inbjuden" in table
+
+
+def test_every_way_of_looking_asks_few_questions(
+    client_of, everything, ida, django_assert_max_num_queries
+):
+    client, address = client_of(ida), reverse("enrollment:overview")
+    for query in (
+        {"view": "matrix"},
+        {"turn": "you", "q": "program", "pays": "rebate"},
+    ):
+        client.get(address, query)
+        with django_assert_max_num_queries(15, info=str(query)):
+            client.get(address, query)
