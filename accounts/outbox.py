@@ -12,25 +12,32 @@ import smtplib
 import textwrap
 import time
 import uuid
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import formataddr
 from typing import Any
+from urllib.parse import quote
 
 from celery import current_app
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.module_loading import import_string
 
-from accounts.models import MailStatus, OutgoingEmail, User
+from accounts.models import (
+    MailStatus,
+    OutgoingEmail,
+    UndeliverableAddress,
+    User,
+)
+from accounts.muting import mute_token, mute_url
 from accounts.sender import sender_problems
 from accounts.text import one_stop
 
@@ -54,6 +61,17 @@ WAKE_TASK = "accounts.tasks.deliver_mail"
 WAKE_EXPIRES = 60
 LINE_WIDTH = 76
 KEY_LENGTH = 200
+# What is written of a mail that waited without words.
+WRITTEN = (
+    "to_address",
+    "language",
+    "subject",
+    "body_text",
+    "body_html",
+    "about_url",
+)
+COMES_BACK = "mail to this address comes back"
+NOTHING_LEFT = "nothing was left to say"
 
 _long_ago: ContextVar[datetime | None] = ContextVar("long_ago", default=None)
 
@@ -102,6 +120,7 @@ def prepare(
     dedupe_key: str,
     context: dict[str, Any],
     about_url: str = "",
+    mutes: str = "",
 ) -> OutgoingEmail:
     """Return the unsaved row of one mail, rendered for its reader (R70)."""
     with translation.override(to.language):
@@ -114,6 +133,7 @@ def prepare(
             "operator_name": settings.OPERATOR_NAME,
             "operator_postal_address": settings.OPERATOR_POSTAL_ADDRESS,
             "language": to.language,
+            "mute_url": mute_url(to, mutes),
         }
         subject = render_to_string(f"emails/{name}.subject.txt", context)
         # One line, whatever a name in it holds: nothing can add a header.
@@ -130,6 +150,7 @@ def prepare(
         body_text=_wrapped(text),
         body_html=html,
         about_url=about_url,
+        mutes=mutes,
         next_attempt_at=timezone.now(),
     )
 
@@ -150,7 +171,7 @@ def queue_many(emails: Iterable[OutgoingEmail]) -> list[OutgoingEmail]:
     if stored and long_ago is not None:
         OutgoingEmail.objects.filter(pk__in=stored).update(created_at=long_ago)
     elif stored:
-        _wake_after_commit()
+        wake_after_commit()
     return [email for email in emails if email.pk in stored]
 
 
@@ -164,6 +185,37 @@ def as_sent_at(moment: datetime) -> Iterator[None]:
         _long_ago.reset(token)
 
 
+@transaction.atomic
+def hold(emails: QuerySet[OutgoingEmail]) -> int:
+    """Let nothing of these mails leave that is not leaving; return how many are held.
+
+    A worker that has claimed one finds that it is not its own any more.
+    """
+    return emails.filter(status=MailStatus.QUEUED).update(
+        status=MailStatus.HELD, fence=F("fence") + 1, lease_until=None
+    )
+
+
+def release(emails: QuerySet[OutgoingEmail]) -> int:
+    """Put held mails in line, after all that somebody waits for; return how many."""
+    released = emails.filter(status=MailStatus.HELD).update(
+        status=MailStatus.QUEUED, next_attempt_at=timezone.now()
+    )
+    if released:
+        wake_after_commit()
+    return released
+
+
+def cancel(emails: QuerySet[OutgoingEmail], *, why: str) -> int:
+    """Stop mails before they leave, for good; return how many."""
+    return emails.filter(status__in=[MailStatus.HELD, MailStatus.QUEUED]).update(
+        status=MailStatus.CANCELED,
+        fence=F("fence") + 1,
+        lease_until=None,
+        last_error=why,
+    )
+
+
 def requeue(email: OutgoingEmail) -> OutgoingEmail:
     """Put a mail that was given up back in line, as if it were new."""
     given_up = OutgoingEmail.objects.filter(pk=email.pk, status=MailStatus.FAILED)
@@ -174,7 +226,7 @@ def requeue(email: OutgoingEmail) -> OutgoingEmail:
         lease_until=None,
         next_attempt_at=timezone.now(),
     ):
-        _wake_after_commit()
+        wake_after_commit()
     email.refresh_from_db()
     return email
 
@@ -205,7 +257,7 @@ def wake() -> None:
     _bell.ring()
 
 
-def _wake_after_commit() -> None:
+def wake_after_commit() -> None:
     """Wake once for each transaction, however many mails it queues."""
     if all(function is not wake for _, function, _ in database.run_on_commit):
         transaction.on_commit(wake, robust=True)
@@ -223,8 +275,9 @@ def deliver(*, limit: int = BATCH_SIZE) -> Delivery:
     """
     if sender_problems():
         return Delivery()
-    waiting = deque(_claim(limit))
-    delivery = Delivery(claimed=len(waiting))
+    claimed = _claim(limit)
+    delivery = Delivery(claimed=len(claimed))
+    waiting = deque(_write(_reachable(claimed, delivery)))
     connection = get_connection()
     stop_at = time.monotonic() + BATCH_TIME.total_seconds()
     try:
@@ -258,10 +311,25 @@ def as_message(email: OutgoingEmail, connection=None) -> EmailMultiAlternatives:
             "Auto-Submitted": "auto-generated",
             "X-Entity-Ref-ID": str(email.pk),
             "Content-Language": email.language,
-        },
+        }
+        | _unsubscribing(email),
     )
     message.attach_alternative(email.body_html, "text/html")
     return message
+
+
+def _unsubscribing(email: OutgoingEmail) -> dict[str, str]:
+    """What lets a mail program switch off what a mail is one of (RFC 8058)."""
+    if not email.mutes or email.to_user_id is None:
+        return {}
+    ways = [f"<{mute_url(email.to_user, email.mutes)}>"]
+    if settings.SUPPORT_ADDRESS:
+        subject = f"unsubscribe {mute_token(email.to_user_id, email.mutes)}"
+        ways.append(f"<mailto:{settings.SUPPORT_ADDRESS}?subject={quote(subject)}>")
+    return {
+        "List-Unsubscribe": ", ".join(ways),
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
 
 
 def _with_secret(email: OutgoingEmail) -> OutgoingEmail:
@@ -288,8 +356,9 @@ def _claim(limit: int) -> list[OutgoingEmail]:
     now = timezone.now()
     emails = list(
         OutgoingEmail.objects.due(now)
+        .select_related("to_user")
         .select_for_update(skip_locked=True, of=("self",))
-        .order_by("next_attempt_at", "pk")[:limit]
+        .order_by("is_bulk", "next_attempt_at", "pk")[:limit]
     )
     lease = {"lease_until": now + LEASE}
     OutgoingEmail.objects.filter(pk__in=[email.pk for email in emails]).update(
@@ -298,6 +367,53 @@ def _claim(limit: int) -> list[OutgoingEmail]:
     for email in emails:
         email.fence += 1
     return emails
+
+
+def _reachable(emails: list[OutgoingEmail], delivery: Delivery) -> list[OutgoingEmail]:
+    """Give up what goes to addresses that mail came back from (fault 20)."""
+    bad = set(
+        UndeliverableAddress.objects.filter(
+            address__in={email.to_address.lower() for email in emails}
+        ).values_list("address", flat=True)
+    )
+    for email in emails:
+        if email.to_address.lower() in bad:
+            _give_up(email, delivery, error=COMES_BACK)
+    return [email for email in emails if email.to_address.lower() not in bad]
+
+
+def _write(emails: list[OutgoingEmail]) -> list[OutgoingEmail]:
+    """Write those that are written when they leave, all of a kind with few questions.
+
+    What has nothing to say any more leaves nothing: nobody is asked for what is done.
+    """
+    unwritten: dict[str, list[OutgoingEmail]] = defaultdict(list)
+    for email in emails:
+        if email.is_bulk and not email.body_text:
+            unwritten[email.name].append(email)
+    idle = set()
+    for name, some in unwritten.items():
+        facts = import_string(settings.MAIL_FACTS[name])(some)
+        written = []
+        for email in some:
+            if email.pk not in facts:
+                idle.add(email.pk)
+                _stamp(email, status=MailStatus.CANCELED, last_error=NOTHING_LEFT)
+                continue
+            context, path = facts[email.pk]
+            whole = prepare(
+                name,
+                to=email.to_user,
+                dedupe_key=email.dedupe_key,
+                context=context,
+                about_url=path,
+                mutes=email.mutes,
+            )
+            for field in WRITTEN:
+                setattr(email, field, getattr(whole, field))
+            written.append(email)
+        OutgoingEmail.objects.bulk_update(written, WRITTEN)
+    return [email for email in emails if email.pk not in idle]
 
 
 def _send(email: OutgoingEmail, connection, delivery: Delivery) -> None:

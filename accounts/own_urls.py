@@ -3,6 +3,7 @@
 from django.urls import path
 
 from accounts.views import account as views
+from accounts.views.mail import mail
 
 app_name = "own"
 urlpatterns = [
@@ -11,4 +12,5 @@ urlpatterns = [
     path("sign-in-again/", views.sign_in_again, name="sign_in_again"),
     path("sessions/end/", views.end_session, name="end_session"),
     path("sessions/end-all/", views.end_sessions, name="end_sessions"),
+    path("mail/", mail, name="mail"),
 ]

@@ -15,18 +15,23 @@ from django.utils import timezone
 
 from accounts import outbox
 from accounts.companies import path_in
+from accounts.dates import full_day
 from accounts.holders import (
     appointers,
     people_with,
 )
 from accounts.models import (
     Location,
+    MailTopic,
     OutgoingEmail,
     PartnerAccount,
     RoleAssignment,
     User,
 )
 from accounts.roles import Permission
+from accounts.templatetags.mails import line
+from accounts.templatetags.portal import listed
+from enrollment.audience import filled_in
 from enrollment.clock import clock_for, clock_of
 from enrollment.eligibility import Gap, gaps_of
 from enrollment.models import (
@@ -54,6 +59,32 @@ def invitation_sent(
     `payouts` are the enrollments' annotated assignments. The link of its button only
     navigates; the role at sign-in gives the right.
     """
+    context, path = invitation_facts(invitations, terms=terms, payouts=payouts)
+    # Somebody invited anew is told anew.
+    invited_at = invitations[0].enrollment.invited_at.isoformat()
+    return outbox.prepare(
+        "invitation",
+        to=user,
+        dedupe_key=f"invitation:{invitations[0].pk}:{invited_at}",
+        context=context,
+        about_url=path,
+        mutes=muting(terms),
+    )
+
+
+def invitation_facts(
+    invitations: list[Invitation],
+    *,
+    terms: ProgramTerms,
+    payouts: dict[object, list[PayoutAssignment]],
+    words: str = "",
+    name: str = "",
+) -> tuple[dict[str, Any], str]:
+    """Return what the invitation to one person says, and the path it leads to.
+
+    `words` are an operator's own, of a campaign, with variables; `name` fills one. The
+    reader's language has to be the active one.
+    """
     enrollments = [invitation.enrollment for invitation in invitations]
     companies = dict.fromkeys(
         enrollment.location.partner_account for enrollment in enrollments
@@ -70,26 +101,33 @@ def invitation_sent(
         "enrollment:get_started",
         pk=invitations[0].pk,
     )
+    company_names = [company.name for company in companies]
     enroll_by = min(enrollment.enroll_by for enrollment in enrollments)
-    # Somebody invited anew is told anew.
-    event = f"{invitations[0].pk}:{enrollments[0].invited_at.isoformat()}"
-    return outbox.prepare(
-        "invitation",
-        to=user,
-        dedupe_key=f"invitation:{event}",
-        context={
-            "invitation_subject": settings.INVITATION_SUBJECT,
-            "company_names": [company.name for company in companies],
-            "location_names": [row["location"].name for row in rows],
-            "program": terms.program,
-            "year": terms.fiscal_year,
-            "rows": rows,
-            "enroll_by": enroll_by,
-            "clock": clock_of(terms, on=terms.today(), last_day=enroll_by),
-            "url": settings.PUBLIC_BASE_URL + path,
-        },
-        about_url=path,
-    )
+    values = words and {
+        "name": line(name),
+        "company": line(listed(company_names)),
+        "program": line(terms.program.name),
+        "year": str(terms.fiscal_year),
+        "enroll_by": full_day(enroll_by),
+    }
+    context = {
+        "invitation_subject": settings.INVITATION_SUBJECT,
+        "company_names": company_names,
+        "location_names": [row["location"].name for row in rows],
+        "program": terms.program,
+        "year": terms.fiscal_year,
+        "rows": rows,
+        "words": filled_in(words, values) if values else [],
+        "enroll_by": enroll_by,
+        "clock": clock_of(terms, on=terms.today(), last_day=enroll_by),
+        "url": settings.PUBLIC_BASE_URL + path,
+    }
+    return context, path
+
+
+def muting(terms: ProgramTerms) -> str:
+    """What the List-Unsubscribe of an invitation switches off (experience.md §6.2)."""
+    return f"{MailTopic.REMINDERS}:{terms.program_id}"
 
 
 def nobody_can_enroll(

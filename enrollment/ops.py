@@ -27,7 +27,7 @@ from accounts.services import decline_closing as decline
 from accounts.templatetags.portal import full_day
 from enrollment import queues, services
 from enrollment.forms import LocationsFilter, ReasonForm
-from enrollment.models import Enrollment, ProgramTerms
+from enrollment.models import Enrollment
 from enrollment.review import outcome_of, review_enrollment
 from enrollment.states import SHOWN
 from profiles import ops as version_ops
@@ -132,20 +132,6 @@ def invitations(request):
         "may_send": request.user.has_perm(SEND),
     }
     return render(request, "ops/invitations.html", context)
-
-
-@operator_requires(SEND, on=ProgramTerms)
-@posted(instead=lambda terms: "ops:invitations")
-def send_invitations(request, terms):
-    """Invite every eligible location of a program that is left."""
-    try:
-        run = services.invite_locations(terms, by=request.user)
-    except ValidationError as error:
-        messages.warning(request, " ".join(error.messages))
-    else:
-        level = messages.SUCCESS if run.invited or run.mails else messages.INFO
-        messages.add_message(request, level, f"{terms.program.name}: {run.sentence}")
-    return redirect("ops:invitations")
 
 
 @operator_requires(SEND, on=Enrollment)

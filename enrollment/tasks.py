@@ -23,6 +23,16 @@ def notify_waiting_admins() -> None:
 
 
 @shared_task
+def run_campaigns() -> None:
+    """Take the next ranges of every campaign that is due, as far as time allows."""
+    began = time.monotonic()
+    for campaign in services.campaigns_to_run(at=timezone.now()):
+        while time.monotonic() - began < LONG_ENOUGH:
+            if not services.run_next_range(campaign, at=timezone.now()):
+                break
+
+
+@shared_task
 def lapse_invitations() -> None:
     """Expire invitations whose last day has passed."""
     services.lapse_invitations(at=timezone.now())

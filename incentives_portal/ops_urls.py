@@ -4,15 +4,33 @@ from django.urls import path
 
 from accounts import ops as accounts_ops
 from accounts import recovery_ops, reset_ops, sign_in_ops
+from enrollment import campaign_ops, renewal_ops
 from enrollment import ops as enrollment_ops
-from enrollment import renewal_ops
 from profiles import ops as profiles_ops
 
 app_name = "ops"
 urlpatterns = [
     path("", enrollment_ops.today, name="today"),
     path("invitations/", enrollment_ops.invitations, name="invitations"),
-    path("invitations/<int:pk>/send/", enrollment_ops.send_invitations, name="invite"),
+    path("invitations/<int:pk>/plan/", campaign_ops.plan, name="plan_campaign"),
+    path("campaigns/", campaign_ops.campaigns, name="campaigns"),
+    path("campaigns/<uuid:pk>/", campaign_ops.campaign, name="campaign"),
+    path("campaigns/<uuid:pk>/change/", campaign_ops.change, name="change_campaign"),
+    path("campaigns/<uuid:pk>/left-out/", campaign_ops.left_out, name="left_out"),
+    path("campaigns/<uuid:pk>/preview/", campaign_ops.preview, name="preview_campaign"),
+    path(
+        "campaigns/<uuid:pk>/preview/mail/",
+        campaign_ops.preview_html,
+        name="preview_campaign_html",
+    ),
+    path("campaigns/<uuid:pk>/test/", campaign_ops.test, name="test_campaign"),
+    path("campaigns/<uuid:pk>/send/", campaign_ops.send, name="send_campaign"),
+    path("campaigns/<uuid:pk>/stop/", campaign_ops.stop, name="stop_campaign"),
+    path("campaigns/<uuid:pk>/pause/", campaign_ops.pause, name="pause_campaign"),
+    path("campaigns/<uuid:pk>/resume/", campaign_ops.resume, name="resume_campaign"),
+    path("campaigns/<uuid:pk>/discard/", campaign_ops.discard, name="discard_campaign"),
+    path("campaigns/<uuid:pk>/log/", campaign_ops.log, name="campaign_log"),
+    path("campaigns/<uuid:pk>/resend/", campaign_ops.resend, name="resend_campaign"),
     path("invitations/<uuid:pk>/anew/", enrollment_ops.invite_anew, name="invite_anew"),
     path("validation/", enrollment_ops.validation, name="validation"),
     path("validation/next/", enrollment_ops.next_row, name="next"),

@@ -199,6 +199,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 900.0,
         "options": {"expires": 840},
     },
+    # Comes again while another is at work: each step of a campaign is taken once.
+    "run-campaigns": {
+        "task": "enrollment.tasks.run_campaigns",
+        "schedule": 10.0,
+        "options": {"expires": 9},
+    },
     "lapse-unanswered-invitations": {
         "task": "enrollment.tasks.lapse_invitations",
         "schedule": 900.0,
@@ -363,6 +369,8 @@ MAIL_SECRETS = {
     "factor_reset_asked": "accounts.emails.stop_reset_link",
     "bank_change_contact": "profiles.emails.stop_change_link",
 }
+# Mails that are written when they leave, in batches: what each of them says.
+MAIL_FACTS = {"invitation": "enrollment.campaign_mails.facts_of"}
 ACCOUNT_RATE_LIMITS = {
     "login": "30/m/ip",
     # Failures only: from one place; at one address from one place; at one address; in

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
+from accounts.views.mail import unsubscribe
 from enrollment.views import home
 from incentives_portal import views
 
@@ -19,6 +20,7 @@ urlpatterns = [
     path("activity/", include("accounts.activity_urls")),
     path("i/", include("accounts.joining_urls")),
     path("profiles/", include("profiles.urls")),
+    path("u/<str:token>/", unsubscribe, name="unsubscribe"),
     path("", include("enrollment.urls")),
     path("ops/", include("incentives_portal.ops_urls")),
     path("scim/v2/", include("accounts.scim.urls")),

@@ -5,6 +5,7 @@ language and the frame are the outbox's. No mail holds a password; a one-time li
 made when its mail leaves.
 """
 
+from accounts.emails.bounces import mail_came_back
 from accounts.emails.colleagues import (
     colleague_invited,
     colleague_joined,
@@ -63,6 +64,7 @@ __all__ = [
     "invitation_mails",
     "invitation_withdrawn",
     "invitations_mailed_to",
+    "mail_came_back",
     "operator_added",
     "password_changed",
     "provisioning_token_changed",

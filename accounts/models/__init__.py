@@ -23,7 +23,14 @@ from accounts.models.factor_resets import (
     FactorReset,
     ResetState,
 )
-from accounts.models.mail import MailStatus, OutgoingEmail
+from accounts.models.mail import (
+    ON_ITS_WAY,
+    MailStatus,
+    MailTopic,
+    MutedMail,
+    OutgoingEmail,
+    UndeliverableAddress,
+)
 from accounts.models.people import Language, Membership, User
 from accounts.models.provisioning import (
     DirectoryGroup,
@@ -41,6 +48,7 @@ from accounts.models.requests import AccessRequest, RequestState
 from accounts.models.tenants import CompanyTenant, TenantDomain, TenantRoleMapping
 
 __all__ = [
+    "ON_ITS_WAY",
     "TIME_TO_OBJECT",
     "TIME_TO_STOP",
     "AccessRequest",
@@ -61,7 +69,9 @@ __all__ = [
     "Language",
     "Location",
     "MailStatus",
+    "MailTopic",
     "Membership",
+    "MutedMail",
     "OfferedPlace",
     "OutgoingEmail",
     "PartnerAccount",
@@ -74,6 +84,7 @@ __all__ = [
     "RoleSource",
     "TenantDomain",
     "TenantRoleMapping",
+    "UndeliverableAddress",
     "User",
     "scope_words",
 ]

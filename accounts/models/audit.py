@@ -58,6 +58,20 @@ class AuditAction(models.TextChoices):
     VALUES_IMPORTED = "values_imported", _("Measured values imported")
     PAYOUT_CONFIRMED = "payout_confirmed", _("Payout details confirmed")
     MAIL_RESENT = "mail_resent", _("Mail sent again")
+    MAIL_BOUNCED = "mail_bounced", _("Mail came back")
+    MAIL_WANTED_AGAIN = "mail_wanted_again", _("Address tried again")
+    MAIL_CHOSEN = "mail_chosen", _("Wanted mail chosen")
+    CAMPAIGN_PLANNED = "campaign_planned", _("Campaign planned")
+    CAMPAIGN_CHANGED = "campaign_changed", _("Campaign changed")
+    CAMPAIGN_DISCARDED = "campaign_discarded", _("Campaign discarded")
+    CAMPAIGN_CONFIRMED = "campaign_confirmed", _("Campaign confirmed")
+    CAMPAIGN_TAKEN_BACK = "campaign_taken_back", _("Campaign taken back")
+    CAMPAIGN_STARTED = "campaign_started", _("Campaign started")
+    CAMPAIGN_PAUSED = "campaign_paused", _("Campaign paused")
+    CAMPAIGN_RESUMED = "campaign_resumed", _("Campaign resumed")
+    CAMPAIGN_STOPPED = "campaign_stopped", _("Campaign stopped")
+    CAMPAIGN_FINISHED = "campaign_finished", _("Campaign finished")
+    CAMPAIGN_RESENT = "campaign_resent", _("Failed mails of a campaign sent again")
     TOKEN_CREATED = "token_created", _("Provisioning token created")
     TOKEN_REVOKED = "token_revoked", _("Provisioning token revoked")
     GROUP_ADDED = "group_added", _("Group added")
@@ -173,7 +187,7 @@ _BEGINNINGS = (
         AuditKind.PROGRAMS,
         (
             "terms_", "program_", "invited_anew", "invitations_", "values_", "mail_",
-            "renewals_", "set_aside_",
+            "renewals_", "set_aside_", "campaign_",
         ),
     ),
     (

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models.companies import IncentiveProgram
 from accounts.models.people import Language, User
 
 
@@ -20,14 +21,32 @@ class MailStatus(models.TextChoices):
     # The server may or may not have it: sent again once, with the same Message-ID.
     UNKNOWN = "unknown", _("Unclear whether it arrived")
     FAILED = "failed", _("Could not be delivered")
+    # Waits for a word: of a campaign whose time has not come, or that is paused.
+    HELD = "held", _("Held back")
+    CANCELED = "canceled", _("Stopped before it left")
+
+
+# What a worker may have to do with.
+ON_ITS_WAY = (MailStatus.QUEUED, MailStatus.SENDING, MailStatus.UNKNOWN)
+
+
+class MailTopic(models.TextChoices):
+    """What a person can do without (experience.md §6.2): the class Optional."""
+
+    REMINDERS = "reminders", _("Reminders of invitations")
+    RENEWALS = "renewals", _("What the next fiscal year puts at risk")
+    # Muted: reminders come together in one mail, however few they are.
+    SINGLE = "single", _("A mail of its own for each reminder")
 
 
 class OutgoingEmailQuerySet(models.QuerySet):
     def due(self, at: datetime) -> Self:
         """Mails a worker may claim: their time has come and no worker holds them."""
         return self.filter(
-            Q(lease_until=None) | Q(lease_until__lt=at), next_attempt_at__lte=at
-        ).exclude(status__in=[MailStatus.SENT, MailStatus.FAILED])
+            Q(lease_until=None) | Q(lease_until__lt=at),
+            next_attempt_at__lte=at,
+            status__in=ON_ITS_WAY,
+        )
 
     def undelivered(self) -> Self:
         """Mails that were given up or are being tried again, for the operators."""
@@ -37,8 +56,11 @@ class OutgoingEmailQuerySet(models.QuerySet):
         )
 
     def addressed_to(self, user) -> Self:
-        """Mails to this person; nobody else reads them."""
-        return self.filter(to_user=user)
+        """Mails to this person; nobody else reads them.
+
+        What is written only when it leaves is not there before.
+        """
+        return self.filter(to_user=user).exclude(body_text="")
 
 
 class OutgoingEmail(models.Model):
@@ -78,6 +100,11 @@ class OutgoingEmail(models.Model):
     last_error = models.CharField(_("last error"), max_length=300, blank=True)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
+    # Goes after what somebody waits for, and is written when it leaves.
+    is_bulk = models.BooleanField(default=False, db_default=False, editable=False)
+    # What its List-Unsubscribe switches off: a MailTopic, and a program's key with it.
+    mutes = models.CharField(max_length=40, blank=True, db_default="", editable=False)
+    bounced_at = models.DateTimeField(_("came back at"), null=True, blank=True)
 
     objects = OutgoingEmailQuerySet.as_manager()
 
@@ -102,8 +129,8 @@ class OutgoingEmail(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["next_attempt_at"],
-                condition=~Q(status__in=[MailStatus.SENT, MailStatus.FAILED]),
+                fields=["is_bulk", "next_attempt_at", "id"],
+                condition=Q(status__in=["queued", "sending", "unknown"]),
                 name="accounts_mail_due",
             ),
             models.Index(fields=["to_user", "-created_at"], name="accounts_mail_to"),
@@ -126,3 +153,68 @@ class OutgoingEmail(models.Model):
     def is_unclear(self) -> bool:
         """Whether it may have arrived: no answer came, or its worker died sending."""
         return self.status in (MailStatus.UNKNOWN, MailStatus.SENDING)
+
+
+class UndeliverableAddress(models.Model):
+    """An address that mail came back from: nothing is sent there any more (fault 20)."""
+
+    address = models.EmailField(_("address"), unique=True)
+    noted_at = models.DateTimeField(_("noted at"), auto_now_add=True)
+    diagnostic = models.CharField(_("answer"), max_length=300, blank=True)
+    email = models.ForeignKey(
+        OutgoingEmail,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("mail"),
+    )
+
+    class Meta:
+        verbose_name = _("address that mail comes back from")
+        verbose_name_plural = _("addresses that mail comes back from")
+        ordering = ("-noted_at", "pk")
+
+    def __str__(self) -> str:
+        return f"address {self.pk}"
+
+
+class MutedMail(models.Model):
+    """A kind of mail that a person wants none of; of one program, or of all."""
+
+    user = models.ForeignKey(
+        User, models.CASCADE, related_name="muted_mails", verbose_name=_("person")
+    )
+    topic = models.CharField(_("topic"), max_length=10, choices=MailTopic)
+    program = models.ForeignKey(
+        IncentiveProgram,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("program"),
+    )
+    since = models.DateTimeField(_("since"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("muted mail")
+        verbose_name_plural = _("muted mail")
+        ordering = ("pk",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "topic", "program"],
+                nulls_distinct=False,
+                name="%(app_label)s_%(class)s_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(topic__in=MailTopic.values),
+                name="%(app_label)s_%(class)s_topic_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(program=None) | Q(topic=MailTopic.REMINDERS),
+                name="%(app_label)s_%(class)s_only_reminders_by_program",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} without {self.topic}"

@@ -70,7 +70,14 @@ from accounts.services.locations import (
     mark_closed,
     withdraw_closing,
 )
-from accounts.services.mail import resend_email
+from accounts.services.mail import (
+    choose_mail,
+    mute_by_token,
+    note_bounces,
+    receive_mail,
+    resend_email,
+    try_address_again,
+)
 from accounts.services.people import add_person, choose_language, share_demo_password
 from accounts.services.provisioning import (
     create_provisioning_token,
@@ -168,6 +175,7 @@ __all__ = [
     "check_second_person",
     "check_still_may",
     "choose_language",
+    "choose_mail",
     "clear_sessions",
     "connect_sign_in",
     "create_partner_account",
@@ -195,6 +203,8 @@ __all__ = [
     "map_app_role",
     "map_group",
     "mark_closed",
+    "mute_by_token",
+    "note_bounces",
     "note_new_address",
     "note_new_place",
     "note_presence",
@@ -204,6 +214,7 @@ __all__ = [
     "note_refused_token",
     "note_second_factor",
     "plan_roles",
+    "receive_mail",
     "record_audit_event",
     "refusal_code",
     "register_tenant",
@@ -232,6 +243,7 @@ __all__ = [
     "stop_factor_reset",
     "stop_recovery",
     "sync_roles",
+    "try_address_again",
     "unmap_app_role",
     "unmap_group",
     "use_provisioning_token",

@@ -1,12 +1,19 @@
 """Programs' years, what they ask, invitations and enrollments."""
 
+from enrollment.models.campaigns import (
+    HOLD,
+    Campaign,
+    CampaignRecipient,
+    CampaignStatus,
+    CampaignStep,
+)
 from enrollment.models.enrollments import (
     Enrollment,
     EnrollmentEvent,
     Invitation,
     PayoutAssignment,
 )
-from enrollment.models.expiry import TaxExpiryNotice
+from enrollment.models.expiry import ReminderNotice, TaxExpiryNotice
 from enrollment.models.following import FollowingPayout, FollowingTerms
 from enrollment.models.overview import ProgramAtLocation, RequirementCheck
 from enrollment.models.renewals import (
@@ -33,7 +40,12 @@ from enrollment.models.terms import (
 )
 
 __all__ = [
+    "HOLD",
     "Agreement",
+    "Campaign",
+    "CampaignRecipient",
+    "CampaignStatus",
+    "CampaignStep",
     "Criterion",
     "EarningType",
     "Enrollment",
@@ -48,6 +60,7 @@ __all__ = [
     "PayoutStanding",
     "ProgramAtLocation",
     "ProgramTerms",
+    "ReminderNotice",
     "RenewalPlan",
     "RenewalPlanStatus",
     "RenewalRange",

@@ -46,6 +46,15 @@ class EnrollmentQuerySet(ScopedQuerySet):
         """Waiting for the partner's answer."""
         return self.filter(status=EnrollmentStatus.INVITED)
 
+    def to_answer(self) -> Self:
+        """Invitations that wait for an Incentives admin: not answered, not over."""
+        return self.invited().filter(
+            accepted_at=None,
+            location__closed_at=None,
+            terms__is_open_to_all=False,
+            terms__program__discontinued_at=None,
+        )
+
     def open(self) -> Self:
         """Under way or in force."""
         return self.filter(status__in=OPEN)
@@ -389,6 +398,8 @@ class Invitation(models.Model):
     )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     opened_at = models.DateTimeField(_("opened at"), null=True, blank=True)
+    # When this person first came by the mail's link, signed in; no pixel tells it.
+    link_opened_at = models.DateTimeField(_("link opened at"), null=True, blank=True)
 
     objects = InvitationQuerySet.as_manager()
 

@@ -128,7 +128,7 @@ def add_payout_assignments(enrollments: Iterable[Enrollment]) -> None:
                 earning_type=earning_type,
                 location_id=enrollment.location_id,
                 partner_account_id=enrollment.location.partner_account_id,
-                method=_first_method(enrollment.terms),
+                method=first_method(enrollment.terms),
             )
             for enrollment in enrollments
             for earning_type in enrollment.terms.earning_types.all()
@@ -1045,7 +1045,8 @@ def _choose_only_currency(enrollment: Enrollment, *, at: datetime | None) -> Non
             row.save(update_fields=["currency"])
 
 
-def _first_method(terms: ProgramTerms) -> str:
+def first_method(terms: ProgramTerms) -> str:
+    """Return how a new enrollment is paid until somebody chooses."""
     if PayoutMethod.BANK_TRANSFER in terms.methods or not terms.methods:
         return PayoutMethod.BANK_TRANSFER
     return terms.methods[0]

@@ -30,6 +30,7 @@ from enrollment.eligibility import (
     why_not_inviting,
 )
 from enrollment.models import (
+    Campaign,
     Enrollment,
     EnrollmentEvent,
     Invitation,
@@ -185,7 +186,7 @@ def notify_waiting_admins(*, terms: ProgramTerms | None = None) -> int:
     run again. Each program's year is a transaction of its own; one that another run
     is telling about is left to it. Returns the number of mails queued.
     """
-    waiting = _untold(_invitations_to_answer())
+    waiting = untold(_invitations_to_answer())
     years = ProgramTerms.objects.filter(pk__in=waiting.values("terms"))
     if terms is not None:
         years = years.filter(pk=terms.pk)
@@ -202,15 +203,25 @@ def open_invitation(invitation: Invitation) -> Invitation:
     return invitation
 
 
+def note_link_opened(invitation: Invitation) -> None:
+    """Remember when its addressee first came by the mail's link; nothing else changes.
+
+    No audit event: it is a measure of the mail, and grants nothing.
+    """
+    Invitation.objects.filter(pk=invitation.pk, link_opened_at=None).update(
+        link_opened_at=timezone.now()
+    )
+
+
 @transaction.atomic
 def _tell_if_free(terms: ProgramTerms) -> int:
-    locked = _locked(terms, skip_locked=True)
+    locked = lock_terms(terms, skip_locked=True)
     return _tell_waiting_admins(locked, at=timezone.now()) if locked else 0
 
 
 def _locked_or_busy(terms: ProgramTerms) -> ProgramTerms:
     try:
-        return _locked(terms)
+        return lock_terms(terms)
     except OperationalError as error:
         raise ValidationError(
             _("Somebody else is inviting to %(program)s. Look again in a minute."),
@@ -219,8 +230,10 @@ def _locked_or_busy(terms: ProgramTerms) -> ProgramTerms:
         ) from error
 
 
-def _locked(terms: ProgramTerms, *, skip_locked: bool = False) -> ProgramTerms | None:
-    """Lock a program and its year: one run at a time invites and tells.
+def lock_terms(
+    terms: ProgramTerms, *, skip_locked: bool = False
+) -> ProgramTerms | None:
+    """Lock a program and its year: one run at a time invites and tells (None: busy).
 
     The program's row keeps its withdrawal apart from a run. Nothing that only refers
     to the two rows waits.
@@ -299,7 +312,7 @@ def _tell_waiting_admins(terms: ProgramTerms, *, at: datetime) -> int:
     """Queue one mail per person for all their locations; the lock is the caller's."""
     today = terms.fiscal_year.calendar.day_at(at)
     pairs = (
-        _untold(_invitations_to_answer().filter(terms=terms, enroll_by__gte=today))
+        untold(_invitations_to_answer().filter(terms=terms, enroll_by__gte=today))
         .order_by("location__partner_account__name", "location__name", "pk", "holder")
         .values_list("holder", "pk")
         .distinct()
@@ -369,16 +382,17 @@ def _tell_people(
 
 
 def _invitations_to_answer() -> QuerySet[Enrollment]:
-    """Enrollments that wait for an Incentives admin who may not know of them."""
-    return Enrollment.objects.invited().filter(
-        accepted_at=None,
-        location__closed_at=None,
-        terms__is_open_to_all=False,
-        terms__program__discontinued_at=None,
+    """Enrollments that wait for an Incentives admin who may not know of them.
+
+    What a campaign tells of, or was stopped from telling of, is left to it.
+    """
+    telling = Campaign.objects.keeping_quiet().filter(
+        terms=OuterRef("terms"), began_at=OuterRef("invited_at")
     )
+    return Enrollment.objects.to_answer().exclude(Exists(telling))
 
 
-def _untold(enrollments: QuerySet[Enrollment]) -> QuerySet[Enrollment]:
+def untold(enrollments: QuerySet[Enrollment]) -> QuerySet[Enrollment]:
     """Return one row for each enrollment and `holder` who may enroll and was not told.
 
     A person with two roles that cover the location appears twice.

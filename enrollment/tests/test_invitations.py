@@ -746,7 +746,7 @@ def test_a_run_that_waits_too_long_says_that_somebody_else_is_inviting(goteborg,
 
     def hold():
         with transaction.atomic():
-            invitations._locked(terms)
+            invitations.lock_terms(terms)
             began.set()
             waited.wait(timeout=10)
 

@@ -32,7 +32,7 @@ from enrollment.models import (
     Invitation,
     PayoutAssignment,
 )
-from enrollment.services import enrollments, invitations
+from enrollment.services import enrollments
 from enrollment.tests.factories import (
     AgreementFactory,
     EnrollmentFactory,
@@ -406,41 +406,7 @@ def test_the_button_says_how_many_will_be_invited(
 ):
     response = client_of(mina).get(reverse("ops:invitations"))
 
-    assert "Invite 2 locations to Cloud Solution Provider – Direct Bill" in words(
-        response
-    )
-
-
-def test_pressing_it_invites_and_says_what_happened(
-    client_of, mina, goteborg, malmo, terms, ida
-):
-    # R18
-    url = reverse("ops:invite", kwargs={"pk": terms.pk})
-
-    response = client_of(mina).post(url, follow=True)
-
-    assert response.redirect_chain == [(reverse("ops:invitations"), 302)]
-    assert (
-        "Cloud Solution Provider – Direct Bill: 2 locations were invited. 1 mail is on "
-        "its way. Nobody can enroll 1 of them; the Global and Account admins there are "
-        "told."
-    ) in words(response)
-    assert "No one is waiting for an invitation." in words(response)
-    event = EnrollmentEvent.objects.get(enrollment__location=goteborg)
-    assert event.by == mina
-
-
-def test_pressing_it_twice_invites_once(client_of, mina, goteborg, terms, ida):
-    # R29
-    client = client_of(mina)
-    url = reverse("ops:invite", kwargs={"pk": terms.pk})
-    client.post(url)
-
-    response = client.post(url, follow=True)
-
-    assert "No location was left to invite." in words(response)
-    assert Enrollment.objects.count() == 1
-    assert OutgoingEmail.objects.count() == 1
+    assert "Plan a campaign: Cloud Solution Provider – Direct Bill" in words(response)
 
 
 def test_an_open_program_has_a_sentence_instead_of_a_button(
@@ -509,26 +475,8 @@ def test_who_may_not_send_sees_the_numbers_and_who_can(
     assert "A program manager can invite them." in words(
         client.get(reverse("ops:invitations"))
     )
-    url = reverse("ops:invite", kwargs={"pk": terms.pk})
+    url = reverse("ops:plan_campaign", kwargs={"pk": terms.pk})
     assert client.post(url).status_code == 403
-    assert not Enrollment.objects.exists()
-
-
-def test_an_operator_who_runs_into_another_s_run_is_told(
-    client_of, mina, terms, monkeypatch
-):
-    def held(terms):
-        raise OperationalError
-
-    monkeypatch.setattr(invitations, "_locked", held)
-
-    response = client_of(mina).post(
-        reverse("ops:invite", kwargs={"pk": terms.pk}), follow=True
-    )
-
-    assert (
-        f"Somebody else is inviting to {PROGRAM}. Look again in a minute."
-    ) in words(response)
 
 
 def test_the_invitations_page_asks_a_constant_number_of_queries(
@@ -1624,7 +1572,7 @@ def test_partners_are_told_there_is_no_such_page(client_of, ida, greta, waiting,
         client = client_of(person)
         assert [client.get(url).status_code for url in addresses] == [404] * 4
         assert client.post(waiting.confirm_url, {"part": "bank"}).status_code == 404
-        invite = reverse("ops:invite", kwargs={"pk": terms.pk})
+        invite = reverse("ops:plan_campaign", kwargs={"pk": terms.pk})
         assert client.post(invite).status_code == 404
 
 
@@ -1641,7 +1589,7 @@ def test_changes_come_by_post_only(client_of, oscar, mina, waiting, terms):
     assert looked.url == reverse("ops:enrollment", kwargs={"pk": waiting.enrollment.pk})
     assert waiting.enrollment.payout_assignments.get().bank_version is None
 
-    looked = client_of(mina).get(reverse("ops:invite", kwargs={"pk": terms.pk}))
+    looked = client_of(mina).get(reverse("ops:plan_campaign", kwargs={"pk": terms.pk}))
     assert looked.url == reverse("ops:invitations")
     assert not Invitation.objects.filter(enrollment__terms=terms).exists()
 

@@ -18,8 +18,11 @@ from enrollment.views.posting import posted
 def get_started(request, invitation):
     """Lead from the mail to the enrollment; a choice when the mail named several.
 
-    Grants nothing and changes nothing: mail scanners open this address too (R20, R21).
+    Grants nothing and changes no invitation: mail scanners open this address too (R20,
+    R21). That its addressee came, signed in, is noted for the sender (O4).
     """
+    if request.method == "GET" and invitation.user_id == request.user.pk:
+        services.note_link_opened(invitation)
     together = Enrollment.objects.where_user_may(
         request.user, Permission.ENROLLMENT_EDIT
     ).filter(invitations__user=invitation.user, invitations__email=invitation.email_id)

@@ -52,7 +52,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
-from enrollment.models import ProgramAtLocation, RenewalPlan
+from enrollment.models import Campaign, ProgramAtLocation, RenewalPlan
 from enrollment.tests.factories import (
     AgreementFactory,
     EnrollmentFactory,
@@ -197,6 +197,7 @@ def _objects(location, terms, open_terms, *, addressee, mark):
         or RenewalPlan.objects.create(
             into=terms.fiscal_year, number=1, known_on=terms.fiscal_year.starts_on
         ),
+        campaign=Campaign.objects.first() or Campaign.objects.create(terms=terms),
         mail=mail,
     )
 

@@ -1,0 +1,194 @@
+"""Whom a campaign invites and writes to, who is left out, and why; nothing changes.
+
+Each is a question about locations or people, so that one row and a million are the
+same question, and the page, the count that is confirmed and the run ask the same.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import date
+
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import (
+    Location,
+    PartnerAccount,
+    RoleAssignment,
+    UndeliverableAddress,
+    User,
+)
+from accounts.roles import Permission, roles_with
+from enrollment.eligibility import (
+    eligible_locations,
+    is_offered_in,
+    locations_to_invite,
+)
+from enrollment.models import Campaign, Enrollment, ProgramTerms, RequirementCheck
+
+# What operators may write of a recipient, and what it says.
+VARIABLES: dict[str, Promise] = {
+    "name": _("the person's first name"),
+    "company": _("the company, or the companies"),
+    "program": _("the program"),
+    "year": _("the fiscal year"),
+    "enroll_by": _("the last day to enroll"),
+}
+_BRACED = re.compile(r"\{([^{}]*)\}|[{}]")
+
+
+@dataclass(frozen=True)
+class UnknownVariable:
+    """Something in braces that no mail can fill in."""
+
+    line: int
+    text: str
+
+
+def unknown_variables(words: str) -> list[UnknownVariable]:
+    """Return what stands in braces and is none of VARIABLES, with its line."""
+    return [
+        UnknownVariable(number, found[0])
+        for number, line in enumerate(words.splitlines(), start=1)
+        for found in _BRACED.finditer(line)
+        if found[1] not in VARIABLES
+    ]
+
+
+def filled_in(words: str, values: dict[str, str]) -> list[str]:
+    """Return an operator's words as paragraphs, with the variables' values."""
+    paragraphs = re.split(r"\n\s*\n", words.replace("\r\n", "\n").strip())
+    return [
+        _BRACED.sub(lambda found: values.get(found[1] or "", found[0]), one)
+        for one in paragraphs
+        if one.strip()
+    ]
+
+
+def chosen(locations: QuerySet[Location], campaign: Campaign) -> QuerySet[Location]:
+    """Narrow locations to those that a campaign's filters choose."""
+    if campaign.countries:
+        locations = locations.filter(country__in=campaign.countries)
+    if campaign.partner_ids:
+        # By key: asked row by row, a list of companies costs a join of everything.
+        companies = PartnerAccount.objects.filter(partner_id__in=campaign.partner_ids)
+        locations = locations.filter(
+            Q(partner_id__in=campaign.partner_ids)
+            | Q(partner_account__in=list(companies.values_list("pk", flat=True)))
+        )
+    return locations
+
+
+def audience(campaign: Campaign, *, on: date) -> QuerySet[Location]:
+    """Return the locations a campaign would invite on a day (R18, R28, R29)."""
+    return chosen(locations_to_invite(campaign.terms, on=on), campaign)
+
+
+def audience_to_write(campaign: Campaign, *, on: date) -> QuerySet[Location]:
+    """Return audience() with those that are enrolled already.
+
+    For writing in ranges, where a constraint keeps what is there: asking "and has none
+    yet" in every range reads everything written before, again and again.
+    """
+    return chosen(eligible_locations(campaign.terms, on=on), campaign)
+
+
+def with_holders(
+    locations: QuerySet[Location], terms: ProgramTerms
+) -> QuerySet[Location]:
+    """Return one row for each location and role that may enroll it, with `holder`."""
+    assignment = "partner_account__role_assignments"
+    enrolling = RoleAssignment.objects.live().filter(
+        role__in=roles_with(Permission.ENROLLMENT_EDIT)
+    )
+    return locations.annotate(
+        holder=F(f"{assignment}__user"),
+        _assignment=F(assignment),
+        _only_location=F(f"{assignment}__location"),
+        _only_program=F(f"{assignment}__program"),
+    ).filter(
+        Q(_only_location=None) | Q(_only_location=F("pk")),
+        Q(_only_program=None) | Q(_only_program=terms.program_id),
+        _assignment__in=enrolling.values("pk"),
+    )
+
+
+def people_of(campaign: Campaign, *, on: date) -> QuerySet[User]:
+    """Return whom a campaign would write to on a day: one mail each."""
+    pairs = with_holders(audience(campaign, on=on), campaign.terms)
+    return User.objects.filter(pk__in=pairs.order_by().values("holder"))
+
+
+def locations_of(campaign: Campaign, person: User, *, on: date) -> QuerySet[Location]:
+    """Return the locations that the mail to one person would list, in its order."""
+    pairs = with_holders(audience(campaign, on=on), campaign.terms)
+    theirs = pairs.filter(holder=person.pk).order_by().values("pk")
+    return (
+        Location.objects.filter(pk__in=theirs)
+        .select_related("partner_account")
+        .order_by("partner_account__name", "name", "pk")
+    )
+
+
+# --- Who is left out, and why ----------------------------------------------------------
+
+REASONS: dict[str, Promise] = {
+    "nobody": _("Invited, but nobody can enroll there: the admins are told instead"),
+    "filter": _("Eligible, but not chosen by the campaign's filters"),
+    "enrolled": _("Invited or enrolled already"),
+    "requirements": _("Does not meet a requirement of the program"),
+    "country": _("The program is not offered in that country"),
+}
+
+
+def left_out(campaign: Campaign, reason: str, *, on: date) -> QuerySet[Location]:
+    """Return the locations that get no mail for one of REASONS; each has one."""
+    terms = campaign.terms
+    active = Location.objects.active()
+    here = ProgramTerms.objects.filter(is_offered_in(OuterRef("country")), pk=terms.pk)
+    if reason == "country":
+        return active.exclude(Exists(here))
+    failing = RequirementCheck.objects.filter(
+        location=OuterRef("pk"), terms=terms
+    ).failing(on)
+    if reason == "requirements":
+        return active.filter(Exists(here), Exists(failing))
+    enrolled = Enrollment.objects.filter(terms=terms, location=OuterRef("pk"))
+    if reason == "enrolled":
+        return eligible_locations(terms, on=on).filter(Exists(enrolled))
+    to_invite = locations_to_invite(terms, on=on)
+    if reason == "filter":
+        kept = chosen(Location.objects.all(), campaign).order_by().values("pk")
+        return to_invite.exclude(pk__in=kept)
+    covered = with_holders(audience(campaign, on=on), terms).order_by().values("pk")
+    return audience(campaign, on=on).exclude(pk__in=covered)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How many a campaign would reach on a day, and how many not."""
+
+    locations: int
+    people: int
+    left_out: dict[str, int]
+    # People whose address mail came back from: they are counted, and get none.
+    unreachable: int
+
+
+def reach_of(campaign: Campaign, *, on: date) -> Reach:
+    """Count a campaign's audience, and who is left out by reason."""
+    people = people_of(campaign, on=on)
+    bad = UndeliverableAddress.objects.filter(address=OuterRef("email"))
+    counted = people.order_by().aggregate(
+        all=Count("pk"), unreachable=Count("pk", filter=Q(Exists(bad)))
+    )
+    return Reach(
+        locations=audience(campaign, on=on).count(),
+        people=counted["all"],
+        left_out={
+            reason: left_out(campaign, reason, on=on).order_by().count()
+            for reason in REASONS
+        },
+        unreachable=counted["unreachable"],
+    )

@@ -1,0 +1,486 @@
+"""Campaigns: who is written to, what is held, and that nobody is written to twice."""
+
+import datetime
+import uuid
+from unittest import mock
+
+import pytest
+from django.core import mail as mailbox
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from accounts import outbox
+from accounts.models import (
+    AuditAction,
+    AuditEvent,
+    MailStatus,
+    OutgoingEmail,
+    UndeliverableAddress,
+)
+from accounts.roles import Role
+from accounts.services import revoke_role
+from accounts.tests.factories import (
+    LocationFactory,
+    PartnerAccountFactory,
+    RoleAssignmentFactory,
+    UserFactory,
+)
+from enrollment import services
+from enrollment.audience import reach_of, unknown_variables
+from enrollment.models import (
+    Campaign,
+    CampaignRecipient,
+    CampaignStatus,
+    Enrollment,
+    EnrollmentEvent,
+    Invitation,
+    PayoutAssignment,
+)
+from enrollment.services import campaigns
+from enrollment.tests.factories import AgreementFactory, EnrollmentFactory
+
+MINUTE = datetime.timedelta(minutes=1)
+
+
+@pytest.fixture
+def campaign(terms, goteborg, ida, mina):
+    return services.plan_campaign(terms, by=mina)
+
+
+def confirmed(campaign, *, people=1, by=None):
+    return services.confirm_campaign(campaign, people=people, by=by)
+
+
+def run(campaign, *, after=2 * MINUTE):
+    at = timezone.now() + after
+    while services.run_next_range(campaign, at=at):
+        pass
+    campaign.refresh_from_db()
+    return campaign
+
+
+def delivered() -> list[str]:
+    """Deliver all that is due; the addresses it went to, in order."""
+    mailbox.outbox.clear()
+    while outbox.deliver().claimed:
+        pass
+    return sorted(one.to[0] for one in mailbox.outbox)
+
+
+def test_nothing_happens_in_the_hold_and_it_can_be_taken_back(campaign, mina):
+    confirmed(campaign, by=mina)
+
+    assert not services.run_next_range(
+        campaign, at=timezone.now() + datetime.timedelta(seconds=55)
+    )
+    services.stop_campaign(campaign, by=mina)
+
+    campaign.refresh_from_db()
+    assert campaign.is_draft
+    assert run(campaign).is_draft
+    assert not Enrollment.objects.exists()
+
+
+def test_one_person_gets_one_mail_for_all_their_locations(
+    campaign, goteborg, malmo, nordvik, ida, mina
+):
+    RoleAssignmentFactory(
+        user=ida, partner_account=nordvik, role=Role.INCENTIVES_ADMIN, location=malmo
+    )
+    confirmed(campaign, by=mina)
+
+    run(campaign)
+
+    assert delivered() == [ida.email]
+    assert "Göteborg" in mailbox.outbox[0].body
+    assert "Malmö" in mailbox.outbox[0].body
+    assert CampaignRecipient.objects.get().locations_count == 2
+    assert Invitation.objects.filter(email__to_user=ida).count() == 2
+    run(campaign)
+    assert campaign.status == CampaignStatus.FINISHED
+
+
+def test_what_a_campaign_writes_is_what_inviting_at_once_writes(
+    campaign, terms, goteborg, ida, mina
+):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    written = _rows(terms)
+    for model in (Invitation, EnrollmentEvent, PayoutAssignment):
+        _empty(model)
+    _empty(CampaignRecipient)
+    Enrollment.objects.all().delete()
+    OutgoingEmail.objects.all().delete()
+    Campaign.objects.all().delete()
+
+    services.invite_locations(terms, by=mina)
+
+    assert _rows(terms) == written
+
+
+def _empty(model):
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute(f"DELETE FROM {model._meta.db_table}")
+        cursor.execute("SET session_replication_role = DEFAULT")
+
+
+def _rows(terms):
+    return [
+        list(
+            Enrollment.objects.filter(terms=terms).values_list(
+                "location", "status", "enroll_by", "accepted_at", "end_reason"
+            )
+        ),
+        list(EnrollmentEvent.objects.values_list("code", "from_status", "to_status")),
+        list(
+            PayoutAssignment.objects.values_list(
+                "earning_type", "location", "partner_account", "method", "currency"
+            )
+        ),
+        list(Invitation.objects.values_list("user", "enrollment__location")),
+        list(OutgoingEmail.objects.values_list("name", "to_address", "subject")),
+    ]
+
+
+def test_the_number_that_is_confirmed_has_to_be_true(campaign, goteborg, mina):
+    with pytest.raises(ValidationError, match="It is 1 person now"):
+        confirmed(campaign, people=2, by=mina)
+
+    campaign.refresh_from_db()
+    assert campaign.is_draft
+
+
+def test_an_unknown_variable_keeps_a_campaign_from_being_sent(campaign, mina):
+    services.change_campaign(
+        campaign,
+        words_en="Hello {name}\nSee {guide}.",
+        words_sv="Hej {name}",
+        by=mina,
+    )
+
+    with pytest.raises(ValidationError, match=r"English, line 2: \{guide\} is unknown"):
+        confirmed(campaign, by=mina)
+    assert unknown_variables("{name} {") != []
+    assert unknown_variables("{name}, {company}, {program} {year} {enroll_by}") == []
+
+
+def test_own_words_are_written_in_both_languages_or_in_none(campaign, mina):
+    services.change_campaign(campaign, words_en="Hello", by=mina)
+
+    with pytest.raises(ValidationError, match="in both languages"):
+        confirmed(campaign, by=mina)
+
+
+def test_own_words_reach_the_reader_in_their_language_filled_in(
+    campaign, ida, mina, terms
+):
+    ida.language = "sv"
+    ida.save()
+    services.change_campaign(
+        campaign,
+        words_en="English",
+        words_sv="{name}, {program} väntar <b>på</b> {company}.",
+        by=mina,
+    )
+    confirmed(campaign, by=mina)
+    run(campaign)
+
+    delivered()
+
+    stored = OutgoingEmail.objects.get(to_user=ida)
+    said = f"{ida.get_short_name()}, {terms.program.name} väntar"
+    assert said in " ".join(stored.body_text.split())
+    assert "&lt;b&gt;på&lt;/b&gt;" in stored.body_html
+    assert "English" not in stored.body_text
+
+
+def test_filters_choose_and_each_location_left_out_has_one_reason(
+    campaign, terms, nordvik, goteborg, malmo, mina
+):
+    abroad = LocationFactory(country="NO")
+    enrolled = LocationFactory()
+    EnrollmentFactory(location=enrolled, terms=terms)
+    for company in (abroad.partner_account, enrolled.partner_account):
+        _agree(terms, company)
+    campaign = services.change_campaign(
+        campaign, countries=["SE"], partner_ids=[goteborg.partner_id], by=mina
+    )
+
+    reach = reach_of(campaign, on=terms.today())
+
+    assert (reach.locations, reach.people) == (1, 1)
+    assert reach.left_out == {
+        "nobody": 0,
+        "filter": 2,
+        "enrolled": 1,
+        "requirements": 0,
+        "country": 0,
+    }
+    services.change_campaign(campaign, partner_ids=[nordvik.partner_id], by=mina)
+    campaign.refresh_from_db()
+    assert reach_of(campaign, on=terms.today()).left_out["nobody"] == 1
+
+
+def _agree(terms, company):
+    if terms.needs_agreement:
+        AgreementFactory(partner_account=company)
+
+
+def test_pausing_holds_what_has_not_left_also_of_a_worker_at_it(campaign, ida, mina):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    [claimed] = outbox._claim(50)
+
+    services.pause_campaign(campaign, by=mina)
+
+    assert not outbox._begin(claimed), "the worker that had it lets it be"
+    assert delivered() == []
+    services.resume_campaign(campaign, by=mina)
+    run(campaign)
+    assert delivered() == [ida.email]
+
+
+def test_stopping_lets_nothing_more_leave_and_nobody_else_mails_it(campaign, ida, mina):
+    confirmed(campaign, by=mina)
+    run(campaign)
+
+    services.stop_campaign(campaign, by=mina)
+
+    assert delivered() == []
+    assert services.notify_waiting_admins() == 0
+    assert OutgoingEmail.objects.get(to_user=ida).status == MailStatus.CANCELED
+    assert Invitation.objects.unopened().filter(user=ida).exists(), "on Home"
+
+
+def test_while_a_campaign_is_at_it_the_clock_tells_nobody_of_its_invitations(
+    campaign, ida, mina
+):
+    confirmed(campaign, by=mina)
+    at = timezone.now() + 2 * MINUTE
+    services.run_next_range(campaign, at=at)
+    services.run_next_range(campaign, at=at)
+    assert Enrollment.objects.count()
+
+    assert services.notify_waiting_admins() == 0
+
+    Campaign.objects.update(began_at=at - MINUTE)
+    assert services.notify_waiting_admins() == 1, "the control"
+
+
+def test_what_was_answered_before_the_mail_left_needs_no_mail(campaign, ida, mina):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    enrollment = Enrollment.objects.get(location__role_assignments__user=ida)
+    services.accept_enrollment(enrollment, by=ida)
+
+    assert delivered() == []
+    assert OutgoingEmail.objects.get(to_user=ida).status == MailStatus.CANCELED
+
+
+def test_who_lost_the_role_before_the_mail_left_gets_none(campaign, ida, greta, mina):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    revoke_role(ida.role_assignments.get(), by=greta)
+
+    delivered()
+
+    mail = OutgoingEmail.objects.get(name="invitation")
+    assert mail.status == MailStatus.CANCELED
+
+
+def test_mails_by_the_hour_leave_no_faster(campaign, goteborg, nordvik, mina):
+    for _ in range(5):
+        RoleAssignmentFactory(
+            partner_account=nordvik, role=Role.INCENTIVES_ADMIN, location=goteborg
+        )
+    services.change_campaign(campaign, mails_per_hour=60, by=mina)
+    confirmed(campaign, people=6, by=mina)
+    began = timezone.now() + 2 * MINUTE
+
+    def at(minutes):
+        while services.run_next_range(campaign, at=began + minutes * MINUTE):
+            pass
+        return len(delivered())
+
+    assert [at(0), at(1), at(1), at(3.5), at(9)] == [0, 1, 0, 2, 3]
+
+
+def test_failures_are_sent_again_but_not_to_addresses_that_bounce(
+    campaign, ida, goteborg, nordvik, mina
+):
+    other = RoleAssignmentFactory(
+        partner_account=nordvik, role=Role.INCENTIVES_ADMIN, location=goteborg
+    ).user
+    UndeliverableAddress.objects.create(address=other.email)
+    confirmed(campaign, people=2, by=mina)
+    run(campaign)
+    delivered()
+    OutgoingEmail.objects.filter(to_user=ida).update(
+        status=MailStatus.FAILED, sent_at=None, last_error="SMTP 550"
+    )
+
+    assert services.resend_failures(campaign, by=mina) == 1
+
+    assert delivered() == [ida.email]
+    assert outbox.COMES_BACK in OutgoingEmail.objects.get(to_user=other).last_error
+
+
+def test_a_test_goes_to_the_operator_alone_and_says_what_the_person_would_read(
+    campaign, ida, mina
+):
+    services.send_test(campaign, ida, language="sv", by=mina)
+
+    assert delivered() == [mina.email]
+    [mail] = mailbox.outbox
+    assert mail.subject == "Inbjudan till registrering i partnerincitament"
+    assert f"Hej {ida.get_short_name()}" in mail.body
+    assert "List-Unsubscribe" not in mail.extra_headers
+    assert not Enrollment.objects.exists()
+    with pytest.raises(ValidationError, match="gets no mail"):
+        services.send_test(campaign, UserFactory(), language="en", by=mina)
+
+
+def test_where_nobody_can_enroll_the_admins_are_told(campaign, malmo, greta, mina):
+    confirmed(campaign, by=mina)
+    run(campaign)
+
+    assert campaign.uncovered_count == 1
+    assert OutgoingEmail.objects.get(name="nobody_can_enroll", to_user=greta)
+
+
+def test_two_campaigns_for_a_program_are_never_under_way(campaign, terms, mina):
+    confirmed(campaign, by=mina)
+    other = services.plan_campaign(terms, by=mina)
+
+    with pytest.raises(ValidationError, match="Another campaign"):
+        confirmed(other, by=mina)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Campaign.objects.filter(pk=other.pk).update(
+            status="scheduled",
+            confirmed_at=timezone.now(),
+            starts_at=timezone.now(),
+        )
+
+
+def test_a_program_that_closes_in_the_hold_invites_nobody(campaign, terms, mina):
+    confirmed(campaign, by=mina)
+    terms.program.discontinued_at = timezone.now()
+    terms.program.save()
+
+    run(campaign)
+
+    assert campaign.status == CampaignStatus.STOPPED
+    assert "discontinued" in campaign.ended_because
+    assert not Enrollment.objects.exists()
+
+
+def test_every_step_is_in_the_trail(campaign, mina):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    services.pause_campaign(campaign, by=mina)
+    services.resume_campaign(campaign, by=mina)
+    run(campaign)
+    delivered()
+    run(campaign)
+
+    actions = AuditEvent.objects.filter(object_id=str(campaign.pk)).order_by("pk")
+    assert list(actions.values_list("action", flat=True)) == [
+        AuditAction.CAMPAIGN_PLANNED,
+        AuditAction.CAMPAIGN_CONFIRMED,
+        AuditAction.CAMPAIGN_STARTED,
+        AuditAction.CAMPAIGN_PAUSED,
+        AuditAction.CAMPAIGN_RESUMED,
+        AuditAction.CAMPAIGN_FINISHED,
+    ]
+
+
+# --- Killed anywhere -----------------------------------------------------------------
+
+
+@pytest.fixture
+def many(terms, mina, monkeypatch):
+    """A campaign of 24 locations and 12 people, in ranges of 5 and 4."""
+    monkeypatch.setattr(campaigns, "LOCATIONS_AT_ONCE", 5)
+    monkeypatch.setattr(campaigns, "PEOPLE_AT_ONCE", 4)
+    for _ in range(12):
+        company = PartnerAccountFactory()
+        _agree(terms, company)
+        LocationFactory.create_batch(2, partner_account=company)
+        RoleAssignmentFactory(partner_account=company, role=Role.INCENTIVES_ADMIN)
+    campaign = services.plan_campaign(terms, by=mina)
+    return services.confirm_campaign(campaign, people=12, by=mina)
+
+
+def interrupted(campaign, *, every=2):
+    """Run a campaign whose every second range dies before it commits."""
+    at, count = timezone.now() + 2 * MINUTE, 0
+    while True:
+        count += 1
+        try:
+            with transaction.atomic():
+                went_on = services.run_next_range(campaign, at=at)
+                if count % every == 0:
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            continue
+        if not went_on:
+            return
+
+
+def test_a_run_that_is_killed_in_every_second_range_invites_everybody_once(many):
+    interrupted(many)
+
+    assert Enrollment.objects.count() == 24
+    assert EnrollmentEvent.objects.count() == 24
+    assert PayoutAssignment.objects.count() == 24
+    assert Invitation.objects.count() == 24
+    assert OutgoingEmail.objects.count() == 12
+
+
+def test_a_range_that_is_taken_twice_writes_nothing_twice(many):
+    at = timezone.now() + 2 * MINUTE
+    services.run_next_range(many, at=at)
+    services.run_next_range(many, at=at)
+    Campaign.objects.update(last_key=0)
+
+    run(many)
+
+    assert Enrollment.objects.count() == 24
+    assert EnrollmentEvent.objects.count() == 24
+    assert OutgoingEmail.objects.count() == 12
+
+
+def test_without_its_constraint_a_range_that_is_taken_twice_would_invite_twice(many):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE enrollment_enrollment DROP CONSTRAINT enrollment_enrollment_once"
+        )
+    unguarded = campaigns.INVITE.replace(
+        "ON CONFLICT (location_id, terms_id) DO NOTHING", ""
+    )
+    at = timezone.now() + 2 * MINUTE
+    with mock.patch.object(campaigns, "INVITE", unguarded):
+        services.run_next_range(many, at=at)
+        services.run_next_range(many, at=at)
+        Campaign.objects.update(last_key=0)
+        services.run_next_range(many, at=at)
+
+    assert Enrollment.objects.count() == 10
+    assert Enrollment.objects.values("location").distinct().count() == 5
+
+
+def test_a_person_is_in_a_campaign_once(many):
+    run(many)
+    recipient = CampaignRecipient.objects.order_by("pk").first()
+
+    recipient.pk, recipient.email = None, _another_mail(recipient.email)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        recipient.save()
+
+
+def _another_mail(email):
+    email.pk, email.dedupe_key = uuid.uuid4(), "another"
+    email.save(force_insert=True)
+    return email
