@@ -12,7 +12,6 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models import Location, PartnerAccount
 from enrollment.audience import REASONS, VARIABLES
-from enrollment.campaigns import OUTCOMES
 from enrollment.models import Campaign
 from profiles.countries import country_name
 
@@ -155,17 +154,17 @@ class PreviewForm(forms.Form):
 class LogForm(forms.Form):
     """Which recipients are listed."""
 
-    outcome = forms.ChoiceField(
-        label=gettext_lazy("Status"),
-        required=False,
-        choices=[("", gettext_lazy("All")), *OUTCOMES.items()],
-    )
+    outcome = forms.ChoiceField(label=gettext_lazy("Status"), required=False)
     q = forms.CharField(
         label=gettext_lazy("Name or e-mail address"),
         required=False,
         max_length=120,
         widget=forms.SearchInput,
     )
+
+    def __init__(self, *args, outcomes: dict, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["outcome"].choices = [("", _("All")), *outcomes.items()]
 
 
 class LeftOutForm(forms.Form):

@@ -41,8 +41,6 @@ ROWS_PER_PAGE = 50
 MOST_FOUND = 20
 # Seconds until a page that waits for the workers looks again by itself.
 LOOK_AGAIN = 10
-# What a mail may do in its frame: nothing, and its links lead nowhere.
-IN_ITS_FRAME = ""
 
 
 def _page_of(campaign: Campaign) -> str:
@@ -325,7 +323,7 @@ def resend(request, campaign):
 def log(request, campaign):
     """List every recipient and what became of the mail."""
     campaign = _fresh(campaign)
-    form = LogForm(request.GET)
+    form = LogForm(request.GET, outcomes=shown.OUTCOMES)
     chosen = form.cleaned_data if form.is_valid() else {}
     rows = shown.recipients_of(
         campaign, outcome=chosen.get("outcome", ""), words=chosen.get("q", "")

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from accounts import outbox
 from accounts.companies import path_in
-from accounts.models import Location, OutgoingEmail, PartnerAccount, User
+from accounts.models import Location, MailTopic, OutgoingEmail, PartnerAccount, User
 from enrollment.changes import Change
 from enrollment.forecast import Forecast
 from enrollment.models import Enrollment, FiscalYear, RenewalPlan
@@ -78,6 +78,7 @@ def what_is_at_risk(
             "url": settings.PUBLIC_BASE_URL + path,
         },
         about_url=path,
+        mutes=f"{MailTopic.RENEWALS}:",
     )
 
 

@@ -33,6 +33,15 @@ def run_campaigns() -> None:
 
 
 @shared_task
+def remind_of_invitations() -> None:
+    """Remind of invitations whose last day comes near, as far as time allows."""
+    began = time.monotonic()
+    while time.monotonic() - began < LONG_ENOUGH:
+        if services.remind_next_people(at=timezone.now()) is None:
+            return
+
+
+@shared_task
 def lapse_invitations() -> None:
     """Expire invitations whose last day has passed."""
     services.lapse_invitations(at=timezone.now())

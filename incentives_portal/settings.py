@@ -205,6 +205,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"expires": 9},
     },
+    "remind-of-invitations": {
+        "task": "enrollment.tasks.remind_of_invitations",
+        "schedule": 300.0,
+        "options": {"expires": 280},
+    },
     "lapse-unanswered-invitations": {
         "task": "enrollment.tasks.lapse_invitations",
         "schedule": 900.0,

@@ -21,6 +21,7 @@ from accounts.models import (
     Location,
     MailStatus,
     Membership,
+    MutedMail,
     OutgoingEmail,
     PartnerAccount,
     ProvisioningToken,
@@ -442,6 +443,27 @@ VIOLATIONS |= {
     # Of the migration.
     "accounts_tenantrolemapping_location_of_company": lambda: app_role(
         location=LocationFactory()
+    ),
+}
+
+
+def muted(**facts):
+    return MutedMail.objects.create(
+        **{"user": UserFactory(), "topic": "reminders"} | facts
+    )
+
+
+def muted_twice():
+    user = UserFactory()
+    muted(user=user)
+    muted(user=user)
+
+
+VIOLATIONS |= {
+    "accounts_mutedmail_once": muted_twice,
+    "accounts_mutedmail_topic_is_known": lambda: muted(topic="everything"),
+    "accounts_mutedmail_only_reminders_by_program": lambda: muted(
+        topic="renewals", program=IncentiveProgramFactory()
     ),
 }
 # A primary key and another column: only the target of composite keys.

@@ -13,7 +13,7 @@ from enrollment.models.enrollments import (
     Invitation,
     PayoutAssignment,
 )
-from enrollment.models.expiry import ReminderNotice, TaxExpiryNotice
+from enrollment.models.expiry import Reminder, TaxExpiryNotice
 from enrollment.models.following import FollowingPayout, FollowingTerms
 from enrollment.models.overview import ProgramAtLocation, RequirementCheck
 from enrollment.models.renewals import (
@@ -60,7 +60,7 @@ __all__ = [
     "PayoutStanding",
     "ProgramAtLocation",
     "ProgramTerms",
-    "ReminderNotice",
+    "Reminder",
     "RenewalPlan",
     "RenewalPlanStatus",
     "RenewalRange",

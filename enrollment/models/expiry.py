@@ -1,7 +1,11 @@
-"""Who was told that tax forms are about to expire, or invitations are."""
+"""Who was told that tax forms, or times to enroll, are about to end."""
 
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from accounts.models import OutgoingEmail
+from enrollment.models.enrollments import Enrollment
 
 
 class TaxExpiryNotice(models.Model):
@@ -34,27 +38,39 @@ class TaxExpiryNotice(models.Model):
         return f"notice {self.pk}"
 
 
-class ReminderNotice(models.Model):
-    """One time that people are reminded of invitations with the same last day.
+class Reminder(models.Model):
+    """That somebody was reminded of an invitation, so many days before its last day.
 
-    So many days before it. People are taken in the order of their keys; `last_person`
-    moves in the transaction that queues their mails.
+    Once for each person and step, however often the clock asks.
     """
 
-    last_day = models.DateField(_("last day to enroll"))
+    enrollment = models.ForeignKey(
+        Enrollment,
+        models.PROTECT,
+        related_name="reminders",
+        verbose_name=_("enrollment"),
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        related_name="reminders",
+        verbose_name=_("person"),
+    )
     days_before = models.PositiveSmallIntegerField(_("days before"))
-    part = models.PositiveSmallIntegerField(_("part"))
-    last_person = models.BigIntegerField(_("last person told"), default=0)
-    mails = models.PositiveIntegerField(_("mails"), default=0)
-    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    email = models.ForeignKey(
+        OutgoingEmail,
+        models.PROTECT,
+        related_name="reminders",
+        verbose_name=_("mail"),
+    )
 
     class Meta:
-        verbose_name = _("reminder of invitations")
-        verbose_name_plural = _("reminders of invitations")
+        verbose_name = _("reminder")
+        verbose_name_plural = _("reminders")
         ordering = ("pk",)
         constraints = [
             models.UniqueConstraint(
-                fields=["last_day", "days_before", "part"],
+                fields=["enrollment", "user", "days_before"],
                 name="%(app_label)s_%(class)s_once_per_step",
             ),
         ]

@@ -62,6 +62,7 @@ from enrollment.services.programs import (
     define_program,
     define_program_terms,
 )
+from enrollment.services.reminders import remind_next_people
 from enrollment.services.renewals import (
     MOST_DECIDED_AT_ONCE,
     RenewalProgress,
@@ -173,6 +174,7 @@ __all__ = [
     "rehearsal_progress",
     "rehearse_next_range",
     "rehearse_renewals",
+    "remind_next_people",
     "renew_next_range",
     "renewal_progress",
     "replace_profile",

@@ -329,7 +329,7 @@ def _tell_waiting_admins(terms: ProgramTerms, *, at: datetime) -> int:
 def _tell_anew(enrollment: Enrollment, *, terms: ProgramTerms, at: datetime) -> int:
     """Mail everybody who may enroll, whoever was told before; return how many."""
     this = Enrollment.objects.filter(pk=enrollment.pk)
-    holders = _with_holders(this).order_by("holder").values_list("holder", flat=True)
+    holders = with_holders(this).order_by("holder").values_list("holder", flat=True)
     awaiting = {person: [enrollment.pk] for person in holders.distinct()}
     if not awaiting:
         company = enrollment.location.partner_account
@@ -398,10 +398,10 @@ def untold(enrollments: QuerySet[Enrollment]) -> QuerySet[Enrollment]:
     A person with two roles that cover the location appears twice.
     """
     told = Invitation.objects.filter(enrollment=OuterRef("pk"), user=OuterRef("holder"))
-    return _with_holders(enrollments).exclude(Exists(told))
+    return with_holders(enrollments).exclude(Exists(told))
 
 
-def _with_holders(enrollments: QuerySet[Enrollment]) -> QuerySet[Enrollment]:
+def with_holders(enrollments: QuerySet[Enrollment]) -> QuerySet[Enrollment]:
     """Return one row for each enrollment and role that may enroll, with its `holder`."""
     assignment = "location__partner_account__role_assignments"
     enrolling = RoleAssignment.objects.live().filter(

@@ -18,7 +18,14 @@ from django.utils.translation import gettext as _
 
 from accounts import outbox
 from accounts.holders import people_with
-from accounts.models import OutgoingEmail, PartnerAccount, RoleAssignment, User
+from accounts.models import (
+    MailTopic,
+    MutedMail,
+    OutgoingEmail,
+    PartnerAccount,
+    RoleAssignment,
+    User,
+)
 from accounts.roles import Permission, roles_with
 from enrollment import renewal
 from enrollment.changes import Change, Use, changes_between
@@ -69,17 +76,20 @@ _CONTINUED = (EndReason.CONTINUED, EndReason.CONTINUED_WITH_GAPS)
 _ENDED = (EndReason.PROGRAM_ENDED, EndReason.NO_AGREEMENT, EndReason.NOT_ELIGIBLE)
 
 
-def step_due(days_left: int, *, steps: Sequence[int] = STEPS) -> int | None:
+def step_due(
+    days_left: int, *, steps: Sequence[int] = STEPS, near: int = NEAR
+) -> int | None:
     """Return which notice is due so many days before a day, if one is.
 
-    A day that was missed is caught up, with the nearest step only.
+    A day that was missed is caught up, with the nearest step only, and not when the
+    next one is as `near` as that.
     """
     passed = [step for step in steps if days_left <= step]
     if days_left < 1 or not passed:
         return None
     step = min(passed)
     later = [one for one in steps if one < step]
-    if days_left < step and later and days_left - max(later) <= NEAR:
+    if days_left < step and later and days_left - max(later) <= near:
         return None
     return step
 
@@ -249,6 +259,8 @@ def _forecasts(
         _in_order(_pairs(at_risk, people)).values_list("holder", "pk").distinct()
     ):
         awaiting[person].append(key)
+    for person in _who_want_none(awaiting):
+        del awaiting[person]
     known = Enrollment.objects.for_pages().in_bulk(
         {key for keys in awaiting.values() for key in keys}
     )
@@ -275,6 +287,12 @@ def _forecasts(
                 )
             )
     return mails
+
+
+def _who_want_none(people: Iterable[int]) -> list[int]:
+    """Of some people, those who can do without this mail (experience.md §6.2)."""
+    muted = MutedMail.objects.filter(user__in=list(people), topic=MailTopic.RENEWALS)
+    return list(muted.order_by("pk").values_list("user", flat=True))
 
 
 def _news(compared: Compared, enrollment: Enrollment, forecast) -> list:

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone, translation
 
+from accounts.models import OutgoingEmail
 from accounts.tests.factories import (
     LocationFactory,
     PartnerAccountFactory,
@@ -18,12 +19,15 @@ from accounts.tests.factories import (
     UserFactory,
 )
 from enrollment.models import (
+    Campaign,
+    CampaignRecipient,
     Enrollment,
     EnrollmentEvent,
     FiscalYear,
     Invitation,
     PayoutAssignment,
     ProgramTerms,
+    Reminder,
     RenewalPlan,
     TaxExpiryNotice,
     YearEndNotice,
@@ -243,6 +247,48 @@ VIOLATIONS |= {
     "yearendnotice_is_of_a_run_or_a_step": lambda w: notice(
         plan=w.plan, days_before=90
     ),
+}
+
+
+def campaign(w, **facts) -> Campaign:
+    """One that runs."""
+    moment = timezone.now()
+    usual = {"status": "running", "confirmed_at": moment, "starts_at": moment}
+    return Campaign.objects.create(
+        **{"terms": w.terms, "began_at": moment} | usual | facts
+    )
+
+
+def recipient(w) -> CampaignRecipient:
+    return CampaignRecipient.objects.create(
+        campaign=Campaign.objects.first() or campaign(w),
+        user=w.person,
+        email=mail(w),
+    )
+
+
+def mail(w) -> OutgoingEmail:
+    return OutgoingEmail.objects.create(
+        dedupe_key=str(uuid.uuid4()),
+        to_address=w.person.email,
+        next_attempt_at=timezone.now(),
+    )
+
+
+VIOLATIONS |= {
+    "campaign_one_under_way": lambda w: [campaign(w) for _ in "12"],
+    "campaign_status_is_known": lambda w: campaign(w, status="lost"),
+    "campaign_step_is_known": lambda w: campaign(w, step="lost"),
+    "campaign_sent_was_confirmed": lambda w: campaign(w, confirmed_at=None),
+    "campaign_running_has_begun": lambda w: campaign(w, began_at=None),
+    "campaign_sends_something": lambda w: campaign(w, mails_per_hour=0),
+    "campaignrecipient_once_per_campaign": lambda w: [recipient(w) for _ in "12"],
+    "reminder_once_per_step": lambda w: [
+        Reminder.objects.create(
+            enrollment=w.enrollment, user=w.person, days_before=7, email=mail(w)
+        )
+        for _ in "12"
+    ],
 }
 
 # The key itself is unique; this one is only there to be referred to.
