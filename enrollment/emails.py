@@ -275,6 +275,43 @@ def _tell_of_many(
     )
 
 
+def terms_changed(terms: ProgramTerms, gaps: Mapping[Enrollment, list[Gap]]) -> None:
+    """Tell each person once of their enrollments that changed terms hold up.
+
+    `gaps` are what each of them lacks now (domain.md §2.2).
+    """
+    theirs: dict[User, list[Enrollment]] = {}
+    for enrollment in gaps:
+        for person in _incentive_admins(enrollment):
+            theirs.setdefault(person, []).append(enrollment)
+    for person, held_up in theirs.items():
+        held_up.sort(key=lambda row: (row.location.name, row.pk))
+        company = held_up[0].location.partner_account
+        path = path_in(company, "enrollment:overview")
+        if len(held_up) == 1:
+            path = path_in(company, "enrollment:profiles", pk=held_up[0].pk)
+        outbox.queue(
+            "terms_changed",
+            to=person,
+            dedupe_key=(
+                f"terms_changed:{terms.pk}:{terms.version}:{held_up[0].pk}:{person.pk}"
+            ),
+            context={
+                "program": terms.program,
+                "year": terms.fiscal_year,
+                "rows": [
+                    {"location": one.location, "gaps": gaps[one]} for one in held_up
+                ],
+                "company_names": list(
+                    dict.fromkeys(one.location.partner_account.name for one in held_up)
+                ),
+                "location_names": [one.location.name for one in held_up],
+                "url": settings.PUBLIC_BASE_URL + path,
+            },
+            about_url=path,
+        )
+
+
 def _unsaid(gaps: Iterable[Gap], version: ProfileVersion) -> list[Gap]:
     """The gaps but "was returned to you", of which the reasons say more."""
     if not version.is_returned:

@@ -57,6 +57,16 @@ def note_expired_tax_profiles() -> None:
 
 
 @shared_task
+def follow_changed_terms() -> None:
+    """Move the enrollments that a program's changed terms put elsewhere."""
+    began = time.monotonic()
+    for terms in services.terms_to_follow():
+        while time.monotonic() - began < LONG_ENOUGH:
+            if not services.follow_changed_terms(terms, at=timezone.now()):
+                break
+
+
+@shared_task
 def tell_of_tax_expiry() -> None:
     """Mail whoever can renew a tax form before it expires.
 

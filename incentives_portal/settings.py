@@ -243,6 +243,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 55},
     },
+    # What publishing a program's terms left for later.
+    "follow-changed-terms": {
+        "task": "enrollment.tasks.follow_changed_terms",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
     "note-expired-tax-profiles": {
         "task": "enrollment.tasks.note_expired_tax_profiles",
         "schedule": 300.0,

@@ -52,6 +52,20 @@ class AuditAction(models.TextChoices):
     AGREEMENT_RECORDED = "agreement_recorded", _("Agreement recorded")
     AGREEMENT_ENDED = "agreement_ended", _("Agreement terminated")
     TERMS_DEFINED = "terms_defined", _("Program terms changed")
+    TERMS_DRAFT_BEGUN = "terms_draft_begun", _("Draft of program terms begun")
+    TERMS_DRAFT_CHANGED = "terms_draft_changed", _("Draft of program terms changed")
+    TERMS_DRAFT_DISCARDED = (
+        "terms_draft_discarded",
+        _("Draft of program terms thrown away"),
+    )
+    PROGRAM_ADDED = "program_added", _("Program added")
+    PROGRAM_CHANGED = "program_changed", _("Program changed")
+    CRITERION_ADDED = "criterion_added", _("Criterion added")
+    CRITERION_CHANGED = "criterion_changed", _("Criterion changed")
+    CALENDAR_ADDED = "calendar_added", _("Fiscal calendar added")
+    YEAR_ADDED = "year_added", _("Fiscal year added")
+    GUIDE_ADDED = "guide_added", _("Program guide added")
+    GUIDE_REMOVED = "guide_removed", _("Program guide taken away")
     PROGRAM_DISCONTINUED = "program_discontinued", _("Program discontinued")
     INVITED_ANEW = "invited_anew", _("Invited anew")
     INVITATIONS_SENT = "invitations_sent", _("Invitations sent")
@@ -186,7 +200,8 @@ _BEGINNINGS = (
     (
         AuditKind.PROGRAMS,
         (
-            "terms_", "program_", "invited_anew", "invitations_", "values_", "mail_",
+            "terms_", "program_", "criterion_", "calendar_", "year_", "guide_",
+            "invited_anew", "invitations_", "values_", "mail_",
             "renewals_", "set_aside_", "campaign_",
         ),
     ),

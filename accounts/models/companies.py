@@ -342,7 +342,8 @@ class IncentiveProgramQuerySet(models.QuerySet):
         are used here, so that a form of roles tells of no unlisted program.
         """
         reasons = (
-            Q(terms=None),
+            # Nothing is known of one whose first terms are being written.
+            Q(terms=None, terms_drafts=None),
             Q(terms__is_listed=True),
             Q(terms__is_open_to_all=True),
             Q(terms__enrollments__location__partner_account__in=accounts),

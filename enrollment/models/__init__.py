@@ -38,6 +38,7 @@ from enrollment.models.terms import (
     FiscalYear,
     ProgramTerms,
 )
+from enrollment.models.versions import GuideFile, TermsDraft, TermsVersion
 
 __all__ = [
     "HOLD",
@@ -54,6 +55,7 @@ __all__ = [
     "FiscalYear",
     "FollowingPayout",
     "FollowingTerms",
+    "GuideFile",
     "Invitation",
     "MeasuredValue",
     "PayoutAssignment",
@@ -69,6 +71,8 @@ __all__ = [
     "RequirementCheck",
     "SetAside",
     "TaxExpiryNotice",
+    "TermsDraft",
+    "TermsVersion",
     "ValueImport",
     "YearEndNotice",
 ]

@@ -155,6 +155,10 @@ class Enrollment(models.Model):
     agreement_version = models.CharField(
         _("agreement accepted"), max_length=20, blank=True
     )
+    # Which TermsVersion was in force when it was accepted, by its number.
+    terms_version = models.PositiveIntegerField(
+        _("version of the terms accepted"), null=True, blank=True
+    )
     submitted_at = models.DateTimeField(_("submitted at"), null=True, blank=True)
     submitted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -572,6 +576,7 @@ class EnrollmentEvent(models.Model):
         PROFILE_CHANGED = "profile_changed", _("A profile was changed")
         RETURNED = "returned", _("A profile was returned")
         PROFILE_EXPIRED = "profile_expired", _("A tax profile expired")
+        TERMS_CHANGED = "terms_changed", _("The program's terms changed")
         ENROLLED = "enrolled", _("Enrolled")
         LAPSED = "lapsed", _("Invitation lapsed")
         DISCONTINUED = "discontinued", _("Program discontinued")

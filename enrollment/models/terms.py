@@ -328,6 +328,28 @@ class ProgramTerms(models.Model):
     agreement_text_en = models.TextField(_("agreement text (English)"), blank=True)
     agreement_text_sv = models.TextField(_("agreement text (Swedish)"), blank=True)
     guide_url = models.URLField(_("program guide"), blank=True)
+    validation_hours = models.PositiveSmallIntegerField(
+        _("hours until an answer"),
+        default=48,
+        validators=[MinValueValidator(1), MaxValueValidator(720)],
+        help_text=_("So long after Submit the program owner promises an answer."),
+    )
+    sender_name = models.CharField(
+        _("name of the sender"),
+        max_length=80,
+        blank=True,
+        help_text=_("Of mail about this program. Empty: as for all mail."),
+    )
+    invitation_subject_en = models.CharField(
+        _("subject of the invitation (English)"), max_length=60, blank=True
+    )
+    invitation_subject_sv = models.CharField(
+        _("subject of the invitation (Swedish)"), max_length=60, blank=True
+    )
+    # The number of the newest TermsVersion; 0 before versions were kept.
+    version = models.PositiveIntegerField(_("version"), default=0, editable=False)
+    # Whether every enrollment stands where these terms put it.
+    is_followed = models.BooleanField(_("followed"), default=True, editable=False)
 
     objects = ProgramTermsQuerySet.as_manager()
 
@@ -395,6 +417,11 @@ class ProgramTerms(models.Model):
         earns from its first day.
         """
         return max(on.replace(day=1), self.fiscal_year.starts_on)
+
+    @property
+    def validation_promise(self) -> timedelta:
+        """How long after Submit the program owner promises an answer."""
+        return timedelta(hours=self.validation_hours)
 
     def today(self) -> date:
         """Today in the zone of the program's calendar."""

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Max, Min
+from django.db.models import Exists, Max, Min, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -29,6 +29,7 @@ from enrollment.eligibility import (
     is_validated,
     payout_of,
     why_not_paid_to,
+    with_gaps,
 )
 from enrollment.models import (
     Enrollment,
@@ -67,6 +68,8 @@ from profiles.states import CURRENT, USING, PayoutMethod
 Code = EnrollmentEvent.Code
 # Of how many locations expired tax profiles are noted in one transaction.
 LOCATIONS_AT_ONCE = 200
+# Of how many companies enrollments follow changed terms in one transaction.
+COMPANIES_AT_ONCE = 20
 
 
 @transaction.atomic
@@ -165,7 +168,15 @@ def accept_enrollment(
     enrollment.accepted_at = at
     enrollment.accepted_by = by
     enrollment.agreement_version = enrollment.terms.agreement_version
-    enrollment.save(update_fields=["accepted_at", "accepted_by", "agreement_version"])
+    enrollment.terms_version = enrollment.terms.version or None
+    enrollment.save(
+        update_fields=[
+            "accepted_at",
+            "accepted_by",
+            "agreement_version",
+            "terms_version",
+        ]
+    )
     _write_event(
         enrollment,
         code=Code.ACCEPTED,
@@ -204,6 +215,7 @@ def decline_enrollment(
     enrollment.accepted_at = None
     enrollment.accepted_by = None
     enrollment.agreement_version = ""
+    enrollment.terms_version = None
     _move(
         enrollment,
         EnrollmentStatus.DECLINED,
@@ -211,7 +223,7 @@ def decline_enrollment(
         by=by,
         at=at,
         note=reason,
-        also=["accepted_at", "accepted_by", "agreement_version"],
+        also=["accepted_at", "accepted_by", "agreement_version", "terms_version"],
     )
     return enrollment
 
@@ -700,6 +712,72 @@ def _ask_for_renewal(enrollments: list[Enrollment], *, on: date, at: datetime) -
     return len(enrollments)
 
 
+def terms_to_follow() -> list[ProgramTerms]:
+    """Return changed terms that not every enrollment follows yet."""
+    return list(
+        ProgramTerms.objects.filter(is_followed=False)
+        .select_related("program", "fiscal_year__calendar")
+        .order_by("pk")
+    )
+
+
+@transaction.atomic
+def follow_changed_terms(terms: ProgramTerms, *, at: datetime) -> int:
+    """Move enrollments to where a program's changed terms put them; say how many.
+
+    What was submitted and lacks something now becomes Action required; what lacks
+    nothing any more goes back to validation, unless the partner is at it and has not
+    sent it yet. Of so many companies at once, each whole, so that a person is told
+    once; call it until nothing moves.
+    """
+    on = terms.fiscal_year.calendar.day_at(at)
+    payouts = PayoutAssignment.objects.filter(enrollment=OuterRef("pk"))
+    lacking = Exists(
+        with_gaps(payouts, on=on).exclude(bank_gap="", currency_gap="", tax_gap="")
+    )
+    chosen = Exists(
+        EnrollmentEvent.objects.filter(
+            enrollment=OuterRef("pk"),
+            code=Code.PROFILES_CHOSEN,
+            at__gte=OuterRef("status_since"),
+        )
+    )
+    asked = Q(status=EnrollmentStatus.ACTION_REQUIRED)
+    misplaced = (
+        Enrollment.objects.submitted()
+        .filter(terms=terms)
+        .filter(asked & ~lacking & ~chosen | ~asked & lacking)
+    )
+    companies = misplaced.order_by("location__partner_account").values_list(
+        "location__partner_account", flat=True
+    )
+    some = list(companies.distinct()[:COMPANIES_AT_ONCE])
+    found = _locked_all(misplaced.filter(location__partner_account__in=some))
+    rows = payout_of(found, on=on)
+    to_mend = [one for one in found if gaps_of(rows[one.pk])]
+    _move_all(
+        to_mend,
+        EnrollmentStatus.ACTION_REQUIRED,
+        codes={one.pk: Code.TERMS_CHANGED for one in to_mend},
+        at=at,
+    )
+    if to_mend:
+        emails.terms_changed(terms, {one: gaps_of(rows[one.pk]) for one in to_mend})
+    for enrollment in found:
+        if not gaps_of(rows[enrollment.pk]):
+            _move(
+                enrollment,
+                EnrollmentStatus.VALIDATING,
+                code=Code.TERMS_CHANGED,
+                by=None,
+                at=at,
+            )
+            _reassess(enrollment, by=None, at=at, on=on)
+    if not found:
+        ProgramTerms.objects.filter(pk=terms.pk).update(is_followed=True)
+    return len(found)
+
+
 @transaction.atomic
 def lapse_invitations(*, at: datetime) -> int:
     """Expire invitations whose last day has passed, in the program's own calendar.
@@ -735,6 +813,7 @@ def reopen_invitation(enrollment: Enrollment, *, by: User, at: datetime) -> Enro
     enrollment.accepted_at = None
     enrollment.accepted_by = None
     enrollment.agreement_version = ""
+    enrollment.terms_version = None
     _move(
         enrollment,
         EnrollmentStatus.INVITED,
@@ -748,6 +827,7 @@ def reopen_invitation(enrollment: Enrollment, *, by: User, at: datetime) -> Enro
             "accepted_at",
             "accepted_by",
             "agreement_version",
+            "terms_version",
         ],
     )
     return enrollment

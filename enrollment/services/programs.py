@@ -12,6 +12,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.forms import model_to_dict
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import AuditAction, IncentiveProgram, User
@@ -23,8 +24,10 @@ from enrollment.models import (
     FiscalYear,
     ProgramTerms,
     Requirement,
+    TermsVersion,
 )
 from enrollment.models.terms import EarningsStart
+from enrollment.versions import content_of
 from profiles.currencies import CURRENCIES
 
 TEXTS = ("agreement_text_en", "agreement_text_sv")
@@ -112,9 +115,18 @@ def define_program_terms(
     agreement_text_en: str,
     agreement_text_sv: str,
     guide_url: str = "",
+    validation_hours: int = 48,
+    sender_name: str = "",
+    invitation_subject_en: str = "",
+    invitation_subject_sv: str = "",
+    is_rehearsal: bool = False,
     by: User | None,
 ) -> ProgramTerms:
-    """Define what a program asks and allows in one fiscal year.
+    """Define what a program asks and allows in one fiscal year, as its next version.
+
+    What is there already and differs in nothing gets none. Enrollments are moved by
+    publishing.publish_terms(), which says first what would become of them: for who
+    takes it all back, a rehearsal writes neither a version nor an event.
 
     `earning_types` are pairs of a kind and its share in percent, 100 together;
     `requirements` pairs of a criterion and how much of it, in the order shown. Raises
@@ -133,6 +145,9 @@ def define_program_terms(
     check_earning_types(terms, shares)
     check_requirements(requirements, is_open_to_all=is_open_to_all)
     before = _described(terms) if terms.pk else {}
+    if terms.pk and not terms.version and not is_rehearsal:
+        # As it stood before versions were kept.
+        _keep_version(terms, by=None)
     terms.is_open_to_all = is_open_to_all
     terms.is_listed = is_listed
     terms.needs_agreement = needs_agreement
@@ -150,11 +165,30 @@ def define_program_terms(
     terms.agreement_text_en = agreement_text_en
     terms.agreement_text_sv = agreement_text_sv
     terms.guide_url = guide_url
+    terms.validation_hours = validation_hours
+    terms.sender_name = sender_name
+    terms.invitation_subject_en = invitation_subject_en
+    terms.invitation_subject_sv = invitation_subject_sv
     _saved(terms)
     _set_earning_types(terms, shares)
     _set_requirements(terms, requirements)
-    _record_change(terms, before=before, by=by)
+    if not is_rehearsal and (
+        _record_change(terms, before=before, by=by) or not terms.version
+    ):
+        _keep_version(terms, by=by)
     return terms
+
+
+def _keep_version(terms: ProgramTerms, *, by: User | None) -> None:
+    terms.version += 1
+    terms.save(update_fields=["version"])
+    TermsVersion.objects.create(
+        terms=terms,
+        number=terms.version,
+        content=content_of(terms),
+        published_at=timezone.now(),
+        published_by=by,
+    )
 
 
 def check_agreement_text(
@@ -270,8 +304,8 @@ def _wrong_earning_types(sentence: str) -> ValidationError:
 
 def _record_change(
     terms: ProgramTerms, *, before: dict[str, Any], by: User | None
-) -> None:
-    """Write down what differs, if anything does."""
+) -> bool:
+    """Write down what differs, and say whether anything does."""
     after = _described(terms)
     changed = [name for name in after if after[name] != before.get(name)]
     if changed:
@@ -283,6 +317,7 @@ def _record_change(
             before={name: before[name] for name in changed if name in before},
             after={name: after[name] for name in changed},
         )
+    return bool(changed)
 
 
 def _described(terms: ProgramTerms) -> dict[str, Any]:

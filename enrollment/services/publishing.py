@@ -1,0 +1,527 @@
+"""Drafts of a program's terms: written, foreseen, published, followed.
+
+What publishing does to enrollments is found by doing it: the draft is put in force in a
+transaction that is taken back, and the views that move enrollments are asked. There is
+no second rule that could say otherwise (docs/adr/0014-terms-are-published.md).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.db.models import Case, CharField, F, QuerySet, Value, When
+from django.db.models.functions import Concat
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+from django.utils.translation import gettext as _
+
+from accounts.models import AuditAction, IncentiveProgram, User
+from accounts.services import record_audit_event
+from enrollment.eligibility import is_offered_in, with_gaps
+from enrollment.models import (
+    Criterion,
+    Enrollment,
+    FiscalYear,
+    PayoutAssignment,
+    ProgramTerms,
+    RequirementCheck,
+    TermsDraft,
+    TermsVersion,
+)
+from enrollment.services.enrollments import follow_changed_terms
+from enrollment.services.programs import define_program_terms
+from enrollment.states import FOLLOWS_PROFILES, OPEN, EnrollmentStatus
+from enrollment.versions import (
+    BLANK,
+    SECTIONS,
+    content_of,
+    differences,
+    moved_to,
+    worded,
+)
+
+# Gaps that terms cause; the others are the partner's own, whatever terms say.
+OF_TERMS = ("bank_country", "method_refused", "currency_refused", "tax_incomplete")
+COUNTRY, AGREEMENT, REQUIREMENT = "country", "agreement", "requirement:"
+# Who declined uses nothing: taken up again, it asks for what is missing then.
+CONCERNED = OPEN - {EnrollmentStatus.DECLINED}
+SAMPLES = 3
+# Moved in the transaction that publishes; the clock moves the rest (tasks.py).
+AT_ONCE = 5
+
+
+@dataclass(frozen=True)
+class Stranded:
+    """Enrollments that one change leaves without what they need, in one status.
+
+    `becomes` is the status they get; the one they have where nothing moves.
+    """
+
+    reason: str
+    status: EnrollmentStatus
+    becomes: EnrollmentStatus
+    count: int
+    samples: tuple[Enrollment, ...]
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What publishing a draft does to enrollments that there are.
+
+    `enrollments` are stranded, each counted once; `mended` lack nothing of the program's
+    any more. `digest` stands for exactly this.
+    """
+
+    stranded: tuple[Stranded, ...]
+    enrollments: int
+    mended: int
+
+    @property
+    def digest(self) -> str:
+        counts = [
+            [one.reason, one.status, one.becomes, one.count] for one in self.stranded
+        ]
+        text = json.dumps([counts, self.enrollments, self.mended])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+# --- Drafts --------------------------------------------------------------------------
+
+
+@transaction.atomic
+def begin_terms_draft(
+    program: IncentiveProgram,
+    *,
+    fiscal_year: FiscalYear,
+    copy_of: ProgramTerms | None = None,
+    by: User,
+) -> TermsDraft:
+    """Begin to write what a program asks in a year; the same draft if there is one.
+
+    It begins with what is in force that year, else with a copy of other terms, whose
+    last day moves along, else empty. Raises ValidationError for a program that is
+    discontinued.
+    """
+    program = _locked(program)
+    if program.discontinued_at is not None:
+        raise ValidationError(
+            _("%(program)s is discontinued.") % {"program": program.name}
+        )
+    begun = TermsDraft.objects.filter(program=program, fiscal_year=fiscal_year).first()
+    if begun is not None:
+        return begun
+    in_force = ProgramTerms.objects.filter(
+        program=program, fiscal_year=fiscal_year
+    ).first()
+    if in_force is not None:
+        content = content_of(in_force)
+    elif copy_of is not None:
+        years = fiscal_year.number - copy_of.fiscal_year.number
+        content = moved_to(content_of(copy_of), years=years)
+    else:
+        content = BLANK
+    now = timezone.now()
+    draft = TermsDraft.objects.create(
+        program=program,
+        fiscal_year=fiscal_year,
+        content=content,
+        based_on=in_force.version if in_force else 0,
+        begun_at=now,
+        changed_at=now,
+        changed_by=by,
+    )
+    _record(
+        draft,
+        AuditAction.TERMS_DRAFT_BEGUN,
+        by=by,
+        after={"copy_of": str(copy_of.pk) if copy_of and not in_force else ""},
+    )
+    return draft
+
+
+def section_digest(draft: TermsDraft, section: str) -> str:
+    """What stands for a section as it is written now: forms carry it to say it was seen."""
+    held = [draft.content.get(name) for name in SECTIONS[section]]
+    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
+
+
+@transaction.atomic
+def change_terms_draft(
+    draft: TermsDraft, *, section: str, values: Mapping[str, Any], seen: str, by: User
+) -> TermsDraft:
+    """Write down a section; without a difference nothing is written.
+
+    `seen` is its section_digest() when it was looked at. Raises ValidationError when
+    somebody changed it meanwhile.
+    """
+    draft = TermsDraft.objects.select_for_update(of=("self",)).get(pk=draft.pk)
+    if seen != section_digest(draft, section):
+        raise ValidationError(
+            _(
+                "%(person)s changed this section while you were writing. What you typed "
+                "is still here; what is saved stands above. Save again to keep yours."
+            ),
+            code="changed",
+            params={"person": draft.changed_by.get_full_name()},
+        )
+    before = {name: draft.content.get(name) for name in SECTIONS[section]}
+    changed = [name for name, held in before.items() if values[name] != held]
+    if not changed:
+        return draft
+    draft.content = draft.content | {name: values[name] for name in changed}
+    draft.changed_at, draft.changed_by = timezone.now(), by
+    draft.save(update_fields=["content", "changed_at", "changed_by"])
+    _record(
+        draft,
+        AuditAction.TERMS_DRAFT_CHANGED,
+        by=by,
+        before={name: _shortened(before[name]) for name in changed},
+        after={name: _shortened(values[name]) for name in changed},
+    )
+    return draft
+
+
+@transaction.atomic
+def discard_terms_draft(draft: TermsDraft, *, by: User) -> None:
+    """Throw a draft away; what is in force stays. Twice is once."""
+    draft = (
+        TermsDraft.objects.select_for_update(of=("self",)).filter(pk=draft.pk).first()
+    )
+    if draft is None:
+        return
+    content = {name: _shortened(value) for name, value in draft.content.items()}
+    _record(draft, AuditAction.TERMS_DRAFT_DISCARDED, by=by, before=content)
+    draft.delete()
+
+
+# --- What it would do ----------------------------------------------------------------
+
+
+def problems_of(draft: TermsDraft) -> list[tuple[str, str]]:
+    """Say what keeps a draft from being published: the section, and a sentence."""
+    content = draft.content
+    found = []
+    if not content["methods"]:
+        found.append(("payment", _("Choose at least one payment method.")))
+    if not content["currencies"] and not content["pays_local_currency"]:
+        found.append(("payment", _("Name at least one currency it pays in.")))
+    if (
+        not (content["is_open_to_all"] or content["needs_agreement"])
+        and not (content["requirements"])
+    ):
+        found.append(
+            ("requirements", _("Name a requirement, or open the program to all."))
+        )
+    if not content["agreement_text_en"] or not content["agreement_text_sv"]:
+        found.append(("agreement", _("Write the agreement in both languages.")))
+    try:
+        with transaction.atomic():
+            _put_in_force(draft)
+            transaction.set_rollback(True)
+    except ValidationError as error:
+        by_field = getattr(error, "message_dict", {"": error.messages})
+        for field, sentences in by_field.items():
+            found += [(_section_of(field), one) for one in sentences]
+    return list(dict.fromkeys(found))
+
+
+def _section_of(field: str) -> str:
+    return next((name for name, fields in SECTIONS.items() if field in fields), "who")
+
+
+def foresee_publishing(draft: TermsDraft, *, at: datetime) -> Effects:
+    """Say what publishing would do to the enrollments that there are.
+
+    It is done and taken back. Raises ValidationError where publish_terms() would.
+    """
+    with transaction.atomic():
+        effects = _effects_of_putting_in_force(draft, by=None, at=at)
+        transaction.set_rollback(True)
+    return effects
+
+
+def rehearsed_terms(draft: TermsDraft, look) -> Any:
+    """Return what `look` makes of the terms as the draft would have them.
+
+    They are put in force and taken back around it: what a partner will read is asked
+    of the same pages and rules. Raises ValidationError where publish_terms() would.
+    """
+    with transaction.atomic():
+        seen = look(_put_in_force(draft))
+        transaction.set_rollback(True)
+    return seen
+
+
+@transaction.atomic
+def publish_terms(
+    draft: TermsDraft,
+    *,
+    seen: str,
+    is_confirmed: bool = False,
+    by: User,
+    at: datetime | None = None,
+) -> TermsVersion:
+    """Put a draft in force as the next version, and let enrollments follow.
+
+    `seen` is the digest of the Effects that were looked at; where enrollments are
+    stranded, that has to be confirmed. Those that are submitted and lack something now
+    become Action required, with a mail each person gets once; those that lack nothing
+    any more go back to validation. What is too much for one transaction the clock does.
+    Raises ValidationError when the draft is not whole, says nothing new, is older than
+    what is in force, or does to enrollments what nobody looked at.
+    """
+    at = at or timezone.now()
+    program = _locked(draft.program)
+    draft = (
+        TermsDraft.objects.select_for_update(of=("self",))
+        .select_related("program", "fiscal_year__calendar")
+        .filter(pk=draft.pk)
+        .first()
+    )
+    if draft is None:
+        raise ValidationError(_("This draft was published or thrown away meanwhile."))
+    if program.discontinued_at is not None:
+        raise ValidationError(
+            _("%(program)s is discontinued.") % {"program": program.name}
+        )
+    _refuse_stale(draft)
+    if problems := problems_of(draft):
+        raise ValidationError([sentence for _section, sentence in problems])
+    effects = _effects_of_putting_in_force(draft, by=by, at=at)
+    if effects.digest != seen:
+        raise ValidationError(
+            _(
+                "What this does to enrollments has changed since you looked. Look at the "
+                "numbers again."
+            ),
+            code="changed",
+        )
+    if effects.enrollments and not is_confirmed:
+        raise ValidationError(
+            {"is_confirmed": _("Confirm that you have seen what becomes of them.")},
+            code="not_confirmed",
+        )
+    terms = ProgramTerms.objects.get(program=program, fiscal_year=draft.fiscal_year)
+    draft.delete()
+    ProgramTerms.objects.filter(pk=terms.pk).update(is_followed=False)
+    for _turn in range(AT_ONCE):
+        if not follow_changed_terms(terms, at=at):
+            break
+    return terms.versions.get(number=terms.version)
+
+
+def _effects_of_putting_in_force(
+    draft: TermsDraft, *, by: User | None, at: datetime
+) -> Effects:
+    """Put the draft in force, and compare what enrollments lack before and after."""
+    known = ProgramTerms.objects.filter(
+        program=draft.program_id, fiscal_year=draft.fiscal_year_id
+    ).first()
+    if known is None:
+        _put_in_force(draft, by=by)
+        return Effects((), 0, 0)
+    on = draft.fiscal_year.calendar.day_at(at)
+    with connection.cursor() as cursor:
+        _note_lacking(cursor, "terms_before", known, on=on)
+        terms = _put_in_force(draft, by=by)
+        _note_lacking(cursor, "terms_after", terms, on=on)
+        effects = _compared(cursor)
+        cursor.execute("DROP TABLE terms_before, terms_after")
+    return effects
+
+
+def _note_lacking(cursor, table: str, terms: ProgramTerms, *, on: date) -> None:
+    """Write down each open enrollment with what it lacks under the terms as they are."""
+    cursor.execute(
+        f"CREATE TEMPORARY TABLE {table} (enrollment uuid, reason text) ON COMMIT DROP"
+    )
+    for rows in _lacking(terms, on=on):
+        sql, values = rows.order_by().query.sql_with_params()
+        cursor.execute(f"INSERT INTO {table} {sql}", values)
+    cursor.execute(f"ANALYZE {table}")
+
+
+def _lacking(terms: ProgramTerms, *, on: date) -> list[QuerySet]:
+    """Ask the views that move enrollments: (enrollment, reason) of all that is lacking."""
+    here = Enrollment.objects.filter(terms=terms, status__in=CONCERNED)
+    payouts = with_gaps(
+        PayoutAssignment.objects.filter(
+            enrollment__terms=terms, enrollment__status__in=CONCERNED
+        ),
+        on=on,
+    )
+    failing = (
+        RequirementCheck.objects.filter(terms=terms)
+        .failing(on)
+        .filter(
+            location__enrollments__terms=terms,
+            location__enrollments__status__in=CONCERNED,
+        )
+        .annotate(
+            asked=Case(
+                When(requirement=None, then=Value(AGREEMENT)),
+                default=Concat(
+                    Value(REQUIREMENT),
+                    F("criterion__code"),
+                    output_field=CharField(),
+                ),
+            )
+        )
+    )
+    is_here = is_offered_in(F("location__country"), terms="terms__")
+    return [
+        *(
+            payouts.filter(**{f"{part}_gap__in": OF_TERMS}).values_list(
+                "enrollment_id", f"{part}_gap"
+            )
+            for part in ("bank", "currency", "tax")
+        ),
+        failing.values_list("location__enrollments", "asked"),
+        here.exclude(is_here).values_list("pk", Value(COUNTRY)),
+    ]
+
+
+NEW = """
+SELECT DISTINCT a.enrollment, a.reason, e.status
+FROM terms_after a
+JOIN enrollment_enrollment e ON e.id = a.enrollment
+WHERE NOT EXISTS (
+    SELECT FROM terms_before b
+    WHERE b.enrollment = a.enrollment AND b.reason = a.reason
+)
+"""
+COUNTED = f"""
+SELECT reason, status, count(*),
+       (array_agg(enrollment ORDER BY enrollment))[1:{SAMPLES}]
+FROM ({NEW}) new GROUP BY reason, status ORDER BY reason, status
+"""
+ALL_NEW = f"SELECT count(DISTINCT enrollment) FROM ({NEW}) new"
+MENDED = """
+SELECT count(DISTINCT b.enrollment) FROM terms_before b
+WHERE NOT EXISTS (SELECT FROM terms_after a WHERE a.enrollment = b.enrollment)
+"""
+
+
+def _compared(cursor) -> Effects:
+    cursor.execute(COUNTED)
+    groups = cursor.fetchall()
+    cursor.execute(ALL_NEW)
+    ((enrollments,),) = cursor.fetchall()
+    cursor.execute(MENDED)
+    ((mended,),) = cursor.fetchall()
+    keys = {key for *_group, some in groups for key in some}
+    samples = Enrollment.objects.for_pages().in_bulk(keys)
+    return Effects(
+        stranded=tuple(
+            Stranded(
+                reason=reason,
+                status=EnrollmentStatus(status),
+                becomes=_becomes(reason, EnrollmentStatus(status)),
+                count=count,
+                samples=tuple(samples[key] for key in some),
+            )
+            for reason, status, count, some in groups
+        ),
+        enrollments=enrollments,
+        mended=mended,
+    )
+
+
+def _becomes(reason: str, status: EnrollmentStatus) -> EnrollmentStatus:
+    """What an enrollment becomes for which a payout gap or a requirement is new."""
+    if reason in OF_TERMS and status in FOLLOWS_PROFILES:
+        return EnrollmentStatus.ACTION_REQUIRED
+    return status
+
+
+def _put_in_force(draft: TermsDraft, *, by: User | None = None) -> ProgramTerms:
+    """Without `by` to be taken back."""
+    return define_program_terms(
+        draft.program,
+        fiscal_year=draft.fiscal_year,
+        **_arguments(draft.content),
+        is_rehearsal=by is None,
+        by=by,
+    )
+
+
+def _arguments(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Content as define_program_terms() takes it."""
+    codes = [one["criterion"] for one in content["requirements"]]
+    criteria = {one.code: one for one in Criterion.objects.filter(code__in=codes)}
+    plain = {
+        name: value
+        for name, value in content.items()
+        if name in BLANK and name not in ("requirements", "earning_types", "enroll_by")
+    }
+    return plain | {
+        "enroll_by": parse_date(content["enroll_by"] or ""),
+        "earning_types": [tuple(one) for one in content["earning_types"]],
+        "requirements": [
+            (criteria[one["criterion"]], Decimal(one["at_least"]))
+            for one in content["requirements"]
+        ],
+    }
+
+
+def _refuse_stale(draft: TermsDraft) -> None:
+    in_force = (
+        ProgramTerms.objects.filter(
+            program=draft.program_id, fiscal_year=draft.fiscal_year_id
+        )
+        .select_for_update(of=("self",))
+        .first()
+    )
+    if in_force is None:
+        return
+    if in_force.version != draft.based_on:
+        raise ValidationError(
+            _(
+                "Version %(number)s was published after this draft was begun. Throw the "
+                "draft away and begin anew."
+            ),
+            code="stale",
+            params={"number": in_force.version},
+        )
+    if not differences(content_of(in_force), worded(draft.content)):
+        raise ValidationError(
+            _("This draft says nothing else than what is in force."), code="same"
+        )
+
+
+def _locked(program: IncentiveProgram) -> IncentiveProgram:
+    return IncentiveProgram.objects.select_for_update(of=("self",)).get(pk=program.pk)
+
+
+def _shortened(value: Any) -> Any:
+    """Long texts by their hash, as the audit trail keeps them."""
+    if isinstance(value, str) and len(value) > 300:
+        return hashlib.sha256(value.encode()).hexdigest()
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [[one["criterion"], one["at_least"]] for one in value]
+    return value
+
+
+def _record(
+    draft: TermsDraft,
+    action: AuditAction,
+    *,
+    by: User,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> None:
+    record_audit_event(
+        draft,
+        action=action,
+        by=by,
+        partner_account=None,
+        before=before,
+        after={"program": draft.program.code, "year": draft.fiscal_year.number}
+        | (after or {}),
+    )
