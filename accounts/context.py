@@ -100,6 +100,12 @@ def _operator_nav(request) -> list[NavItem]:
     entries = (
         (_("Today"), "ops:today", "home", True),
         (
+            _("Programs"),
+            "ops:programs",
+            "programs",
+            may("enrollment.view_programterms"),
+        ),
+        (
             _("Invitations"),
             "ops:invitations",
             "mail",

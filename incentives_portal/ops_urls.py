@@ -4,7 +4,7 @@ from django.urls import path
 
 from accounts import ops as accounts_ops
 from accounts import recovery_ops, reset_ops, sign_in_ops
-from enrollment import campaign_ops, renewal_ops
+from enrollment import campaign_ops, program_ops, renewal_ops
 from enrollment import ops as enrollment_ops
 from profiles import ops as profiles_ops
 
@@ -32,6 +32,86 @@ urlpatterns = [
     path("campaigns/<uuid:pk>/log/", campaign_ops.log, name="campaign_log"),
     path("campaigns/<uuid:pk>/resend/", campaign_ops.resend, name="resend_campaign"),
     path("invitations/<uuid:pk>/anew/", enrollment_ops.invite_anew, name="invite_anew"),
+    path("programs/", program_ops.programs, name="programs"),
+    path("programs/new/", program_ops.add_program, name="add_program"),
+    path("programs/<int:pk>/", program_ops.program, name="program"),
+    path(
+        "programs/<int:pk>/change/", program_ops.change_program, name="change_program"
+    ),
+    path(
+        "programs/<int:pk>/discontinue/",
+        program_ops.discontinue_program,
+        name="discontinue_program",
+    ),
+    path("programs/<int:pk>/write/", program_ops.begin_draft, name="begin_draft"),
+    path("programs/<int:pk>/guides/new/", program_ops.add_guide, name="add_guide"),
+    path("programs/guides/<int:pk>/", program_ops.guide, name="guide"),
+    path(
+        "programs/guides/<int:pk>/remove/",
+        program_ops.remove_guide,
+        name="remove_guide",
+    ),
+    path("programs/drafts/<int:pk>/", program_ops.terms_draft, name="terms_draft"),
+    path("programs/drafts/<int:pk>/who/", program_ops.draft_who, name="draft_who"),
+    path(
+        "programs/drafts/<int:pk>/requirements/",
+        program_ops.draft_requirements,
+        name="draft_requirements",
+    ),
+    path(
+        "programs/drafts/<int:pk>/earnings/",
+        program_ops.draft_earnings,
+        name="draft_earnings",
+    ),
+    path(
+        "programs/drafts/<int:pk>/payment/",
+        program_ops.draft_payment,
+        name="draft_payment",
+    ),
+    path(
+        "programs/drafts/<int:pk>/dates/", program_ops.draft_dates, name="draft_dates"
+    ),
+    path(
+        "programs/drafts/<int:pk>/agreement/",
+        program_ops.draft_agreement,
+        name="draft_agreement",
+    ),
+    path(
+        "programs/drafts/<int:pk>/sender/",
+        program_ops.draft_sender,
+        name="draft_sender",
+    ),
+    path(
+        "programs/drafts/<int:pk>/preview/",
+        program_ops.preview_draft,
+        name="preview_draft",
+    ),
+    path(
+        "programs/drafts/<int:pk>/publish/",
+        program_ops.publish_draft,
+        name="publish_draft",
+    ),
+    path(
+        "programs/drafts/<int:pk>/discard/",
+        program_ops.discard_draft,
+        name="discard_draft",
+    ),
+    path("programs/terms/<int:pk>/", program_ops.terms, name="terms"),
+    path(
+        "programs/versions/<int:pk>/", program_ops.terms_version, name="terms_version"
+    ),
+    path("programs/criteria/", program_ops.criteria, name="criteria"),
+    path("programs/criteria/new/", program_ops.add_criterion, name="add_criterion"),
+    path(
+        "programs/criteria/<int:pk>/",
+        program_ops.change_criterion,
+        name="change_criterion",
+    ),
+    path("programs/calendars/", program_ops.calendars, name="calendars"),
+    path("programs/calendars/new/", program_ops.add_calendar, name="add_calendar"),
+    path(
+        "programs/calendars/<int:pk>/add-year/", program_ops.add_year, name="add_year"
+    ),
     path("validation/", enrollment_ops.validation, name="validation"),
     path("validation/next/", enrollment_ops.next_row, name="next"),
     path(

@@ -12,9 +12,14 @@ def as_file(document: TaxDocument, content: bytes) -> HttpResponse:
     Its name is ours: what the sender called it is not trusted in a header.
     """
     name = f"{document.kind}-{document.dated_on.isoformat()}"
-    response = HttpResponse(content, content_type=document.content_type)
+    return attached(content, content_type=document.content_type, name=name)
+
+
+def attached(content: bytes, *, content_type: str, name: str) -> HttpResponse:
+    """Return a file as a download under a plain name of ours."""
+    response = HttpResponse(content, content_type=content_type)
     response["Content-Disposition"] = (
-        f'attachment; filename="{name}.{EXTENSIONS[document.content_type]}"'
+        f'attachment; filename="{name}.{EXTENSIONS[content_type]}"'
     )
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     response["X-Content-Type-Options"] = "nosniff"

@@ -17,12 +17,16 @@ from enrollment.models import (
     Enrollment,
     FiscalCalendar,
     FiscalYear,
+    GuideFile,
     Invitation,
     MeasuredValue,
     PayoutAssignment,
     ProgramTerms,
     Requirement,
+    TermsDraft,
+    TermsVersion,
 )
+from enrollment.versions import content_of
 from profiles.tests.factories import BankProfileFactory, TaxProfileFactory
 
 
@@ -73,6 +77,54 @@ class ProgramTermsFactory(factory.django.DjangoModelFactory):
     def earning_types(terms, create, extracted, **kwargs):
         for kind, share in extracted or [("rebate", 100)]:
             EarningTypeFactory(terms=terms, kind=kind, share=share)
+
+
+class TermsVersionFactory(factory.django.DjangoModelFactory):
+    """What terms say now, as their first version."""
+
+    class Meta:
+        model = TermsVersion
+
+    terms = factory.SubFactory(ProgramTermsFactory)
+    number = 1
+    content = factory.LazyAttribute(lambda version: content_of(version.terms))
+    published_at = factory.LazyFunction(timezone.now)
+
+
+class TermsDraftFactory(factory.django.DjangoModelFactory):
+    """A draft that says what is in force."""
+
+    class Meta:
+        model = TermsDraft
+
+    program = factory.SubFactory(IncentiveProgramFactory)
+    fiscal_year = factory.SubFactory(FiscalYearFactory)
+    content = factory.LazyAttribute(
+        lambda draft: content_of(
+            ProgramTerms.objects.get(
+                program=draft.program, fiscal_year=draft.fiscal_year
+            )
+        )
+    )
+    begun_at = factory.LazyFunction(timezone.now)
+    changed_at = factory.LazyFunction(timezone.now)
+    changed_by = factory.SubFactory(UserFactory, operator=True)
+
+
+class GuideFileFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = GuideFile
+
+    program = factory.SubFactory(IncentiveProgramFactory)
+    fiscal_year = factory.SubFactory(FiscalYearFactory)
+    language = "en"
+    title = "Program guide"
+    content = b"%PDF-1.4"
+    content_type = "application/pdf"
+    size = 8
+    digest = "0" * 64
+    added_at = factory.LazyFunction(timezone.now)
+    added_by = factory.SubFactory(UserFactory, operator=True)
 
 
 class EarningTypeFactory(factory.django.DjangoModelFactory):

@@ -46,6 +46,7 @@ NAMES = (
     "enrollment_submitted",
     "enrollment_completed",
     "needs_attention",
+    "terms_changed",
     "profile_approved",
     "profile_returned",
 )
@@ -130,6 +131,7 @@ def one_of_each(nordvik, goteborg, malmo, terms, ida, greta, settings):
         gaps=[GAPS["tax_expired"], GAPS["currency_missing"]],
         version=None,
     )
+    emails.terms_changed(terms, {submitted: [GAPS["currency_refused"]]})
     emails.profile_decided(version)
     emails.profile_decided(
         BankProfileFactory(partner_account=nordvik, created_by=ida).versions.get()

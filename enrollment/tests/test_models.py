@@ -40,9 +40,12 @@ from enrollment.tests.factories import (
     EnrollmentFactory,
     FiscalCalendarFactory,
     FiscalYearFactory,
+    GuideFileFactory,
     InvitationFactory,
     MeasuredValueFactory,
     RequirementFactory,
+    TermsDraftFactory,
+    TermsVersionFactory,
 )
 from profiles.tests.factories import (
     BankProfileFactory,
@@ -200,6 +203,19 @@ VIOLATIONS = {
 }
 
 VIOLATIONS |= {
+    "termsversion_once": lambda w: copy(TermsVersionFactory(terms=w.terms)),
+    "termsversion_counts_from_1": lambda w: TermsVersionFactory(
+        terms=w.terms, number=0
+    ),
+    "termsdraft_once": lambda w: copy(
+        TermsDraftFactory(program=w.terms.program, fiscal_year=w.year)
+    ),
+    "guidefile_language_is_known": lambda w: GuideFileFactory(
+        program=w.terms.program, fiscal_year=w.year, language="xx"
+    ),
+    "guidefile_content_type_is_known": lambda w: GuideFileFactory(
+        program=w.terms.program, fiscal_year=w.year, content_type="text/html"
+    ),
     "renewalplan_numbered_once": lambda w: RenewalPlan.objects.create(
         into=w.year, number=1, known_on=w.year.starts_on
     ),

@@ -225,6 +225,45 @@ TABLE: dict[str, Row] = {
     "ops:discard_campaign": _ops("mina", methods=("POST",), on="campaign"),
     "ops:resend_campaign": _ops("mina", methods=("POST",), on="campaign"),
     "ops:invite_anew": _ops("mina", methods=("POST",), on="enrollment"),
+    # Programs: every operator with the records of programs looks, managers write.
+    **{
+        f"ops:{name}": _ops("oscar", "mina", "reader", "aino", on=on)
+        for name, on in (
+            ("programs", ""),
+            ("program", "program"),
+            ("terms", "terms"),
+            ("terms_version", "terms_version"),
+            ("terms_draft", "terms_draft"),
+            ("preview_draft", "terms_draft"),
+            ("guide", "guide"),
+            ("criteria", ""),
+            ("calendars", ""),
+        )
+    },
+    **{
+        f"ops:{name}": _ops("mina", methods=("GET", "POST"), on=on)
+        for name, on in (
+            ("add_program", ""),
+            ("change_program", "program"),
+            ("discontinue_program", "program"),
+            ("begin_draft", "program"),
+            ("add_guide", "program"),
+            ("draft_who", "terms_draft"),
+            ("draft_requirements", "terms_draft"),
+            ("draft_earnings", "terms_draft"),
+            ("draft_payment", "terms_draft"),
+            ("draft_dates", "terms_draft"),
+            ("draft_agreement", "terms_draft"),
+            ("draft_sender", "terms_draft"),
+            ("publish_draft", "terms_draft"),
+            ("add_criterion", ""),
+            ("change_criterion", "criterion"),
+            ("add_calendar", ""),
+        )
+    },
+    "ops:remove_guide": _ops("mina", methods=("POST",), on="guide"),
+    "ops:discard_draft": _ops("mina", methods=("POST",), on="terms_draft"),
+    "ops:add_year": _ops("mina", methods=("POST",), on="calendar"),
     "ops:validation": _ops("oscar", "mina", "reader", "aino"),
     "ops:next": _ops("oscar", "aino"),
     "ops:enrollment": _ops("oscar", "mina", "reader", "aino", on="enrollment"),

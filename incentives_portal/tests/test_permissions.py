@@ -52,12 +52,23 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
-from enrollment.models import Campaign, ProgramAtLocation, RenewalPlan
+from enrollment.models import (
+    Campaign,
+    Criterion,
+    GuideFile,
+    ProgramAtLocation,
+    RenewalPlan,
+    TermsDraft,
+)
 from enrollment.tests.factories import (
     AgreementFactory,
+    CriterionFactory,
     EnrollmentFactory,
+    GuideFileFactory,
     InvitationFactory,
     ProgramTermsFactory,
+    TermsDraftFactory,
+    TermsVersionFactory,
 )
 from incentives_portal.tests.addresses import every_address
 from incentives_portal.tests.permission_table import (
@@ -192,6 +203,7 @@ def _objects(location, terms, open_terms, *, addressee, mark):
         or RecoveryRequestFactory(partner_account=account),
         factor_reset=FactorResetFactory(partner_account=account, user=_somebody(mark)),
         terms=terms,
+        **_of_program(terms),
         year=terms.fiscal_year,
         plan=RenewalPlan.objects.first()
         or RenewalPlan.objects.create(
@@ -200,6 +212,20 @@ def _objects(location, terms, open_terms, *, addressee, mark):
         campaign=Campaign.objects.first() or Campaign.objects.create(terms=terms),
         mail=mail,
     )
+
+
+def _of_program(terms) -> dict:
+    """What operators write of a program; it is nobody's in particular."""
+    whose = {"program": terms.program, "fiscal_year": terms.fiscal_year}
+    return {
+        "program": terms.program,
+        "calendar": terms.fiscal_year.calendar,
+        "criterion": Criterion.objects.first() or CriterionFactory(),
+        "terms_version": terms.versions.first() or TermsVersionFactory(terms=terms),
+        "terms_draft": TermsDraft.objects.filter(**whose).first()
+        or TermsDraftFactory(**whose),
+        "guide": GuideFile.objects.filter(**whose).first() or GuideFileFactory(**whose),
+    }
 
 
 def _somebody(mark: str):

@@ -32,7 +32,14 @@ from accounts.tests.factories import (
     UserFactory,
 )
 from enrollment.models import RenewalPlan
-from enrollment.tests.factories import EnrollmentFactory, FiscalYearFactory
+from enrollment.services import Effects
+from enrollment.tests.factories import (
+    EnrollmentFactory,
+    FiscalYearFactory,
+    ProgramTermsFactory,
+    TermsDraftFactory,
+)
+from enrollment.versions import content_of
 from incentives_portal.tests.addresses import every_address
 from profiles.tests.factories import (
     BANK_DETAILS,
@@ -169,6 +176,21 @@ APPROVING = [
     Door("ops:approve_undoing_renewal", "aino", lambda world: world.plan),
     Door("ops:release_change", "oscar", lambda world: world.bank_version),
 ]
+# What is in force for every partner of a program, or ends it.
+PROGRAMS = [
+    Door(
+        "ops:publish_draft",
+        "mina",
+        lambda world: world.terms_draft,
+        lambda world: {"seen": Effects((), enrollments=0, mended=0).digest},
+    ),
+    Door(
+        "ops:discontinue_program",
+        "mina",
+        lambda world: world.terms_draft.program,
+        lambda world: {"seen": "0", "is_confirmed": "on"},
+    ),
+]
 # Their role is said by what is sent, or by the row they are about.
 BY_ROLE = [
     Door("accounts:assign", "greta", sent=highest),
@@ -243,7 +265,7 @@ SIGN_IN = [
 # A page to look at: profiles/tests/test_tax_pages.py asks who opens it.
 ONLY_READ = {"profiles:tax_document"}
 DOORS = [
-    *DRAFTING, *BANK_DATA, *CHOOSING, *APPROVING, *ROLES, *FACTORS, *DIRECTORY, *SIGN_IN
+    *DRAFTING, *BANK_DATA, *CHOOSING, *APPROVING, *PROGRAMS, *ROLES, *FACTORS, *DIRECTORY, *SIGN_IN
 ]  # fmt: skip
 
 
@@ -283,6 +305,7 @@ def _made():
         partner_account=nordvik, role=Role.GLOBAL_ADMIN, granted_by=cast.greta
     )
     year = FiscalYearFactory()
+    terms = ProgramTermsFactory(fiscal_year=year)
     BankProfileDraftFactory(partner_account=nordvik, created_by=cast.ida)
     BankProfileDraftFactory(
         partner_account=nordvik,
@@ -315,6 +338,11 @@ def _made():
         ),
         enrollment=EnrollmentFactory(location=goteborg, submitted=True),
         unsent=EnrollmentFactory(location=goteborg, accepted=True),
+        terms_draft=TermsDraftFactory(
+            program=terms.program,
+            fiscal_year=year,
+            content=content_of(terms) | {"validation_hours": 72},
+        ),
         plan=RenewalPlan.objects.create(into=year, number=1, known_on=year.starts_on),
         offered=ColleagueInvitationFactory(
             partner_account=nordvik, role=Role.GLOBAL_ADMIN, created_by=cast.greta
@@ -380,7 +408,7 @@ def test_without_the_question_of_age_the_door_stands_open(
     "door",
     [
         door
-        for door in [*BANK_DATA, *APPROVING[:2], *ROLES[4:], *FACTORS]
+        for door in [*BANK_DATA, *APPROVING[:2], *PROGRAMS, *ROLES[4:], *FACTORS]
         # They take another one's word first.
         if door.name not in ("ops:appoint", "ops:reset_factors", "ops:vouch")
     ],
