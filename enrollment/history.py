@@ -59,6 +59,30 @@ def history_of(enrollment: Enrollment, *, sees_progress: bool) -> dict:
     }
 
 
+@dataclass(frozen=True)
+class RecentStep:
+    """One step among those of several enrollments."""
+
+    step: Step
+    enrollment: Enrollment
+
+
+def lately(user, *, company, terms: int, most: int) -> list[RecentStep]:
+    """Return the last steps under some terms, where a person sees progress (R42)."""
+    events = (
+        EnrollmentEvent.objects.where_user_may(user, Permission.ENROLLMENT_SEE_PROGRESS)
+        .of_company(company)
+        .filter(enrollment__terms=terms)
+        .exclude(code__in=_OF_THE_YEAR_END)
+        .select_related("by", "enrollment__location")
+        .order_by("-at", "-pk")[:most]
+    )
+    return [
+        RecentStep(_step(event, {}, tells_why=True), event.enrollment)
+        for event in events
+    ]
+
+
 def _years_beside(enrollment: Enrollment) -> list[Enrollment]:
     """The enrollment it continues and the one that continues it, as far as there are."""
     if not (

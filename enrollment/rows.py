@@ -20,6 +20,7 @@ from django.db.models import (
     Value,
     When,
 )
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import IncentiveProgram, Location, RoleAssignment
@@ -71,6 +72,12 @@ class Row:
     forecast: Forecast | None = None
     # How an enrollment that can still be changed is paid, as payout_of() tells it.
     assignments: list[PayoutAssignment] = field(default_factory=list)
+
+    @property
+    def program_url(self) -> str:
+        """The page of the program, seen from this location."""
+        key = f"{self.terms.pk}-{self.location.pk}"
+        return reverse("enrollment:program", kwargs={"pk": key})
 
 
 def enrollment_rows(

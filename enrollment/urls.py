@@ -10,6 +10,7 @@ urlpatterns = [
     path("incentives/overview/", views.old_overview, name="old_overview"),
     path("incentives/export/", views.export_overview, name="export_overview"),
     path("incentives/past/", views.past, name="past"),
+    path("incentives/<str:pk>/", views.program, name="program"),
     path("incentives/<str:pk>/requirements/", views.why, name="why"),
     path("incentives/<str:pk>/enroll/", views.start, name="start"),
     path("i/<uuid:pk>/", views.get_started, name="get_started"),

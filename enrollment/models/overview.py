@@ -12,6 +12,7 @@ from typing import Self
 from django.db import models
 from django.db.models import Case, Exists, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import IncentiveProgram, Location
@@ -219,3 +220,6 @@ class ProgramAtLocation(models.Model):
 
     def __str__(self) -> str:
         return self.pk
+
+    def get_absolute_url(self) -> str:
+        return reverse("enrollment:program", kwargs={"pk": self.pk})

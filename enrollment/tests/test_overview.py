@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.tests.factories import IncentiveProgramFactory, RoleAssignmentFactory
-from enrollment.models import Enrollment
+from enrollment.models import Enrollment, ProgramAtLocation
 from enrollment.states import EnrollmentStatus, Turn
 from enrollment.tests.factories import (
     AgreementFactory,
@@ -155,6 +155,46 @@ def test_the_table_holds_what_the_list_shows(client_of, page_of, everything, uma
             assert line["Status"] in text(shown)
             assert line["Turn"] in text(shown)
     assert "Validating" not in table
+
+
+def test_the_page_of_a_program_says_what_it_is_and_where_one_stands(
+    client_of, everything, malmo, ida, uma, program, django_assert_max_num_queries
+):
+    place = ProgramAtLocation.objects.get(program__name="Both", location=malmo)
+    place.program.summary_en = "Pays for both."
+    place.program.save()
+    client, address = client_of(ida), place.get_absolute_url()
+    client.get(address)
+    with django_assert_max_num_queries(15):
+        response = client.get(address)
+    said = text(response)
+
+    assert "Pays for both." in said
+    assert "Co-op 100 %" in said
+    assert response.context["chosen"].location == malmo
+    assert [row.location.name for row in response.context["others"]] == ["Göteborg"]
+    assert "the first day of the month in which it is validated" in said
+    assert "1 of 1 requirements met" in said
+    assert (
+        f'href="{address}"'
+        in client.get(reverse("enrollment:overview")).content.decode()
+    )
+    # Who reads "Enrolling" reads no steps either (R42).
+    assert client_of(uma).get(address).context["steps"] == []
+
+
+def test_the_page_of_a_discontinued_program_says_since_when(
+    client_of, everything, goteborg, ida
+):
+    place = ProgramAtLocation.objects.get(
+        program__name="Program discontinued", location=goteborg
+    )
+    place.program.discontinued_at = timezone.now()
+    place.program.save()
+
+    said = text(client_of(ida).get(place.get_absolute_url()))
+
+    assert "The program owner discontinued this program on" in said
 
 
 def test_the_table_runs_nothing_and_speaks_the_readers_language(

@@ -32,6 +32,7 @@ from enrollment.views.overview import (
     start,
     why,
 )
+from enrollment.views.program import program
 from enrollment.views.replacing import replace_bank, replace_tax
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "overview",
     "past",
     "profiles",
+    "program",
     "recall",
     "receipt",
     "reconsider",

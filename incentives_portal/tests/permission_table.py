@@ -64,6 +64,7 @@ TABLE: dict[str, Row] = {
     "enrollment:overview": _list("ida", "uma", "sam"),
     "enrollment:export_overview": _list("ida", "uma", "sam"),
     "enrollment:past": _list("ida", "uma", "sam"),
+    "enrollment:program": Row(("ida", "uma"), ADMINS, on="place"),
     "enrollment:why": Row(("ida", "greta"), ("uma", "alice"), on="place"),
     "enrollment:start": _post("open_place", "ida", **EDITING),
     "enrollment:get_started": Row(("ida",), on="invitation"),
