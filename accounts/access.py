@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from urllib.parse import urlencode, urlsplit
 
 from allauth.account.adapter import get_adapter
@@ -239,17 +239,23 @@ def lead_to_factor(request: HttpRequest) -> HttpResponse:
     return _redirect_with_next("own:second_factor", way_back(request))
 
 
-def recently_authenticated(view: Callable) -> Callable:
+def recently_authenticated(
+    view: Callable | None = None, *, where: Callable[..., bool] | None = None
+) -> Callable:
     """Ask who it is when the last proof is older than ten minutes (T1, P3).
 
     What was typed waits, sealed, until the proof was given: then it is sent on. Stands
-    below the decorator that says who may use the view. Pages that give the role Global
-    admin need it not: `requires` asks there.
+    below the decorator that says who may use the view. With `where` it asks only of
+    rows that this holds for. Pages that give the role Global admin need it not:
+    `requires` asks there.
     """
+    if view is None:
+        return partial(recently_authenticated, where=where)
 
     @wraps(view)
     def guarded(request: HttpRequest, *rows, **key):
-        if not proof.is_fresh(request):
+        is_asked = where is None or where(*rows)
+        if is_asked and not proof.is_fresh(request):
             return ask_again(request)
         return view(request, *rows, **key)
 

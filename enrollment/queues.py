@@ -294,8 +294,10 @@ def validation_queue(
     if country:
         kinds = [kind.filter(country_of_partner=country) for kind in kinds]
     if is_overdue:
-        late = Q(since__lt=at - VALIDATION_PROMISE, asked_at=None)
-        kinds = [kind.filter(late) for kind in kinds]
+        # While the partner is asked no time passes.
+        until = Coalesce("asked_at", Value(at))
+        late = Q(since__lt=F("until") - VALIDATION_PROMISE)
+        kinds = [kind.alias(until=until).filter(late) for kind in kinds]
     wanted = [
         condition
         for condition in (

@@ -27,9 +27,9 @@ def follow_profile(sender, version, by, **kwargs):
 
 
 @receiver(version_questioned, dispatch_uid="enrollment.version_questioned")
-def follow_question(sender, version, **kwargs):
+def follow_question(sender, version, at, **kwargs):
     """Let the promise of the enrollments stand still, or run on, with the version's."""
-    follow_questions(version)
+    follow_questions(version, at=at)
 
 
 @receiver(profile_archived, dispatch_uid="enrollment.profile_archived")

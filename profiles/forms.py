@@ -417,6 +417,10 @@ class CompleteTaxProfileForm(DetailsForm):
 # --- Default bank profiles -----------------------------------------------------------
 
 
+# Longer is no key of a row.
+MOST_DIGITS = 19
+
+
 class DefaultBankProfileForm(forms.Form):
     """A bank profile and a currency for the next enrollments of several locations."""
 
@@ -487,6 +491,20 @@ class DefaultBankProfileForm(forms.Form):
         )
         self.fields["moving"].queryset = locations
         self.fields["moving"].choices = [(one.pk, _with_default(one)) for one in taken]
+        # What is moved from where, as the page says it.
+        self.shown = " ".join(
+            f"{one.pk}:{one.default_bank_profile.bank_profile_id}" for one in taken
+        )
+
+    @property
+    def seen(self) -> dict[int, str]:
+        """Which profile each location had when the page was looked at."""
+        pairs = (word.partition(":") for word in self.data.get("seen", "").split())
+        return {
+            int(location): profile
+            for location, _colon, profile in pairs
+            if location.isdecimal() and len(location) < MOST_DIGITS
+        }
 
     def clean(self) -> dict:
         """Ask for at least one location (R50)."""

@@ -127,11 +127,13 @@ class VersionQuerySet(models.QuerySet):
     def overdue(self, at: datetime) -> Self:
         """Pending for longer than promised; they stay pending (R43).
 
-        While the partner owes an answer the promise does not run.
+        While the partner owes an answer the promise does not run; what was overdue
+        when it was asked stays overdue.
         """
         since = Coalesce("promised_from", "submitted_at")
-        late = self.pending().filter(asked_at=None).alias(since=since)
-        return late.filter(since__lt=at - VALIDATION_PROMISE)
+        until = Coalesce("asked_at", models.Value(at))
+        late = self.pending().alias(since=since, until=until)
+        return late.filter(since__lt=F("until") - VALIDATION_PROMISE)
 
     def claimed(self, at: datetime) -> Self:
         """Those that somebody of the program owner is at."""
@@ -331,8 +333,12 @@ class ProfileVersion(models.Model):
         return (self.promised_from or self.submitted_at) + VALIDATION_PROMISE
 
     def is_overdue(self, at: datetime) -> bool:
-        """Pending for longer than promised (R43); not while the partner is asked."""
-        return self.is_pending and not self.is_asked and self.due_at < at
+        """Pending for longer than promised (R43).
+
+        While the partner is asked no time passes: a question neither makes a version
+        overdue nor takes it out of those that are.
+        """
+        return self.is_pending and self.due_at < (self.asked_at or at)
 
     @property
     def is_asked(self) -> bool:

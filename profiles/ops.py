@@ -59,6 +59,11 @@ MOST_REASONS = 3
 MOST_NAMED = 10
 
 
+def _is_in_force(version) -> bool:
+    """Returning it takes it out of force: as grave as approving."""
+    return version.is_approved
+
+
 def _page_of(version) -> str:
     return reverse(f"ops:{version.part}_version", kwargs={"pk": version.pk})
 
@@ -93,6 +98,7 @@ def approve_bank(request, version):
 
 
 @operator_requires(REVIEW, on=BankProfileVersion)
+@recently_authenticated(where=_is_in_force)
 @posted(instead=_page_of)
 def return_bank(request, version):
     """Return a bank version with reasons."""
@@ -113,6 +119,7 @@ def stopped_changes(request):
 
 
 @operator_requires(REVIEW, on=BankProfileVersion)
+@recently_authenticated
 @posted(instead=_page_of)
 def check_change(request, version):
     """Write down how one made sure that the company wants a stopped change."""
@@ -257,7 +264,16 @@ def _escalations_page(request, *, answering=None, form=None):
         )
         .defer("bank_version__details", "tax_version__details")
     )
-    page = Paginator(asked, ROWS_PER_PAGE).get_page(request.GET.get("page"))
+    number = request.GET.get("page")
+    if answering is not None:
+        # Whichever page it stands on: what was typed is shown again there.
+        keys = list(asked.values_list("pk", flat=True))
+        number = (
+            keys.index(answering.pk) // ROWS_PER_PAGE + 1
+            if (answering.pk in keys)
+            else 1
+        )
+    page = Paginator(asked, ROWS_PER_PAGE).get_page(number)
     may_answer = request.user.has_perm(APPROVE_ACCOUNTS)
     opens = {"bank": True, "tax": request.user.has_perm(VALIDATE)}
     rows = [
@@ -391,6 +407,7 @@ def reasons(request):
 
 
 @operator_requires(KEEP_REASONS)
+@recently_authenticated
 @require_http_methods(["GET", "HEAD", "POST"])
 def add_reason(request):
     """Add a reason; shown first as the partner will read it, if asked."""
@@ -407,22 +424,30 @@ def add_reason(request):
 
 
 @operator_requires(KEEP_REASONS, on=ReturnReason)
+@recently_authenticated
 @require_http_methods(["GET", "HEAD", "POST"])
 def change_reason(request, reason):
     """Change the words of a reason; shown first as the partner will read it, if asked."""
+    is_changed = False
     if request.method == "POST":
         form = CatalogForm(request.POST, reason=reason)
     else:
         form = CatalogForm(reason=reason, initial=model_to_dict(reason))
     if request.method == "POST" and form.is_valid() and "preview" not in request.POST:
         try:
-            services.change_reason(reason, **form.cleaned_data, by=request.user)
+            services.change_reason(
+                reason,
+                seen=request.POST.get("seen", ""),
+                **form.cleaned_data,
+                by=request.user,
+            )
         except ValidationError as error:
             add_errors(form, error)
+            is_changed = getattr(error, "code", "") == "changed"
         else:
             messages.success(request, _("Saved. Partners read it so from now on."))
             return redirect("ops:reasons")
-    return _reason_page(request, form, reason=reason)
+    return _reason_page(request, form, reason=reason, is_changed=is_changed)
 
 
 @operator_requires(KEEP_REASONS, on=ReturnReason)
@@ -447,9 +472,20 @@ def revive_reason(request, reason):
     return redirect("ops:reasons")
 
 
-def _reason_page(request, form, *, reason):
-    """The form, and under it what the partner will read, where that was asked."""
+def _reason_page(request, form, *, reason, is_changed=False):
+    """The form, and above it what the partner will read, where that was asked.
+
+    Where somebody changed it meanwhile, what it says now.
+    """
     shown = None
+    seen = request.POST.get("seen", "")
+    if reason is not None and (is_changed or request.method != "POST"):
+        reason.refresh_from_db()
+        seen = services.reason_seen(reason)
+    if is_changed:
+        keys = reason.field_keys or ["account_holder"]
+        label = (known_fields("bank") | known_fields("tax")).get(keys[0], "")
+        shown = ExplainedReason(reason=reason, field=keys[0], label=label, note="")
     if form.is_bound and not form.errors:
         values = {**form.cleaned_data}
         keys = values["field_keys"] or ["account_holder"]
@@ -465,6 +501,8 @@ def _reason_page(request, form, *, reason):
             "form": form,
             "reason": reason,
             "shown": shown,
+            "is_changed": is_changed,
+            "seen": seen,
             "read_in": ("en", "sv"),
             "has_errors": bool(form.errors),
         },
@@ -495,6 +533,7 @@ def approve_tax(request, version):
 
 
 @operator_requires(VALIDATE, on=TaxProfileVersion)
+@recently_authenticated(where=_is_in_force)
 @posted(instead=_page_of)
 def return_tax(request, version):
     """Return a tax version with reasons."""

@@ -10,5 +10,6 @@ from django.dispatch import Signal
 profile_status_changed = Signal()
 # profile, by
 profile_archived = Signal()
-# version: a question about it was asked of the partner, or answered
+# version, at: a question about it was asked of the partner, or answered, or it was
+# stopped or released
 version_questioned = Signal()

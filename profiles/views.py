@@ -775,6 +775,7 @@ def defaults(request):
             rows = services.set_default_bank_profile(
                 [*form.cleaned_data["locations"], *moving],
                 moving=moving,
+                seen=form.seen,
                 bank_profile=form.cleaned_data["bank_profile"],
                 currency=form.cleaned_data["currency"],
                 by=request.user,
@@ -853,6 +854,7 @@ def _defaults_set(rows) -> str:
 
 
 @requires(Permission.PROFILE_EDIT, on=BankProfile)
+@recently_authenticated
 @posted(instead=lambda profile: profile)
 def answer_bank(request, profile):
     """Answer what the program owner asks about a bank profile."""
@@ -860,6 +862,7 @@ def answer_bank(request, profile):
 
 
 @requires(Permission.PROFILE_EDIT, on=TaxProfile)
+@recently_authenticated
 @posted(instead=lambda profile: profile)
 def answer_tax(request, profile):
     """Answer what the program owner asks about a tax profile."""
@@ -875,6 +878,14 @@ def _answer(request, profile, template):
         )
         return redirect(profile)
     form = AnswerForm(request.POST)
+    if request.POST.get("question") != str(question.pk):
+        form.add_error(
+            None,
+            _(
+                "The question that you read was answered or decided meanwhile. Read the "
+                "one that waits now before you send your answer."
+            ),
+        )
     if form.is_valid():
         try:
             services.answer_question(question, **form.cleaned_data, by=request.user)

@@ -7,8 +7,8 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
-from django.db.models.functions import Greatest
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Coalesce, Greatest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -68,10 +68,14 @@ class EnrollmentQuerySet(ScopedQuerySet):
         return self.filter(status=EnrollmentStatus.VALIDATING)
 
     def overdue(self, at: datetime) -> Self:
-        """With the program owner for longer than promised (R43)."""
+        """With the program owner for longer than promised (R43).
+
+        As is_overdue(): what was overdue when the partner was asked stays so.
+        """
         since = Greatest("promised_from", "status_since")
-        late = self.validating().filter(asked_at=None).alias(since=since)
-        return late.filter(since__lt=at - VALIDATION_PROMISE)
+        until = Coalesce("asked_at", models.Value(at))
+        late = self.validating().alias(since=since, until=until)
+        return late.filter(since__lt=F("until") - VALIDATION_PROMISE)
 
     def unanswered(self, on: date) -> Self:
         """Invitations whose last day has passed (domain.md §10.4)."""
@@ -342,12 +346,14 @@ class Enrollment(models.Model):
         return since + VALIDATION_PROMISE
 
     def is_overdue(self, at: datetime) -> bool:
-        """With the program owner for longer than promised (R43)."""
+        """With the program owner for longer than promised (R43).
+
+        While the partner is asked no time passes, as of a profile's version.
+        """
         return (
             self.is_validating
-            and not self.is_asked
             and not self.is_held
-            and self.due_at < at
+            and self.due_at < (self.asked_at or at)
         )
 
     @property

@@ -4,12 +4,12 @@
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Exists, Max, Min, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -640,7 +640,7 @@ def reassess_enrollments(version: ProfileVersion, *, by: User | None) -> int:
 
 
 @transaction.atomic
-def follow_questions(version: ProfileVersion) -> None:
+def follow_questions(version: ProfileVersion, *, at: datetime | None = None) -> None:
     """Let enrollments in validation wait for the answers their profiles wait for.
 
     As long as the partner is asked about one of them, the promise stands still; then
@@ -649,22 +649,29 @@ def follow_questions(version: ProfileVersion) -> None:
     followers = version.profile.followers().values("enrollment")
     validating = Enrollment.objects.validating().filter(pk__in=followers.order_by())
     for enrollment in _locked_all(validating):
-        _follow_questions_of(enrollment)
+        _follow_questions_of(enrollment, at=at or timezone.now())
 
 
-def _follow_questions_of(enrollment: Enrollment) -> None:
-    found = [
+def _follow_questions_of(enrollment: Enrollment, *, at: datetime) -> None:
+    """The enrollment's own time: what passed before it was sent is not in its promise."""
+    is_asked = any(
         model.objects.pending()
-        .filter(profile__payout_assignments__enrollment=enrollment)
-        .aggregate(asked_at=Min("asked_at"), promised_from=Max("promised_from"))
+        .filter(
+            profile__payout_assignments__enrollment=enrollment, asked_at__isnull=False
+        )
+        .exists()
         for model in (BankProfileVersion, TaxProfileVersion)
-    ]
-    asked = [row["asked_at"] for row in found if row["asked_at"]]
-    later = [row["promised_from"] for row in found if row["promised_from"]]
-    if enrollment.promised_from:
-        later.append(enrollment.promised_from)
-    enrollment.asked_at = min(asked, default=None)
-    enrollment.promised_from = max(later, default=None)
+    )
+    begun = enrollment.status_since
+    if enrollment.asked_at is not None and not is_asked:
+        waited = max(at - max(enrollment.asked_at, begun), timedelta())
+        if waited:
+            since = max(begun, enrollment.promised_from or begun)
+            enrollment.promised_from = since + waited
+    if not is_asked:
+        enrollment.asked_at = None
+    elif enrollment.asked_at is None or enrollment.asked_at < begun:
+        enrollment.asked_at = max(at, begun)
     enrollment.save(update_fields=["asked_at", "promised_from"])
 
 
@@ -991,7 +998,7 @@ def _move(
     enrollment.status_since = at or timezone.now()
     enrollment.save(update_fields=["status", "status_since", *(also or [])])
     if enrollment.is_validating:
-        _follow_questions_of(enrollment)
+        _follow_questions_of(enrollment, at=enrollment.status_since)
     _write_event(
         enrollment,
         code=code,

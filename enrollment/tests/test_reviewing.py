@@ -14,14 +14,16 @@ from accounts.tests.factories import UserFactory
 from enrollment import queues
 from enrollment.models import Enrollment
 from enrollment.tests.factories import EnrollmentFactory
-from profiles import services
+from profiles import ops, services
 from profiles.models import BankProfileVersion, ReviewQuestion
 from profiles.services import VALIDATE
 from profiles.tests.factories import (
     BANK_DETAILS,
     BankProfileFactory,
     BankVersionFactory,
+    ReviewQuestionFactory,
     TaxProfileFactory,
+    as_if_sent,
 )
 
 HOUR = timedelta(hours=1)
@@ -29,6 +31,7 @@ QUEUE = reverse("ops:validation")
 IBAN = "SE4550000000058398257466"
 DETAILS = BANK_DETAILS | {"iban": IBAN}
 TEXT = "Which of your branches is this account for?"
+EVIDENCE = "Called Maria on the number we have had since 2024; she wants it."
 ANSWER = "It is for the branch in Göteborg."
 
 
@@ -170,23 +173,30 @@ def test_a_question_goes_to_the_partner_and_its_answer_back_to_the_queue(
     assert "waits for your answer" in words(partner.get(reverse("home")))
     # The veil of R42 says nothing of it.
     assert "your answer" not in words(client_of(uma).get(enrollment.get_absolute_url()))
-    # Whose turn it is, says the queue; it is not late, and nobody is sent there.
+    # Whose turn it is, says the queue, and nobody is sent there. It stays as late as it
+    # was: a question does not hide that.
     (row,) = rows(web, turn="asked")
-    assert (row.is_asked, row.is_overdue) == (True, False)
+    assert (row.is_asked, row.is_overdue) == (True, True)
     assert row.age == "50 hours"
-    assert (rows(web, turn="ours"), rows(web, overdue="on")) == ([], [])
+    assert rows(web, turn="ours") == []
+    assert len(rows(web, overdue="on")) == 1
     assert queues.next_waiting(timezone.now(), by=lucia) is None
-    assert not Enrollment.objects.overdue(timezone.now()).exists()
+    assert Enrollment.objects.overdue(timezone.now()).exists()
+    assert not BankProfileVersion.objects.overdue(timezone.now()).exists()
 
     # Three hours later.
     past = timezone.now() - 3 * HOUR
     ReviewQuestion.objects.update(asked_at=past)
-    answered = partner.post(f"{page}answer/", {"answer": ANSWER}, follow=True)
+    key = ReviewQuestion.objects.get().pk
+    assert f'name="question" value="{key}"' in shown.content.decode()
+    typed = {"answer": ANSWER, "question": key}
+    answered = partner.post(f"{page}answer/", typed, follow=True)
 
     assert ANSWER in words(answered)
     mail = OutgoingEmail.objects.get(name="question_answered")
     assert mail.to_user == oscar
-    assert ANSWER in " ".join(mail.body_text.split())
+    text = " ".join(mail.body_text.split())
+    assert f"Answer, in the partner's own words: {ANSWER}" in text
     review = words(web.get(address("bank_version", version)))
     assert f"Version 1: the partner&#x27;s answer: {ANSWER}" in review
     (row,) = rows(web, turn="answered")
@@ -325,6 +335,113 @@ def test_who_may_not_ask_or_answer_is_refused(
     assert code(services.ask_partner, version, text=TEXT, by=lucia) == "decided"
 
 
+def test_what_was_asked_in_time_does_not_become_overdue_by_the_partners_time(
+    client_of, oscar, ida, enrollment, version
+):
+    """A question at the tenth hour; the promise of an enrollment is its own."""
+    now = timezone.now()
+    Enrollment.objects.update(status_since=now - 60 * HOUR)
+    as_if_sent(
+        BankProfileVersion.objects.filter(pk=version.pk), submitted_at=now - 99 * HOUR
+    )
+    version.refresh_from_db()
+    asked_at = now - 50 * HOUR
+    question = services.ask_partner(version, text=TEXT, by=oscar, at=asked_at)
+
+    enrollment.refresh_from_db()
+    assert (enrollment.asked_at, enrollment.is_overdue(now)) == (asked_at, False)
+    assert not Enrollment.objects.overdue(now).exists()
+    assert rows(client_of(oscar), overdue="on") == []
+    services.answer_question(question, answer=ANSWER, by=ida, at=now - 2 * HOUR)
+    # 48 of its 60 hours were the partner's, however long the version waited before.
+    enrollment.refresh_from_db()
+    assert enrollment.due_at == now - 60 * HOUR + (48 + 48) * HOUR
+    assert not enrollment.is_overdue(now)
+
+
+def test_a_question_about_a_change_waits_while_the_change_is_stopped(
+    client_of, oscar, lucia, ida, greta, goteborg, terms, maria
+):
+    company = goteborg.partner_account
+    profile = BankProfileFactory(partner_account=company, created_by=maria)
+    enrollment = EnrollmentFactory(
+        location=goteborg,
+        terms=terms,
+        submitted=True,
+        submitted_by=ida,
+        payout__bank_profile=profile,
+        payout__tax_profile=TaxProfileFactory(location=goteborg, created_by=maria),
+        payout__currency="SEK",
+    )
+    services.revise_bank_profile(profile, country="SE", details=DETAILS, by=ida)
+    change = profile.versions.get(number=2)
+    services.ask_partner(change, text=TEXT, by=oscar)
+    page = client_of(ida).get(profile.get_absolute_url())
+    assert "Send the answer" in words(page)
+
+    services.stop_change(change, by=greta)
+
+    enrollment.refresh_from_db()
+    assert enrollment.asked_at is None
+    assert not ReviewQuestion.objects.open().exists()
+    page = client_of(ida).get(profile.get_absolute_url())
+    assert "Send the answer" not in words(page)
+    change.refresh_from_db()
+    services.check_stopped_change(change, evidence=EVIDENCE, by=oscar)
+    services.release_change(change, by=lucia)
+    enrollment.refresh_from_db()
+    change.refresh_from_db()
+    assert change.is_asked
+    assert enrollment.is_asked
+    question = ReviewQuestion.objects.open().get()
+    services.answer_question(question, answer=ANSWER, by=ida)
+    enrollment.refresh_from_db()
+    assert enrollment.asked_at is None
+
+
+def test_an_answer_goes_to_the_question_that_was_read(
+    client_of, oscar, lucia, ida, version
+):
+    first = services.ask_partner(version, text=TEXT, by=oscar)
+    url = reverse("profiles:answer_bank", kwargs={"pk": version.profile_id})
+    services.answer_question(first, answer=ANSWER, by=ida)
+    version.refresh_from_db()
+    second = services.ask_partner(version, text="And whose is it?", by=lucia)
+
+    for key in (first.pk, ""):
+        response = client_of(ida).post(url, {"answer": "Not to that.", "question": key})
+        assert response.status_code == 422
+        assert "The question that you read was answered" in words(response)
+        assert "Not to that." in words(response)
+    second.refresh_from_db()
+    assert not second.is_answered
+    client_of(ida).post(url, {"answer": "It is Nordvik's.", "question": second.pk})
+    second.refresh_from_db()
+    assert second.is_answered
+
+
+@pytest.mark.parametrize(
+    "link", ["http://evil.example", "HTTPS://evil.example", "www.evil.example", "a://b"]
+)
+def test_no_link_is_asked_answered_or_returned(oscar, ida, version, link):
+    def refused(service, *args, **options) -> str:
+        with pytest.raises(ValidationError) as found:
+            service(*args, **options)
+        return str(found.value)
+
+    text = f"Please look at {link} for this."
+    question = services.ask_partner(version, text=TEXT, by=oscar)
+    other = BankVersionFactory(pending=True)
+    note = [{"field": "iban", "code": "OTHER", "note": text}]
+    for told in (
+        refused(services.ask_partner, other, text=text, by=oscar),
+        refused(services.escalate_version, other, text=text, by=oscar),
+        refused(services.answer_question, question, answer=text, by=ida),
+        refused(services.return_version, other, returned=note, by=oscar),
+    ):
+        assert "Leave out the link" in told
+
+
 # --- Escalation ---------------------------------------------------------------------------
 
 
@@ -362,7 +479,23 @@ def test_what_is_escalated_is_answered_by_an_approver(
         web.get(address("bank_version", version))
     )
     assert rows(web, turn="escalated") == []
+    assert (
+        "own words" not in OutgoingEmail.objects.get(name="question_answered").body_text
+    )
     assert "Nothing is escalated." in words(approver.get(escalations))
+
+
+def test_what_was_typed_is_shown_again_on_whichever_page_it_was(
+    client_of, aino, monkeypatch
+):
+    monkeypatch.setattr(ops, "ROWS_PER_PAGE", 1)
+    _first, second = ReviewQuestionFactory(), ReviewQuestionFactory()
+    url = reverse("ops:answer_escalation", kwargs={"pk": second.pk})
+
+    response = client_of(aino).post(url, {"answer": "Short."})
+
+    assert response.status_code == 422
+    assert "Short." in words(response)
 
 
 # --- What to look at twice ------------------------------------------------------------------

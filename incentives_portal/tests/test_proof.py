@@ -19,6 +19,7 @@ from accounts.tests.factories import PASSWORD, RoleAssignmentFactory, UserFactor
 from accounts.tests.second_factors import code_of, give_app, prove, secret_on
 from enrollment.tests.factories import EnrollmentFactory
 from profiles.models import BankProfileDraft
+from profiles.services import signature_of
 from profiles.tests.factories import BANK_DETAILS, BankProfileFactory
 
 pytestmark = pytest.mark.django_db
@@ -499,7 +500,8 @@ def test_approving_asks_for_a_fresh_proof_and_goes_on(clock, client_of, oscar, w
     clock.shift(STALE)
     assert client.get(page).status_code == 200
 
-    asked = client.post(approve, HTTP_REFERER=f"http://testserver{page}")
+    seen = {"seen": signature_of(waiting)}
+    asked = client.post(approve, seen, HTTP_REFERER=f"http://testserver{page}")
     waiting.refresh_from_db()
     assert not waiting.is_approved
     assert next_of(asked) == page

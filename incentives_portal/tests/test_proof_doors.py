@@ -41,6 +41,9 @@ from enrollment.tests.factories import (
 )
 from enrollment.versions import content_of
 from incentives_portal.tests.addresses import every_address
+from profiles.models import ReturnReason
+from profiles.services import ask_partner, reason_seen, signature_of
+from profiles.services.catalog import WORDS
 from profiles.tests.factories import (
     BANK_DETAILS,
     BankProfileDraftFactory,
@@ -48,6 +51,7 @@ from profiles.tests.factories import (
     BankVersionFactory,
     DefaultBankProfileFactory,
     TaxProfileFactory,
+    TaxVersionFactory,
 )
 
 pytestmark = pytest.mark.django_db
@@ -74,6 +78,31 @@ class Door:
 
 
 SWEDEN = {"country": "SE"}
+
+
+def approved(version) -> dict:
+    return {"seen": signature_of(version)}
+
+
+def evidence(world) -> dict:
+    return {"evidence": "Called Maria on the number we have had since 2024."}
+
+
+def returned(world) -> dict:
+    return {"reason-1-reason": "street:ADDRESS_PO_BOX"}
+
+
+def answered(world) -> dict:
+    return {"question": world.question.pk, "answer": "It is for Göteborg."}
+
+
+def reason_words() -> dict:
+    words = dict.fromkeys(WORDS, "Say it better.")
+    return words | {"code": "SAID_BETTER", "parts": ["bank"]}
+
+
+def changed_words(world) -> dict:
+    return reason_words() | {"seen": reason_seen(world.reason)}
 
 
 def changed_bank(world):
@@ -164,8 +193,18 @@ CHOOSING = [
     Door("enrollment:replace_bank", "ida", lambda world: world.bank),
 ]
 APPROVING = [
-    Door("ops:approve_bank", "oscar", lambda world: world.bank_version),
-    Door("ops:approve_tax", "oscar", lambda world: world.tax_version),
+    Door(
+        "ops:approve_bank",
+        "oscar",
+        lambda world: world.bank_version,
+        lambda world: approved(world.bank_version),
+    ),
+    Door(
+        "ops:approve_tax",
+        "oscar",
+        lambda world: world.tax_version,
+        lambda world: approved(world.tax_version),
+    ),
     Door("ops:confirm", "oscar", lambda world: world.enrollment),
     Door(
         "ops:approve_renewal",
@@ -175,6 +214,16 @@ APPROVING = [
     ),
     Door("ops:approve_undoing_renewal", "aino", lambda world: world.plan),
     Door("ops:release_change", "oscar", lambda world: world.bank_version),
+    Door("ops:check_change", "oscar", lambda world: world.bank_version, evidence),
+    # What is in force is out of force then; what waits is returned without it.
+    Door("ops:return_bank", "oscar", lambda world: world.in_force, returned),
+    Door("ops:return_tax", "oscar", lambda world: world.tax_in_force, returned),
+    Door("ops:add_reason", "oscar", sent=lambda world: reason_words()),
+    Door("ops:change_reason", "oscar", lambda world: world.reason, changed_words),
+]
+ANSWERING = [
+    Door("profiles:answer_bank", "ida", lambda world: world.asked.profile, answered),
+    Door("profiles:answer_tax", "ida", lambda world: world.tax_asked.profile, answered),
 ]
 # What is in force for every partner of a program, or ends it.
 PROGRAMS = [
@@ -265,7 +314,8 @@ SIGN_IN = [
 # A page to look at: profiles/tests/test_tax_pages.py asks who opens it.
 ONLY_READ = {"profiles:tax_document"}
 DOORS = [
-    *DRAFTING, *BANK_DATA, *CHOOSING, *APPROVING, *PROGRAMS, *ROLES, *FACTORS, *DIRECTORY, *SIGN_IN
+    *DRAFTING, *BANK_DATA, *CHOOSING, *APPROVING, *ANSWERING, *PROGRAMS, *ROLES,
+    *FACTORS, *DIRECTORY, *SIGN_IN,
 ]  # fmt: skip
 
 
@@ -306,6 +356,14 @@ def _made():
     )
     year = FiscalYearFactory()
     terms = ProgramTermsFactory(fiscal_year=year)
+    asked = BankVersionFactory(
+        profile__partner_account=nordvik, submitted_by=cast.ida, pending=True
+    )
+    tax_asked = TaxVersionFactory(
+        profile__location=goteborg, submitted_by=cast.ida, pending=True
+    )
+    question = ask_partner(asked, text="Is it for Göteborg?", by=cast.oscar)
+    ask_partner(tax_asked, text="Is it for Göteborg?", by=cast.oscar)
     BankProfileDraftFactory(partner_account=nordvik, created_by=cast.ida)
     BankProfileDraftFactory(
         partner_account=nordvik,
@@ -332,6 +390,12 @@ def _made():
         renamed=renamed,
         spare=BankProfileFactory(partner_account=nordvik, created_by=cast.ida),
         bank_version=waiting.versions.get(),
+        asked=asked,
+        tax_asked=tax_asked,
+        question=question,
+        in_force=BankVersionFactory(profile__partner_account=nordvik),
+        tax_in_force=TaxVersionFactory(profile__location=goteborg),
+        reason=ReturnReason.objects.get(code="DOC_TOO_OLD"),
         tax_version=tax.versions.get(),
         default=DefaultBankProfileFactory(
             location=goteborg, bank_profile=bank, set_by=cast.ida
@@ -408,7 +472,14 @@ def test_without_the_question_of_age_the_door_stands_open(
     "door",
     [
         door
-        for door in [*BANK_DATA, *APPROVING[:2], *PROGRAMS, *ROLES[4:], *FACTORS]
+        for door in [
+            *BANK_DATA,
+            *APPROVING[:2],
+            *APPROVING[-4:],
+            *PROGRAMS,
+            *ROLES[4:],
+            *FACTORS,
+        ]
         # They take another one's word first.
         if door.name not in ("ops:appoint", "ops:reset_factors", "ops:vouch")
     ],
@@ -421,6 +492,16 @@ def test_behind_the_door_something_happens(door, cast, client_of, world, clock):
     visit(door, cast, client_of, world, clock, FRESH)
 
     assert AuditEvent.objects.count() > before
+
+
+@pytest.mark.parametrize("part", ["bank", "tax"])
+def test_what_waits_is_returned_without_being_asked(
+    cast, client_of, world, clock, part
+):
+    version = {"bank": world.bank_version, "tax": world.tax_version}[part]
+    door = Door(f"ops:return_{part}", "oscar", lambda world: version, returned)
+
+    assert not is_asked(visit(door, cast, client_of, world, clock, STALE))
 
 
 @pytest.mark.parametrize("door", BY_ROLE, ids=lambda door: door.name)

@@ -93,6 +93,7 @@ NOT_PARTNERS = {
     "note_expired_tax_profiles",
     "put_away_at_closed_location",
     "read_alone",
+    "reason_seen",
     "reassess_enrollments",
     "refuse_bad_name",
     "refuse_too_new",

@@ -28,6 +28,7 @@ from profiles.services.catalog import (
     KEEP_REASONS,
     add_reason,
     change_reason,
+    reason_seen,
     retire_reason,
     revive_reason,
 )
@@ -97,6 +98,7 @@ __all__ = [
     "has_first_approval",
     "needs_second_operator",
     "put_away_at_closed_location",
+    "reason_seen",
     "refuse_bad_name",
     "refuse_too_new",
     "release_change",

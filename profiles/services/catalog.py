@@ -1,11 +1,13 @@
 """The catalog of reasons: operators add, change, retire; nothing is deleted."""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -14,6 +16,7 @@ from accounts.services import record_audit_event
 from accounts.text import clean_line
 from profiles.models import ReturnReason
 from profiles.reasons import KEPT, known_fields
+from profiles.services.words import refuse_link
 
 # Whoever keeps the catalog: program managers and validators.
 KEEP_REASONS = "profiles.change_returnreason"
@@ -42,24 +45,45 @@ def add_reason(*, code: str, by: User, **values: Any) -> ReturnReason:
         raise ValidationError(
             {"code": _("Use 3 to 40 capital letters, digits and underscores.")}
         )
-    if ReturnReason.objects.filter(code=code).exists():
-        raise ValidationError({"code": _("This code has a meaning already.")})
     reason = ReturnReason(code=code, changed_at=timezone.now(), changed_by=by)
+    taken = ValidationError({"code": _("This code has a meaning already.")})
+    if _is_taken(code):
+        raise taken
     _put(reason, values)
-    reason.save(force_insert=True)
+    try:
+        with transaction.atomic():
+            reason.save(force_insert=True)
+    except IntegrityError:
+        # Somebody added it at the same moment.
+        if not _is_taken(code):
+            raise
+        raise taken from None
     _record(reason, AuditAction.REASON_ADDED, by=by, after=_facts(reason))
     return reason
 
 
 @transaction.atomic
-def change_reason(reason: ReturnReason, *, by: User, **values: Any) -> ReturnReason:
+def change_reason(
+    reason: ReturnReason, *, seen: str | None = None, by: User, **values: Any
+) -> ReturnReason:
     """Say it better; the code and its meaning stay.
 
     What was returned for it before is read in the new words too. Without a difference
-    nothing is written. Raises ValidationError as add_reason does.
+    nothing is written. `seen` is reason_seen() of what the operator looked at. Raises
+    ValidationError as add_reason does, and where somebody changed it since (code
+    "changed").
     """
     reason = _locked(reason)
     before = _facts(reason)
+    if seen is not None and seen != reason_seen(reason):
+        raise ValidationError(
+            _(
+                "%(name)s changed this reason since you looked. Read what it says now; "
+                "saved again, yours takes its place."
+            ),
+            code="changed",
+            params={"name": reason.changed_by.full_name if reason.changed_by else "–"},
+        )
     _put(reason, values)
     after = _facts(reason)
     changed = [name for name, value in after.items() if before[name] != value]
@@ -75,6 +99,12 @@ def change_reason(reason: ReturnReason, *, by: User, **values: Any) -> ReturnRea
         after={name: after[name] for name in changed},
     )
     return reason
+
+
+def reason_seen(reason: ReturnReason) -> str:
+    """Return what stands for everything a reason says now."""
+    facts = json.dumps(_facts(reason), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(facts.encode()).hexdigest()
 
 
 @transaction.atomic
@@ -104,13 +134,19 @@ def revive_reason(reason: ReturnReason, *, by: User) -> ReturnReason:
     return reason
 
 
+def _is_taken(code: str) -> bool:
+    return ReturnReason.objects.filter(code=code).exists()
+
+
 def _put(reason: ReturnReason, values: Mapping[str, Any]) -> None:
     """Write checked values on a reason."""
     errors = {}
     for name in WORDS:
         length = ReturnReason._meta.get_field(name).max_length
+        word = values.get(name, "").strip()
         try:
-            word = clean_line(values.get(name, ""), max_length=length)
+            word = clean_line(word, max_length=length) if word else ""
+            refuse_link(word)
         except ValidationError as error:
             errors[name] = error.messages
             continue

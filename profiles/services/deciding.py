@@ -29,7 +29,11 @@ from profiles.states import CANDIDATE, ProfileStatus
 
 @transaction.atomic
 def approve_version(
-    version: ProfileVersion, *, seen: str = "", by: User, at: datetime | None = None
+    version: ProfileVersion,
+    *,
+    seen: str | None = None,
+    by: User,
+    at: datetime | None = None,
 ) -> ProfileVersion:
     """Approve a pending version; the version in force before it is replaced.
 
@@ -37,7 +41,7 @@ def approve_version(
     §10.7): the first approval only signs it, the second brings it into force, a change
     of one in force not before its cooling-off is over (docs/adr/0010). The first is of
     exactly what was there: where anything differs since, it has lapsed. `seen` is the
-    signature of what the operator looked at. Approving what is approved changes
+    signature of what the operator looked at; a page always says it. Approving what is approved changes
     nothing. Raises ValidationError as check_approving does, when somebody decided
     meanwhile, when the change is stopped (code "stopped"), or the partner archived the
     profile.
@@ -49,7 +53,7 @@ def approve_version(
     _refuse_put_away(profile)
     _refuse_stopped_approval(version)
     _refuse_decided(version, ProfileStatus.APPROVED)
-    if seen and seen != signature_of(version):
+    if seen is not None and seen != signature_of(version):
         raise ValidationError(
             _("Something changed since you looked. Look at what is here now."),
             code="changed",

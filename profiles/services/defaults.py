@@ -1,6 +1,6 @@
 """The bank profile and currency that a location's next enrollments start with."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
@@ -23,6 +23,7 @@ def set_default_bank_profile(
     bank_profile: BankProfile,
     currency: str,
     moving: Collection[Location] = (),
+    seen: Mapping[int, str] | None = None,
     is_told: bool = False,
     by: User,
     at: datetime | None = None,
@@ -30,7 +31,8 @@ def set_default_bank_profile(
     """Make a bank profile and currency the default of several locations (R50-R52).
 
     Those of `moving` give up the default they have, if any; everybody is told of them,
-    unless the caller does (`is_told`). Raises ValidationError for an account so new
+    unless the caller does (`is_told`). `seen` is which profile each had when somebody
+    chose to move it; another one by now is refused (code "changed"). Raises ValidationError for an account so new
     that it takes no other's place yet (code "too_new", docs/adr/0013), when another
     location has a default already, when one is closed or another company's,
     when something is missing or archived, or when the bank does not take the currency.
@@ -56,6 +58,10 @@ def set_default_bank_profile(
     for present in rows.select_related("bank_profile", "location").order_by("pk"):
         if present.bank_profile != bank_profile:
             left.setdefault(present.bank_profile, []).append(present.location.name)
+        if seen is not None and seen.get(present.location_id) != str(
+            present.bank_profile_id
+        ):
+            raise _moved_meanwhile(present)
         check_still_may(present, permission=Permission.PROFILE_EDIT, by=by)
         take_default(present, by=by)
         moved.add(present.location_id)
@@ -85,6 +91,17 @@ def set_default_bank_profile(
         news = [one.name for one in locations if one.pk not in moved]
         _tell(bank_profile, left=left, news=news, by=by)
     return defaults
+
+
+def _moved_meanwhile(present: DefaultBankProfile) -> ValidationError:
+    sentence = _(
+        "%(location)s has another default since you looked: %(profile)s. If it is to "
+        "move all the same, save once more."
+    )
+    names = {"location": present.location.name, "profile": present.bank_profile.name}
+    return ValidationError(
+        {"moving": ValidationError(sentence, code="changed", params=names)}
+    )
 
 
 def _tell(

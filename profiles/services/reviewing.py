@@ -24,7 +24,7 @@ from accounts.services import (
 from profiles import countries, emails
 from profiles.models import ProfileVersion, ReviewQuestion
 from profiles.services.rights import APPROVE_ACCOUNTS, own_submission, refuse_own
-from profiles.services.words import checked_note
+from profiles.services.words import checked_note, refuse_link
 from profiles.signals import version_questioned
 
 SHORTEST = 10
@@ -102,7 +102,7 @@ def ask_partner(
     )
     version.asked_at = question.asked_at
     version.save(update_fields=["asked_at"])
-    version_questioned.send(sender=type(version), version=version)
+    version_questioned.send(sender=type(version), version=version, at=question.asked_at)
     _record(version, AuditAction.QUESTION_ASKED, by=by, reason=question.text)
     emails.question_asked(question)
     return question
@@ -174,7 +174,7 @@ def answer_question(
         start = version.promised_from or version.submitted_at
         version.asked_at, version.promised_from = None, start + waited
         version.save(update_fields=["asked_at", "promised_from"])
-        version_questioned.send(sender=type(version), version=version)
+        version_questioned.send(sender=type(version), version=version, at=at)
         _record(version, AuditAction.QUESTION_ANSWERED, by=by, reason=question.answer)
     emails.question_answered(question)
     return question
@@ -218,9 +218,11 @@ def _ask(
 
 
 def _checked(field: str, text: str, *, version: ProfileVersion) -> str:
-    """Return a text as it is kept and mailed: it says something and holds no number."""
+    """Return a text as it is kept and mailed: it says something, and holds no number
+    and no link."""
     try:
         text = checked_note(text, version=version)
+        refuse_link(text)
     except ValidationError as error:
         raise ValidationError({field: error.messages}) from None
     if len(text) < SHORTEST:

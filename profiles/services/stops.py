@@ -91,7 +91,7 @@ def _stop(
     follows: BankChangeStop | None = None,
 ) -> BankChangeStop:
     move(version, ProfileStatus.STOPPED)
-    version_questioned.send(sender=type(version), version=version)
+    version_questioned.send(sender=type(version), version=version, at=at)
     stop = BankChangeStop.objects.create(
         version=version, stopped_by=by, stopped_at=at, follows=follows
     )
@@ -196,11 +196,12 @@ def release_change(
             _("Nobody has checked this change with the company yet."),
             code="not_checked",
         )
-    stop.released_by, stop.released_at = by, at or timezone.now()
+    at = at or timezone.now()
+    stop.released_by, stop.released_at = by, at
     stop.save(update_fields=["released_by", "released_at"])
     was_approved = version.decided_at is not None
     move(version, ProfileStatus.COOLING if was_approved else ProfileStatus.PENDING)
-    version_questioned.send(sender=type(version), version=version)
+    version_questioned.send(sender=type(version), version=version, at=at)
     after = {"stop": str(stop.pk), "step": 2}
     record(version, AuditAction.PROFILE_RELEASED, by=by, after=after)
     emails.bank_change(version, step=emails.Step.RELEASED)

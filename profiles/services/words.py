@@ -20,6 +20,21 @@ ACCOUNT_LIKE = re.compile(r"\d(?:\W?\d){7,}")
 TWO_YEARS = re.compile(r"(?:19|20)\d\d[-–/](?:19|20)\d\d")
 
 
+# What readers of mails and pages would press, and what looks like it.
+LINK = re.compile(r"(?:\b|_)(?:https?:|www\.)|://", re.IGNORECASE)
+
+
+def refuse_link(text: str) -> None:
+    """Raise ValidationError for a link: the portal's mails lead to the portal alone (T8)."""
+    if LINK.search(unicodedata.normalize("NFKC", text)):
+        raise ValidationError(
+            _(
+                "Leave out the link and say it in words: mails lead to the portal alone."
+            ),
+            code="link",
+        )
+
+
 def refuse_bad_name(profile: Profile) -> str:
     """Return a profile's name as it is stored; raise ValidationError on `name`."""
     profile.name = checked_name(profile.name)
@@ -60,6 +75,7 @@ def checked_reasons(
             raise _wrong_reason("reason", _("Choose a reason from the list."), row=row)
         try:
             note = checked_note(given.get("note", ""), version=version)
+            refuse_link(note)
         except ValidationError as error:
             raise _wrong_reason("note", error.messages[0], row=row) from None
         if known[code].needs_note and len(note) < 20:

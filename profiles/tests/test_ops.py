@@ -13,7 +13,12 @@ from accounts.tests.threads import at_once
 from profiles.checking import checks
 from profiles.models import BankProfile
 from profiles.review import compared
-from profiles.services import approve_version, revise_bank_profile
+from profiles.services import (
+    approve_version,
+    deciding,
+    revise_bank_profile,
+    signature_of,
+)
 from profiles.tests.factories import (
     BANK_DETAILS,
     IBAN,
@@ -42,6 +47,11 @@ def words(response) -> str:
 
 def address(name, version) -> str:
     return reverse(f"ops:{name}", kwargs={"pk": version.pk})
+
+
+def seen(version) -> dict[str, str]:
+    """What the page says that its reader looked at."""
+    return {"seen": signature_of(type(version).objects.get(pk=version.pk))}
 
 
 def offers(name, version, response) -> bool:
@@ -355,7 +365,7 @@ def test_a_further_account_is_approved_by_one(web, waiting, tax_waiting, oscar, 
         f"approve_{kind}", version, web.get(address(f"{kind}_version", version))
     )
 
-    response = web.post(address(f"approve_{kind}", version), follow=True)
+    response = web.post(address(f"approve_{kind}", version), seen(version), follow=True)
 
     version.refresh_from_db()
     assert version.is_approved
@@ -371,7 +381,7 @@ def test_a_change_of_an_account_in_force_takes_two(
     url = address("bank_version", changed)
     assert "Give the first approval" in words(web.get(url))
 
-    first = web.post(address("approve_bank", changed), follow=True)
+    first = web.post(address("approve_bank", changed), seen(changed), follow=True)
     assert "First approval given: Nordvik main of Nordvik IT AB." in words(first)
     changed.refresh_from_db()
     assert changed.is_pending
@@ -382,7 +392,7 @@ def test_a_change_of_an_account_in_force_takes_two(
     assert "Second approval needed" in shown
     assert "Pending validation" not in shown
     assert not offers("approve_bank", changed, web.get(url))
-    again = web.post(address("approve_bank", changed))
+    again = web.post(address("approve_bank", changed), seen(changed))
     assert again.status_code == 422
     assert "needs a second operator" in words(again)
 
@@ -390,7 +400,7 @@ def test_a_change_of_an_account_in_force_takes_two(
     shown = words(second_web.get(url))
     assert "Yours is the second approval" in shown
     assert "Give the second approval" in shown
-    second_web.post(address("approve_bank", changed))
+    second_web.post(address("approve_bank", changed), seen(changed))
     changed.refresh_from_db()
     assert changed.is_approved
     assert (changed.seconded_by, changed.decided_by) == (oscar, lucia)
@@ -412,10 +422,24 @@ def test_the_second_operator_reads_from_when_payments_go_to_a_changed_account(
     assert "from then on payments go to the new account" not in shown
 
 
+def test_a_page_that_does_not_say_what_was_looked_at_approves_nothing(
+    web, waiting, monkeypatch
+):
+    for nothing in ({}, {"seen": ""}):
+        response = web.post(address("approve_bank", waiting), nothing)
+        assert response.status_code == 422
+        assert "Something changed since you looked." in words(response)
+    waiting.refresh_from_db()
+    assert waiting.is_pending
+    # The control.
+    monkeypatch.setattr(deciding, "signature_of", lambda version: "")
+    assert web.post(address("approve_bank", waiting), {}).status_code == 302
+
+
 def test_what_somebody_approved_meanwhile_is_said(web, lucia, waiting):
     approve_version(waiting, by=lucia)
 
-    response = web.post(address("approve_bank", waiting), follow=True)
+    response = web.post(address("approve_bank", waiting), seen(waiting), follow=True)
 
     assert "Lucia Ferrer approved this already" in words(response)
     waiting.refresh_from_db()
@@ -425,7 +449,7 @@ def test_what_somebody_approved_meanwhile_is_said(web, lucia, waiting):
 def test_what_somebody_returned_meanwhile_is_said(web, client_of, lucia, waiting):
     client_of(lucia).post(address("return_bank", waiting), reason())
 
-    response = web.post(address("approve_bank", waiting))
+    response = web.post(address("approve_bank", waiting), seen(waiting))
 
     text = words(response)
     assert response.status_code == 422
@@ -444,7 +468,7 @@ def test_what_the_partner_replaced_meanwhile_leads_to_the_new_one(web, changed, 
     )
     newest = changed.profile.versions.get(number=3)
 
-    response = web.post(address("approve_bank", changed))
+    response = web.post(address("approve_bank", changed), seen(changed))
 
     assert response.status_code == 422
     assert "The partner replaced this version meanwhile." in words(response)
@@ -456,7 +480,7 @@ def test_an_archived_profile_is_not_decided(web, waiting, ida):
     BankProfile.objects.update(archived_at=timezone.now(), archived_by=ida)
 
     shown = web.get(address("bank_version", waiting))
-    response = web.post(address("approve_bank", waiting))
+    response = web.post(address("approve_bank", waiting), seen(waiting))
 
     assert "There is nothing to decide." in words(shown)
     assert not offers("approve_bank", waiting, shown)
@@ -471,7 +495,7 @@ def test_an_operator_does_not_decide_what_they_sent(web, nordvik, oscar):
     ).versions.get()
 
     shown = web.get(address("bank_version", version))
-    response = web.post(address("approve_bank", version))
+    response = web.post(address("approve_bank", version), seen(version))
 
     assert "Somebody else has to decide it." in words(shown)
     assert not offers("approve_bank", version, shown)
@@ -483,9 +507,11 @@ def test_an_operator_does_not_decide_what_they_sent(web, nordvik, oscar):
 @pytest.mark.django_db(transaction=True)
 def test_two_operators_at_once_leave_one_decision(client_of, oscar, lucia, waiting):
     clients = [client_of(person) for person in (oscar, lucia)]
-    url = address("approve_bank", waiting)
+    url, looked = address("approve_bank", waiting), seen(waiting)
 
-    outcomes = at_once(*[lambda web=web: web.post(url).status_code for web in clients])
+    outcomes = at_once(
+        *[lambda web=web: web.post(url, looked).status_code for web in clients]
+    )
 
     assert outcomes == [302, 302]
     assert AuditEvent.objects.filter(action="profile_approved").count() == 1

@@ -13,6 +13,7 @@ from profiles import services
 from profiles.first_reasons import FIRST
 from profiles.models import ReturnReason
 from profiles.reasons import explained, known_fields, reasons_for
+from profiles.services import catalog
 from profiles.tests.factories import TaxProfileFactory
 
 pytestmark = pytest.mark.django_db
@@ -128,6 +129,7 @@ def test_an_operator_adds_a_reason_and_a_partner_reads_it_in_their_language(
     added = reason("DOC_NOT_SIGNED")
     change = reverse("ops:change_reason", kwargs={"pk": added.pk})
     better = WORDS | {"remedy_sv": "Be firmatecknaren skriva under.", "code": "X_Y_Z"}
+    better["seen"] = web.get(change).context["seen"]
     web.post(change, better | {"save": "on"})
     added.refresh_from_db()
     assert (added.code, added.remedy_sv) == ("DOC_NOT_SIGNED", better["remedy_sv"])
@@ -160,6 +162,8 @@ def test_an_operator_adds_a_reason_and_a_partner_reads_it_in_their_language(
         ({"text_sv": " "}, "Say it in both languages."),
         ({"parts": []}, "Choose bank, tax or both."),
         ({"field_keys": ["iban"]}, "Choose fields of what the reason is for."),
+        ({"remedy_sv": "Se https://evil.example"}, "Leave out the link"),
+        ({"example": "WWW.evil.example"}, "Leave out the link"),
     ],
 )
 def test_a_reason_that_is_not_whole_is_refused(client_of, mina, wrong, why):
@@ -173,6 +177,40 @@ def test_a_reason_that_is_not_whole_is_refused(client_of, mina, wrong, why):
     assert why in words(response)
     assert WORDS["title_sv"] in response.content.decode()
     assert ReturnReason.objects.count() == count
+
+
+def test_who_did_not_see_what_it_says_now_is_told_and_keeps_what_they_typed(
+    client_of, oscar, mina
+):
+    changed = reason("DOC_TOO_OLD")
+    url = reverse("ops:change_reason", kwargs={"pk": changed.pk})
+    web = client_of(oscar)
+    typed = WORDS | {"field_keys": [], "seen": web.get(url).context["seen"]}
+    theirs = {name: getattr(changed, name) for name in (*WORDS,)}
+    theirs |= {"title_en": "Too old by now"}
+    services.change_reason(changed, by=mina, **theirs)
+
+    for _unseen in ("seen before", "preview"):
+        response = web.post(url, typed | {"save": "on"})
+        assert response.status_code == 422
+        text = words(response)
+        assert f"{mina.full_name} changed this reason since you looked." in text
+        assert "What it says now" in text
+        assert "Too old by now" in text
+        assert WORDS["title_sv"] in response.content.decode()
+    typed["seen"] = response.context["seen"]
+    assert web.post(url, typed | {"save": "on"}).status_code == 302
+    changed.refresh_from_db()
+    assert changed.title_en == WORDS["title_en"]
+
+
+def test_two_who_add_a_code_at_once_are_told_as_one_after_another(mina, monkeypatch):
+    answers = iter([False, True])
+    monkeypatch.setattr(catalog, "_is_taken", lambda code: next(answers))
+
+    with pytest.raises(ValidationError, match="has a meaning already"):
+        services.add_reason(code="DOC_TOO_OLD", by=mina, **WORDS)
+    assert ReturnReason.objects.filter(code="DOC_TOO_OLD").count() == 1
 
 
 def test_what_the_portal_gives_itself_stays(mina):

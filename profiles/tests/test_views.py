@@ -928,7 +928,14 @@ def test_a_location_with_a_default_is_moved_here(web, bank, nordvik, goteborg):
 
     assert web.post(path, typed).status_code == 422
     assert web.post(path, typed | {"locations": goteborg.pk}).status_code == 422
-    web.post(path, typed | {"moving": goteborg.pk})
+    # Not from another one than was looked at.
+    typed |= {"moving": goteborg.pk}
+    for seen in ("", f"{goteborg.pk}:{bank.pk}"):
+        refused = web.post(path, typed | {"seen": seen})
+        assert refused.status_code == 422
+        assert "has another default since you looked: Old one." in words(refused)
+        assert DefaultBankProfile.objects.get().bank_profile == present
+    web.post(path, typed | {"seen": refused.context["form"].shown})
 
     assert DefaultBankProfile.objects.get().bank_profile == bank
     told = AuditEvent.objects.filter(action__startswith="default_")
