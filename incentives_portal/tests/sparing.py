@@ -4,6 +4,7 @@ import copy
 import logging
 
 from allauth.account.auth_backends import AuthenticationBackend
+from django.apps import apps
 from django.contrib.sessions.backends.db import SessionStore
 from django.template.backends.django import Template
 from django.template.base import Template as BareTemplate
@@ -23,8 +24,9 @@ class Sparing:
 
     While `remembers` is on, who asks, their companies and their session are looked up
     once, and that the session is in use is not noted: a request that leaves the world
-    as it was finds them the same. Nothing is drawn while
-    `is_blind`: for answers without a body.
+    as it was finds them the same. Which rows somebody may see is asked of the database
+    each time, in words put together once. Nothing is drawn while `is_blind`: for answers
+    without a body.
     """
 
     def __init__(self, monkeypatch):
@@ -58,6 +60,7 @@ class Sparing:
         for name in ("refusal_for", "operator_refusal"):
             monkeypatch.setattr(views, name, self._saying_once(getattr(views, name)))
         self._remember_who_asks(monkeypatch)
+        self._remember_questions(monkeypatch)
         # Nobody here asks what a page was drawn with.
         monkeypatch.setattr(
             BareTemplate, "_render", lambda page, context: page.nodelist.render(context)
@@ -126,3 +129,23 @@ class Sparing:
         )
         monkeypatch.setattr(AuthenticationBackend, "get_user", get_user)
         monkeypatch.setattr(SessionStore, "_get_session_from_db", get_session)
+
+    def _remember_questions(self, monkeypatch) -> None:
+        questions = {}
+
+        def once(kind, ask):
+            def asked(manager, user, *about):
+                # Rows of one other row are another question.
+                if not self.remembers or type(manager) is not kind:
+                    return ask(manager, user, *about)
+                key = (ask.__name__, manager.model, user.pk, about)
+                if key not in questions:
+                    questions[key] = ask(manager, user, *about)
+                return questions[key].all()
+
+            return asked
+
+        for kind in {type(model._default_manager) for model in apps.get_models()}:
+            for name in ("visible_to", "where_user_may"):
+                if ask := getattr(kind, name, None):
+                    monkeypatch.setattr(kind, name, once(kind, ask))
