@@ -1,6 +1,7 @@
 """Groups by SCIM are the roles; who opens that door, and for which groups."""
 
 from datetime import timedelta
+from itertools import product
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -155,21 +156,17 @@ class TestGroups:
         ended = RoleAssignment.objects.get(user=nora_in_portal())
         assert ended.revoked_at is not None
 
-    @pytest.mark.parametrize(
-        "operation",
-        [
+    def test_members_that_are_not_meant_stay(self, entra, enrollers):
+        for operation in (
             {"op": "Remove", "path": "members", "value": [{"value": "99999999"}]},
             {"op": "Remove", "path": 'members[value eq "somebody else"]'},
             {"op": "Remove", "path": "members", "value": []},
             {"op": "Add", "path": "members", "value": []},
             {"op": "Replace", "path": "displayName", "value": "Portal Enrollers"},
-        ],
-        ids=str,
-    )
-    def test_members_that_are_not_meant_stay(self, entra, enrollers, operation):
-        entra.patch(f"/Groups/{enrollers['id']}", operation)
+        ):
+            entra.patch(f"/Groups/{enrollers['id']}", operation)
 
-        assert len(live_roles(nora_in_portal())) == 1
+            assert len(live_roles(nora_in_portal())) == 1, operation
 
     def test_members_come_and_go_in_the_order_of_the_operations(
         self, entra, mapped, nora
@@ -192,20 +189,18 @@ class TestGroups:
         assert members_after(swap, name, add) == {second, nora["id"]}
         assert entra.get(path).json()["displayName"] == "Renamed"
 
-    @pytest.mark.parametrize(
-        "value",
-        [["1"], [{}], [None], "x", 7, [{"value": {"a": 1}}], [{"value": 1}],
-         [{"value": "nobody"}], [{"value": "99999999"}], [[]]],
-        ids=str,
-    )  # fmt: skip
-    @pytest.mark.parametrize("op", ["Add", "Replace"])
-    def test_malformed_members_are_refused(self, entra, enrollers, op, value):
-        response = entra.patch(
-            f"/Groups/{enrollers['id']}", {"op": op, "path": "members", "value": value}
-        )
+    def test_malformed_members_are_refused(self, entra, enrollers):
+        values = [["1"], [{}], [None], "x", 7, [{"value": {"a": 1}}], [{"value": 1}]]
+        values += [[{"value": "nobody"}], [{"value": "99999999"}], [[]]]
 
-        assert error_of(response).status == 400
-        assert len(live_roles(nora_in_portal())) == 1
+        for op, value in product(("Add", "Replace"), values):
+            response = entra.patch(
+                f"/Groups/{enrollers['id']}",
+                {"op": op, "path": "members", "value": value},
+            )
+
+            assert error_of(response).status == 400, (op, value)
+            assert len(live_roles(nora_in_portal())) == 1, (op, value)
 
     def test_many_odd_operations_on_members_are_refused(self, entra, enrollers):
         odd = {"op": "Remove", "path": 'members[type eq "Group"]'}

@@ -6,7 +6,7 @@ import re
 import pytest
 import time_machine
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -493,22 +493,28 @@ def test_a_form_without_its_token_changes_nothing(client_of, ida, bank):
     assert not BankProfileDraft.objects.exists()
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "https://evil.example/",
-        "//evil.example/",
-        "/\\evil.example",
-        "///evil.example",
-        "javascript:alert(1)",
-        "evil.example",
-        "/%0d%0aSet-Cookie:x=1",
-        "\u202e/evil",
-        "",
-    ],
+ELSEWHERE = (
+    "https://evil.example/",
+    "//evil.example/",
+    "/\\evil.example",
+    "///evil.example",
+    "javascript:alert(1)",
+    "evil.example",
+    "/%0d%0aSet-Cookie:x=1",
+    "\u202e/evil",
+    "",
 )
-def test_the_way_back_is_a_page_of_the_portal(web, bank, target):
+
+
+def test_the_way_back_is_a_page_of_the_portal(web, bank):
     """No open redirect: neither after the step, nor in a link."""
+    for target in ELSEWHERE:
+        with transaction.atomic():
+            _leads_to_the_portal_only(web, bank, target)
+            transaction.set_rollback(True)
+
+
+def _leads_to_the_portal_only(web, bank, target: str) -> None:
     response = web.post(f"{address('new_bank')}?next={target}", {**BANK, **SWEDEN})
     assert response["Location"].startswith("/profiles/bank/new/account/")
 
