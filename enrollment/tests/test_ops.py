@@ -163,10 +163,10 @@ def buttons(response) -> list[tuple[str, bool]]:
     ]
 
 
-def approve(client, page, part: str, **more):
+def approve(client, page, part: str, *, follow: bool = False, **more):
     """Open the page as an operator does, and press a part's button."""
     values = form_values(client.get(page.url), part)
-    return client.post(page.confirm_url, values | more, follow=True)
+    return client.post(page.confirm_url, values | more, follow=follow)
 
 
 # --- Today ----------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def test_who_gives_second_approvals_alone_sees_what_waits_for_them(
     assert "Give the second approval" in text
     assert "Confirm tax" not in text
     assert "A validator decides this." in text
-    approve(client, changed, "bank")
+    approve(client, changed, "bank", follow=True)
     assert changed.bank.versions.get(number=2).is_approved
     text = words(
         client.post(
@@ -964,12 +964,12 @@ def test_approving_both_parts_completes_the_enrollment(client_of, oscar, waiting
     # R39, R40
     client = client_of(oscar)
 
-    half = approve(client, waiting, "bank")
+    half = approve(client, waiting, "bank", follow=True)
     waiting.enrollment.refresh_from_db()
     assert waiting.enrollment.is_validating
     assert "The bank profile is validated. The tax profile is left." in words(half)
 
-    whole = approve(client, waiting, "tax")
+    whole = approve(client, waiting, "tax", follow=True)
     waiting.enrollment.refresh_from_db()
     assert waiting.enrollment.is_enrolled
     assert waiting.enrollment.enrolled_at is not None
@@ -981,7 +981,7 @@ def test_approving_both_parts_completes_the_enrollment(client_of, oscar, waiting
 def test_parts_can_be_approved_in_any_order(client_of, oscar, waiting):
     client = client_of(oscar)
 
-    half = approve(client, waiting, "tax")
+    half = approve(client, waiting, "tax", follow=True)
     assert "The tax profile is validated. The bank profile is left." in words(half)
 
     approve(client, waiting, "bank")
@@ -1020,7 +1020,7 @@ def test_the_last_part_offers_to_go_on_with_the_next(
         ("Approve tax and next", False),
     ]
 
-    response = approve(client, waiting, "tax", and_next="on")
+    response = approve(client, waiting, "tax", and_next="on", follow=True)
 
     url = reverse("ops:enrollment", kwargs={"pk": another_waits.pk})
     assert response.redirect_chain == [(url, 302)]
@@ -1163,7 +1163,7 @@ def test_when_nothing_else_waits_the_queue_is_shown(client_of, oscar, waiting):
     client = client_of(oscar)
     approve(client, waiting, "bank")
 
-    response = approve(client, waiting, "tax", and_next="on")
+    response = approve(client, waiting, "tax", and_next="on", follow=True)
 
     assert response.redirect_chain == [(reverse("ops:validation"), 302)]
     assert "Nothing waiting." in words(response)
@@ -1174,7 +1174,7 @@ def test_a_decided_enrollment_leads_to_the_next_in_the_queue(
 ):
     client = client_of(oscar)
     approve(client, waiting, "bank")
-    approve(client, waiting, "tax")
+    approve(client, waiting, "tax", follow=True)
 
     response = client.get(waiting.url)
 
@@ -1188,7 +1188,7 @@ def test_when_all_is_decided_the_page_says_that_nothing_else_waits(
 ):
     client = client_of(oscar)
     approve(client, waiting, "bank")
-    approve(client, waiting, "tax")
+    approve(client, waiting, "tax", follow=True)
 
     assert "Nothing else is waiting." in words(client.get(waiting.url))
 
@@ -1307,7 +1307,7 @@ def test_a_change_of_an_account_in_force_takes_two_operators(
     assert "two operators have to approve it" in words(first.get(changed.url))
     assert "Give the first approval" in words(first.get(changed.url))
 
-    response = approve(first, changed, "bank")
+    response = approve(first, changed, "bank", follow=True)
 
     text = words(response)
     assert "Another operator has to approve it too." in text
@@ -1331,7 +1331,7 @@ def test_the_first_operator_cannot_give_the_second_approval_by_a_direct_post(
     client_of, oscar, changed
 ):
     client = client_of(oscar)
-    approve(client, changed, "bank")
+    approve(client, changed, "bank", follow=True)
 
     values = {"part": "bank", "seen": changed.bank.versions.get(number=2).pk}
     response = client.post(changed.confirm_url, values, follow=True)
@@ -1466,7 +1466,7 @@ def test_a_tax_profile_that_expired_meanwhile_sends_it_back_to_the_partner(
         expires_on=timezone.localdate() - datetime.timedelta(days=1),
     )
 
-    response = approve(client_of(oscar), waiting, "bank")
+    response = approve(client_of(oscar), waiting, "bank", follow=True)
 
     waiting.enrollment.refresh_from_db()
     assert waiting.enrollment.is_action_required
