@@ -455,7 +455,11 @@ def _page_cells(part: str) -> list[tuple[str, str, str, str]]:
     return cells
 
 
-PARTS = sorted({name.partition(":")[0] for name in TABLE})
+# Those with the most cells begin.
+PARTS = sorted(
+    {name.partition(":")[0] for name in TABLE},
+    key=lambda part: (-len(_page_cells(part)), part),
+)
 TOKEN_METHODS = (*METHODS, "HEAD", "OPTIONS", "TRACE")
 HOLDERS = ("own", "foreign")
 # Whom the door turns away, before it looks at what is asked for.
