@@ -26,6 +26,7 @@ from accounts.origin import Door, Origin, coming_from
 from accounts.roles import Permission, Role
 from accounts.safe_csv import safe_cell
 from accounts.services import acting_as, record_audit_event
+from accounts.tests.cases import tried
 from accounts.tests.factories import (
     IncentiveProgramFactory,
     LocationFactory,
@@ -193,9 +194,8 @@ class TestFilters:
         )
         record(goteborg, AuditAction.LOCATION_ADDED, of=nordvik, reason="place added")
 
-    @pytest.mark.parametrize(
-        ("asked", "expected"),
-        [
+    def test_each_narrows_the_list_and_the_table(self, client_of, greta, events):
+        for asked, expected in (
             ({}, ["place added", "role in malmö", "ida added"]),
             ({"person": "ida"}, ["role in malmö", "ida added"]),
             ({"person": "ek lars@partner"}, ["role in malmö"]),
@@ -207,19 +207,19 @@ class TestFilters:
             ({"since": "2020-01-01"}, ["place added", "role in malmö", "ida added"]),
             ({"until": "2020-01-01"}, []),
             ({"until": "9999-12-31"}, ["place added", "role in malmö", "ida added"]),
-        ],
-    )
-    def test_each_narrows_the_list_and_the_table(
-        self, client_of, greta, events, asked, expected
-    ):
-        client = client_of(greta)
+        ):
+            with tried(asked, expected):
+                client = client_of(greta)
 
-        page, rows = words(client.get(LIST, asked)), table(client.get(EXPORT, asked))
+                page, rows = (
+                    words(client.get(LIST, asked)),
+                    table(client.get(EXPORT, asked)),
+                )
 
-        assert re.findall(r"Reason: (ida added|role in malmö|place added)", page) == (
-            expected
-        )
-        assert [row["Reason"] for row in rows] == expected
+                assert re.findall(
+                    r"Reason: (ida added|role in malmö|place added)", page
+                ) == (expected)
+                assert [row["Reason"] for row in rows] == expected
 
     def test_a_location_by_choice(self, client_of, greta, events, malmo, goteborg):
         client = client_of(greta)
@@ -335,15 +335,16 @@ class TestPages:
 
         assert "?kind=people&amp;person=Greta+Voss&amp;before=" in page.content.decode()
 
-    @pytest.mark.parametrize("place", ["x", "-1", "٣", "9" * 40, "1.5", ""])
     def test_a_made_up_place_in_the_list_is_no_error(
-        self, client_of, greta, nordvik, oscar, place
+        self, client_of, greta, nordvik, oscar
     ):
-        record(greta, of=nordvik)
+        for place in ("x", "-1", "٣", "9" * 40, "1.5", ""):
+            with tried(place):
+                record(greta, of=nordvik)
 
-        for name in ("before", "after"):
-            assert client_of(greta).get(LIST, {name: place}).status_code == 200
-            assert client_of(oscar).get(AUDIT, {name: place}).status_code == 200
+                for name in ("before", "after"):
+                    assert client_of(greta).get(LIST, {name: place}).status_code == 200
+                    assert client_of(oscar).get(AUDIT, {name: place}).status_code == 200
 
     @pytest.mark.parametrize(
         ("address", "reader"),

@@ -24,6 +24,7 @@ from accounts.models import (
 )
 from accounts.roles import COMPANY_WIDE_ROLES, GRANTS, INCENTIVE_ROLES, Role
 from accounts.services import colleagues
+from accounts.tests.cases import tried
 from accounts.tests.factories import (
     ColleagueInvitationFactory,
     IncentiveProgramFactory,
@@ -166,21 +167,24 @@ class TestInviting:
 
         assert invite(nordvik, greta, locations=[goteborg, malmo]) != first
 
-    @pytest.mark.parametrize("name", ["greta", "alice", "ida", "uma", "lars", "sam"])
-    @pytest.mark.parametrize("role", sorted(Role))
-    def test_nobody_offers_what_they_cannot_give(self, nordvik, cast, name, role):
+    def test_nobody_offers_what_they_cannot_give(self, nordvik, cast):
         # R5, R13; T3
-        giver = getattr(cast, name)
-        held = RoleAssignment.objects.live().filter(user=giver, partner_account=nordvik)
-        may = any(role in GRANTS[Role(one.role)].gives for one in held)
+        for name in ("greta", "alice", "ida", "uma", "lars", "sam"):
+            for role in sorted(Role):
+                with tried(name, role):
+                    giver = getattr(cast, name)
+                    held = RoleAssignment.objects.live().filter(
+                        user=giver, partner_account=nordvik
+                    )
+                    may = any(role in GRANTS[Role(one.role)].gives for one in held)
 
-        if may:
-            assert invite(nordvik, giver, role=role)
-            return
-        with pytest.raises(ValidationError) as refusal:
-            invite(nordvik, giver, role=role)
-        assert refusal.value.code == "not_granting"
-        assert not ColleagueInvitation.objects.exists()
+                    if may:
+                        assert invite(nordvik, giver, role=role)
+                        continue
+                    with pytest.raises(ValidationError) as refusal:
+                        invite(nordvik, giver, role=role)
+                    assert refusal.value.code == "not_granting"
+                    assert not ColleagueInvitation.objects.exists()
 
     def test_who_gives_no_role_invites_without_one(self, nordvik, greta, nils):
         # C1: to add people, yes; a role, no.

@@ -13,6 +13,7 @@ from django.utils.html import escape
 
 from accounts import outbox
 from accounts.models import OutgoingEmail, User
+from accounts.tests.cases import tried
 from accounts.tests.factories import PASSWORD
 from accounts.tests.passkeys import ORIGIN, PRESENT, SITE, Passkey
 
@@ -286,16 +287,17 @@ def test_whatever_owner_is_named_it_is_no_error(phone, handle):
     assert not is_signed_in(client)
 
 
-@pytest.mark.parametrize("part", ["id", "rawId", "type", "response"])
-@pytest.mark.parametrize("value", [None, 7, "", "\x00", [], {}])
-def test_whatever_part_is_strange_it_is_no_error(phone, part, value):
-    client = Client()
-    answer = phone.signed(challenge_of(client))
-    answer[part] = value
+def test_whatever_part_is_strange_it_is_no_error(phone):
+    for part in ("id", "rawId", "type", "response"):
+        for value in (None, 7, "", "\x00", [], {}):
+            with tried(part, value):
+                client = Client()
+                answer = phone.signed(challenge_of(client))
+                answer[part] = value
 
-    response = send(client, answer)
+                response = send(client, answer)
 
-    assert response.status_code == 302
+                assert response.status_code == 302
 
 
 def test_after_a_refusal_one_still_gets_where_one_wanted(phone):

@@ -30,6 +30,7 @@ from accounts.roles import (
 )
 from accounts.services import requests
 from accounts.tests.canaries import WATCH
+from accounts.tests.cases import tried
 from accounts.tests.factories import (
     AccessRequestFactory,
     IncentiveProgramFactory,
@@ -517,9 +518,8 @@ class TestAskPage:
         assert AccessRequest.objects.count() == 1
         assert len(mails("access_requested")) == 2
 
-    @pytest.mark.parametrize(
-        ("typed", "words"),
-        [
+    def test_errors_keep_what_was_typed(self, client_of, cast, goteborg):
+        for typed, words in (
             ({"role": ""}, "Choose a role"),
             ({"role": "global_admin"}, "Choose one of these roles"),
             ({"location": ""}, "Choose where you need the role"),
@@ -527,21 +527,20 @@ class TestAskPage:
             ({"program": "99999999"}, "Choose one of these programs"),
             ({"reason": "x" * 501}, "Shorten this"),
             ({"role": "account_admin"}, "for the whole company"),
-        ],
-    )
-    def test_errors_keep_what_was_typed(self, client_of, cast, goteborg, typed, words):
-        answers = {
-            "role": "incentives_admin",
-            "location": goteborg.pk,
-            "reason": "Because of Ida",
-        }
+        ):
+            with tried(typed, words):
+                answers = {
+                    "role": "incentives_admin",
+                    "location": goteborg.pk,
+                    "reason": "Because of Ida",
+                }
 
-        response = client_of(cast.lars).post(ASK, answers | typed)
+                response = client_of(cast.lars).post(ASK, answers | typed)
 
-        assert response.status_code == 422
-        assert words in text_of(response)
-        assert (typed.get("reason") or "Because of Ida") in text_of(response)
-        assert not AccessRequest.objects.exists()
+                assert response.status_code == 422
+                assert words in text_of(response)
+                assert (typed.get("reason") or "Because of Ida") in text_of(response)
+                assert not AccessRequest.objects.exists()
 
     def test_a_foreign_location_is_no_choice(self, client_of, cast):
         foreign = LocationFactory(name="Hamburg")
@@ -674,17 +673,19 @@ class TestRequestsPage:
 
         assert foreign.user.full_name not in text_of(client_of(alice).get(REQUESTS))
 
-    @pytest.mark.parametrize("name", ["grant", "decline"])
-    @pytest.mark.parametrize("who", ["ida", "uma", "lars", "sam"])
-    def test_for_others_there_is_no_such_request(
-        self, client_of, asked, cast, name, who
-    ):
+    def test_for_others_there_is_no_such_request(self, client_of, asked, cast):
         # R16
-        client = client_of(getattr(cast, who))
+        for name in ("grant", "decline"):
+            for who in ("ida", "uma", "lars", "sam"):
+                with tried(name, who):
+                    client = client_of(getattr(cast, who))
 
-        assert client.post(url(name, asked), {"reason": "No."}).status_code == 404
-        asked.refresh_from_db()
-        assert asked.state == RequestState.WAITING
+                    assert (
+                        client.post(url(name, asked), {"reason": "No."}).status_code
+                        == 404
+                    )
+                    asked.refresh_from_db()
+                    assert asked.state == RequestState.WAITING
 
     @pytest.mark.parametrize("number", [1, 20])
     def test_the_number_of_queries_does_not_grow(

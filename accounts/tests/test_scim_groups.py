@@ -25,6 +25,7 @@ from accounts.services import (
     revoke_provisioning_token,
     unmap_group,
 )
+from accounts.tests.cases import tried
 from accounts.tests.factories import (
     LocationFactory,
     PartnerAccountFactory,
@@ -119,42 +120,50 @@ class TestGroups:
         assert response.status_code == 204
         assert len(live_roles(nora_in_portal())) == 1
 
-    @pytest.mark.parametrize(
-        "form",
-        ["filter", "value", "null", "address", "unset", "all", "replace", "within"]
-        + ["put", "odd"],
-    )
-    def test_members_removed_lose_the_role(self, entra, enrollers, nora, form):
-        path, key = f"/Groups/{enrollers['id']}", nora["id"]
-        operations = {
-            "filter": {"op": "Remove", "path": f'members[value eq "{key}"]'},
-            "value": {"op": "Remove", "path": "members", "value": [{"value": key}]},
-            # As Microsoft documents it: the null is no condition.
-            "null": {
-                "op": "Remove",
-                "path": "members",
-                "value": [{"$ref": None, "value": key}],
-            },
-            "address": {
-                "op": "remove",
-                "path": "members",
-                "value": {"$ref": f"https://portal.example/scim/v2/Users/{key}"},
-            },
-            "unset": {"op": "Replace", "path": "members", "value": None},
-            "all": {"op": "Remove", "path": "members"},
-            "replace": {"op": "Replace", "path": "members", "value": []},
-            "within": {"op": "Replace", "value": {"members": []}},
-            "odd": {"op": "Remove", "path": 'members[type eq "User"]'},
-        }
-        if form == "put":
-            response = entra.ask("PUT", path, {"displayName": "Portal Enrollers"})
-        else:
-            response = entra.patch(path, operations[form])
+    def test_members_removed_lose_the_role(self, entra, enrollers, nora):
+        for form in (
+            *("filter", "value", "null", "address", "unset", "all", "replace"),
+            *("within", "put", "odd"),
+        ):
+            with tried(form):
+                path, key = f"/Groups/{enrollers['id']}", nora["id"]
+                operations = {
+                    "filter": {"op": "Remove", "path": f'members[value eq "{key}"]'},
+                    "value": {
+                        "op": "Remove",
+                        "path": "members",
+                        "value": [{"value": key}],
+                    },
+                    # As Microsoft documents it: the null is no condition.
+                    "null": {
+                        "op": "Remove",
+                        "path": "members",
+                        "value": [{"$ref": None, "value": key}],
+                    },
+                    "address": {
+                        "op": "remove",
+                        "path": "members",
+                        "value": {
+                            "$ref": f"https://portal.example/scim/v2/Users/{key}"
+                        },
+                    },
+                    "unset": {"op": "Replace", "path": "members", "value": None},
+                    "all": {"op": "Remove", "path": "members"},
+                    "replace": {"op": "Replace", "path": "members", "value": []},
+                    "within": {"op": "Replace", "value": {"members": []}},
+                    "odd": {"op": "Remove", "path": 'members[type eq "User"]'},
+                }
+                if form == "put":
+                    response = entra.ask(
+                        "PUT", path, {"displayName": "Portal Enrollers"}
+                    )
+                else:
+                    response = entra.patch(path, operations[form])
 
-        assert response.status_code in (200, 204), response.content
-        assert live_roles(nora_in_portal()) == set()
-        ended = RoleAssignment.objects.get(user=nora_in_portal())
-        assert ended.revoked_at is not None
+                assert response.status_code in (200, 204), response.content
+                assert live_roles(nora_in_portal()) == set()
+                ended = RoleAssignment.objects.get(user=nora_in_portal())
+                assert ended.revoked_at is not None
 
     def test_members_that_are_not_meant_stay(self, entra, enrollers):
         for operation in (

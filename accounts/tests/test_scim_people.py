@@ -13,6 +13,7 @@ from accounts.models import (
 )
 from accounts.services import directory
 from accounts.services.company_sign_in import refuse_stranger
+from accounts.tests.cases import tried
 from accounts.tests.factories import CompanyTenantFactory, MembershipFactory
 from accounts.tests.scim_directory import (
     CORE,
@@ -131,9 +132,8 @@ class TestAdding:
         assert event.actor_name == f"SCIM: Entra ID ({entra.token.pk})"
         assert event.partner_account == nordvik
 
-    @pytest.mark.parametrize(
-        "fields",
-        [
+    def test_what_cannot_be_kept_is_refused(self, entra):
+        for fields in (
             {"userName": ""},
             {"userName": None},
             {"userName": "x" * 300},
@@ -146,16 +146,14 @@ class TestAdding:
             {"emails": [{"value": "a@b.example"}] * 21},
             {"name": "Nora"},
             {"schemas": ["urn:else"]},
-        ],
-        ids=str,
-    )
-    def test_what_cannot_be_kept_is_refused(self, entra, fields):
-        refused = error_of(entra.ask("POST", "/Users", person() | fields))
+        ):
+            with tried(fields):
+                refused = error_of(entra.ask("POST", "/Users", person() | fields))
 
-        assert refused.status == 400
-        assert refused.type in ("invalidValue", "invalidSyntax")
-        assert refused.detail
-        assert not DirectoryPerson.objects.exists()
+                assert refused.status == 400
+                assert refused.type in ("invalidValue", "invalidSyntax")
+                assert refused.detail
+                assert not DirectoryPerson.objects.exists()
 
 
 class TestPeopleOfOtherCompanies:
@@ -275,38 +273,47 @@ class TestPeopleOfOtherCompanies:
         assert not oscar.memberships.exists()
         assert "operator" not in refused.detail
 
-    @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-    @pytest.mark.parametrize("kind", ["Users", "Groups"])
-    def test_foreign_is_as_missing_byte_by_byte(self, entra, sam, hanse, kind, method):
+    def test_foreign_is_as_missing_byte_by_byte(self, entra, sam, hanse):
         # R16
-        abroad = Directory(hanse)
-        foreign = (
-            abroad.id_of(sam) if kind == "Users" else abroad.add_group("Admins")["id"]
-        )
-        before = (
-            list(Membership.objects.values()),
-            list(DirectoryGroup.objects.values()),
-        )
-        payloads = {
-            "PUT": person() if kind == "Users" else {"displayName": "x"},
-            "PATCH": {
-                "Operations": [{"op": "replace", "path": "active", "value": False}]
-            },
-        }
+        for method in ("GET", "PUT", "PATCH", "DELETE"):
+            for kind in ("Users", "Groups"):
+                with tried(method, kind):
+                    abroad = Directory(hanse)
+                    foreign = (
+                        abroad.id_of(sam)
+                        if kind == "Users"
+                        else abroad.add_group("Admins")["id"]
+                    )
+                    before = (
+                        list(Membership.objects.values()),
+                        list(DirectoryGroup.objects.values()),
+                    )
+                    payloads = {
+                        "PUT": person() if kind == "Users" else {"displayName": "x"},
+                        "PATCH": {
+                            "Operations": [
+                                {"op": "replace", "path": "active", "value": False}
+                            ]
+                        },
+                    }
 
-        there = entra.ask(method, f"/{kind}/{foreign}", payloads.get(method))
-        missing = entra.ask(method, f"/{kind}/99999999", payloads.get(method))
+                    there = entra.ask(
+                        method, f"/{kind}/{foreign}", payloads.get(method)
+                    )
+                    missing = entra.ask(
+                        method, f"/{kind}/99999999", payloads.get(method)
+                    )
 
-        assert there.status_code == missing.status_code == 404
-        assert there.content == missing.content
-        assert {**there.headers, "X-Request-ID": ""} == {
-            **missing.headers,
-            "X-Request-ID": "",
-        }
-        assert before == (
-            list(Membership.objects.values()),
-            list(DirectoryGroup.objects.values()),
-        )
+                    assert there.status_code == missing.status_code == 404
+                    assert there.content == missing.content
+                    assert {**there.headers, "X-Request-ID": ""} == {
+                        **missing.headers,
+                        "X-Request-ID": "",
+                    }
+                    assert before == (
+                        list(Membership.objects.values()),
+                        list(DirectoryGroup.objects.values()),
+                    )
 
     def test_a_foreign_person_cannot_be_put_into_a_group(self, entra, sam, hanse):
         foreign = Directory(hanse).id_of(sam)
@@ -368,18 +375,19 @@ class TestFormsOfEntra:
         user = User.objects.get(email="nora.berg@partner.example")
         assert user.full_name == "Nora Berg"
 
-    @pytest.mark.parametrize("op", ["Add", "Replace", "add", "REPLACE"])
-    def test_an_address_is_named_by_a_filter(self, entra, nora, op):
-        entra.patch(
-            f"/Users/{nora['id']}",
-            {
-                "op": op,
-                "path": 'emails[type eq "work"].value',
-                "value": "nora.new@partner.example",
-            },
-        )
+    def test_an_address_is_named_by_a_filter(self, entra, nora):
+        for op in ("Add", "Replace", "add", "REPLACE"):
+            with tried(op):
+                entra.patch(
+                    f"/Users/{nora['id']}",
+                    {
+                        "op": op,
+                        "path": 'emails[type eq "work"].value',
+                        "value": "nora.new@partner.example",
+                    },
+                )
 
-        assert User.objects.filter(email="nora.new@partner.example").exists()
+                assert User.objects.filter(email="nora.new@partner.example").exists()
 
     def test_an_entry_that_a_filter_does_not_find_is_made(self, entra, nora):
         response = entra.patch(
@@ -394,9 +402,8 @@ class TestFormsOfEntra:
         assert {one["type"] for one in response.json()["emails"]} == {"work", "other"}
         assert nora_in_portal().pk
 
-    @pytest.mark.parametrize(
-        "operation",
-        [
+    def test_attributes_of_no_use_change_nothing(self, entra, nora):
+        for operation in (
             {"op": "Add", "path": f"{ENTERPRISE}:department", "value": "Sales"},
             {"op": "Add", "path": f"{ENTERPRISE}:manager", "value": [{"value": "1"}]},
             {
@@ -412,17 +419,15 @@ class TestFormsOfEntra:
             {"op": "Add", "path": "title", "value": "Buyer"},
             {"op": "Remove", "path": "title"},
             {"op": "Add", "path": 'roles[primary eq "True"].value', "value": "x"},
-        ],
-        ids=str,
-    )
-    def test_attributes_of_no_use_change_nothing(self, entra, nora, operation):
-        response = entra.patch(f"/Users/{nora['id']}", operation)
+        ):
+            with tried(operation):
+                response = entra.patch(f"/Users/{nora['id']}", operation)
 
-        assert response.status_code == 200, response.content
-        without = {"meta"}
-        assert {k: v for k, v in response.json().items() if k not in without} == {
-            k: v for k, v in nora.items() if k not in without
-        }
+                assert response.status_code == 200, response.content
+                without = {"meta"}
+                assert {
+                    k: v for k, v in response.json().items() if k not in without
+                } == {k: v for k, v in nora.items() if k not in without}
 
     def test_an_address_that_is_removed_is_what_the_user_name_says(self, entra, nora):
         response = entra.patch(

@@ -15,6 +15,7 @@ from django.urls import reverse
 from accounts import access, proof
 from accounts.models import RoleAssignment
 from accounts.roles import GUARDED, Role, roles_with_any
+from accounts.tests.cases import tried
 from accounts.tests.factories import PASSWORD, RoleAssignmentFactory, UserFactory
 from accounts.tests.second_factors import code_of, give_app, prove, secret_on
 from enrollment.tests.factories import EnrollmentFactory
@@ -74,36 +75,35 @@ IN_FRONT = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "path"), [(name, path) for name, all_ in BEHIND.items() for path in all_]
-)
-def test_the_wall_stands_before_what_matters(policy, cast, client_of, name, path):
-    client = client_of(getattr(cast, name))
+def test_the_wall_stands_before_what_matters(policy, cast, client_of):
+    for name, path in [(name, path) for name, all_ in BEHIND.items() for path in all_]:
+        with tried(name, path):
+            client = client_of(getattr(cast, name))
 
-    response = client.get(path)
+            response = client.get(path)
 
-    assert is_wall(response), response.status_code
-    assert next_of(response) == path
-    assert "second factor" in client.get(response.url).content.decode()
-
-
-@pytest.mark.parametrize(
-    ("name", "path"), [(name, path) for name, all_ in IN_FRONT.items() for path in all_]
-)
-def test_the_wall_does_not_stand_elsewhere(policy, cast, client_of, name, path):
-    assert client_of(getattr(cast, name)).get(path).status_code == 200
+            assert is_wall(response), response.status_code
+            assert next_of(response) == path
+            assert "second factor" in client.get(response.url).content.decode()
 
 
-@pytest.mark.parametrize(
-    ("name", "path"), [(name, path) for name, all_ in BEHIND.items() for path in all_]
-)
-def test_in_the_demo_a_banner_stands_there_instead(cast, client_of, name, path):
+def test_the_wall_does_not_stand_elsewhere(policy, cast, client_of):
+    for name, path in [
+        (name, path) for name, all_ in IN_FRONT.items() for path in all_
+    ]:
+        with tried(name, path):
+            assert client_of(getattr(cast, name)).get(path).status_code == 200
+
+
+def test_in_the_demo_a_banner_stands_there_instead(cast, client_of):
     # The control of the wall: without the setting the same pages open.
-    assert portal_settings.SECOND_FACTOR_REQUIRED is False
+    for name, path in [(name, path) for name, all_ in BEHIND.items() for path in all_]:
+        with tried(name, path):
+            assert portal_settings.SECOND_FACTOR_REQUIRED is False
 
-    response = client_of(getattr(cast, name)).get(path)
+            response = client_of(getattr(cast, name)).get(path)
 
-    assert response.status_code == 200
+            assert response.status_code == 200
 
 
 def test_the_banner_says_where_a_second_factor_would_be_asked_for(

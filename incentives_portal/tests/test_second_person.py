@@ -19,6 +19,7 @@ from accounts.directory import directory_people
 from accounts.models import AuditEvent, FactorReset, RecoveryRequest
 from accounts.roles import Role
 from accounts.services import second_person
+from accounts.tests.cases import tried
 from accounts.tests.factories import (
     CompanyTenantFactory,
     GroupMappingFactory,
@@ -267,17 +268,21 @@ def test_a_right_given_to_oneself_decides_nothing(door, world, otto, monkeypatch
     assert AuditEvent.objects.filter(actor=otto).count() > 1
 
 
-@pytest.mark.parametrize("door", sorted(set(DOORS) - {FIRST_IN_THE_COMPANY}))
-def test_no_role_in_a_company_makes_one_the_second_person(door, world, nordvik, greta):
+def test_no_role_in_a_company_makes_one_the_second_person(world, nordvik, greta):
     # Whether somebody else gave it, or she herself.
-    for role, by in ((Role.ACCOUNT_ADMIN, None), (Role.INCENTIVES_ADMIN, greta)):
-        accounts.assign_role(greta, role=role, account=nordvik, by=by)
-    what, decide = DOORS[door]
+    for door in sorted(set(DOORS) - {FIRST_IN_THE_COMPANY}):
+        with tried(door):
+            for role, by in (
+                (Role.ACCOUNT_ADMIN, None),
+                (Role.INCENTIVES_ADMIN, greta),
+            ):
+                accounts.assign_role(greta, role=role, account=nordvik, by=by)
+            what, decide = DOORS[door]
 
-    with pytest.raises(ValidationError) as refused:
-        decide(getattr(world, what)(), greta)
+            with pytest.raises(ValidationError) as refused:
+                decide(getattr(world, what)(), greta)
 
-    assert refused.value.code == "not_operator"
+            assert refused.value.code == "not_operator"
 
 
 @pytest.mark.parametrize("road", ["a page", "a group they connected", "an own key"])

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEvent
+from accounts.tests.cases import tried
 from accounts.tests.factories import LocationFactory, PartnerAccountFactory, UserFactory
 from accounts.tests.threads import at_once
 from profiles.checking import checks
@@ -127,19 +128,27 @@ BANK_PAGES = ("bank_version", "approve_bank", "return_bank")
 TAX_PAGES = ("tax_version", "approve_tax", "return_tax")
 
 
-@pytest.mark.parametrize("name", [*BANK_PAGES, *TAX_PAGES])
-def test_only_validators_get_there(cast, client_of, waiting, tax_waiting, name):
-    version = tax_waiting if name in TAX_PAGES else waiting
-    method = "get" if name.endswith("_version") else "post"
+def test_only_validators_get_there(cast, client_of, waiting, tax_waiting):
+    for name in (*BANK_PAGES, *TAX_PAGES):
+        with tried(name):
+            version = tax_waiting if name in TAX_PAGES else waiting
+            method = "get" if name.endswith("_version") else "post"
 
-    for person in (cast.greta, cast.alice, cast.ida, cast.uma, cast.lars, cast.sam):
-        response = getattr(client_of(person), method)(address(name, version))
-        assert response.status_code == 404, person
-    response = getattr(client_of(cast.mina), method)(address(name, version))
-    assert response.status_code == 403
-    for one in (waiting, tax_waiting):
-        one.refresh_from_db()
-        assert one.is_pending
+            for person in (
+                cast.greta,
+                cast.alice,
+                cast.ida,
+                cast.uma,
+                cast.lars,
+                cast.sam,
+            ):
+                response = getattr(client_of(person), method)(address(name, version))
+                assert response.status_code == 404, person
+            response = getattr(client_of(cast.mina), method)(address(name, version))
+            assert response.status_code == 403
+            for one in (waiting, tax_waiting):
+                one.refresh_from_db()
+                assert one.is_pending
 
 
 @pytest.mark.parametrize("name", ["approve_bank", "return_bank"])
@@ -566,9 +575,8 @@ def test_a_second_reason_alone_is_enough(web, waiting):
     assert waiting.is_returned
 
 
-@pytest.mark.parametrize(
-    ("data", "sentence", "anchor"),
-    [
+def test_a_reason_that_helps_nobody_is_refused_and_kept(web, waiting):
+    for data, sentence, anchor in (
         ({}, "Choose a reason, so that the partner knows", "id_reason-1-reason"),
         (
             reason("iban", "SHOE"),
@@ -605,21 +613,18 @@ def test_a_second_reason_alone_is_enough(web, waiting):
             "Shorten this to 400 characters.",
             "id_reason-1-note",
         ),
-    ],
-)
-def test_a_reason_that_helps_nobody_is_refused_and_kept(
-    web, waiting, data, sentence, anchor
-):
-    response = web.post(address("return_bank", waiting), data)
+    ):
+        with tried(data, sentence, anchor):
+            response = web.post(address("return_bank", waiting), data)
 
-    waiting.refresh_from_db()
-    assert waiting.is_pending
-    assert response.status_code == 422
-    assert sentence in words(response)
-    assert f'href="#{anchor}"' in page(response)
-    for value in data.values():
-        if value and len(value) < 100 and ":" not in value:
-            assert value in page(response)
+            waiting.refresh_from_db()
+            assert waiting.is_pending
+            assert response.status_code == 422
+            assert sentence in words(response)
+            assert f'href="#{anchor}"' in page(response)
+            for value in data.values():
+                if value and len(value) < 100 and ":" not in value:
+                    assert value in page(response)
 
 
 def test_what_a_reviewer_writes_is_shown_as_text(web, waiting):
