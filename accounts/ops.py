@@ -12,7 +12,13 @@ from accounts import services
 from accounts.access import operator_requires
 from accounts.activity import narrowed, query_of, trail_page, trail_table
 from accounts.forms import AuditFilterForm
-from accounts.models import AuditEvent, MailStatus, OutgoingEmail, User
+from accounts.models import (
+    AuditEvent,
+    MailStatus,
+    OutgoingEmail,
+    UndeliverableAddress,
+    User,
+)
 from accounts.posting import posted
 from accounts.sender import sender_problems
 
@@ -39,6 +45,10 @@ def mail(request):
         .values_list("created_at", flat=True)
         .first(),
         "sender_problems": sender_problems(),
+        "bad_addresses": UndeliverableAddress.objects.order_by("-noted_at", "pk")[
+            :PAGE_SIZE
+        ],
+        "bad_count": UndeliverableAddress.objects.count(),
     }
     return render(request, "ops/mail.html", context)
 
@@ -54,6 +64,18 @@ def resend(request, email):
     else:
         text = _("The mail to %(address)s was not given up; nothing was changed.")
     messages.success(request, text % {"address": email.to_address})
+    return redirect("ops:mail")
+
+
+@operator_requires(RESEND, on=UndeliverableAddress)
+@posted(instead=lambda address: "ops:mail")
+def try_address(request, address):
+    """Let mail go to an address again that it came back from."""
+    services.try_address_again(address, by=request.user)
+    messages.success(
+        request,
+        _("Mail goes to %(address)s again.") % {"address": address.address},
+    )
     return redirect("ops:mail")
 
 

@@ -17,16 +17,18 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.utils import formataddr
+from email.utils import formataddr, formatdate
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote
 
 from celery import current_app
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.message import forbid_multi_line_headers
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.module_loading import import_string
@@ -70,6 +72,13 @@ WRITTEN = (
     "body_html",
     "about_url",
 )
+# Mails of campaigns are claimed and written so many at once, stamped so many at once.
+BULK_SIZE = 500
+CHUNK = 25
+# What was tried before goes one by one, after the others.
+TOGETHER = Q(is_bulk=True, attempts=0, status=MailStatus.QUEUED)
+# What SMTP lets a line have, and its end.
+LONGEST_LINE = 990
 COMES_BACK = "mail to this address comes back"
 NOTHING_LEFT = "nothing was left to say"
 
@@ -123,6 +132,26 @@ def prepare(
     mutes: str = "",
 ) -> OutgoingEmail:
     """Return the unsaved row of one mail, rendered for its reader (R70)."""
+    subject, text, html = rendered(name, to=to, context=context, mutes=mutes)
+    return OutgoingEmail(
+        dedupe_key=_key(dedupe_key),
+        name=name,
+        to_user=to if to.pk else None,
+        to_address=to.email,
+        language=to.language,
+        subject=subject,
+        body_text=wrapped(text),
+        body_html=html,
+        about_url=about_url,
+        mutes=mutes,
+        next_attempt_at=timezone.now(),
+    )
+
+
+def rendered(
+    name: str, *, to: User, context: dict[str, Any], mutes: str = ""
+) -> tuple[str, str, str]:
+    """Return a mail's subject, text and HTML in its reader's language; lines unbroken."""
     with translation.override(to.language):
         context = context | {
             "to": to,
@@ -140,19 +169,7 @@ def prepare(
         context["subject"] = subject = " ".join(subject.split())[:200]
         text = one_stop(render_to_string(f"emails/{name}.body.txt", context))
         html = one_stop(render_to_string(f"emails/{name}.body.html", context))
-    return OutgoingEmail(
-        dedupe_key=_key(dedupe_key),
-        name=name,
-        to_user=to if to.pk else None,
-        to_address=to.email,
-        language=to.language,
-        subject=subject,
-        body_text=_wrapped(text),
-        body_html=html,
-        about_url=about_url,
-        mutes=mutes,
-        next_attempt_at=timezone.now(),
-    )
+    return subject, text, html
 
 
 def queue_many(emails: Iterable[OutgoingEmail]) -> list[OutgoingEmail]:
@@ -275,9 +292,14 @@ def deliver(*, limit: int = BATCH_SIZE) -> Delivery:
     """
     if sender_problems():
         return Delivery()
-    claimed = _claim(limit)
-    delivery = Delivery(claimed=len(claimed))
-    waiting = deque(_write(_reachable(claimed, delivery)))
+    waiting = deque(_claim(limit))
+    if not waiting:
+        delivery = _deliver_bulk()
+        if delivery.claimed:
+            return delivery
+        waiting = deque(_claim(limit, Q(is_bulk=True)))
+    delivery = Delivery(claimed=len(waiting))
+    waiting = deque(_reachable(waiting, delivery))
     connection = get_connection()
     stop_at = time.monotonic() + BATCH_TIME.total_seconds()
     try:
@@ -306,16 +328,19 @@ def as_message(email: OutgoingEmail, connection=None) -> EmailMultiAlternatives:
         to=[email.to_address],
         reply_to=[settings.SUPPORT_ADDRESS] if settings.SUPPORT_ADDRESS else None,
         connection=connection,
-        headers={
-            "Message-ID": message_id(email),
-            "Auto-Submitted": "auto-generated",
-            "X-Entity-Ref-ID": str(email.pk),
-            "Content-Language": email.language,
-        }
-        | _unsubscribing(email),
+        headers=_own_headers(email),
     )
     message.attach_alternative(email.body_html, "text/html")
     return message
+
+
+def _own_headers(email: OutgoingEmail) -> dict[str, str]:
+    return {
+        "Message-ID": message_id(email),
+        "Auto-Submitted": "auto-generated",
+        "X-Entity-Ref-ID": str(email.pk),
+        "Content-Language": email.language,
+    } | _unsubscribing(email)
 
 
 def _unsubscribing(email: OutgoingEmail) -> dict[str, str]:
@@ -351,11 +376,15 @@ def _with_secret(email: OutgoingEmail) -> OutgoingEmail:
 
 
 @transaction.atomic
-def _claim(limit: int) -> list[OutgoingEmail]:
-    """Take up to `limit` due mails for this worker alone, until the lease runs out."""
+def _claim(limit: int, which: Q | None = None) -> list[OutgoingEmail]:
+    """Take up to `limit` due mails for this worker alone, until the lease runs out.
+
+    Those that somebody waits for, if `which` does not say otherwise.
+    """
     now = timezone.now()
     emails = list(
         OutgoingEmail.objects.due(now)
+        .filter(Q(is_bulk=False) if which is None else which)
         .select_related("to_user")
         .select_for_update(skip_locked=True, of=("self",))
         .order_by("is_bulk", "next_attempt_at", "pk")[:limit]
@@ -369,8 +398,11 @@ def _claim(limit: int) -> list[OutgoingEmail]:
     return emails
 
 
-def _reachable(emails: list[OutgoingEmail], delivery: Delivery) -> list[OutgoingEmail]:
+def _reachable(
+    emails: Iterable[OutgoingEmail], delivery: Delivery
+) -> list[OutgoingEmail]:
     """Give up what goes to addresses that mail came back from (fault 20)."""
+    emails = list(emails)
     bad = set(
         UndeliverableAddress.objects.filter(
             address__in={email.to_address.lower() for email in emails}
@@ -380,40 +412,6 @@ def _reachable(emails: list[OutgoingEmail], delivery: Delivery) -> list[Outgoing
         if email.to_address.lower() in bad:
             _give_up(email, delivery, error=COMES_BACK)
     return [email for email in emails if email.to_address.lower() not in bad]
-
-
-def _write(emails: list[OutgoingEmail]) -> list[OutgoingEmail]:
-    """Write those that are written when they leave, all of a kind with few questions.
-
-    What has nothing to say any more leaves nothing: nobody is asked for what is done.
-    """
-    unwritten: dict[str, list[OutgoingEmail]] = defaultdict(list)
-    for email in emails:
-        if email.is_bulk and not email.body_text:
-            unwritten[email.name].append(email)
-    idle = set()
-    for name, some in unwritten.items():
-        facts = import_string(settings.MAIL_FACTS[name])(some)
-        written = []
-        for email in some:
-            if email.pk not in facts:
-                idle.add(email.pk)
-                _stamp(email, status=MailStatus.CANCELED, last_error=NOTHING_LEFT)
-                continue
-            context, path = facts[email.pk]
-            whole = prepare(
-                name,
-                to=email.to_user,
-                dedupe_key=email.dedupe_key,
-                context=context,
-                about_url=path,
-                mutes=email.mutes,
-            )
-            for field in WRITTEN:
-                setattr(email, field, getattr(whole, field))
-            written.append(email)
-        OutgoingEmail.objects.bulk_update(written, WRITTEN)
-    return [email for email in emails if email.pk not in idle]
 
 
 def _send(email: OutgoingEmail, connection, delivery: Delivery) -> None:
@@ -426,10 +424,23 @@ def _send(email: OutgoingEmail, connection, delivery: Delivery) -> None:
         delivery.is_server_away = True
         _wait_for_server(email, delivery, error=type(error).__name__)
         return
-    if not _begin(email):
-        return
+    if _begin(email) and _hand_over(
+        email,
+        connection,
+        delivery,
+        is_fresh=bool(is_fresh),
+        send=lambda: as_message(email, connection).send(),
+    ):
+        delivery.sent += 1
+        _stamp(email, status=MailStatus.SENT, sent_at=timezone.now(), last_error="")
+
+
+def _hand_over(
+    email: OutgoingEmail, connection, delivery: Delivery, *, is_fresh: bool, send
+) -> bool:
+    """Hand one mail to the server; True if it took it, else it is written down why not."""
     try:
-        as_message(email, connection).send()
+        send()
     except smtplib.SMTPRecipientsRefused as error:
         code, _answer = next(iter(error.recipients.values()))
         _follow_answer(email, connection, delivery, code=code)
@@ -447,16 +458,16 @@ def _send(email: OutgoingEmail, connection, delivery: Delivery) -> None:
         _close(connection)
         if may_have_it:
             _leave_unclear(email, delivery, error="connection lost, may have arrived")
-            return
+            return False
         # A connection in use for long may just have been closed: the next one tells.
-        delivery.is_server_away = bool(is_fresh)
+        delivery.is_server_away = is_fresh
         _wait_for_server(email, delivery, error=type(error).__name__)
     except ValueError as error:
         # This mail can never be written down; it must not keep others waiting.
         _give_up(email, delivery, error=type(error).__name__)
     else:
-        delivery.sent += 1
-        _stamp(email, status=MailStatus.SENT, sent_at=timezone.now(), last_error="")
+        return True
+    return False
 
 
 def _begin(email: OutgoingEmail) -> bool:
@@ -564,6 +575,169 @@ def _close(connection) -> None:
     connection.connection = None
 
 
+# --- Many at once -----------------------------------------------------------------------
+
+
+def _deliver_bulk() -> Delivery:
+    """Send the next mails of campaigns: written together, stamped a few at a time.
+
+    Whatever ends this worker leaves at most CHUNK of them unclear; each of these goes
+    once more, with its Message-ID.
+    """
+    emails = _claim(BULK_SIZE, TOGETHER)
+    delivery = Delivery(claimed=len(emails))
+    if not emails:
+        return delivery
+    connection = get_connection()
+    waiting = deque(emails)
+    stop_at = time.monotonic() + BATCH_TIME.total_seconds()
+    try:
+        waiting = deque(_written(_reachable(emails, delivery)))
+        while waiting and not delivery.is_server_away and time.monotonic() < stop_at:
+            some = [waiting.popleft() for _ in range(min(CHUNK, len(waiting)))]
+            _send_together(some, connection, delivery)
+    finally:
+        _hand_back(waiting)
+        _close(connection)
+    return delivery
+
+
+def _written(emails: list[OutgoingEmail]) -> list[OutgoingEmail]:
+    """Let mails that waited without words be written; what has none left is canceled."""
+    by_name: dict[str, list[OutgoingEmail]] = defaultdict(list)
+    for email in emails:
+        by_name[email.name].append(email)
+    written = []
+    for name, some in by_name.items():
+        words = import_string(settings.MAIL_WRITERS[name])(some)
+        for email in some:
+            if email.pk not in words:
+                _stamp(email, status=MailStatus.CANCELED, last_error=NOTHING_LEFT)
+                continue
+            for field, value in zip(WRITTEN, words[email.pk], strict=True):
+                setattr(email, field, value)
+            written.append(email)
+    return written
+
+
+def _send_together(emails: list[OutgoingEmail], connection, delivery: Delivery) -> None:
+    """Send a few mails between two writings; what the server refuses is noted alone."""
+    try:
+        is_fresh = bool(connection.open())
+    except (smtplib.SMTPException, OSError) as error:
+        _close(connection)
+        delivery.is_server_away = True
+        logger.warning("no mail server: %s", type(error).__name__)
+        _hand_back(emails)
+        return
+    lease = timezone.now() + UNCLEAR_RETRY
+    ours = _begin_together(emails, lease=lease)
+    left = deque(email for email in emails if email.pk in ours)
+    sent = []
+    while left and not delivery.is_server_away:
+        email = left.popleft()
+        email.status, email.attempts = MailStatus.QUEUED, email.attempts + 1
+        try:
+            is_fresh = bool(connection.open()) or is_fresh
+        except (smtplib.SMTPException, OSError) as error:
+            _close(connection)
+            delivery.is_server_away = True
+            _wait_for_server(email, delivery, error=type(error).__name__)
+            break
+        if _hand_over(
+            email,
+            connection,
+            delivery,
+            is_fresh=is_fresh,
+            send=partial(send_prepared, email, connection),
+        ):
+            sent.append(email.pk)
+        is_fresh = False
+    # A lease ends at a moment of its own: only this worker's rows have it.
+    mine = OutgoingEmail.objects.filter(status=MailStatus.SENDING, lease_until=lease)
+    delivery.sent += mine.filter(pk__in=sent).update(
+        status=MailStatus.SENT, sent_at=timezone.now(), lease_until=None, last_error=""
+    )
+    mine.filter(pk__in=[email.pk for email in left]).update(
+        status=MailStatus.QUEUED, attempts=F("attempts") - 1, lease_until=None
+    )
+
+
+BEGIN = """
+UPDATE accounts_outgoingemail m
+SET status = 'sending', attempts = m.attempts + 1, lease_until = %s,
+    to_address = v.to_address, language = v.language, subject = v.subject,
+    body_text = v.body_text, body_html = v.body_html, about_url = v.about_url
+FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[],
+            %s::text[], %s::text[])
+     v (id, fence, to_address, language, subject, body_text, body_html, about_url)
+WHERE m.id = v.id AND m.fence = v.fence AND m.status = 'queued'
+RETURNING m.id
+"""
+
+
+def _begin_together(emails: list[OutgoingEmail], *, lease: datetime) -> set[uuid.UUID]:
+    """Write down words, and that these mails go out now; return which are still ours."""
+    columns = [[email.pk for email in emails], [email.fence for email in emails]]
+    columns += [[getattr(email, field) for email in emails] for field in WRITTEN]
+    with database.cursor() as cursor:
+        cursor.execute(BEGIN, [lease, *columns])
+        return {row[0] for row in cursor.fetchall()}
+
+
+def send_prepared(email: OutgoingEmail, connection) -> None:
+    """Send a mail without building it part by part, where that says the same."""
+    raw = prepared_bytes(email) if hasattr(connection, "send_prepared") else None
+    if raw is None:
+        as_message(email, connection).send()
+    else:
+        connection.send_prepared(settings.DEFAULT_FROM_EMAIL, email.to_address, raw)
+
+
+def prepared_bytes(email: OutgoingEmail) -> bytes | None:
+    """Return a mail as it leaves, or None where only as_message() can write it.
+
+    Raises ValueError for a header with a line break, as it does.
+    """
+    text, html = email.body_text.encode(), email.body_html.encode()
+    if max(map(len, (text + b"\n" + html).split(b"\n"))) > LONGEST_LINE:
+        return None
+    if not email.to_address.isascii():
+        return None
+    headers = {
+        "Subject": email.subject,
+        "From": formataddr((settings.SENDER_NAME, settings.DEFAULT_FROM_EMAIL)),
+        "To": email.to_address,
+    }
+    if settings.SUPPORT_ADDRESS:
+        headers["Reply-To"] = settings.SUPPORT_ADDRESS
+    headers |= {
+        "Date": formatdate(),
+        **_own_headers(email),
+    }
+    boundary = f"={email.pk.hex}="
+    head = "".join(
+        f"{name}: {_encoded(name, value)}\r\n" for name, value in headers.items()
+    )
+    parts = (
+        f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n'
+        f"MIME-Version: 1.0\r\n{head}\r\n"
+    ).encode()
+    for kind, body in (("plain", text), ("html", html)):
+        parts += (
+            f'--{boundary}\r\nContent-Type: text/{kind}; charset="utf-8"\r\n'
+            "MIME-Version: 1.0\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+        ).encode()
+        parts += body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+    return parts + f"--{boundary}--\r\n".encode()
+
+
+# Most are the same in every mail of a campaign.
+@lru_cache(maxsize=512)
+def _encoded(name: str, value: str) -> str:
+    return forbid_multi_line_headers(name, value, "utf-8")[1]
+
+
 # --- Text -----------------------------------------------------------------------------
 
 
@@ -575,14 +749,16 @@ def _key(text: str) -> str:
     return f"{text[: KEY_LENGTH - len(digest) - 1]}:{digest}"
 
 
-def _wrapped(text: str) -> str:
+def wrapped(text: str) -> str:
     """Break long lines between words, under their indent; never inside an address."""
     lines: list[str] = []
     for line in text.strip().splitlines():
         line = line.rstrip()
         indent = line[: len(line) - len(line.lstrip())]
         hanging = indent + ("  " if line.lstrip().startswith("- ") else "")
-        if line:
+        if line and len(line) <= LINE_WIDTH and "\t" not in line:
+            lines.append(line)
+        elif line:
             lines += textwrap.wrap(
                 line,
                 LINE_WIDTH,

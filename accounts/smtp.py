@@ -36,3 +36,7 @@ class EmailBackend(DjangoEmailBackend):
     def may_have_it(self) -> bool:
         """Whether the connection broke after the mail's text was begun."""
         return self.connection is not None and self.connection.may_have_it
+
+    def send_prepared(self, sender: str, to: str, raw: bytes) -> None:
+        """Send one mail that is bytes already, over the connection that is open."""
+        self.connection.sendmail(sender, [to], raw)

@@ -8,8 +8,10 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
+from django.conf import settings
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import (
@@ -53,6 +55,16 @@ def unknown_variables(words: str) -> list[UnknownVariable]:
         for number, line in enumerate(words.splitlines(), start=1)
         for found in _BRACED.finditer(line)
         if found[1] not in VARIABLES
+    ]
+
+
+def problems_of_words(campaign: Campaign) -> list[str]:
+    """Say which variables of a campaign's words are unknown, by language and line."""
+    return [
+        gettext("%(language)s, line %(line)d: %(text)s is unknown.")
+        % {"language": gettext(name), "line": one.line, "text": one.text}
+        for code, name in settings.LANGUAGES
+        for one in unknown_variables(campaign.words(code))
     ]
 
 

@@ -21,7 +21,7 @@ from accounts.models import User
 from accounts.posting import posted
 from enrollment import campaigns as shown
 from enrollment import services
-from enrollment.audience import REASONS, reach_of, unknown_variables
+from enrollment.audience import REASONS, problems_of_words, reach_of
 from enrollment.audience import left_out as left_out_of
 from enrollment.campaign_forms import (
     CampaignForm,
@@ -167,17 +167,17 @@ def preview(request, campaign):
             for one in found
         ],
         "is_filtered": bool(words),
-        "person": person,
+        "recipient": person,
         "language": language,
         "mail": mail,
         "part": part,
-        "languages": ways("language", form.fields["language"].choices),
+        "mail_languages": ways("language", form.fields["language"].choices),
         "parts": ways("part", form.fields["part"].choices),
         "looks": ways("look", form.fields["look"].choices),
         "frame_url": reverse("ops:preview_campaign_html", kwargs={"pk": campaign.pk})
         + f"?{urlencode(asked)}",
         "may_send": request.user.has_perm(SEND),
-        "is_whole": not _unknown(campaign),
+        "is_whole": not problems_of_words(campaign),
     }
     return render(request, "ops/campaign_preview.html", context)
 
@@ -358,10 +358,6 @@ def _fresh(campaign: Campaign) -> Campaign:
     return Campaign.objects.for_pages().get(pk=campaign.pk)
 
 
-def _unknown(campaign: Campaign) -> bool:
-    return any(unknown_variables(campaign.words(code)) for code in ("en", "sv"))
-
-
 def _recipient(campaign: Campaign, key: int | None, found) -> User | None:
     if key:
         people = shown.found_people(campaign, "", at=timezone.now())
@@ -407,7 +403,7 @@ def _campaign_page(request, campaign, *, form=None, refused=(), status=200):
                 if number
             ],
             "is_sendable": bool(reach.people or reach.left_out["nobody"]),
-            "is_whole": not _unknown(campaign),
+            "unknown": problems_of_words(campaign),
         }
     elif campaign.is_scheduled:
         context["seconds"] = max(0, int((campaign.starts_at - now).total_seconds()))

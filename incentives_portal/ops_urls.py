@@ -295,6 +295,7 @@ urlpatterns = [
     ),
     path("renewals/<uuid:pk>/report/", renewal_ops.report, name="renewal_report"),
     path("mail/", accounts_ops.mail, name="mail"),
+    path("mail/addresses/<int:pk>/try/", accounts_ops.try_address, name="try_address"),
     path("mail/<uuid:pk>/resend/", accounts_ops.resend, name="resend"),
     path("sign-ins/", sign_in_ops.sign_ins, name="sign_ins"),
     path("sign-ins/new/", sign_in_ops.register, name="register_sign_in"),

@@ -380,8 +380,8 @@ MAIL_SECRETS = {
     "factor_reset_asked": "accounts.emails.stop_reset_link",
     "bank_change_contact": "profiles.emails.stop_change_link",
 }
-# Mails that are written when they leave, in batches: what each of them says.
-MAIL_FACTS = {"invitation": "enrollment.campaign_mails.facts_of"}
+# Mails that are written when they leave, many at once.
+MAIL_WRITERS = {"invitation": "enrollment.campaign_mails.write"}
 ACCOUNT_RATE_LIMITS = {
     "login": "30/m/ip",
     # Failures only: from one place; at one address from one place; at one address; in

@@ -5,7 +5,7 @@ from django.conf import settings
 from accounts import outbox
 from accounts.companies import path_in
 from accounts.holders import appointers
-from accounts.models import OutgoingEmail, PartnerAccount, User
+from accounts.models import Membership, OutgoingEmail, PartnerAccount, User
 
 
 def mail_came_back(
@@ -15,7 +15,8 @@ def mail_came_back(
 
     Not the person: that mail would come back as well.
     """
-    path = path_in(company, "accounts:person", pk=person.pk)
+    member = Membership.objects.current().of_company(company).get(user=person)
+    path = path_in(company, "accounts:person", pk=member.pk)
     for admin in appointers(company):
         if admin.pk == person.pk:
             continue

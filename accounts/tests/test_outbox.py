@@ -143,7 +143,7 @@ def test_long_lines_of_plain_text_break_between_words(greta, nordvik):
 
 def test_an_address_is_never_broken_in_plain_text():
     address = "https://portal.example/" + "a-b/" * 40
-    assert address in outbox._wrapped(f"Get Started: {address} and more words")
+    assert address in outbox.wrapped(f"Get Started: {address} and more words")
 
 
 @pytest.mark.django_db(transaction=True)

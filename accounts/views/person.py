@@ -20,7 +20,7 @@ from accounts.holders import (
     people_with,
     roles_given_by,
 )
-from accounts.models import Membership, RoleAssignment
+from accounts.models import Membership, RoleAssignment, UndeliverableAddress
 from accounts.reach import reach_of
 from accounts.roles import COMPANY_WIDE_ROLES, Permission, Role, roles_with
 from accounts.rows import by_words, gap_warnings, role_row
@@ -54,6 +54,9 @@ def person(request, member):
         "member": member,
         "holder": member.user,
         "is_self": member.user == request.user,
+        "bad_address": UndeliverableAddress.objects.filter(
+            address=member.user.email
+        ).first(),
         "is_guest": not company.welcomes(member.user.email),
         "has_left": member.ended_at is not None,
         "added_by": by_words(member.added_by),

@@ -33,7 +33,7 @@ from enrollment import emails
 from enrollment.audience import (
     audience_to_write,
     people_of,
-    unknown_variables,
+    problems_of_words,
 )
 from enrollment.campaign_mails import preview_of
 from enrollment.eligibility import why_not_inviting
@@ -559,12 +559,7 @@ def _draft(campaign: Campaign) -> Campaign:
 
 
 def _refuse_unknown_variables(campaign: Campaign) -> None:
-    found = [
-        _("%(language)s, line %(line)d: %(text)s is unknown.")
-        % {"language": name, "line": one.line, "text": one.text}
-        for code, name in settings.LANGUAGES
-        for one in unknown_variables(campaign.words(code))
-    ]
+    found = problems_of_words(campaign)
     if found:
         raise ValidationError(found, code="unknown_variable")
 

@@ -66,6 +66,7 @@ def test_an_unknown_variable_is_named_with_its_line_and_what_was_typed_is_kept(
     page = client.post(url("change_campaign", campaign), typed, follow=True)
 
     assert "keeps it from being sent" in words(page)
+    assert "English, line 2: {guide} is unknown." in words(page)
     assert "{guide}" in page.content.decode()
     response = client.post(url("send_campaign", campaign), {"people": 1})
     assert response.status_code == 422
@@ -100,6 +101,7 @@ def test_the_preview_shows_any_recipient_in_both_languages_looks_and_parts(
     page = client.get(url("preview_campaign", campaign, f"?person={ida.pk}"))
     assert "Partner Incentive Enrollment Invitation" in words(page)
     assert "Send this to me" not in words(page), "a validator sends none"
+    assert page.context["person"] == oscar, "the frame is the reader's own"
     text = client.get(
         url("preview_campaign", campaign, f"?person={ida.pk}&part=text&language=sv")
     )

@@ -2,6 +2,7 @@
 
 import datetime
 import uuid
+from email import message_from_bytes, policy
 from unittest import mock
 
 import pytest
@@ -26,7 +27,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
-from enrollment import services
+from enrollment import campaign_mails, services
 from enrollment.audience import reach_of, unknown_variables
 from enrollment.models import (
     Campaign,
@@ -231,11 +232,12 @@ def _agree(terms, company):
 def test_pausing_holds_what_has_not_left_also_of_a_worker_at_it(campaign, ida, mina):
     confirmed(campaign, by=mina)
     run(campaign)
-    [claimed] = outbox._claim(50)
+    claimed = outbox._claim(50, outbox.TOGETHER)
 
     services.pause_campaign(campaign, by=mina)
 
-    assert not outbox._begin(claimed), "the worker that had it lets it be"
+    lease = timezone.now()
+    assert not outbox._begin_together(claimed, lease=lease), "it lets it be"
     assert delivered() == []
     services.resume_campaign(campaign, by=mina)
     run(campaign)
@@ -394,6 +396,109 @@ def test_every_step_is_in_the_trail(campaign, mina):
         AuditAction.CAMPAIGN_RESUMED,
         AuditAction.CAMPAIGN_FINISHED,
     ]
+
+
+@pytest.mark.parametrize("language", ["en", "sv"])
+def test_what_is_filled_in_is_what_would_be_rendered(
+    campaign, terms, goteborg, nordvik, ida, mina, language, monkeypatch
+):
+    names = ["Ann & <Co>", "Ö", "Noor شركة", "O'Neill {1}", "Kim B.V.", "A" * 90, "%s"]
+    for number, name in enumerate(names):
+        company = PartnerAccountFactory(name=f"{name} AB")
+        _agree(terms, company)
+        for place in (name, f"{name} 2")[: 1 + number % 2]:
+            LocationFactory(partner_account=company, name=place)
+        RoleAssignmentFactory(
+            user=UserFactory(full_name=f"{name} Lund", language=language),
+            partner_account=company,
+            role=Role.INCENTIVES_ADMIN,
+        )
+    services.change_campaign(
+        campaign,
+        words_en="{name} of {company}:\n\nby {enroll_by} & {program}",
+        words_sv="{name} från {company}: {year}",
+        by=mina,
+    )
+    confirmed(campaign, people=1 + len(names), by=mina)
+    run(campaign)
+    waiting = list(OutgoingEmail.objects.filter(is_bulk=True).select_related("to_user"))
+
+    filled = campaign_mails.write(waiting)
+    monkeypatch.setattr(campaign_mails, "MOST_ALIKE", 0)
+    rendered = campaign_mails.write(waiting)
+
+    assert len(filled) == 1 + len(names)
+    assert filled == rendered
+
+
+def test_what_is_prepared_is_what_django_would_send(campaign, ida, mina, settings):
+    settings.SENDER_NAME = "Åsas Partner Center"
+    settings.SUPPORT_ADDRESS = "help@owner.example"
+    ida.language = "sv"
+    ida.save()
+    confirmed(campaign, by=mina)
+    run(campaign)
+    delivered()
+    mail = OutgoingEmail.objects.get(name="invitation")
+
+    prepared = message_from_bytes(outbox.prepared_bytes(mail), policy=policy.default)
+
+    ours = message_from_bytes(
+        outbox.as_message(mail).message().as_bytes(), policy=policy.default
+    )
+    names = {name for name in ours if name not in ("Date", "Content-Type")}
+    assert names <= set(prepared.keys())
+    for name in names:
+        assert prepared[name].strip() == ours[name].strip(), name
+    for kind in ("plain", "html"):
+        said, wanted = (
+            one.get_body((kind,)).get_content().replace("\r\n", "\n").rstrip()
+            for one in (prepared, ours)
+        )
+        assert said == wanted
+    mail.subject = "Two\nlines"
+    with pytest.raises(ValueError, match="newlines"):
+        outbox.prepared_bytes(mail)
+    mail.subject, mail.body_html = "One", "x" * 2000
+    assert outbox.prepared_bytes(mail) is None, "too long a line for SMTP as it is"
+
+
+def test_a_worker_that_dies_while_sending_leaves_a_few_to_be_sent_once_more(
+    campaign, goteborg, nordvik, mina, monkeypatch
+):
+    for _ in range(5):
+        RoleAssignmentFactory(
+            partner_account=nordvik, role=Role.INCENTIVES_ADMIN, location=goteborg
+        )
+    confirmed(campaign, people=6, by=mina)
+    run(campaign)
+    monkeypatch.setattr(outbox, "CHUNK", 2)
+    prepared, handed = outbox.send_prepared, []
+
+    def die_at_the_fourth(email, connection):
+        prepared(email, connection)
+        handed.append(email.pk)
+        if len(handed) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(outbox, "send_prepared", die_at_the_fourth)
+    mailbox.outbox.clear()
+    with pytest.raises(KeyboardInterrupt):
+        outbox.deliver()
+    rows = OutgoingEmail.objects.filter(is_bulk=True)
+    assert rows.filter(status=MailStatus.SENT).count() == 2
+    assert rows.filter(status=MailStatus.SENDING).count() == 2
+
+    outbox.deliver()
+    rows.filter(status=MailStatus.SENDING).update(
+        lease_until=timezone.now() - MINUTE, next_attempt_at=timezone.now() - MINUTE
+    )
+    outbox.deliver()
+
+    ids = [one.extra_headers["Message-ID"] for one in mailbox.outbox]
+    assert len(set(ids)) == 6, "none is lost"
+    assert sorted(map(ids.count, set(ids))) == [1, 1, 1, 1, 2, 2], "two are doubled"
+    assert set(rows.values_list("status", flat=True)) == {MailStatus.SENT}
 
 
 # --- Killed anywhere -----------------------------------------------------------------

@@ -322,6 +322,7 @@ TABLE: dict[str, Row] = {
     "ops:approve_undoing_renewal": _ops("aino", methods=("POST",), on="plan"),
     "ops:renewal_report": _ops("mina", "aino", on="plan"),
     "ops:mail": _ops("oscar", "mina", "reader", "aino"),
+    "ops:try_address": _ops("mina", methods=("POST",), on="bad_address"),
     "ops:resend": _ops("mina", methods=("POST",), on="mail"),
     # Which directory speaks for a company: of one group, which does nothing else.
     "ops:recoveries": _ops("iris"),

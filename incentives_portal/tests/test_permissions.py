@@ -33,6 +33,7 @@ from accounts.models import (
     Location,
     RoleAssignment,
     TenantRoleMapping,
+    UndeliverableAddress,
     User,
 )
 from accounts.operators import RECORDS
@@ -211,6 +212,9 @@ def _objects(location, terms, open_terms, *, addressee, mark):
         ),
         campaign=Campaign.objects.first() or Campaign.objects.create(terms=terms),
         mail=mail,
+        bad_address=UndeliverableAddress.objects.get_or_create(
+            address="away@partner.example"
+        )[0],
     )
 
 
