@@ -98,7 +98,7 @@ RECORDS: dict[str, str] = {
     "enrollment.fiscalcalendar": "reference data: program managers add and change it",
     "enrollment.fiscalyear": "reference data: program managers add and change it",
     "enrollment.measuredvalue": "what was measured; a command imports it",
-    "enrollment.programterms": "reference data: program managers add and change it",
+    "enrollment.programterms": "what is in force; written in the program editor",
     "enrollment.valueimport": "files that were read",
     "profiles.bankprofile": "for superusers only, without what is sealed",
     "profiles.defaultbankprofile": "for superusers only; names and currencies",

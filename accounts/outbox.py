@@ -144,6 +144,7 @@ def prepare(
         body_html=html,
         about_url=about_url,
         mutes=mutes,
+        sender_name=context.get("sender_name", ""),
         next_attempt_at=timezone.now(),
     )
 
@@ -157,7 +158,7 @@ def rendered(
             "to": to,
             "base_url": settings.PUBLIC_BASE_URL,
             "portal_name": settings.PORTAL_NAME,
-            "sender_name": settings.SENDER_NAME,
+            "sender_name": context.get("sender_name") or settings.SENDER_NAME,
             "support_address": settings.SUPPORT_ADDRESS,
             "operator_name": settings.OPERATOR_NAME,
             "operator_postal_address": settings.OPERATOR_POSTAL_ADDRESS,
@@ -317,6 +318,12 @@ def message_id(email: OutgoingEmail) -> str:
     return f"<{uuid.uuid5(uuid.NAMESPACE_URL, email.dedupe_key)}@{domain}>"
 
 
+def _sent_from(email: OutgoingEmail) -> str:
+    """The name of its own or of all mail; the address is one (experience.md §6.1)."""
+    name = email.sender_name or settings.SENDER_NAME
+    return formataddr((name, settings.DEFAULT_FROM_EMAIL))
+
+
 def as_message(email: OutgoingEmail, connection=None) -> EmailMultiAlternatives:
     """Return the mail as it leaves: who sends, who gets, both bodies."""
     if email.name in settings.MAIL_SECRETS:
@@ -324,7 +331,7 @@ def as_message(email: OutgoingEmail, connection=None) -> EmailMultiAlternatives:
     message = EmailMultiAlternatives(
         subject=email.subject,
         body=email.body_text,
-        from_email=formataddr((settings.SENDER_NAME, settings.DEFAULT_FROM_EMAIL)),
+        from_email=_sent_from(email),
         to=[email.to_address],
         reply_to=[settings.SUPPORT_ADDRESS] if settings.SUPPORT_ADDRESS else None,
         connection=connection,
@@ -706,7 +713,7 @@ def prepared_bytes(email: OutgoingEmail) -> bytes | None:
         return None
     headers = {
         "Subject": email.subject,
-        "From": formataddr((settings.SENDER_NAME, settings.DEFAULT_FROM_EMAIL)),
+        "From": _sent_from(email),
         "To": email.to_address,
     }
     if settings.SUPPORT_ADDRESS:

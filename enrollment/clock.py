@@ -18,7 +18,6 @@ from django.utils.translation import ngettext
 from accounts.dates import day, full_day
 from enrollment.models import Enrollment, ProgramTerms
 from enrollment.models.terms import EarningsStart
-from profiles.models import VALIDATION_PROMISE
 
 DAY = timedelta(days=1)
 
@@ -123,7 +122,7 @@ def clock_of(
     start = terms.first_earning_day(on)
     month_ends = _end_of_month(start)
     counts_submission = terms.earnings_start == EarningsStart.SUBMITTED
-    promise = -(-VALIDATION_PROMISE // DAY)
+    promise = -(-terms.validation_promise // DAY)
     safe = month_ends if counts_submission else month_ends - promise * DAY
     return EarningClock(
         earns_from=start,

@@ -12,6 +12,8 @@ from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.functional import lazy
+from django.utils.translation import get_language
 
 from accounts import outbox
 from accounts.companies import path_in
@@ -40,6 +42,7 @@ from enrollment.models import (
     PayoutAssignment,
     ProgramTerms,
 )
+from enrollment.versions import promise_words
 from profiles.models import BankProfileVersion, Profile, ProfileVersion
 from profiles.reasons import explained
 
@@ -111,7 +114,9 @@ def invitation_facts(
         "enroll_by": full_day(enroll_by),
     }
     context = {
-        "invitation_subject": settings.INVITATION_SUBJECT,
+        "invitation_subject": invitation_subject(terms),
+        "sender_name": terms.sender_name,
+        "promise": promise_words(terms.validation_hours),
         "company_names": company_names,
         "location_names": [row["location"].name for row in rows],
         "program": terms.program,
@@ -123,6 +128,12 @@ def invitation_facts(
         "url": settings.PUBLIC_BASE_URL + path,
     }
     return context, path
+
+
+def invitation_subject(terms: ProgramTerms) -> str:
+    """The program's own subject in the active language, else the usual one (R19)."""
+    own = getattr(terms, f"invitation_subject_{get_language()}", "")
+    return own or str(settings.INVITATION_SUBJECT)
 
 
 def muting(terms: ProgramTerms) -> str:
@@ -150,6 +161,7 @@ def nobody_can_enroll(
                 "company": account,
                 "locations": locations,
                 "program": terms.program,
+                "sender_name": terms.sender_name,
                 "url": settings.PUBLIC_BASE_URL + path,
             },
             about_url=path,
@@ -298,6 +310,7 @@ def terms_changed(terms: ProgramTerms, gaps: Mapping[Enrollment, list[Gap]]) -> 
             ),
             context={
                 "program": terms.program,
+                "sender_name": terms.sender_name,
                 "year": terms.fiscal_year,
                 "rows": [
                     {"location": one.location, "gaps": gaps[one]} for one in held_up
@@ -354,6 +367,8 @@ def _tell_incentive_admins(
                 "location": enrollment.location,
                 "location_names": [enrollment.location.name],
                 "program": enrollment.terms.program,
+                "sender_name": enrollment.terms.sender_name,
+                "promise": lazy(promise_words, str)(enrollment.terms.validation_hours),
                 "year": enrollment.terms.fiscal_year,
                 "url": settings.PUBLIC_BASE_URL + path,
             }

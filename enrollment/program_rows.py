@@ -1,6 +1,6 @@
 """What operators' pages show of programs: years, sections, differences, effects."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -207,7 +207,10 @@ def shown_guides(
 
 
 def sections_of(
-    content: dict, problems: Iterable[tuple[str, str]] = ()
+    content: dict,
+    problems: Iterable[tuple[str, str]] = (),
+    *,
+    sections: Collection[str] = tuple(SECTIONS),
 ) -> list[Section]:
     """Say in words what terms say, section by section."""
     found = list(problems)
@@ -218,7 +221,7 @@ def sections_of(
             facts=facts(content, name),
             problems=[sentence for section, sentence in found if section == name],
         )
-        for name in SECTIONS
+        for name in sections
     ]
 
 

@@ -64,6 +64,7 @@ from enrollment.models import (
     RenewalPlanStatus,
     SetAside,
 )
+from enrollment.models.enrollments import was_promised_earlier
 from enrollment.renewal import years_ending
 from enrollment.states import EnrollmentStatus
 from profiles.models import (
@@ -296,8 +297,12 @@ def validation_queue(
     if is_overdue:
         # While the partner is asked no time passes.
         until = Coalesce("asked_at", Value(at))
+        enrollments, *versions = (kind.alias(until=until) for kind in kinds)
         late = Q(since__lt=F("until") - VALIDATION_PROMISE)
-        kinds = [kind.alias(until=until).filter(late) for kind in kinds]
+        kinds = [
+            enrollments.filter(was_promised_earlier()),
+            *(kind.filter(late) for kind in versions),
+        ]
     wanted = [
         condition
         for condition in (
@@ -683,15 +688,16 @@ def _enrollment_rows(
             key=key,
             url=reverse("ops:enrollment", kwargs={"pk": key}),
             right="enrollment.view_enrollment",
-            since=enrollment.due_at - VALIDATION_PROMISE,
+            since=enrollment.due_at - enrollment.terms.validation_promise,
             age=age(
-                enrollment.due_at - VALIDATION_PROMISE,
+                enrollment.due_at - enrollment.terms.validation_promise,
                 enrollment.asked_at if enrollment.is_asked else at,
             ),
             is_overdue=enrollment.is_overdue(at),
             is_asked=enrollment.is_asked,
             is_answered=not enrollment.is_asked
-            and enrollment.due_at > enrollment.status_since + VALIDATION_PROMISE,
+            and enrollment.due_at
+            > enrollment.status_since + enrollment.terms.validation_promise,
             **_told(facts[one] for one in used[key] if one in facts),
             company=enrollment.location.partner_account,
             location=enrollment.location,

@@ -4,7 +4,7 @@ Content is what JSON can hold: drafts are written in it and versions kept in it.
 Sentences are made in the language that is active.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -51,6 +51,15 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "guide_url",
     ),
 }
+# Those that partners read; how mail is sent is nothing to them.
+PARTNERS_SECTIONS = (
+    "who",
+    "requirements",
+    "earnings",
+    "payment",
+    "dates",
+    "agreement",
+)
 SECTION_NAMES = {
     "who": gettext_lazy("Who may take part"),
     "requirements": gettext_lazy("Requirements"),
@@ -215,12 +224,15 @@ def facts(content: Mapping[str, Any], section: str) -> list[Fact]:
 
 
 def differences(
-    before: Mapping[str, Any] | None, after: Mapping[str, Any]
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any],
+    *,
+    sections: Collection[str] = tuple(SECTIONS),
 ) -> list[Difference]:
     """Say what two contents say otherwise, in the order of the editor."""
     found = []
-    for names in SECTIONS.values():
-        for name in names:
+    for section in sections:
+        for name in SECTIONS[section]:
             old = (before or {}).get(name, _UNSAID)
             new = after.get(name, _UNSAID)
             if old == new:

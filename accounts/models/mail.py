@@ -104,6 +104,10 @@ class OutgoingEmail(models.Model):
     is_bulk = models.BooleanField(default=False, db_default=False, editable=False)
     # What its List-Unsubscribe switches off: a MailTopic, and a program's key with it.
     mutes = models.CharField(max_length=40, blank=True, db_default="", editable=False)
+    # The name it comes from, where it is not that of all mail.
+    sender_name = models.CharField(
+        max_length=80, blank=True, db_default="", editable=False
+    )
     bounced_at = models.DateTimeField(_("came back at"), null=True, blank=True)
 
     objects = OutgoingEmailQuerySet.as_manager()

@@ -309,7 +309,7 @@ class TestDoor:
             (greta, ADD_ROLE),
             (greta, f"{ADD_ROLE}?_popup=1"),
             (greta, address("accounts.location", "change", goteborg.pk)),
-            (root, address("enrollment.programterms", "add")),
+            (root, address("enrollment.agreement", "add")),
         ):
             response = client_of(person).get(url)
             page = response.content.decode()

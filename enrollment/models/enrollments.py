@@ -2,13 +2,23 @@
 
 import base64
 import uuid
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import (
+    DateTimeField,
+    DurationField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    Value,
+)
 from django.db.models.functions import Coalesce, Greatest
+from django.db.models.lookups import LessThan
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -25,13 +35,22 @@ from enrollment.states import (
     EnrollmentStatus,
 )
 from profiles.models import (
-    VALIDATION_PROMISE,
     BankProfile,
     BankProfileVersion,
     TaxProfile,
     TaxProfileVersion,
 )
 from profiles.states import PayoutMethod
+
+
+def was_promised_earlier() -> Q:
+    """Whether what waits `since` a moment was promised an answer before `until`."""
+    promise = ExpressionWrapper(
+        F("terms__validation_hours") * Value(timedelta(hours=1)),
+        output_field=DurationField(),
+    )
+    due = ExpressionWrapper(F("since") + promise, output_field=DateTimeField())
+    return Q(LessThan(due, F("until")))
 
 
 class EnrollmentQuerySet(ScopedQuerySet):
@@ -75,7 +94,7 @@ class EnrollmentQuerySet(ScopedQuerySet):
         since = Greatest("promised_from", "status_since")
         until = Coalesce("asked_at", models.Value(at))
         late = self.validating().alias(since=since, until=until)
-        return late.filter(since__lt=F("until") - VALIDATION_PROMISE)
+        return late.filter(was_promised_earlier())
 
     def unanswered(self, on: date) -> Self:
         """Invitations whose last day has passed (domain.md §10.4)."""
@@ -343,7 +362,7 @@ class Enrollment(models.Model):
         The time the partner took to answer a question is not the program owner's.
         """
         since = max(self.status_since, self.promised_from or self.status_since)
-        return since + VALIDATION_PROMISE
+        return since + self.terms.validation_promise
 
     def is_overdue(self, at: datetime) -> bool:
         """With the program owner for longer than promised (R43).

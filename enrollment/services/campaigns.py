@@ -419,7 +419,7 @@ def _address_next(campaign: Campaign, *, at: datetime) -> bool:
     subjects = []
     for language, _name in settings.LANGUAGES:
         with translation.override(language):
-            subjects += [language, str(settings.INVITATION_SUBJECT)]
+            subjects += [language, emails.invitation_subject(campaign.terms)]
     with connection.cursor() as cursor:
         cursor.execute(
             ADDRESS.format(
@@ -432,6 +432,7 @@ def _address_next(campaign: Campaign, *, at: datetime) -> bool:
                 *subjects,
                 at,
                 emails.muting(campaign.terms),
+                campaign.terms.sender_name,
                 campaign.pk,
             ),
         )
@@ -623,13 +624,14 @@ WITH pairs AS MATERIALIZED ({query}), people AS (
     INSERT INTO accounts_outgoingemail
         (id, dedupe_key, name, to_user_id, to_address, language, subject, body_text,
          body_html, about_url, status, attempts, next_attempt_at, fence, last_error,
-         created_at, is_bulk, mutes)
+         created_at, is_bulk, mutes, sender_name)
     SELECT gen_random_uuid(), %s || u.id, 'invitation', u.id, u.email, u.language,
-           s.subject, '', '', '', 'held', 0, m.at, 0, '', m.at, true, m.mutes
+           s.subject, '', '', '', 'held', 0, m.at, 0, '', m.at, true, m.mutes,
+           m.sender
     FROM people p
     JOIN accounts_user u ON u.id = p.holder
     JOIN (VALUES {subjects}) s (language, subject) ON s.language = u.language
-    CROSS JOIN (SELECT %s::timestamptz AS at, %s AS mutes) m
+    CROSS JOIN (SELECT %s::timestamptz AS at, %s AS mutes, %s AS sender) m
     ON CONFLICT (dedupe_key) DO NOTHING
     RETURNING id, to_user_id, created_at
 ), listed AS (

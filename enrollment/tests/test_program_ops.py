@@ -1,23 +1,37 @@
 """The program editor's pages: written section by section, published with open eyes."""
 
+import re
+from datetime import timedelta
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from accounts.models import AuditEvent, IncentiveProgram
+from accounts.models import AuditEvent, IncentiveProgram, OutgoingEmail
+from accounts.outbox import as_message
 from accounts.tests import cast as people
+from accounts.tests.factories import LocationFactory
+from enrollment.clock import clock_of
 from enrollment.models import (
     Criterion,
+    Enrollment,
     FiscalCalendar,
     GuideFile,
     ProgramTerms,
     TermsDraft,
 )
-from enrollment.services import begin_terms_draft, section_digest
+from enrollment.queues import validation_queue
+from enrollment.services import (
+    accept_enrollment,
+    begin_terms_draft,
+    invite_locations,
+    section_digest,
+)
 from enrollment.tests.factories import (
     CriterionFactory,
     EnrollmentFactory,
     FiscalYearFactory,
+    GuideFileFactory,
     MeasuredValueFactory,
     ProgramTermsFactory,
     RequirementFactory,
@@ -424,3 +438,65 @@ def test_the_lists_ask_few_questions(
     assert client.get(draft.get_absolute_url()).status_code == 200
     assert client.get(to("begin_draft", terms.program)).status_code == 200
     assert client.get(to("change_program", terms.program)).status_code == 200
+
+
+# --- What partners read of it -----------------------------------------------------------
+
+
+def test_partners_read_what_they_accepted_and_what_changed_since(
+    client, client_of, ida, invited, draft, terms
+):
+    changed = {"validation_hours": "72", "earnings_start": "validated"}
+    save(client, draft, "dates", **changed)
+    publish(client, draft)
+    accept_enrollment(invited, by=ida)
+    again = begin_terms_draft(
+        terms.program, fiscal_year=terms.fiscal_year, by=draft.changed_by
+    )
+    save(client, again, "dates", **changed | {"validation_hours": "24"})
+    publish(client, again)
+    GuideFileFactory(program=terms.program, fiscal_year=terms.fiscal_year)
+    partner = client_of(ida)
+    address = reverse("enrollment:terms", kwargs={"pk": invited.pk})
+
+    page = text(partner.get(address))
+
+    assert "version 2." in page
+    assert "<del>3 days</del>" in page
+    assert "<ins>1 day</ins>" in page
+    file = re.search(r'href="([^"]+\?file=\d+)"', page).group(1)
+    assert partner.get(file).content == b"%PDF-1.4"
+    assert partner.get(file + "9").status_code == 404
+
+
+def publish(client, draft):
+    seen = client.get(to("publish_draft", draft)).context["seen"]
+    answer = client.post(to("publish_draft", draft), {"seen": seen})
+    assert answer.status_code == 302
+
+
+def test_each_program_has_its_own_promise_sender_and_subject(
+    terms, goteborg, ida, settings
+):
+    ProgramTerms.objects.update(
+        validation_hours=24,
+        sender_name="Contoso Incentives",
+        invitation_subject_en="Come to Contoso",
+    )
+    terms.refresh_from_db()
+    invite_locations(terms, by=None)
+
+    mail = OutgoingEmail.objects.get(name="invitation")
+    assert mail.subject == "Come to Contoso"
+    assert "usually within 1 day after you submit" in " ".join(mail.body_text.split())
+    message = as_message(mail)
+    assert message.from_email.startswith("Contoso Incentives <")
+    assert message.from_email.endswith(f"<{settings.DEFAULT_FROM_EMAIL}>")
+    waiting = EnrollmentFactory(location=LocationFactory(), terms=terms, submitted=True)
+    since = waiting.status_since
+    assert waiting.due_at == since + timedelta(hours=24)
+    for hours, late in ((23, 0), (25, 1)):
+        at = since + timedelta(hours=hours)
+        assert Enrollment.objects.overdue(at).count() == late
+        assert len(validation_queue(at, is_overdue=True)) == late
+    assert clock_of(terms, on=terms.today(), last_day=None).promise_days == 1

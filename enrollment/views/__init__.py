@@ -34,6 +34,7 @@ from enrollment.views.overview import (
 )
 from enrollment.views.program import program
 from enrollment.views.replacing import replace_bank, replace_tax
+from enrollment.views.terms import guide, terms
 
 __all__ = [
     "accept",
@@ -47,6 +48,7 @@ __all__ = [
     "detail",
     "export_overview",
     "get_started",
+    "guide",
     "home",
     "keep",
     "location",
@@ -66,5 +68,6 @@ __all__ = [
     "replace_tax",
     "start",
     "submit",
+    "terms",
     "why",
 ]

@@ -10,7 +10,9 @@ from accounts.roles import Permission
 from enrollment.history import lately
 from enrollment.models import FiscalCalendar, ProgramAtLocation
 from enrollment.offers import offer_of
+from enrollment.program_rows import shown_guides
 from enrollment.rows import overview_places, overview_rows
+from enrollment.versions import promise_words
 
 MOST_LOCATIONS = 50
 MOST_STEPS = 10
@@ -50,6 +52,8 @@ def program(request, place):
                 terms=place.terms_id,
                 most=MOST_STEPS,
             ),
+            "promise": promise_words(place.terms.validation_hours),
+            "guides": shown_guides(program=place.program, year=place.terms.fiscal_year),
             **offer_of(place, on=place.terms.fiscal_year.calendar.day_at(now)),
         },
     )

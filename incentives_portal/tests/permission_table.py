@@ -65,6 +65,7 @@ TABLE: dict[str, Row] = {
     "enrollment:export_overview": _list("ida", "uma", "sam"),
     "enrollment:past": _list("ida", "uma", "sam"),
     "enrollment:program": Row(("ida", "uma"), ADMINS, on="place"),
+    "enrollment:guide": Row(("ida", "uma"), ADMINS, on="place"),
     "enrollment:why": Row(("ida", "greta"), ("uma", "alice"), on="place"),
     "enrollment:start": _post("open_place", "ida", **EDITING),
     "enrollment:get_started": Row(("ida",), on="invitation"),
@@ -81,6 +82,7 @@ TABLE: dict[str, Row] = {
     "enrollment:continue": _post("enrollment", "ida", **EDITING),
     "enrollment:profiles": Row(("ida",), EDITING["no"], on="enrollment"),
     "enrollment:submit": _post("enrollment", "ida", **EDITING),
+    "enrollment:terms": Row(("ida", "uma"), ADMINS, on="enrollment"),
     "enrollment:recall": _post("enrollment", "ida", **EDITING),
     "enrollment:receipt": Row(("ida",), EDITING["no"], on="enrollment"),
     # Locations.

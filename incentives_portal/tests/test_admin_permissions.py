@@ -72,7 +72,6 @@ REFERENCE = {
     "enrollment.criterion",
     "enrollment.fiscalcalendar",
     "enrollment.fiscalyear",
-    "enrollment.programterms",
 }
 # What superusers add besides.
 SET_UP = {
@@ -515,14 +514,12 @@ def test_fields_complete_only_in_forms_one_may_fill_in(world, person, monkeypatc
             ("accounts.roleassignment", "location"),
         },
         MANAGER: {
-            ("enrollment.programterms", "program"),
             ("enrollment.agreement", "partner_account"),
         },
         SUPERUSER: {
             ("accounts.roleassignment", "user"),
             ("accounts.roleassignment", "partner_account"),
             ("accounts.location", "partner_account"),
-            ("enrollment.programterms", "program"),
             ("enrollment.agreement", "partner_account"),
         },
     }.get(person, set())
