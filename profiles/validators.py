@@ -7,32 +7,18 @@ separators, leading zeros kept. Check digits are stdnum's and schwifty's work.
 import re
 import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 
 from django.core.exceptions import ValidationError
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from schwifty import BIC, IBAN
 from schwifty.exceptions import InvalidChecksumDigits, SchwiftyException
-from stdnum import luhn
-from stdnum.au import abn as au_business_number
-from stdnum.br import cnpj as br_cnpj
-from stdnum.ca import bn as ca_business_number
 from stdnum.de import handelsregisternummer as de_register
-from stdnum.de import stnr as de_tax_number
-from stdnum.de import vat as de_vat
 from stdnum.eu import vat as eu_vat
 from stdnum.exceptions import ValidationError as NumberError
-from stdnum.gb import utr as gb_utr
-from stdnum.gb import vat as gb_vat
-from stdnum.in_ import gstin as in_gstin
-from stdnum.in_ import pan as in_pan
-from stdnum.jp import cn as jp_corporate_number
-from stdnum.nl import btw as nl_btw
-from stdnum.nl import postcode as nl_postcode
-from stdnum.se import orgnr as se_org_number
-from stdnum.se import postnummer as se_postcode
-from stdnum.se import vat as se_vat
 from stdnum.us import ein as us_ein
-from stdnum.us import rtn as us_routing
 from stdnum.util import get_cc_module
 
 from accounts.text import clean_line, refuse_hidden_characters
@@ -67,11 +53,51 @@ KANA = {
 LARGE_KANA = str.maketrans("ァィゥェォッャュョヮ", "アイウエオツヤユヨワ")
 HOLDER_IN_KANA = re.compile("[\uff66-\uff9f0-9A-Z ().,/-]+")
 
-# The states, the capital's district and the territories with ZIP codes.
-US_STATE = re.compile(
-    "A[KLRSZ]|C[AOT]|D[CE]|FL|G[AU]|HI|I[ADLN]|K[SY]|LA|M[ADEINOPST]|N[CDEHJMVY]"
-    "|O[HKR]|P[AR]|RI|S[CD]|T[NX]|UT|V[AIT]|W[AIVY]"
-)
+
+@dataclass(frozen=True)
+class Shape:
+    """What a number of one country looks like: data that checks it when called.
+
+    `library` is a module of stdnum, `pattern` what the number is without separators:
+    of its groups, if it has any, is kept what they hold, with `separator` between them.
+    One of `prefixes` belongs before it, the first where none is typed; digits alone
+    get zeros before them up to `zeros` places.
+    """
+
+    message: Promise
+    example: str
+    library: str = ""
+    pattern: str = ""
+    prefixes: tuple[str, ...] = ()
+    separator: str = ""
+    zeros: int = 0
+
+    def __call__(self, value: str) -> str:
+        """Return the stored form; raises ValidationError with the message."""
+        number = compact(value)
+        prefix = next(filter(number.startswith, self.prefixes), "")
+        number = number.removeprefix(prefix)
+        if self.prefixes and number.startswith(self.prefixes):
+            raise self._refusal()
+        if self.pattern:
+            found = re.fullmatch(self.pattern, number)
+            if found is None:
+                raise self._refusal()
+            kept = filter(None, found.groups())
+            number = self.separator.join(kept) if found.groups() else number
+        if number.isdigit():
+            number = number.zfill(self.zeros)
+        if self.library:
+            try:
+                number = import_module(f"stdnum.{self.library}").validate(number)
+            except NumberError:
+                raise self._refusal() from None
+        return (prefix or next(iter(self.prefixes), "")) + number
+
+    def _refusal(self) -> ValidationError:
+        return ValidationError(
+            self.message, code="invalid", params={"example": self.example}
+        )
 
 
 # --- Normal form and mask ------------------------------------------------------------
@@ -189,77 +215,6 @@ def bank_of_account(value: str, *, country: str) -> str:
     return number[:8] if number.endswith("XXX") else number
 
 
-def us_routing_number(value: str) -> str:
-    """Check the nine digits of a US bank and their check digit."""
-    return _checked(
-        us_routing.validate,
-        compact(value),
-        _("Enter the nine digits of the routing number, like %(example)s"),
-        example="110000000",
-    )
-
-
-def us_account_number(value: str) -> str:
-    return _digits(
-        value, 4, 17, _("Enter the account number of 4 to 17 digits, like %(example)s")
-    )
-
-
-def gb_sort_code(value: str) -> str:
-    return _digits(
-        value,
-        6,
-        6,
-        _("Enter the six digits of the sort code, like %(example)s"),
-        example="20-00-00",
-    )
-
-
-def gb_account_number(value: str) -> str:
-    """Check six to eight digits; shorter ones get the zeros that Bacs puts before."""
-    number = _digits(
-        value,
-        6,
-        8,
-        _("Enter the account number of 6 to 8 digits, like %(example)s"),
-        example="55779911",
-    )
-    return number.zfill(8)
-
-
-def se_clearing_number(value: str) -> str:
-    """Check four digits, or the five of a Swedbank number that begins with 8."""
-    number = compact(value)
-    if not re.fullmatch("[1-9][0-9]{3}|8[0-9]{4}", number):
-        raise ValidationError(
-            _(
-                "Enter the four digits of the clearing number, like %(example)s, "
-                "or five when it begins with 8."
-            ),
-            code="invalid",
-            params={"example": "5491"},
-        )
-    return number
-
-
-def se_account_number(value: str) -> str:
-    return _digits(
-        value,
-        1,
-        10,
-        _("Enter the account number without the clearing number, like %(example)s"),
-        example="0000003",
-    )
-
-
-def se_bankgiro(value: str) -> str:
-    """Check seven or eight digits and their check digit."""
-    number = compact(value)
-    message = _("Enter a valid Bankgiro number of 7 or 8 digits, like %(example)s")
-    _digits(number, 7, 8, message, example="999-0003")
-    return _checked(luhn.validate, number, message, example="999-0003")
-
-
 def account_abroad(value: str) -> str:
     """Check letters and digits as many as any bank of the world has."""
     number = compact(value)
@@ -269,38 +224,6 @@ def account_abroad(value: str) -> str:
             code="invalid",
         )
     return number
-
-
-def jp_bank_code(value: str) -> str:
-    return _digits(
-        value,
-        4,
-        4,
-        _("Enter the four digits of the bank code, like %(example)s"),
-        example="1100",
-    )
-
-
-def jp_branch_code(value: str) -> str:
-    return _digits(
-        value,
-        3,
-        3,
-        _("Enter the three digits of the branch code, like %(example)s"),
-        example="000",
-    )
-
-
-def jp_account_number(value: str) -> str:
-    """Check four to seven digits; shorter ones get the zeros that banks put before."""
-    number = _digits(
-        value,
-        4,
-        7,
-        _("Enter the account number of 4 to 7 digits, like %(example)s"),
-        example="0001234",
-    )
-    return number.zfill(7)
 
 
 def katakana(value: str) -> str:
@@ -321,303 +244,13 @@ def katakana(value: str) -> str:
     return text
 
 
-def in_ifsc(value: str) -> str:
-    """Check the eleven characters of a branch: four letters, a zero, six more."""
-    code = compact(value)
-    if not re.fullmatch("[A-Z]{4}0[A-Z0-9]{6}", code):
-        raise ValidationError(
-            _("Enter the eleven characters of the IFSC, like %(example)s"),
-            code="invalid",
-            params={"example": "DEMO0001234"},
-        )
-    return code
-
-
-def in_account_number(value: str) -> str:
-    return _digits(
-        value, 9, 18, _("Enter the account number of 9 to 18 digits, like %(example)s")
-    )
-
-
-def br_bank_code(value: str) -> str:
-    return _digits(
-        value,
-        3,
-        3,
-        _("Enter the three digits of the bank code, like %(example)s"),
-        example="001",
-    )
-
-
-def br_agency(value: str) -> str:
-    """Check the four digits of a branch; some banks add a check digit, or X."""
-    number = compact(value)
-    if not re.fullmatch("[0-9]{4}[0-9X]?", number):
-        raise ValidationError(
-            _("Enter the four digits of the agency, like %(example)s"),
-            code="invalid",
-            params={"example": "0001"},
-        )
-    return number
-
-
-def br_account_number(value: str) -> str:
-    """Check the account and, after it, its check digit, or X."""
-    number = compact(value)
-    if not re.fullmatch("[0-9]{1,12}[0-9X]", number):
-        raise ValidationError(
-            _("Enter the account number with its check digit, like %(example)s"),
-            code="invalid",
-            params={"example": "0012345-6"},
-        )
-    return number
-
-
 def with_check_digit(value: str, *, at: int = -1) -> str:
     """Write what stands at the end, from a place on, behind a dash."""
     parts = (value[:at], value[at:])
     return "-".join(part for part in parts if part)
 
 
-def au_bsb(value: str) -> str:
-    return _digits(
-        value,
-        6,
-        6,
-        _("Enter the six digits of the BSB, like %(example)s"),
-        example="082-082",
-    )
-
-
-def au_account_number(value: str) -> str:
-    return _digits(
-        value,
-        4,
-        9,
-        _("Enter the account number of 4 to 9 digits, like %(example)s"),
-        example="012345678",
-    )
-
-
-def ca_institution_number(value: str) -> str:
-    return _digits(
-        value,
-        3,
-        3,
-        _("Enter the three digits of the institution number, like %(example)s"),
-        example="003",
-    )
-
-
-def ca_transit_number(value: str) -> str:
-    return _digits(
-        value,
-        5,
-        5,
-        _("Enter the five digits of the transit number, like %(example)s"),
-        example="00006",
-    )
-
-
-def ca_account_number(value: str) -> str:
-    return _digits(
-        value,
-        7,
-        12,
-        _("Enter the account number of 7 to 12 digits, like %(example)s"),
-        example="1234567",
-    )
-
-
 # --- Taxes and registers -------------------------------------------------------------
-
-
-def se_organization_number(value: str) -> str:
-    """Check ten digits; a century before them is dropped."""
-    number = compact(value)
-    if len(number) == 12 and number[:2] in {"16", "19", "20"}:
-        number = number[2:]
-    return _checked(
-        se_org_number.validate,
-        number,
-        _("Enter the ten digits of the organisation number, like %(example)s"),
-        example="559999-0669",
-    )
-
-
-def se_vat_number(value: str) -> str:
-    return "SE" + _checked(
-        se_vat.validate,
-        compact(value),
-        _("Enter SE, the organisation number and 01, like %(example)s"),
-        example="SE559999066901",
-    )
-
-
-def de_vat_number(value: str) -> str:
-    return "DE" + _checked(
-        de_vat.validate,
-        compact(value),
-        _("Enter DE and nine digits, like %(example)s"),
-        example="DE996907439",
-    )
-
-
-def de_steuernummer(value: str) -> str:
-    return _checked(
-        de_tax_number.validate,
-        compact(value),
-        _("Enter the Steuernummer of 10, 11 or 13 digits, like %(example)s"),
-        example="181/815/08155",
-    )
-
-
-def gb_vat_number(value: str) -> str:
-    number = compact(value)
-    prefix = "XI" if number.startswith("XI") else "GB"
-    return prefix + _checked(
-        gb_vat.validate,
-        number,
-        _("Enter GB and nine digits, like %(example)s"),
-        example="GB 999 9999 73",
-    )
-
-
-def gb_unique_taxpayer_reference(value: str) -> str:
-    return _checked(
-        gb_utr.validate,
-        compact(value),
-        _("Enter the ten digits of the Unique Taxpayer Reference, like %(example)s"),
-        example="1955839661",
-    )
-
-
-def gb_company_number(value: str) -> str:
-    """Check the eight characters of Companies House; a leading zero may be left out."""
-    number = compact(value)
-    if re.fullmatch("[0-9]{6,7}", number):
-        number = number.zfill(8)
-    if not re.fullmatch(
-        "[0-9]{8}|[A-Z]{2}[0-9]{6}|[A-Z]{2}[0-9]{5}R|R[0-9]{7}", number
-    ):
-        raise ValidationError(
-            _("Enter the eight characters of the company number, like %(example)s"),
-            code="invalid",
-            params={"example": "01234567"},
-        )
-    return number
-
-
-def us_employer_number(value: str) -> str:
-    return _checked(
-        us_ein.validate,
-        compact(value),
-        _("Enter the nine digits of the EIN, like %(example)s"),
-        example="12-3456789",
-    )
-
-
-def jp_corporate_number_of(value: str) -> str:
-    return _checked(
-        jp_corporate_number.validate,
-        compact(value),
-        _("Enter the thirteen digits of the corporate number, like %(example)s"),
-        example="9999999990743",
-    )
-
-
-def jp_invoice_number(value: str) -> str:
-    """Check T and the corporate number, or the number that people without one have."""
-    number = compact(value)
-    if not number.startswith("T"):
-        number = f"T{number}"
-    return "T" + _checked(
-        jp_corporate_number.validate,
-        number[1:],
-        _("Enter T and thirteen digits, like %(example)s"),
-        example="T9999999990743",
-    )
-
-
-def in_permanent_account_number(value: str) -> str:
-    return _checked(
-        in_pan.validate,
-        compact(value),
-        _("Enter the ten characters of the PAN, like %(example)s"),
-        example="ZZZCZ9999Z",
-    )
-
-
-def in_gst_number(value: str) -> str:
-    return _checked(
-        in_gstin.validate,
-        compact(value),
-        _("Enter the fifteen characters of the GSTIN, like %(example)s"),
-        example="27ZZZCZ9999Z1ZJ",
-    )
-
-
-def br_company_number(value: str) -> str:
-    """Check a CNPJ; letters are possible since July 2026."""
-    return _checked(
-        br_cnpj.validate,
-        compact(value),
-        _("Enter the fourteen characters of the CNPJ, like %(example)s"),
-        example="12.ABC.345/01DE-35",
-    )
-
-
-def au_business_number_of(value: str) -> str:
-    return _checked(
-        au_business_number.validate,
-        compact(value),
-        _("Enter the eleven digits of the ABN, like %(example)s"),
-        example="71 999 999 495",
-    )
-
-
-def ca_business_number_of(value: str) -> str:
-    """Check nine digits, or fifteen characters with the account for GST and HST."""
-    number = compact(value)
-    message = _("Enter the nine digits of the business number, like %(example)s")
-    if not re.fullmatch("[0-9]{9}(?:RT[0-9]{4})?", number):
-        raise ValidationError(
-            message, code="invalid", params={"example": "000004978 RT0001"}
-        )
-    return _checked(
-        ca_business_number.validate, number, message, example="000004978 RT0001"
-    )
-
-
-def ca_quebec_number(value: str) -> str:
-    """Check ten digits, TQ and four digits: the registration for QST."""
-    number = compact(value)
-    if not re.fullmatch("[0-9]{10}TQ[0-9]{4}", number):
-        raise ValidationError(
-            _("Enter ten digits, TQ and four digits, like %(example)s"),
-            code="invalid",
-            params={"example": "1234567890 TQ0001"},
-        )
-    return number
-
-
-def nl_vat_number(value: str) -> str:
-    return "NL" + _checked(
-        nl_btw.validate,
-        compact(value),
-        _("Enter NL, nine digits, B and two digits, like %(example)s"),
-        example="NL000058683B01",
-    )
-
-
-def nl_register_number(value: str) -> str:
-    return _digits(
-        value,
-        8,
-        8,
-        _("Enter the eight digits of the KvK number, like %(example)s"),
-        example="12345678",
-    )
 
 
 def de_register_number(value: str) -> str:
@@ -691,120 +324,6 @@ def postcode(value: str) -> str:
     return text
 
 
-def se_postal_code(value: str) -> str:
-    return _checked(
-        se_postcode.validate,
-        compact(value),
-        _("Enter the five digits of the postcode, like %(example)s"),
-        example="411 14",
-    )
-
-
-def de_postal_code(value: str) -> str:
-    return _digits(
-        value,
-        5,
-        5,
-        _("Enter the five digits of the postcode, like %(example)s"),
-        example="20095",
-    )
-
-
-def gb_postal_code(value: str) -> str:
-    number = compact(value)
-    if not re.fullmatch("[A-Z]{1,2}[0-9][A-Z0-9]?[0-9][A-Z]{2}", number):
-        raise ValidationError(
-            _("Enter the whole postcode, like %(example)s"),
-            code="invalid",
-            params={"example": "LS1 4AP"},
-        )
-    return f"{number[:-3]} {number[-3:]}"
-
-
-def nl_postal_code(value: str) -> str:
-    return _checked(
-        nl_postcode.validate,
-        compact(value),
-        _("Enter the whole postcode, like %(example)s"),
-        example="1011 AB",
-    )
-
-
-def jp_postal_code(value: str) -> str:
-    number = _digits(
-        value,
-        7,
-        7,
-        _("Enter the seven digits of the postcode, like %(example)s"),
-        example="530-0001",
-    )
-    return f"{number[:3]}-{number[3:]}"
-
-
-def in_postal_code(value: str) -> str:
-    return _digits(
-        value,
-        6,
-        6,
-        _("Enter the six digits of the PIN code, like %(example)s"),
-        example="411001",
-    )
-
-
-def br_postal_code(value: str) -> str:
-    number = _digits(
-        value,
-        8,
-        8,
-        _("Enter the eight digits of the CEP, like %(example)s"),
-        example="80010-000",
-    )
-    return f"{number[:5]}-{number[5:]}"
-
-
-def au_postal_code(value: str) -> str:
-    return _digits(
-        value,
-        4,
-        4,
-        _("Enter the four digits of the postcode, like %(example)s"),
-        example="4000",
-    )
-
-
-def ca_postal_code(value: str) -> str:
-    number = compact(value)
-    if not re.fullmatch("(?:[A-Z][0-9]){3}", number):
-        raise ValidationError(
-            _("Enter the whole postcode, like %(example)s"),
-            code="invalid",
-            params={"example": "G1R 4P5"},
-        )
-    return f"{number[:3]} {number[3:]}"
-
-
-def us_zip_code(value: str) -> str:
-    number = compact(value)
-    if not re.fullmatch("[0-9]{5}(?:[0-9]{4})?", number):
-        raise ValidationError(
-            _("Enter the ZIP code of five or nine digits, like %(example)s"),
-            code="invalid",
-            params={"example": "23510"},
-        )
-    return "-".join(filter(None, (number[:5], number[5:])))
-
-
-def us_state(value: str) -> str:
-    state = compact(value)
-    if not US_STATE.fullmatch(state):
-        raise ValidationError(
-            _("Enter the two letters of the state, like %(example)s"),
-            code="invalid",
-            params={"example": "VA"},
-        )
-    return state
-
-
 def phone_number(value: str) -> str:
     """Return + and digits; 00 means +, and a zero in brackets is not dialed."""
     text = _without_separators(value).replace("(0)", "")
@@ -837,15 +356,6 @@ def _without_separators(value: str) -> str:
     text = "".join(kept)
     refuse_hidden_characters(text)
     return text
-
-
-def _digits(
-    value: str, least: int, most: int, message: str, *, example: str = "000123456789"
-) -> str:
-    number = compact(value)
-    if not re.fullmatch(f"[0-9]{{{least},{most}}}", number):
-        raise ValidationError(message, code="invalid", params={"example": example})
-    return number
 
 
 def _checked(

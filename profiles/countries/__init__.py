@@ -2,7 +2,8 @@
 
 A country's bank needs a row in bank_countries.py; where IBAN or BIC and account do not
 say everything, also fields in own_banks.py. A country's own tax numbers need a schema in
-taxes.py. Nothing else changes.
+taxes.py, its postcodes a row in postcodes.py. What a number looks like is a Shape: a
+library's rules, a pattern, or both. Nothing else changes.
 """
 
 from collections.abc import Collection, Iterable, Mapping

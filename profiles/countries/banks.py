@@ -44,9 +44,11 @@ def _schema(country: str, account: tuple[FieldSpec, ...], version: int):
     return CountrySchema(country=country, fields=fields, version=version)
 
 
-BANK_SCHEMAS = {
-    country: _schema(country, _account_fields(country), VERSIONS.get(country, 1))
-    for country in BANK_COUNTRIES
-}
+def bank_schema_as_written(country: str) -> CountrySchema:
+    """Return what the tables say of a country with a row in BANK_COUNTRIES."""
+    return _schema(country, _account_fields(country), VERSIONS.get(country, 1))
+
+
+BANK_SCHEMAS = {country: bank_schema_as_written(country) for country in BANK_COUNTRIES}
 
 EARLIER_BANK_SCHEMAS = {("BR", 1): _schema("BR", iban_fields("BR"), 1)}

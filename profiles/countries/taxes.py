@@ -1,6 +1,5 @@
 """Which tax and register numbers a company has in each country."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -20,7 +19,9 @@ from profiles.countries.fields import (
     FieldSpec,
     line,
 )
+from profiles.countries.postcodes import POSTCODES
 from profiles.country_names import COUNTRY_NAMES
+from profiles.validators import Shape
 
 TAX_FORMS = {"w9": _("Form W-9"), "local": _("Local registration")}
 
@@ -36,12 +37,17 @@ LEGAL_NAME = FieldSpec(
 )
 
 
-def _address(
-    postcode: Callable[[str], str], example: str, *more: FieldSpec
-) -> tuple[FieldSpec, ...]:
+def address_fields(country: str, *more: FieldSpec) -> tuple[FieldSpec, ...]:
+    """Return where a company of a country is, its postcode as POSTCODES has it."""
+    shape = POSTCODES.get(country)
+    if shape is None:
+        is_required = country not in WITHOUT_POSTCODES
+        postcode = replace(POSTCODE, is_required=is_required, example="")
+    else:
+        postcode = replace(POSTCODE, checker=shape, example=shape.example)
     return (
         replace(STREET, section="address"),
-        replace(POSTCODE, section="address", checker=postcode, example=example),
+        replace(postcode, section="address"),
         replace(CITY, section="address", example=""),
         *more,
     )
@@ -68,6 +74,12 @@ def _yes_or_no(key: str, label: Promise, **options) -> FieldSpec:
     answers = (("yes", _("Yes")), ("no", _("No")))
     return _question(key, label, choices=answers, **options)
 
+
+# The states, the capital's district and the territories with ZIP codes.
+US_STATES = (
+    "A[KLRSZ]|C[AOT]|D[CE]|FL|G[AU]|HI|I[ADLN]|K[SY]|LA|M[ADEINOPST]|N[CDEHJMVY]"
+    "|O[HKR]|P[AR]|RI|S[CD]|T[NX]|UT|V[AIT]|W[AIVY]"
+)
 
 PROVINCES = (
     ("AB", _("Alberta")),
@@ -96,7 +108,14 @@ OWN_TAX_SCHEMAS = {
                 "org_number",
                 _("Organisation number"),
                 hint=_("Ten digits on the registration certificate of Bolagsverket."),
-                checker=validators.se_organization_number,
+                checker=Shape(
+                    _(
+                        "Enter the ten digits of the organisation number, like %(example)s"
+                    ),
+                    library="se.orgnr",
+                    pattern="(?:16|19|20)?([0-9]{10})",
+                    example="559999-0669",
+                ),
                 identifies=True,
                 inputmode="numeric",
                 example="559999-0669",
@@ -106,7 +125,12 @@ OWN_TAX_SCHEMAS = {
                 "vat",
                 _("VAT number"),
                 hint=_("SE, the organisation number and 01; it stands on invoices."),
-                checker=validators.se_vat_number,
+                checker=Shape(
+                    _("Enter SE, the organisation number and 01, like %(example)s"),
+                    library="se.vat",
+                    prefixes=("SE",),
+                    example="SE559999066901",
+                ),
                 is_required=False,
                 example="SE559999066901",
             ),
@@ -118,7 +142,7 @@ OWN_TAX_SCHEMAS = {
                 ),
                 is_required=False,
             ),
-            *_address(validators.se_postal_code, "411 14"),
+            *address_fields("SE"),
         ),
         version=2,
     ),
@@ -131,7 +155,13 @@ OWN_TAX_SCHEMAS = {
                 "tax_number",
                 _("Tax number (Steuernummer)"),
                 hint=_("On letters of your Finanzamt, top left."),
-                checker=validators.de_steuernummer,
+                checker=Shape(
+                    _(
+                        "Enter the Steuernummer of 10, 11 or 13 digits, like %(example)s"
+                    ),
+                    library="de.stnr",
+                    example="181/815/08155",
+                ),
                 identifies=True,
                 inputmode="numeric",
                 example="181/815/08155",
@@ -140,7 +170,12 @@ OWN_TAX_SCHEMAS = {
                 "vat",
                 _("VAT number"),
                 hint=_("USt-IdNr.: DE and nine digits; it stands on invoices."),
-                checker=validators.de_vat_number,
+                checker=Shape(
+                    _("Enter DE and nine digits, like %(example)s"),
+                    library="de.vat",
+                    prefixes=("DE",),
+                    example="DE996907439",
+                ),
                 is_required=False,
                 example="DE996907439",
             ),
@@ -153,7 +188,7 @@ OWN_TAX_SCHEMAS = {
                 is_required=False,
                 example="Hamburg HRB 12345",
             ),
-            *_address(validators.de_postal_code, "20095"),
+            *address_fields("DE"),
         ),
         version=2,
     ),
@@ -166,7 +201,14 @@ OWN_TAX_SCHEMAS = {
                 "company_number",
                 _("Company number"),
                 hint=_("Eight characters at Companies House."),
-                checker=validators.gb_company_number,
+                checker=Shape(
+                    _(
+                        "Enter the eight characters of the company number, like %(example)s"
+                    ),
+                    pattern="[0-9]{6,8}|[A-Z]{2}[0-9]{6}|[A-Z]{2}[0-9]{5}R|R[0-9]{7}",
+                    zeros=8,
+                    example="01234567",
+                ),
                 identifies=True,
                 example="01234567",
             ),
@@ -174,7 +216,12 @@ OWN_TAX_SCHEMAS = {
                 "vat",
                 _("VAT number"),
                 hint=_("Only if the company is registered for VAT."),
-                checker=validators.gb_vat_number,
+                checker=Shape(
+                    _("Enter GB and nine digits, like %(example)s"),
+                    library="gb.vat",
+                    prefixes=("GB", "XI"),
+                    example="GB 999 9999 73",
+                ),
                 is_required=False,
                 example="GB 999 9999 73",
             ),
@@ -182,12 +229,18 @@ OWN_TAX_SCHEMAS = {
                 "utr",
                 _("Unique Taxpayer Reference"),
                 hint=_("Ten digits on letters of HMRC about corporation tax."),
-                checker=validators.gb_unique_taxpayer_reference,
+                checker=Shape(
+                    _(
+                        "Enter the ten digits of the Unique Taxpayer Reference, like %(example)s"
+                    ),
+                    library="gb.utr",
+                    example="1955839661",
+                ),
                 is_required=False,
                 inputmode="numeric",
                 example="1955839661",
             ),
-            *_address(validators.gb_postal_code, "LS1 4AP"),
+            *address_fields("GB"),
         ),
     ),
     "US": CountrySchema(
@@ -219,20 +272,27 @@ OWN_TAX_SCHEMAS = {
                 "ein",
                 _("Employer Identification Number (EIN)"),
                 hint=_("Nine digits on the letter CP 575 or 147C of the IRS."),
-                checker=validators.us_employer_number,
+                checker=Shape(
+                    _("Enter the nine digits of the EIN, like %(example)s"),
+                    library="us.ein",
+                    example="12-3456789",
+                ),
                 identifies=True,
                 inputmode="numeric",
                 example="12-3456789",
                 formatter=validators.ein_in_groups,
             ),
-            *_address(
-                validators.us_zip_code,
-                "23510",
+            *address_fields(
+                "US",
                 FieldSpec(
                     key="state",
                     label=_("State"),
                     hint=_("Two letters, like VA."),
-                    checker=validators.us_state,
+                    checker=Shape(
+                        _("Enter the two letters of the state, like %(example)s"),
+                        pattern=US_STATES,
+                        example="VA",
+                    ),
                     section="address",
                     max_length=8,
                     autocomplete="address-level1",
@@ -250,7 +310,13 @@ OWN_TAX_SCHEMAS = {
                 "corporate_number",
                 _("Corporate number"),
                 hint=_("Thirteen digits from the National Tax Agency (hōjin bangō)."),
-                checker=validators.jp_corporate_number_of,
+                checker=Shape(
+                    _(
+                        "Enter the thirteen digits of the corporate number, like %(example)s"
+                    ),
+                    library="jp.cn",
+                    example="9999999990743",
+                ),
                 identifies=True,
                 inputmode="numeric",
                 example="9999999990743",
@@ -259,11 +325,16 @@ OWN_TAX_SCHEMAS = {
                 "invoice_number",
                 _("Qualified invoice number"),
                 hint=_("T and thirteen digits; only if the company is registered."),
-                checker=validators.jp_invoice_number,
+                checker=Shape(
+                    _("Enter T and thirteen digits, like %(example)s"),
+                    library="jp.cn",
+                    prefixes=("T",),
+                    example="T9999999990743",
+                ),
                 is_required=False,
                 example="T9999999990743",
             ),
-            *_address(validators.jp_postal_code, "530-0001"),
+            *address_fields("JP"),
         ),
     ),
     "IN": CountrySchema(
@@ -275,7 +346,11 @@ OWN_TAX_SCHEMAS = {
                 "pan",
                 _("PAN"),
                 hint=_("Ten characters on the PAN card of the company."),
-                checker=validators.in_permanent_account_number,
+                checker=Shape(
+                    _("Enter the ten characters of the PAN, like %(example)s"),
+                    library="in_.pan",
+                    example="ZZZCZ9999Z",
+                ),
                 identifies=True,
                 example="ZZZCZ9999Z",
             ),
@@ -285,11 +360,15 @@ OWN_TAX_SCHEMAS = {
                 hint=_(
                     "Fifteen characters; only if the company is registered for GST."
                 ),
-                checker=validators.in_gst_number,
+                checker=Shape(
+                    _("Enter the fifteen characters of the GSTIN, like %(example)s"),
+                    library="in_.gstin",
+                    example="27ZZZCZ9999Z1ZJ",
+                ),
                 is_required=False,
                 example="27ZZZCZ9999Z1ZJ",
             ),
-            *_address(validators.in_postal_code, "411001"),
+            *address_fields("IN"),
         ),
     ),
     "BR": CountrySchema(
@@ -301,7 +380,11 @@ OWN_TAX_SCHEMAS = {
                 "cnpj",
                 _("CNPJ"),
                 hint=_("Fourteen characters; letters are possible since July 2026."),
-                checker=validators.br_company_number,
+                checker=Shape(
+                    _("Enter the fourteen characters of the CNPJ, like %(example)s"),
+                    library="br.cnpj",
+                    example="12.ABC.345/01DE-35",
+                ),
                 identifies=True,
                 example="12.ABC.345/01DE-35",
                 formatter=cnpj.format,
@@ -323,7 +406,7 @@ OWN_TAX_SCHEMAS = {
                     ("real", _("Actual profit (lucro real)")),
                 ),
             ),
-            *_address(validators.br_postal_code, "80010-000"),
+            *address_fields("BR"),
         ),
     ),
     "AU": CountrySchema(
@@ -335,7 +418,11 @@ OWN_TAX_SCHEMAS = {
                 "abn",
                 _("ABN"),
                 hint=_("Eleven digits in the Australian Business Register."),
-                checker=validators.au_business_number_of,
+                checker=Shape(
+                    _("Enter the eleven digits of the ABN, like %(example)s"),
+                    library="au.abn",
+                    example="71 999 999 495",
+                ),
                 identifies=True,
                 inputmode="numeric",
                 example="71 999 999 495",
@@ -347,7 +434,7 @@ OWN_TAX_SCHEMAS = {
                 _("Agreement on recipient-created tax invoices"),
                 hint=_("With it, the program owner writes the tax invoice for you."),
             ),
-            *_address(validators.au_postal_code, "4000"),
+            *address_fields("AU"),
         ),
     ),
     "CA": CountrySchema(
@@ -361,7 +448,12 @@ OWN_TAX_SCHEMAS = {
                 hint=_(
                     "Nine digits; with RT and four digits if registered for GST/HST."
                 ),
-                checker=validators.ca_business_number_of,
+                checker=Shape(
+                    _("Enter the nine digits of the business number, like %(example)s"),
+                    library="ca.bn",
+                    pattern="[0-9]{9}(?:RT[0-9]{4})?",
+                    example="000004978 RT0001",
+                ),
                 identifies=True,
                 example="000004978 RT0001",
                 formatter=partial(validators.in_groups, size=9),
@@ -371,12 +463,16 @@ OWN_TAX_SCHEMAS = {
                 "qst",
                 _("QST number"),
                 hint=_("Only in Québec: ten digits, TQ and four digits."),
-                checker=validators.ca_quebec_number,
+                checker=Shape(
+                    _("Enter ten digits, TQ and four digits, like %(example)s"),
+                    pattern="[0-9]{10}TQ[0-9]{4}",
+                    example="1234567890 TQ0001",
+                ),
                 only_if=("province", "QC"),
                 example="1234567890 TQ0001",
                 formatter=partial(validators.in_groups, size=10),
             ),
-            *_address(validators.ca_postal_code, "G1R 4P5"),
+            *address_fields("CA"),
         ),
     ),
     "NL": CountrySchema(
@@ -388,7 +484,11 @@ OWN_TAX_SCHEMAS = {
                 "register_number",
                 _("KvK number"),
                 hint=_("Eight digits in the register of the Kamer van Koophandel."),
-                checker=validators.nl_register_number,
+                checker=Shape(
+                    _("Enter the eight digits of the KvK number, like %(example)s"),
+                    pattern="[0-9]{8}",
+                    example="12345678",
+                ),
                 identifies=True,
                 inputmode="numeric",
                 example="12345678",
@@ -397,11 +497,16 @@ OWN_TAX_SCHEMAS = {
                 "vat",
                 _("VAT number"),
                 hint=_("Btw-id: NL, nine digits, B and two digits."),
-                checker=validators.nl_vat_number,
+                checker=Shape(
+                    _("Enter NL, nine digits, B and two digits, like %(example)s"),
+                    library="nl.btw",
+                    prefixes=("NL",),
+                    example="NL000058683B01",
+                ),
                 is_required=False,
                 example="NL000058683B01",
             ),
-            *_address(validators.nl_postal_code, "1011 AB"),
+            *address_fields("NL"),
         ),
     ),
 }
@@ -460,21 +565,21 @@ def _world_schema(country: str) -> CountrySchema:
                 checker=partial(validators.vat_number, country=country),
                 is_required=False,
             ),
-            replace(STREET, section="address"),
-            replace(
-                POSTCODE,
-                section="address",
-                is_required=country not in WITHOUT_POSTCODES,
-                example="",
-            ),
-            replace(CITY, section="address", example=""),
+            *address_fields(country),
         ),
     )
 
 
 # Where no company is registered.
 UNINHABITED = frozenset("AQ BV GS HM IO TF UM".split())
+
+
+def tax_schema_as_written(country: str) -> CountrySchema:
+    """Return what the tables say of a country with a name."""
+    return OWN_TAX_SCHEMAS.get(country) or _world_schema(country)
+
+
 TAX_SCHEMAS = {
-    country: OWN_TAX_SCHEMAS.get(country) or _world_schema(country)
+    country: tax_schema_as_written(country)
     for country in sorted(COUNTRY_NAMES.keys() - UNINHABITED)
 }

@@ -12,25 +12,35 @@ from string import ascii_uppercase
 import pytest
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.urls import reverse
 from django.utils import translation
 from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from schwifty import registry
 from schwifty.exceptions import InvalidCountryCode
 from stdnum.util import get_cc_module
 
 from profiles import countries, currencies
-from profiles.bank_countries import BANK_COUNTRIES
+from profiles.bank_countries import BANK_COUNTRIES, BankCountry
 from profiles.countries import bank_schema, missing_fields, tax_schema, validate
-from profiles.countries.banks import BANK_SCHEMAS, EARLIER_BANK_SCHEMAS
-from profiles.countries.fields import SECTIONS
+from profiles.countries.banks import (
+    BANK_SCHEMAS,
+    EARLIER_BANK_SCHEMAS,
+    bank_schema_as_written,
+)
+from profiles.countries.fields import SECTIONS, FieldSpec
+from profiles.countries.own_banks import OWN_BANK_FIELDS
+from profiles.countries.postcodes import POSTCODES
 from profiles.countries.taxes import (
     EARLIER_TAX_SCHEMAS,
     OWN_TAX_SCHEMAS,
     TAX_FORMS,
     TAX_SCHEMAS,
     UNINHABITED,
+    tax_schema_as_written,
 )
 from profiles.country_names import COUNTRY_NAMES
+from profiles.validators import Shape
 
 BENEFICIARY = {
     "account_holder": "Nordvik Konsult AB",
@@ -74,50 +84,123 @@ def examples(schema):
 # --- The data -------------------------------------------------------------------------
 
 
-def test_every_country_accepts_its_own_examples_and_writes_them_back():
-    for schema in SCHEMAS:
-        answers = examples(schema)
-        if "iban" in answers:
-            answers.pop("bic", None)
+def accepts_its_own_examples(schema) -> None:
+    """What is accepted is written and read back the same."""
+    answers = examples(schema)
+    if "iban" in answers:
+        answers.pop("bic", None)
 
-        cleaned = validate(schema, answers)
+    cleaned = validate(schema, answers)
 
-        assert set(cleaned) == set(answers), schema.country
-        assert validate(schema, cleaned) == cleaned
-        assert missing_fields(schema, cleaned) == []
-        written = {key: schema.field(key).formatter(cleaned[key]) for key in cleaned}
-        assert validate(schema, written) == cleaned
+    assert set(cleaned) == set(answers), schema.country
+    assert validate(schema, cleaned) == cleaned
+    assert missing_fields(schema, cleaned) == []
+    written = {key: schema.field(key).formatter(cleaned[key]) for key in cleaned}
+    assert validate(schema, written) == cleaned
 
 
-def test_every_country_refuses_what_is_wrong_at_the_field_that_is_wrong():
-    for schema in SCHEMAS:
-        assert set(errors_of(schema, {})) == {
+def refuses_what_is_wrong_where_it_is(schema) -> None:
+    assert set(errors_of(schema, {})) == {
+        field.key
+        for field in schema.fields
+        if field.is_required and field.only_if is None and not field.default
+    } | ({"iban"} if schema is BANK_SCHEMAS["SE"] else set())
+    for field in schema.fields:
+        if not (field.is_secret or field.identifies):
+            continue
+        alone = replace(schema, fields=(replace(field, only_if=None),))
+        for wrong in ("?", "Å" * 9, "9" * 200, "' OR 1=1 --", "0\x00", "\u202e"):
+            errors = errors_of(alone, {field.key: wrong})
+            assert not any("%(" in sentence for sentence in errors[field.key])
+
+
+def names_every_field(schema) -> None:
+    """In words that can be translated."""
+    keys = [field.key for field in schema.fields]
+    assert len(keys) == len(set(keys))
+    for field in schema.fields:
+        assert isinstance(field.label, Promise)
+        assert field.section in SECTIONS
+        assert not field.is_secret or field.hint
+        assert not field.hint or isinstance(field.hint, Promise)
+        assert field.only_if is None or keys.index(field.only_if[0]) < keys.index(
             field.key
-            for field in schema.fields
-            if field.is_required and field.only_if is None and not field.default
-        } | ({"iban"} if schema is BANK_SCHEMAS["SE"] else set())
-        for field in schema.fields:
-            if not (field.is_secret or field.identifies):
-                continue
-            alone = replace(schema, fields=(replace(field, only_if=None),))
-            for wrong in ("?", "Å" * 9, "9" * 200, "' OR 1=1 --", "0\x00", "\u202e"):
-                errors = errors_of(alone, {field.key: wrong})
-                assert not any("%(" in sentence for sentence in errors[field.key])
+        )
+    assert any(field.identifies for field in schema.fields)
 
 
-def test_every_field_is_named_in_words_that_can_be_translated():
+OF_EVERY_COUNTRY = [
+    accepts_its_own_examples,
+    refuses_what_is_wrong_where_it_is,
+    names_every_field,
+]
+
+
+@pytest.mark.parametrize("holds", OF_EVERY_COUNTRY)
+def test_of_every_country_it_holds_that_it(holds):
     for schema in SCHEMAS:
-        keys = [field.key for field in schema.fields]
-        assert len(keys) == len(set(keys))
-        for field in schema.fields:
-            assert isinstance(field.label, Promise)
-            assert field.section in SECTIONS
-            assert not field.is_secret or field.hint
-            assert not field.hint or isinstance(field.hint, Promise)
-            assert field.only_if is None or keys.index(field.only_if[0]) < keys.index(
-                field.key
-            )
-        assert any(field.identifies for field in schema.fields)
+        holds(schema)
+
+
+# A country that is nowhere in the code: rows, and nothing else.
+ZEDLAND = [
+    (COUNTRY_NAMES, "Zedland"),
+    (BANK_COUNTRIES, BankCountry("EUR", "")),
+    (POSTCODES, Shape(_("City"), "Z1-23", pattern="(Z[0-9])([0-9]{2})", separator="-")),
+    (
+        OWN_BANK_FIELDS,
+        (
+            FieldSpec(
+                key="account_number",
+                label=_("Account number"),
+                hint=_("Account number"),
+                checker=Shape(
+                    _("Enter the account number of 4 to 9 digits, like %(example)s"),
+                    pattern="[0-9]{4,9}",
+                    library="luhn",
+                    zeros=9,
+                    example="1234 5674",
+                ),
+                is_secret=True,
+                identifies=True,
+                example="1234 5674",
+            ),
+        ),
+    ),
+]
+
+
+def test_a_country_is_added_by_its_rows_alone(client_of, ida, monkeypatch):
+    assert {bank_schema("ZZ"), tax_schema("ZZ")} == {None}
+    for table, row in ZEDLAND:
+        monkeypatch.setitem(table, "ZZ", row)
+    # What starting the portal does.
+    for schemas, as_written in (
+        (BANK_SCHEMAS, bank_schema_as_written),
+        (TAX_SCHEMAS, tax_schema_as_written),
+    ):
+        monkeypatch.setitem(schemas, "ZZ", as_written("ZZ"))
+
+    for holds, schema in product(
+        OF_EVERY_COUNTRY, (bank_schema("ZZ"), tax_schema("ZZ"))
+    ):
+        holds(schema)
+    account = {"account_number": "1234-5674"}
+    cleaned = validate(bank_schema("ZZ"), BENEFICIARY | account)
+    assert countries.account_number(bank_schema("ZZ"), cleaned) == "ZZ:012345674"
+    wrong = BENEFICIARY | {"account_number": "1234 5675"}
+    assert set(errors_of(bank_schema("ZZ"), wrong)) == {"account_number"}
+    assert tax_schema("ZZ").field("postcode").checker("z123") == "Z1-23"
+    assert ("ZZ", "Zedland") in countries.bank_countries()
+    assert currencies.local_currency("ZZ") == "EUR"
+    # The pages ask for it, too.
+    page = client_of(ida).get(reverse("profiles:needs"), {"country": "ZZ"})
+    assert "Zedland" in page.content.decode()
+    client = client_of(ida)
+    begun = client.post(
+        reverse("profiles:new_bank"), {"name": "Zed", "country": "ZZ"}, follow=True
+    )
+    assert 'name="account_number"' in begun.content.decode()
 
 
 def test_every_country_with_official_ibans_has_a_bank_schema():
