@@ -511,7 +511,10 @@ class DefaultBankProfileForm(forms.Form):
         cleaned = super().clean()
         has_errors = "locations" in self.errors or "moving" in self.errors
         if not (cleaned.get("locations") or cleaned.get("moving") or has_errors):
-            self.add_error("locations", _("Choose at least one location."))
+            asked = (
+                name for name in ("locations", "moving") if self.fields[name].choices
+            )
+            self.add_error(next(asked, None), _("Choose at least one location."))
         return cleaned
 
     @property

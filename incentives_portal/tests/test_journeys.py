@@ -36,6 +36,7 @@ from enrollment.tests.factories import (
     EnrollmentFactory,
     ProgramTermsFactory,
 )
+from incentives_portal.tests.markup import faults_of
 from incentives_portal.tests.running import running_portal
 from incentives_portal.tests.wizards import (
     answers,
@@ -174,7 +175,9 @@ class Visitor:
 
     def looks(self) -> None:
         """No violation axe knows of, nothing refused by the policy, no overflow."""
-        if self.checks and self._is_new():
+        content = self.page.content()
+        assert faults_of(content) == [], self.page.url
+        if self.checks and self._is_new(content):
             found = Axe().run(self.page, options=AXE).response["violations"]
             assert not found, (
                 self.page.url,
@@ -182,9 +185,9 @@ class Visitor:
             )
         assert self.troubles == [], (self.page.url, self.troubles)
 
-    def _is_new(self) -> bool:
+    def _is_new(self, content: str) -> bool:
         """Whether nobody saw this page before, but for its numbers and tokens."""
-        text = re.sub(r'(csrfmiddlewaretoken" value=)"\w+"', r"\1", self.page.content())
+        text = re.sub(r'(csrfmiddlewaretoken" value=)"\w+"', r"\1", content)
         seen = (re.sub(r"[\da-f-]{36}|\d+", "#", text), *self.looking)
         is_new = seen not in SEEN
         SEEN.add(seen)

@@ -72,6 +72,7 @@ from enrollment.tests.factories import (
     TermsVersionFactory,
 )
 from incentives_portal.tests.addresses import every_address
+from incentives_portal.tests.markup import faults_of
 from incentives_portal.tests.permission_table import (
     EVERYBODY,
     LIBRARIES,
@@ -541,6 +542,8 @@ def _ask_for_page(matrix, name, person, method, path, target) -> None:
     answer = _answer(response)
     matrix.hold(case, answer, _expected(TABLE[name], person, target))
     matrix.look_for_canaries(case, person, response)
+    if target == "own" and answer == "done" and "<main" in _text(response):
+        matrix.hold(case, faults_of(_text(response)), [])
     if answer in ("refused", "hidden"):
         matrix.hold(f"{case} is noted", matrix.sparing.is_noted, True)
     if answer == "refused":

@@ -9,12 +9,13 @@ from django.urls import reverse
 from django.utils import translation
 
 from accounts.models import AuditEvent
+from incentives_portal.tests.markup import faults_of
 from profiles import services
 from profiles.first_reasons import FIRST
 from profiles.models import ReturnReason
 from profiles.reasons import explained, known_fields, reasons_for
 from profiles.services import catalog
-from profiles.tests.factories import TaxProfileFactory
+from profiles.tests.factories import BankVersionFactory, TaxProfileFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -38,6 +39,34 @@ def words(response) -> str:
 
 def reason(code: str) -> ReturnReason:
     return ReturnReason.objects.get(code=code)
+
+
+def test_two_reasons_at_one_field_have_one_place_that_links_lead_to(
+    client_of, ida, nordvik
+):
+    returned = [
+        {"code": code, "field": field, "note": "Look again."}
+        for code, field in (
+            ("OTHER", "account_holder"),
+            ("BANK_NAME_MISMATCH", "account_holder"),
+            ("OTHER", "country"),
+        )
+    ]
+    version = BankVersionFactory(
+        profile__partner_account=nordvik,
+        was_returned=True,
+        returned=returned,
+    )
+    change = reverse("profiles:change_bank", kwargs={"pk": version.profile_id})
+
+    page = client_of(ida).get(change).content.decode()
+
+    assert page.count('class="reason"') == 3
+    assert page.count('id="id_account_holder"') == 1
+    assert faults_of(page) == []
+    # The control.
+    doubled = page.replace("<main", '<p id="id_country"></p><a href="#gone">a</a><main')
+    assert faults_of(doubled) == ["'id_country' twice", "nothing is 'gone'"]
 
 
 def test_the_catalog_begins_with_one_meaning_per_code_in_both_languages():
