@@ -123,6 +123,9 @@ def stopped_changes(request):
 @posted(instead=_page_of)
 def check_change(request, version):
     """Write down how one made sure that the company wants a stopped change."""
+    if not version.is_stopped:
+        _say_nothing_is_left(request)
+        return redirect(_page_of(version))
     form = CheckChangeForm(request.POST)
     if form.is_valid():
         try:
@@ -706,7 +709,9 @@ def _page(
             },
             "next_approval": next_approval,
             "signature": services.signature_of(version) if waits else "",
-            "may_return": may_decide
+            # Who may not, and tries, reads beside the fields what was wrong.
+            "may_return": any(form.errors for form in reason_forms)
+            or may_decide
             and version.can_become(ProfileStatus.ACTION_REQUIRED)
             and not (
                 version.is_approved
