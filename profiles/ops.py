@@ -175,62 +175,6 @@ def compare_tax(request, profile):
 # --- Before a decision: claims, questions, escalation ---------------------------------
 
 
-@operator_requires(REVIEW, on=BankProfileVersion)
-@posted(instead=_page_of)
-def claim_bank(request, version):
-    """Tell the others that one is at a bank version; in somebody's place, if asked."""
-    return _claim(request, version)
-
-
-@operator_requires(VALIDATE, on=TaxProfileVersion)
-@posted(instead=_page_of)
-def claim_tax(request, version):
-    """Tell the others that one is at a tax version; in somebody's place, if asked."""
-    return _claim(request, version)
-
-
-@operator_requires(REVIEW, on=BankProfileVersion)
-@posted(instead=_page_of)
-def release_bank(request, version):
-    """Leave a bank version to the others again."""
-    return _release(request, version)
-
-
-@operator_requires(VALIDATE, on=TaxProfileVersion)
-@posted(instead=_page_of)
-def release_tax(request, version):
-    """Leave a tax version to the others again."""
-    return _release(request, version)
-
-
-@operator_requires(REVIEW, on=BankProfileVersion)
-@posted(instead=_page_of)
-def ask_bank(request, version):
-    """Ask the partner about a bank version."""
-    return _ask(request, version)
-
-
-@operator_requires(VALIDATE, on=TaxProfileVersion)
-@posted(instead=_page_of)
-def ask_tax(request, version):
-    """Ask the partner about a tax version."""
-    return _ask(request, version)
-
-
-@operator_requires(REVIEW, on=BankProfileVersion)
-@posted(instead=_page_of)
-def escalate_bank(request, version):
-    """Ask the approvers about a bank version."""
-    return _escalate(request, version)
-
-
-@operator_requires(VALIDATE, on=TaxProfileVersion)
-@posted(instead=_page_of)
-def escalate_tax(request, version):
-    """Ask the approvers about a tax version."""
-    return _escalate(request, version)
-
-
 @operator_requires(REVIEW)
 @require_safe
 def escalations(request):
@@ -312,11 +256,6 @@ def _escalations_page(request, *, answering=None, form=None):
     )
 
 
-def _claim(request, version):
-    claim(request, [version])
-    return redirect(_page_of(version))
-
-
 def claim(request, versions) -> None:
     """Claim versions for the reader, and say what came of it."""
     try:
@@ -334,11 +273,6 @@ def claim(request, versions) -> None:
             _say_nothing_is_left(request)
 
 
-def _release(request, version):
-    release(request, [version])
-    return redirect(_page_of(version))
-
-
 def release(request, versions) -> None:
     """Take the reader's claims of versions back, and say what came of it."""
     if services.release_versions(versions, by=request.user):
@@ -353,7 +287,20 @@ def _say_nothing_is_left(request) -> None:
     )
 
 
+def _claim(request, version):
+    """Tell the others that one is at a version; in somebody's place, if asked."""
+    claim(request, [version])
+    return redirect(_page_of(version))
+
+
+def _release(request, version):
+    """Leave a version to the others again."""
+    release(request, [version])
+    return redirect(_page_of(version))
+
+
 def _ask(request, version):
+    """Ask the partner about a version."""
     form = QuestionForm(request.POST, version=version, prefix="question")
     if form.is_valid():
         try:
@@ -370,6 +317,7 @@ def _ask(request, version):
 
 
 def _escalate(request, version):
+    """Ask the approvers about a version."""
     form = EscalationForm(request.POST, prefix="escalation")
     if form.is_valid():
         try:
@@ -383,6 +331,21 @@ def _escalate(request, version):
             )
             return redirect(_page_of(version))
     return _page(request, version, escalation=form)
+
+
+def _of_bank_and_tax(view):
+    """The same of a bank version, for second operators too, and of a tax version."""
+    act = posted(instead=_page_of)(view)
+    return (
+        operator_requires(REVIEW, on=BankProfileVersion)(act),
+        operator_requires(VALIDATE, on=TaxProfileVersion)(act),
+    )
+
+
+claim_bank, claim_tax = _of_bank_and_tax(_claim)
+release_bank, release_tax = _of_bank_and_tax(_release)
+ask_bank, ask_tax = _of_bank_and_tax(_ask)
+escalate_bank, escalate_tax = _of_bank_and_tax(_escalate)
 
 
 # --- The catalog of reasons -----------------------------------------------------------
