@@ -66,7 +66,7 @@ def told(step: str) -> dict[str, str]:
         "added": "A bank account was added",
         "moved": "move to another account",
         "set": "was set",
-        "removed": "was taken away",
+        "removed": "was removed",
     }
     return {
         mail.to_address: " ".join(mail.body_text.split())
