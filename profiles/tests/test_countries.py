@@ -194,13 +194,13 @@ def test_a_country_is_added_by_its_rows_alone(client_of, ida, monkeypatch):
     assert ("ZZ", "Zedland") in countries.bank_countries()
     assert currencies.local_currency("ZZ") == "EUR"
     # The pages ask for it, too.
-    page = client_of(ida).get(reverse("profiles:needs"), {"country": "ZZ"})
-    assert "Zedland" in page.content.decode()
-    client = client_of(ida)
-    begun = client.post(
-        reverse("profiles:new_bank"), {"name": "Zed", "country": "ZZ"}, follow=True
-    )
-    assert 'name="account_number"' in begun.content.decode()
+    web = client_of(ida)
+    needs = web.get(reverse("profiles:needs"), {"bank": "ZZ", "tax": "ZZ"})
+    assert "1234 5674" in needs.content.decode()
+    assert "Z1-23" in needs.content.decode()
+    begun = {"name": "Zed", "country": "ZZ"}
+    asked = web.post(reverse("profiles:new_bank"), begun, follow=True)
+    assert 'name="account_number"' in asked.content.decode()
 
 
 def test_every_country_with_official_ibans_has_a_bank_schema():
