@@ -28,6 +28,7 @@ from accounts.models import MailStatus, OutgoingEmail, RoleAssignment
 from accounts.tests.canaries import WATCH, everything_in_tables
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.tests.mail_server import MailServer
+from accounts.tests.markup import faults_of
 from accounts.tests.second_factors import code_of
 from enrollment.models import Enrollment, EnrollmentEvent
 from enrollment.services import confirm_payout
@@ -36,7 +37,6 @@ from enrollment.tests.factories import (
     EnrollmentFactory,
     ProgramTermsFactory,
 )
-from incentives_portal.tests.markup import faults_of
 from incentives_portal.tests.running import running_portal
 from incentives_portal.tests.wizards import (
     answers,

@@ -53,6 +53,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.markup import faults_of
 from enrollment.models import (
     Campaign,
     Criterion,
@@ -72,7 +73,6 @@ from enrollment.tests.factories import (
     TermsVersionFactory,
 )
 from incentives_portal.tests.addresses import every_address
-from incentives_portal.tests.markup import faults_of
 from incentives_portal.tests.permission_table import (
     EVERYBODY,
     LIBRARIES,

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from accounts.models import AuditEvent
-from incentives_portal.tests.markup import faults_of
+from accounts.tests.markup import faults_of
 from profiles import services
 from profiles.first_reasons import FIRST
 from profiles.models import ReturnReason
