@@ -111,6 +111,23 @@ SENTENCES = {
     AuditAction.AGREEMENT_RECORDED: gettext_lazy("A partner agreement was recorded."),
     AuditAction.AGREEMENT_ENDED: gettext_lazy("The partner agreement was terminated."),
     AuditAction.TERMS_DEFINED: gettext_lazy("The terms of a program were changed."),
+    AuditAction.TERMS_DRAFT_BEGUN: gettext_lazy(
+        "A draft of a program's terms was begun."
+    ),
+    AuditAction.TERMS_DRAFT_CHANGED: gettext_lazy(
+        "A draft of a program's terms was changed."
+    ),
+    AuditAction.TERMS_DRAFT_DISCARDED: gettext_lazy(
+        "A draft of a program's terms was thrown away."
+    ),
+    AuditAction.PROGRAM_ADDED: gettext_lazy("A program was added."),
+    AuditAction.PROGRAM_CHANGED: gettext_lazy("A program was changed."),
+    AuditAction.CRITERION_ADDED: gettext_lazy("A criterion was added."),
+    AuditAction.CRITERION_CHANGED: gettext_lazy("A criterion was changed."),
+    AuditAction.CALENDAR_ADDED: gettext_lazy("A fiscal calendar was added."),
+    AuditAction.YEAR_ADDED: gettext_lazy("A fiscal year was added."),
+    AuditAction.GUIDE_ADDED: gettext_lazy("A program guide was added."),
+    AuditAction.GUIDE_REMOVED: gettext_lazy("A program guide was taken away."),
     AuditAction.PROGRAM_DISCONTINUED: gettext_lazy("A program was discontinued."),
     AuditAction.INVITED_ANEW: gettext_lazy("The location was invited anew."),
     AuditAction.INVITATIONS_SENT: gettext_lazy("Invitations to a program were sent."),
@@ -620,7 +637,8 @@ def _model(object_type: str) -> type[Model] | None:
 
 
 def _model_of(event: AuditEvent) -> type[Model] | None:
-    return _model(event.object_type)
+    """The model whose fields name what changed: a draft's are those of the terms."""
+    return _model(event.object_type.replace(".termsdraft", ".programterms"))
 
 
 def _thing(event: AuditEvent) -> str:

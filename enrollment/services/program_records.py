@@ -246,7 +246,7 @@ def remove_guide(guide: GuideFile, *, by: User) -> GuideFile:
 
 def _guide_facts(guide: GuideFile) -> dict[str, Any]:
     return {
-        "program": guide.program.code,
+        "program": guide.program_id,
         "year": guide.fiscal_year.number,
         "language": guide.language,
         "title": guide.title,

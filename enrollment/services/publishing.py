@@ -522,6 +522,6 @@ def _record(
         by=by,
         partner_account=None,
         before=before,
-        after={"program": draft.program.code, "year": draft.fiscal_year.number}
+        after={"program": draft.program_id, "year": draft.fiscal_year.number}
         | (after or {}),
     )
