@@ -151,8 +151,11 @@ def history_of(version: ProfileVersion) -> list[Step]:
     ).select_related("asked_by", "answered_by", own)
     versions = list(versions.defer("details"))
     steps = [step for one in versions for step in _steps(one)]
-    for turns in turns_of(versions).values():
-        steps += turns
+    turns = turns_of(versions)
+    for one in versions:
+        for step in turns[one.pk]:
+            number = {"number": one.number, "what": step.what}
+            steps.append(replace(step, what=_("Version %(number)d: %(what)s") % number))
     for question in questions:
         steps += _steps_of_question(question)
     return sorted(steps, key=lambda step: step.at, reverse=True)
@@ -165,46 +168,39 @@ def turns_of(
 
     How operators made sure before a release is for operators: `sees_evidence`.
     """
-    numbers = {version.pk: version.number for version in versions}
-    turns: dict[UUID, list[Step]] = {key: [] for key in numbers}
-    stops = BankChangeStop.objects.filter(version__in=list(numbers)).select_related(
+    turns: dict[UUID, list[Step]] = {version.pk: [] for version in versions}
+    stops = BankChangeStop.objects.filter(version__in=list(turns)).select_related(
         "stopped_by", "checked_by", "released_by"
     )
     for stop in stops:
-        number = {"number": numbers[stop.version_id]}
-        turns[stop.version_id] += _steps_of_stop(stop, number, sees_evidence)
+        turns[stop.version_id] += _steps_of_stop(stop, sees_evidence=sees_evidence)
     withdrawn = AuditEvent.objects.filter(
         object_type__in=["profiles.bankprofileversion", "profiles.taxprofileversion"],
-        object_id__in=[str(key) for key in numbers],
+        object_id__in=[str(key) for key in turns],
         action=AuditAction.PROFILE_WITHDRAWN,
     ).select_related("actor")
     for event in withdrawn:
-        key = UUID(event.object_id)
-        what = _("Version %(number)d: withdrawn") % {"number": numbers[key]}
-        turns[key].append(Step(event.at, event.actor, what))
+        step = Step(event.at, event.actor, _("withdrawn"))
+        turns[UUID(event.object_id)].append(step)
     return turns
 
 
-def _steps_of_stop(
-    stop: BankChangeStop, number: dict[str, int], sees_evidence: bool
-) -> Iterator[Step]:
+def _steps_of_stop(stop: BankChangeStop, *, sees_evidence: bool) -> Iterator[Step]:
     if stop.follows_id:
         # Nobody did it now: the account was stopped before.
-        what = _("Version %(number)d: stopped, as the account was stopped before")
-        yield Step(stop.stopped_at, None, what % number)
+        what = _("stopped, as the account was stopped before")
+        yield Step(stop.stopped_at, None, what)
     elif stop.stopped_by is None:
-        what = _("Version %(number)d: stopped by the contact of the account so far")
-        yield Step(stop.stopped_at, None, what % number)
+        what = _("stopped by the contact of the account so far")
+        yield Step(stop.stopped_at, None, what)
     else:
-        what = _("Version %(number)d: stopped, it was not them")
-        yield Step(stop.stopped_at, stop.stopped_by, what % number)
+        yield Step(stop.stopped_at, stop.stopped_by, _("stopped, it was not them"))
     if stop.checked_at:
-        what = _("Version %(number)d: checked with the company")
         text = stop.evidence if sees_evidence else ""
-        yield Step(stop.checked_at, stop.checked_by, what % number, text)
+        what = _("checked with the company")
+        yield Step(stop.checked_at, stop.checked_by, what, text)
     if stop.released_at:
-        what = _("Version %(number)d: released")
-        yield Step(stop.released_at, stop.released_by, what % number)
+        yield Step(stop.released_at, stop.released_by, _("released"))
 
 
 _SIGNERS = {"bank": ("seconded_by",), "tax": ()}

@@ -82,7 +82,7 @@ def change_reason(
                 "saved again, yours takes its place."
             ),
             code="changed",
-            params={"name": reason.changed_by.full_name if reason.changed_by else "–"},
+            params={"name": getattr(reason.changed_by, "full_name", _("Somebody"))},
         )
     _put(reason, values)
     after = _facts(reason)

@@ -191,15 +191,15 @@ def test_histories_tell_of_stops_releases_and_withdrawals(
 
     operators = words(client_of(lucia).get(address))
     partners = words(client_of(ida).get(profile.get_absolute_url()))
-    for page in (operators, partners):
-        for told in (
-            "Version 2: stopped, it was not them",
-            "Version 2: withdrawn",
-            "Version 3: stopped, as the account was stopped before",
-            "Version 3: checked with the company",
-            "Version 3: released",
-        ):
-            assert told in page
+    for number, told in (
+        (2, "stopped, it was not them"),
+        (2, "withdrawn"),
+        (3, "stopped, as the account was stopped before"),
+        (3, "checked with the company"),
+        (3, "released"),
+    ):
+        assert f"Version {number}: {told}" in operators
+        assert f"{told.capitalize()}, " in partners
     assert EVIDENCE in operators
     assert EVIDENCE not in partners
 
