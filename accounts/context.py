@@ -111,6 +111,12 @@ def _operator_nav(request) -> list[NavItem]:
             "mail",
             may("enrollment.view_programterms"),
         ),
+        (
+            _("Eligibility"),
+            "ops:imports",
+            "eligibility",
+            may("enrollment.view_valueimport"),
+        ),
         (_("Validation"), "ops:validation", "check", may("enrollment.view_enrollment")),
         (_("Year end"), "ops:renewals", "renewals", may("enrollment.view_renewalplan")),
         (_("Locations"), "ops:locations", "location", may("accounts.view_location")),

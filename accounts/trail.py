@@ -131,7 +131,23 @@ SENTENCES = {
     AuditAction.PROGRAM_DISCONTINUED: gettext_lazy("A program was discontinued."),
     AuditAction.INVITED_ANEW: gettext_lazy("The location was invited anew."),
     AuditAction.INVITATIONS_SENT: gettext_lazy("Invitations to a program were sent."),
+    AuditAction.VALUES_UPLOADED: gettext_lazy(
+        "A file of measured values was uploaded."
+    ),
+    AuditAction.VALUES_RELEASED: gettext_lazy(
+        "A held import of measured values was let through."
+    ),
+    AuditAction.VALUES_CANCELED: gettext_lazy(
+        "An import of measured values was canceled."
+    ),
     AuditAction.VALUES_IMPORTED: gettext_lazy("Measured values were imported."),
+    AuditAction.VALUES_UNDONE: gettext_lazy("An import of measured values was undone."),
+    AuditAction.REQUIREMENT_DISPUTED: gettext_lazy(
+        "The company disputes what is known of an eligibility requirement."
+    ),
+    AuditAction.DISPUTE_ANSWERED: gettext_lazy(
+        "A disputed eligibility requirement was answered."
+    ),
     AuditAction.PAYOUT_CONFIRMED: gettext_lazy(
         "The payout details of an enrollment were confirmed."
     ),

@@ -72,6 +72,7 @@ TRANSITIONS: dict[EnrollmentStatus, frozenset[EnrollmentStatus]] = {
     EnrollmentStatus.INELIGIBLE: (_ENDS - {EnrollmentStatus.INELIGIBLE})
     | {
         EnrollmentStatus.INVITED,
+        EnrollmentStatus.DECLINED,
         EnrollmentStatus.ACTION_REQUIRED,
         EnrollmentStatus.VALIDATING,
         EnrollmentStatus.ENROLLED,

@@ -148,3 +148,25 @@ def tell_of_year_ends() -> None:
     while time.monotonic() - began < LONG_ENOUGH:
         if services.tell_next_people(at=timezone.now()) is None:
             return
+
+
+@shared_task
+def import_values() -> None:
+    """Read the files of measured values that wait, and apply those whose day has come.
+
+    It asks what is due and not done: whatever a worker left, the next one goes on with.
+    """
+    began = time.monotonic()
+    for one in services.imports_to_read():
+        while time.monotonic() - began < LONG_ENOUGH:
+            if services.read_next_lines(one) is None:
+                break
+    for one in services.imports_to_apply(at=timezone.now()):
+        if time.monotonic() - began < LONG_ENOUGH:
+            services.carry_out_import(one)
+
+
+@shared_task
+def forget_old_imports() -> None:
+    """Delete the lines of files that were imported long ago."""
+    services.forget_old_imports(at=timezone.now())

@@ -4,7 +4,7 @@ from django.urls import path
 
 from accounts import ops as accounts_ops
 from accounts import recovery_ops, reset_ops, sign_in_ops
-from enrollment import campaign_ops, program_ops, renewal_ops
+from enrollment import campaign_ops, import_ops, program_ops, renewal_ops
 from enrollment import ops as enrollment_ops
 from profiles import ops as profiles_ops
 
@@ -260,6 +260,18 @@ urlpatterns = [
     path("recovery/<uuid:pk>/check/", recovery_ops.review, name="review_recovery"),
     path("recovery/<uuid:pk>/appoint/", recovery_ops.appoint, name="appoint"),
     path("recovery/<uuid:pk>/decline/", recovery_ops.decline, name="decline_recovery"),
+    path("eligibility/", import_ops.imports, name="imports"),
+    path("eligibility/new/", import_ops.upload, name="upload_import"),
+    path("eligibility/template/", import_ops.template, name="import_template"),
+    path("eligibility/<int:pk>/", import_ops.value_import, name="value_import"),
+    path("eligibility/<int:pk>/columns/", import_ops.columns, name="import_columns"),
+    path("eligibility/<int:pk>/apply/", import_ops.apply, name="apply_import"),
+    path("eligibility/<int:pk>/release/", import_ops.release, name="release_import"),
+    path("eligibility/<int:pk>/cancel/", import_ops.cancel, name="cancel_import"),
+    path("eligibility/<int:pk>/undo/", import_ops.undo, name="undo_import"),
+    path("eligibility/<int:pk>/rejected/", import_ops.problems, name="import_problems"),
+    path("eligibility/<int:pk>/effects/", import_ops.effects, name="import_effects"),
+    path("eligibility/<int:pk>/values/", import_ops.values, name="import_values"),
     path("renewals/", renewal_ops.renewals, name="renewals"),
     path(
         "renewals/years/<int:pk>/rehearse/",

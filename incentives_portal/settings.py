@@ -249,6 +249,17 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 55},
     },
+    # What operators uploaded; each call goes on where the last one was.
+    "import-values": {
+        "task": "enrollment.tasks.import_values",
+        "schedule": 10.0,
+        "options": {"expires": 9},
+    },
+    "forget-old-imports": {
+        "task": "enrollment.tasks.forget_old_imports",
+        "schedule": 86400.0,
+        "options": {"expires": 80000},
+    },
     "note-expired-tax-profiles": {
         "task": "enrollment.tasks.note_expired_tax_profiles",
         "schedule": 300.0,
@@ -326,6 +337,12 @@ if FIELD_ENCRYPTION_KEYS.encode().find(env.str("BLIND_INDEX_KEY").encode()) >= 0
 # How long a changed bank account waits, from the request, before it is paid to (T1).
 BANK_CHANGE_COOLING_OFF_HOURS = environment.whole_number(
     "BANK_CHANGE_COOLING_OFF_HOURS", default=72, least=1, most=720
+)
+
+# An import of measured values that would end more than this share, in percent, of what
+# is eligible or enrolled waits until a second operator lets it through.
+IMPORT_HOLD_PERCENT = environment.whole_number(
+    "IMPORT_HOLD_PERCENT", default=5, least=0, most=100
 )
 
 # --- People and sign-in -------------------------------------------------------

@@ -15,7 +15,21 @@ from enrollment.models.enrollments import (
 )
 from enrollment.models.expiry import Reminder, TaxExpiryNotice
 from enrollment.models.following import FollowingPayout, FollowingTerms
-from enrollment.models.overview import ProgramAtLocation, RequirementCheck
+from enrollment.models.imports import (
+    ImportBlock,
+    ImportEffect,
+    ImportProblem,
+    ImportStatus,
+    LineOutcome,
+    StagedValue,
+    ValueImport,
+)
+from enrollment.models.overview import (
+    CheckState,
+    ImportedCheck,
+    ProgramAtLocation,
+    RequirementCheck,
+)
 from enrollment.models.renewals import (
     RenewalPlan,
     RenewalPlanStatus,
@@ -29,7 +43,6 @@ from enrollment.models.requirements import (
     Criterion,
     MeasuredValue,
     Requirement,
-    ValueImport,
 )
 from enrollment.models.standing import PayoutStanding
 from enrollment.models.terms import (
@@ -47,6 +60,7 @@ __all__ = [
     "CampaignRecipient",
     "CampaignStatus",
     "CampaignStep",
+    "CheckState",
     "Criterion",
     "EarningType",
     "Enrollment",
@@ -56,7 +70,13 @@ __all__ = [
     "FollowingPayout",
     "FollowingTerms",
     "GuideFile",
+    "ImportBlock",
+    "ImportEffect",
+    "ImportProblem",
+    "ImportStatus",
+    "ImportedCheck",
     "Invitation",
+    "LineOutcome",
     "MeasuredValue",
     "PayoutAssignment",
     "PayoutStanding",
@@ -70,6 +90,7 @@ __all__ = [
     "Requirement",
     "RequirementCheck",
     "SetAside",
+    "StagedValue",
     "TaxExpiryNotice",
     "TermsDraft",
     "TermsVersion",

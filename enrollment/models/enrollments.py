@@ -609,6 +609,9 @@ class EnrollmentEvent(models.Model):
         YEAR_ENDED = "year_ended", _("The fiscal year ended")
         RENEWED = "renewed", _("Continued from the year before")
         YEAR_END_UNDONE = "year_end_undone", _("The year end was undone")
+        ELIGIBILITY_LOST = "eligibility_lost", _("Not eligible any more")
+        ELIGIBILITY_REGAINED = "eligibility_regained", _("Eligible again")
+        ELIGIBILITY_UNDONE = "eligibility_undone", _("An import was undone")
 
     enrollment = models.ForeignKey(
         Enrollment,

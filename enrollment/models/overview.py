@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import Self
 
 from django.db import models
-from django.db.models import Case, Exists, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +19,7 @@ from accounts.models import IncentiveProgram, Location
 from accounts.roles import Permission
 from accounts.scoping import Scope, ScopedQuerySet
 from enrollment.models.enrollments import Enrollment
+from enrollment.models.imports import ValueImport
 from enrollment.models.requirements import Agreement, Criterion, Requirement
 from enrollment.models.terms import FiscalYear, ProgramTerms, on_its_day
 from enrollment.states import FOLLOWS_PROFILES, STATUS_ORDER
@@ -30,6 +31,27 @@ class CheckState(models.TextChoices):
     MET = "met", _("Met")
     UNMET = "unmet", _("Not met")
     UNKNOWN = "unknown", _("Not known")
+
+
+def check_state(
+    day: date,
+    *,
+    is_met: str = "is_met",
+    begins: str = "valid_from",
+    ends: str = "valid_until",
+) -> Case:
+    """Return whether something measured is met on a day, by the names of its columns.
+
+    What is missing, or too old, is not known: never a "no".
+    """
+    lasts = Q(**{ends: None}) | Q(**{f"{ends}__gte": day})
+    return Case(
+        When(**{is_met: None}, then=Value("unknown")),
+        When(~(Q(**{f"{begins}__lte": day}) & lasts), then=Value("unknown")),
+        When(**{is_met: True}, then=Value("met")),
+        default=Value("unmet"),
+        output_field=models.CharField(),
+    )
 
 
 class RequirementCheckQuerySet(ScopedQuerySet):
@@ -46,7 +68,6 @@ class RequirementCheckQuerySet(ScopedQuerySet):
         A company can have several agreements, one after the other: any that is active
         on the day counts.
         """
-        holds = Q(valid_from__lte=day) & (Q(valid_until=None) | Q(valid_until__gte=day))
         agreed = Agreement.objects.active(day).filter(
             partner_account=OuterRef("location__partner_account")
         )
@@ -54,10 +75,7 @@ class RequirementCheckQuerySet(ScopedQuerySet):
             state=Case(
                 When(Q(requirement=None) & Exists(agreed), then=Value("met")),
                 When(requirement=None, then=Value("unmet")),
-                When(is_met=None, then=Value("unknown")),
-                When(~holds, then=Value("unknown")),
-                When(is_met=True, then=Value("met")),
-                default=Value("unmet"),
+                default=check_state(day),
                 output_field=models.CharField(),
             )
         )
@@ -100,6 +118,49 @@ class RequirementCheck(models.Model):
         managed = False
         db_table = "enrollment_requirementcheck"
         ordering = ("position", "id")
+
+    def __str__(self) -> str:
+        return self.pk
+
+
+class ImportedCheckQuerySet(models.QuerySet):
+    def as_of(self, day: date) -> Self:
+        """Annotate `state` with what a file says, and `was` with what is known now."""
+        return self.annotate(
+            state=check_state(day),
+            was=check_state(
+                day, is_met="was_met", begins="was_valid_from", ends="was_valid_until"
+            ),
+        )
+
+    def turned(self, day: date) -> Self:
+        """Requirements that what a file says would turn, on a day."""
+        return self.as_of(day).exclude(state=F("was"))
+
+
+class ImportedCheck(models.Model):
+    """One requirement held against a new or changed value of a file, and as it is now."""
+
+    id = models.CharField(primary_key=True, max_length=60)
+    value_import = models.ForeignKey(
+        ValueImport, models.DO_NOTHING, related_name="checks"
+    )
+    location = models.ForeignKey(Location, models.DO_NOTHING, related_name="+")
+    terms = models.ForeignKey(ProgramTerms, models.DO_NOTHING, related_name="+")
+    requirement = models.ForeignKey(Requirement, models.DO_NOTHING, related_name="+")
+    is_met = models.BooleanField(null=True)
+    valid_from = models.DateField(null=True)
+    valid_until = models.DateField(null=True)
+    was_met = models.BooleanField(null=True)
+    was_valid_from = models.DateField(null=True)
+    was_valid_until = models.DateField(null=True)
+
+    objects = ImportedCheckQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "enrollment_importedcheck"
+        ordering = ("id",)
 
     def __str__(self) -> str:
         return self.pk

@@ -3,7 +3,6 @@
 from datetime import date
 from typing import Self
 
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import get_language
@@ -142,32 +141,6 @@ class MeasuredValue(models.Model):
 
     def __str__(self) -> str:
         return f"value {self.pk}"
-
-
-class ValueImport(models.Model):
-    """One file of measured values that changed something: which, and how much of it."""
-
-    file_hash = models.CharField(_("hash of the file"), max_length=64)
-    accepted = models.PositiveIntegerField(_("lines accepted"))
-    changed = models.PositiveIntegerField(_("values new or changed"))
-    rejected = models.PositiveIntegerField(_("lines rejected"))
-    imported_at = models.DateTimeField(_("imported at"), auto_now_add=True)
-    imported_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="value_imports",
-        verbose_name=_("imported by"),
-    )
-
-    class Meta:
-        verbose_name = _("import of measured values")
-        verbose_name_plural = _("imports of measured values")
-        ordering = ("-imported_at", "-pk")
-
-    def __str__(self) -> str:
-        return f"import {self.pk}"
 
 
 class AgreementQuerySet(ScopedQuerySet):

@@ -910,6 +910,11 @@ def end_at_closed_location(
     return ended
 
 
+def reassess(enrollment: Enrollment, *, by: User | None, at: datetime) -> bool:
+    """Let one submitted enrollment follow its profiles as they are now."""
+    return _reassess(read_alone(enrollment), by=by, at=at)
+
+
 def _reassess(
     enrollment: Enrollment,
     *,

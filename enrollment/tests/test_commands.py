@@ -1,6 +1,9 @@
 """The commands of the program owner: the same services as the pages."""
 
 import datetime
+import os
+import re
+import signal
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -8,12 +11,15 @@ from django.utils import timezone
 
 from accounts.models import OutgoingEmail
 from enrollment import services
-from enrollment.models import Enrollment, MeasuredValue
+from enrollment.models import Criterion, Enrollment, MeasuredValue, ValueImport
+from enrollment.services import imports
 from enrollment.tests.factories import (
     CriterionFactory,
     EnrollmentFactory,
     FiscalYearFactory,
+    MeasuredValueFactory,
     ProgramTermsFactory,
+    RequirementFactory,
     fiscal_number,
 )
 
@@ -169,7 +175,9 @@ def values(tmp_path):
 def test_import_says_what_the_file_brought(goteborg, values, capsys):
     call_command("import_eligibility", values("6120102,revenue,1,2024-11-01,report"))
 
-    assert printed(capsys) == "1 line was accepted. 1 value is new or changed."
+    said = printed(capsys)
+    assert said.endswith("1 line was accepted. 1 value is new or changed.")
+    assert re.search(r"Values that are new\W+1\b", said)
     assert MeasuredValue.objects.get().location == goteborg
 
 
@@ -198,8 +206,68 @@ def test_import_refuses_a_file_without_columns(tmp_path, db):
     file = tmp_path / "empty.csv"
     file.write_bytes(b"")
 
+    with pytest.raises(CommandError, match="The file is empty"):
+        call_command("import_eligibility", str(file))
+
+
+def test_import_takes_the_columns_it_is_told_and_then_the_file_again(
+    goteborg, values, tmp_path, capsys
+):
+    file = tmp_path / "other.csv"
+    file.write_text("A;B;C;D\n6120102;revenue;1;2024-11-01\n", encoding="utf-8")
     with pytest.raises(CommandError, match="The first line must name the columns"):
         call_command("import_eligibility", str(file))
+
+    names = ("partner_id=A", "criterion=B", "value=C", "measured_on=D")
+    columns = [word for name in names for word in ("--column", name)]
+    call_command("import_eligibility", str(file), *columns)
+    call_command("import_eligibility", str(file))
+
+    assert "Nothing in it is new." in printed(capsys)
+    assert MeasuredValue.objects.get().value == 1
+
+
+def test_import_stops_where_it_would_end_too_much(
+    goteborg, terms, values, monkeypatch, capsys
+):
+    criterion = Criterion.objects.get()
+    RequirementFactory(terms=terms, criterion=criterion)
+    MeasuredValueFactory(
+        location=goteborg, criterion=criterion, measured_on=datetime.date(2024, 1, 1)
+    )
+    file = values("6120102,revenue,1,2024-11-01,report")
+
+    with pytest.raises(CommandError, match="Held: it would end more than 5 %") as held:
+        call_command("import_eligibility", file)
+
+    assert held.value.returncode == os.EX_TEMPFAIL
+    assert MeasuredValue.objects.get().value == 30000
+    call_command("import_eligibility", file, "--cancel")
+    assert ValueImport.objects.get().status == "canceled"
+
+
+def test_import_stops_at_a_signal_and_goes_on_when_run_again(
+    goteborg, values, monkeypatch, capsys
+):
+    monkeypatch.setattr(imports, "LINES_AT_ONCE", 1)
+    file = values(*[f"6120102,revenue,{day},2024-11-0{day}," for day in range(1, 5)])
+    real = services.read_next_lines
+
+    def read(one):
+        monkeypatch.setattr(services, "read_next_lines", real)
+        one = real(one)
+        signal.raise_signal(signal.SIGTERM)
+        return one
+
+    monkeypatch.setattr(services, "read_next_lines", read)
+    with pytest.raises(CommandError, match="Stopped") as stopped:
+        call_command("import_eligibility", file)
+    assert stopped.value.returncode == os.EX_TEMPFAIL
+    assert ValueImport.objects.get().accepted == 1
+
+    call_command("import_eligibility", file)
+
+    assert (MeasuredValue.objects.get().value, ValueImport.objects.count()) == (4, 1)
 
 
 # --- discontinue_program -----------------------------------------------------------------

@@ -30,6 +30,7 @@ from enrollment.models import (
     Reminder,
     RenewalPlan,
     TaxExpiryNotice,
+    ValueImport,
     YearEndNotice,
 )
 from enrollment.models.terms import known_time_zone
@@ -77,6 +78,9 @@ def world(goteborg, terms, ida, maria):
     one.rows.create(enrollment=enrollment, outcome="enrolled")
     return SimpleNamespace(
         plan=plan,
+        value_import=ValueImport.objects.create(
+            status="reading", accepted=0, changed=0, rejected=0
+        ),
         range=one,
         set_aside=plan.set_aside.create(enrollment=enrollment, planned="enrolled"),
         location=goteborg,
@@ -247,6 +251,23 @@ VIOLATIONS |= {
     "renewalrow_past_is_known": lambda w: w.range.rows.create(
         enrollment_id=uuid.uuid4(), outcome="enrolled", was="maybe"
     ),
+    "valueimport_status_is_known": lambda w: change(w.value_import, status="odd"),
+    "valueimport_file_once": lambda w: copy(w.value_import),
+    "valueimport_released_by_somebody_else": lambda w: change(
+        w.value_import, released_by=w.person, released_at=timezone.now()
+    ),
+    "importblock_numbered_once": lambda w: [
+        w.value_import.blocks.create(number=1, packed=b"") for _ in "12"
+    ],
+    "importproblem_once": lambda w: [
+        w.value_import.problems.create(line=2, code="day") for _ in "12"
+    ],
+    "importeffect_once": lambda w: [
+        w.value_import.effects.create(
+            location=w.location, terms=w.terms, was="met", becomes="unmet"
+        )
+        for _ in "12"
+    ],
     "setaside_once": lambda w: copy(w.set_aside),
     "setaside_outcomes_are_known": lambda w: change(w.set_aside, found="maybe"),
     "setaside_decision_is_paired": lambda w: change(w.set_aside, is_applied=True),

@@ -62,6 +62,7 @@ from enrollment.models import (
     RenewalPlan,
     TermsDraft,
 )
+from enrollment.services import keep_file
 from enrollment.tests.factories import (
     AgreementFactory,
     CriterionFactory,
@@ -216,6 +217,8 @@ def _objects(location, terms, open_terms, *, addressee, mark):
         bad_address=UndeliverableAddress.objects.get_or_create(
             address="away@partner.example"
         )[0],
+        # The same file twice is one.
+        value_import=keep_file([b"A,B\n1,2\n"], by=None).value_import,
     )
 
 

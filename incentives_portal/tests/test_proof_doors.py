@@ -31,7 +31,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
-from enrollment.models import RenewalPlan
+from enrollment.models import RenewalPlan, ValueImport
 from enrollment.services import Effects
 from enrollment.tests.factories import (
     EnrollmentFactory,
@@ -220,6 +220,7 @@ APPROVING = [
     Door("ops:return_tax", "oscar", lambda world: world.tax_in_force, returned),
     Door("ops:add_reason", "oscar", sent=lambda world: reason_words()),
     Door("ops:change_reason", "oscar", lambda world: world.reason, changed_words),
+    Door("ops:release_import", "aino", lambda world: world.value_import),
 ]
 ANSWERING = [
     Door("profiles:answer_bank", "ida", lambda world: world.asked.profile, answered),
@@ -406,6 +407,9 @@ def _made():
             program=terms.program,
             fiscal_year=year,
             content=content_of(terms) | {"validation_hours": 72},
+        ),
+        value_import=ValueImport.objects.create(
+            status="held", accepted=1, changed=1, rejected=0
         ),
         plan=RenewalPlan.objects.create(into=year, number=1, known_on=year.starts_on),
         offered=ColleagueInvitationFactory(

@@ -29,6 +29,7 @@ from accounts.tests.factories import (
 )
 from accounts.tests.second_factors import give_app
 from enrollment import services as enrollments
+from enrollment.models import ValueImport
 from enrollment.tests.factories import EnrollmentFactory
 from enrollment.tests.test_renewal import World, made
 from enrollment.tests.year_end import run
@@ -149,6 +150,11 @@ def world(nordvik, goteborg, ida, oscar, lucia, mina, iris):
         )
         return enrollments.ask_to_undo(run(approved), reason="Wrong terms.", by=mina)
 
+    def held_import():
+        return ValueImport.objects.create(
+            status="held", imported_by=mina, accepted=1, changed=1, rejected=0
+        )
+
     return types.SimpleNamespace(**locals())
 
 
@@ -224,6 +230,10 @@ DOORS = {
         "plan",
         lambda row, by: enrollments.approve_renewals(row, digest=row.digest, by=by),
     ),
+    "a held import": (
+        "held_import",
+        lambda row, by: enrollments.release_import(row, reason="Right.", by=by),
+    ),
     "undoing the year end": (
         "run_to_undo",
         lambda row, by: enrollments.approve_undoing(row, by=by),
@@ -238,6 +248,7 @@ ASKING = {
     "accounts/services/recovery.py": {"_refuse_unless_deciding", "appoint_recovered"},
     "accounts/services/tenants.py": {"approve_app_role"},
     "enrollment/services/enrollments.py": {"confirm_payout"},
+    "enrollment/services/imports.py": {"release_import"},
     "enrollment/services/renewals.py": {"approve_renewals"},
     "enrollment/services/undoing.py": {"approve_undoing"},
     "profiles/services/approvals.py": {"check_approving"},

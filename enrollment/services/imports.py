@@ -1,0 +1,1007 @@
+"""Importing measured values: keep the file, read it, compare, hold, apply, undo.
+
+A file comes in whole and is kept in blocks. It is read in batches, each in a transaction
+of its own that also says how far it got, so that a worker that was killed is followed by
+the next one. Nothing counts before the difference was shown and let through; then it
+counts in one go (experience.md O3; security.md faults 37-42).
+"""
+
+import csv
+import hashlib
+import io
+import secrets
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.expressions import RawSQL
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import AuditAction, User
+from accounts.services import check_second_person, record_audit_event
+from enrollment import value_files
+from enrollment.eligibility import eligible_locations, is_offered_in
+from enrollment.models import (
+    Criterion,
+    Enrollment,
+    ImportBlock,
+    ImportedCheck,
+    ImportProblem,
+    ImportStatus,
+    ProgramTerms,
+    RequirementCheck,
+    ValueImport,
+)
+from enrollment.services.standings import move_back, move_by_effects
+from enrollment.states import OPEN
+
+IMPORT = "enrollment.import_values"
+RELEASE = "enrollment.release_values"
+# A batch: large enough that its transaction costs little, small enough to stop soon.
+LINES_AT_ONCE = 20_000
+TIME_TO_UNDO = timedelta(hours=24)
+# What is kept of a finished file, for looking at it and for undoing.
+KEPT = timedelta(days=30)
+# How far ahead values may be told to count.
+FARTHEST_DAY = timedelta(days=92)
+# Milliseconds that one statement on a million lines may take.
+PATIENCE = 600_000
+
+
+# --- The file comes in ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A file that came in, and whether it had come in before."""
+
+    value_import: ValueImport
+    is_known: bool
+
+
+def keep_file(blocks: Iterable[bytes], *, name: str = "", by: User | None) -> KeptFile:
+    """Keep a file in blocks, for its columns to be named next.
+
+    A file that is on its way, or was applied without a rejected line, is nothing new:
+    that import is returned. Raises ValidationError when it is too large, empty, or its
+    beginning is no text in UTF-8.
+    """
+    with transaction.atomic():
+        kept = _stored(blocks, name=name, by=by)
+        known = (
+            ValueImport.objects.in_force()
+            .filter(file_hash=kept.file_hash, rejected=0)
+            .exclude(pk=kept.pk)
+            .order_by("-pk")
+            .first()
+        )
+        if known is not None:
+            transaction.set_rollback(True)
+            return KeptFile(known, is_known=True)
+        try:
+            with transaction.atomic():
+                kept.status = ImportStatus.UPLOADED
+                kept.save(update_fields=["status"])
+        except IntegrityError:
+            waiting = ValueImport.objects.in_force().exclude(pk=kept.pk)
+            known = waiting.filter(file_hash=kept.file_hash).order_by("-pk").first()
+            transaction.set_rollback(True)
+            return KeptFile(known, is_known=True)
+        record_audit_event(
+            kept,
+            action=AuditAction.VALUES_UPLOADED,
+            by=by,
+            partner_account=None,
+            after={
+                "file_name": kept.file_name,
+                "file_size": kept.file_size,
+                "file_hash": kept.file_hash,
+            },
+        )
+    return KeptFile(kept, is_known=False)
+
+
+def _stored(blocks: Iterable[bytes], *, name: str, by: User | None) -> ValueImport:
+    kept = ValueImport.objects.create(
+        file_hash=secrets.token_hex(32),
+        file_name=_plain_name(name),
+        status=ImportStatus.CANCELED,
+        accepted=0,
+        changed=0,
+        rejected=0,
+        imported_by=by,
+    )
+    digest, size = hashlib.sha256(), 0
+    for number, block in enumerate(_evenly(blocks)):
+        if number == 0:
+            value_files.refuse_unreadable(block)
+        size += len(block)
+        if size > value_files.MOST_BYTES:
+            raise value_files.file_problem("large")
+        digest.update(block)
+        ImportBlock.objects.create(
+            value_import=kept, number=number, packed=zlib.compress(block, 1)
+        )
+    if not size:
+        raise value_files.file_problem("empty")
+    kept.file_hash = digest.hexdigest()
+    kept.file_size = size
+    kept.save(update_fields=["file_hash", "file_size"])
+    return kept
+
+
+def _plain_name(name: str) -> str:
+    """A file's own name, without what cannot be seen; it is shown, never opened."""
+    name = name.replace("\\", "/").rpartition("/")[2]
+    return "".join(one for one in name if one.isprintable())[:200]
+
+
+def _evenly(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut what comes in, in whatever pieces, into blocks of one size."""
+    rest = bytearray()
+    for block in blocks:
+        rest += block
+        while len(rest) >= value_files.BLOCK_SIZE:
+            yield bytes(rest[: value_files.BLOCK_SIZE])
+            del rest[: value_files.BLOCK_SIZE]
+    if rest:
+        yield bytes(rest)
+
+
+def _blocks(value_import: ValueImport, *, offset: int = 0) -> Iterator[bytes]:
+    """Return a kept file from a byte on, one block in memory at a time."""
+    number, skip = divmod(offset, value_files.BLOCK_SIZE)
+    while True:
+        packed = (
+            ImportBlock.objects.filter(value_import=value_import, number=number)
+            .values_list("packed", flat=True)
+            .first()
+        )
+        if packed is None:
+            return
+        yield zlib.decompress(packed)[skip:]
+        number, skip = number + 1, 0
+
+
+def first_rows(
+    value_import: ValueImport, *, delimiter: str = ""
+) -> value_files.FirstRows:
+    """Read the beginning of a kept file, for a page to show.
+
+    Raises ValidationError where it cannot be read.
+    """
+    head = next(_blocks(value_import), b"")
+    return value_files.first_rows(head, delimiter=delimiter)
+
+
+@transaction.atomic
+def name_columns(
+    value_import: ValueImport,
+    *,
+    columns: dict[str, int],
+    delimiter: str,
+    by: User | None,
+) -> ValueImport:
+    """Say which column is which, and let the workers read the file.
+
+    Raises ValidationError when a needed field has no column, two fields share one, the
+    file has no such column, or it is being read already.
+    """
+    value_import = _held_alone(value_import)
+    if not value_import.is_uploaded:
+        raise _not_now(value_import)
+    value_files.refuse_missing(columns)
+    if len(set(columns.values())) < len(columns):
+        raise ValidationError(
+            _("Two fields have the same column. Choose another for one of them."),
+            code="column_twice",
+        )
+    first = first_rows(value_import, delimiter=delimiter)
+    if not all(0 <= index < len(first.header) for index in columns.values()):
+        raise ValidationError(_("The file has no such column."), code="no_column")
+    value_import.columns = {"fields": columns, "width": len(first.header)}
+    value_import.delimiter = delimiter
+    value_import.status = ImportStatus.READING
+    _read_anew(value_import)
+    return value_import
+
+
+# --- Reading --------------------------------------------------------------------------
+
+
+def imports_to_read() -> list[ValueImport]:
+    """Return the imports whose lines are not all read and compared, the oldest first."""
+    return list(ValueImport.objects.reading().order_by("pk"))
+
+
+@transaction.atomic
+def read_next_lines(
+    value_import: ValueImport, *, at: datetime | None = None
+) -> ValueImport | None:
+    """Read the next batch of lines; after the last one, compare.
+
+    None when another worker is at it, or nothing is left to read. A file that turns out
+    not to be CSV in UTF-8 is refused as a whole, and nothing of it is kept.
+    """
+    value_import = (
+        ValueImport.objects.select_for_update(of=("self",), skip_locked=True)
+        .reading()
+        .filter(pk=value_import.pk)
+        .first()
+    )
+    if value_import is None:
+        return None
+    if value_import.read_to >= value_import.file_size:
+        _compare(value_import, at=at or timezone.now())
+        return value_import
+    try:
+        _read_batch(value_import)
+    except ValidationError as error:
+        _refuse(value_import, error)
+    return value_import
+
+
+def _read_batch(value_import: ValueImport) -> None:
+    offset = value_import.read_to
+    rows = value_files.Rows(
+        _blocks(value_import, offset=offset),
+        delimiter=value_import.delimiter,
+        offset=offset,
+        line=value_import.read_line,
+    )
+    judge = value_files.Judge(
+        value_import.columns["fields"],
+        width=value_import.columns["width"],
+        criteria={
+            one.code: value_files.KnownCriterion(
+                one.pk, is_yes_no=one.kind == Criterion.Kind.YES_NO
+            )
+            for one in Criterion.objects.all()
+        },
+        today=timezone.localdate(),
+    )
+    right, wrong = io.StringIO(), []
+    write = csv.writer(right, lineterminator="\n").writerow
+    count, is_over = 0, True
+    is_header = not offset
+    for row in rows:
+        if is_header:
+            is_header = False
+            continue
+        if not any(row) or not any(cell.strip() for cell in row):
+            continue
+        code, found = judge.judged(row)
+        if code:
+            wrong.append((rows.line, code, found))
+        else:
+            write((rows.line, *found))
+        count += 1
+        if count >= LINES_AT_ONCE:
+            is_over = False
+            break
+    right.seek(0)
+    wrong += _staged(value_import, right)
+    _remember_problems(value_import, wrong)
+    value_import.accepted += count - len(wrong)
+    value_import.rejected += len(wrong)
+    value_import.read_line = rows.line
+    value_import.read_to = value_import.file_size if is_over else rows.offset
+    value_import.save(update_fields=["accepted", "rejected", "read_line", "read_to"])
+
+
+def _staged(value_import: ValueImport, lines: io.StringIO) -> list[tuple]:
+    """Bring lines into the database by COPY; return those whose location is unknown."""
+    with connection.cursor() as cursor:
+        cursor.execute(LINES)
+        cursor.copy_expert(COPY, lines)
+        cursor.execute("ANALYZE import_lines")
+        cursor.execute(STAGE, {"import": value_import.pk})
+        cursor.execute(UNKNOWN)
+        unknown = cursor.fetchall()
+        cursor.execute("DROP TABLE import_lines")
+    return unknown
+
+
+def _remember_problems(value_import: ValueImport, wrong: Iterable[tuple]) -> None:
+    ImportProblem.objects.bulk_create(
+        (
+            ImportProblem(
+                value_import=value_import,
+                line=line,
+                code=code,
+                field=value_files.LINE_PROBLEMS[code].field,
+                cell=cell.replace("\0", "")[:200],
+            )
+            for line, code, cell in wrong
+        ),
+        batch_size=5000,
+    )
+
+
+def _refuse(value_import: ValueImport, error: ValidationError) -> None:
+    _forget_lines(value_import)
+    value_import.blocks.all().delete()
+    value_import.status = ImportStatus.REFUSED
+    value_import.problem = {"code": error.code, "params": error.params or {}}
+    value_import.accepted = value_import.rejected = 0
+    value_import.save(update_fields=["status", "problem", "accepted", "rejected"])
+
+
+def _forget_lines(value_import: ValueImport) -> None:
+    value_import.effects.all().delete()
+    value_import.problems.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM enrollment_stagedvalue WHERE value_import_id = %s",
+            [value_import.pk],
+        )
+
+
+def _read_anew(value_import: ValueImport) -> None:
+    """Begin again with the first line: what is known is not what it was."""
+    _forget_lines(value_import)
+    value_import.status = ImportStatus.READING
+    value_import.reading_since = timezone.now()
+    value_import.read_to = value_import.read_line = 0
+    value_import.accepted = value_import.rejected = value_import.changed = 0
+    value_import.difference = {}
+    value_import.compared_at = None
+    value_import.save()
+
+
+# --- Comparing ------------------------------------------------------------------------
+
+
+def _compare(value_import: ValueImport, *, at: datetime) -> None:
+    """Settle lines about the same, count what would change, and hold what is too much."""
+    facts = {"import": value_import.pk}
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = %s", [PATIENCE])
+        cursor.execute("ANALYZE enrollment_stagedvalue")
+        cursor.execute(SAME_KEY, facts)
+        if cursor.rowcount:
+            cursor.execute(CONTRADICTING, facts)
+            contradicting = cursor.fetchall()
+            cursor.execute(SETTLED, facts)
+        else:
+            contradicting = []
+        cursor.execute("DROP TABLE import_same_key")
+        cursor.execute(COUNTED, facts)
+        outcomes = dict(cursor.fetchall())
+    _remember_problems(
+        value_import, ((line, "contradiction", cell) for line, cell in contradicting)
+    )
+    value_import.accepted -= len(contradicting)
+    value_import.rejected += len(contradicting)
+    value_import.changed = outcomes.get("new", 0) + outcomes.get("changed", 0)
+    day = max(value_import.effective_on or _today(at), _today(at))
+    effects = _weigh(value_import, on=day)
+    value_import.difference = outcomes | effects
+    value_import.compared_at = at
+    if not value_import.changed:
+        value_import.status = ImportStatus.APPLIED
+        value_import.applied_at = at
+        value_import.blocks.all().delete()
+    elif is_too_much(value_import):
+        value_import.status = ImportStatus.HELD
+    else:
+        value_import.status = ImportStatus.READY
+    value_import.save()
+
+
+def _weigh(value_import: ValueImport, *, on: date) -> dict[str, int]:
+    """Write down whom applying makes eligible on a day, or not so; return the counts."""
+    value_import.effects.all().delete()
+    turned = (
+        ImportedCheck.objects.filter(
+            is_offered_in(F("location__country"), terms="terms__"),
+            value_import=value_import,
+            terms__in=ProgramTerms.objects.current(on).offered(),
+            location__closed_at=None,
+        )
+        .turned(on)
+        .order_by()
+        .values("location", "terms")
+        .distinct()
+    )
+    here = {
+        "location": RawSQL("pairs.location_id", ()),
+        "terms": RawSQL("pairs.terms_id", ()),
+    }
+    now = RequirementCheck.objects.filter(**here).as_of(on).order_by()
+    then = ImportedCheck.objects.filter(value_import=value_import, **here).as_of(on)
+    parts = {
+        "pairs": turned.values_list("location_id", "terms_id"),
+        "now": now.values_list("requirement_id", "state"),
+        "then": then.order_by().values_list("requirement_id", "state"),
+    }
+    compiled = {name: one.query.sql_with_params() for name, one in parts.items()}
+    params = [value for _sql, values in compiled.values() for value in values]
+    statement = EFFECTS.format(**{name: sql for name, (sql, _) in compiled.items()})
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*params, value_import.pk])
+        cursor.execute("ANALYZE enrollment_importeffect")
+    return _effect_counts(value_import, on=on)
+
+
+def _effect_counts(value_import: ValueImport, *, on: date) -> dict[str, int]:
+    effects = value_import.effects
+    enrollments = Enrollment.objects.filter(
+        location=OuterRef("location"), terms=OuterRef("terms")
+    )
+    is_open = Exists(enrollments.filter(status__in=OPEN))
+    lost = effects.filter(becomes="unmet")
+    ends = lost.filter(Q(was="met") | Q(is_open))
+    losing = list(lost.order_by("terms").values_list("terms", flat=True).distinct())
+    in_force = sum(
+        eligible_locations(terms, on=on).count()
+        for terms in ProgramTerms.objects.filter(pk__in=losing).order_by("pk")
+    )
+    ending = ends.count()
+    return {
+        "gained": effects.filter(becomes="met").count(),
+        "lost": lost.count(),
+        "unknown": effects.filter(becomes="unknown").count(),
+        "ends": ending,
+        "in_force": in_force + ends.exclude(was="met").count(),
+        "enrollments_ending": lost.filter(is_open).count(),
+        "enrollments_back": effects.filter(
+            Exists(enrollments.filter(status="ineligible")), becomes="met"
+        ).count(),
+    }
+
+
+def hold_percent() -> int:
+    """Return the share, in percent, of which an import may end no more."""
+    return settings.IMPORT_HOLD_PERCENT
+
+
+def is_too_much(value_import: ValueImport) -> bool:
+    """Whether applying would end more than the set share of what is in force."""
+    ends = value_import.difference.get("ends", 0)
+    most = value_import.difference.get("in_force", 0) * hold_percent()
+    return ends * 100 > most
+
+
+# --- Letting through, applying --------------------------------------------------------
+
+
+@transaction.atomic
+def release_import(value_import: ValueImport, *, reason: str, by: User) -> ValueImport:
+    """Let a held import through: a second operator, with a reason.
+
+    Raises ValidationError without a reason, when it is not held, and when `by` brought
+    the file or does not count as the second person (check_second_person).
+    """
+    value_import = _held_alone(value_import)
+    reason = reason.strip()
+    if not reason:
+        raise ValidationError(
+            {"reason": _("Say why this import is right as it is.")}, code="required"
+        )
+    if not value_import.is_held:
+        raise _not_now(value_import)
+    own = ValidationError(
+        _("You brought this file. Somebody else has to let it through."),
+        code="four_eyes",
+    )
+    check_second_person(
+        by, rights=[RELEASE], first=[(value_import.imported_by_id, own)]
+    )
+    value_import.status = ImportStatus.READY
+    value_import.released_by = by
+    value_import.released_at = timezone.now()
+    value_import.release_reason = reason[:400]
+    value_import.save()
+    record_audit_event(
+        value_import,
+        action=AuditAction.VALUES_RELEASED,
+        by=by,
+        partner_account=None,
+        after=_told(value_import),
+        reason=value_import.release_reason,
+    )
+    return value_import
+
+
+@transaction.atomic
+def apply_import(
+    value_import: ValueImport,
+    *,
+    effective_on: date | None = None,
+    by: User | None,
+    at: datetime | None = None,
+) -> ValueImport:
+    """Let the values of a compared file count, today or on a day to come.
+
+    A worker carries it out; asking twice changes nothing. Raises ValidationError while
+    it is held or not compared, and for a day that is past or too far ahead.
+    """
+    value_import = _held_alone(value_import)
+    today = _today(at or timezone.now())
+    day = effective_on or today
+    if value_import.is_applying and value_import.effective_on == day:
+        return value_import
+    if value_import.is_held:
+        raise ValidationError(
+            _("This import is held. Another operator has to let it through first."),
+            code="held",
+        )
+    if not value_import.is_ready and not value_import.is_applying:
+        raise _not_now(value_import)
+    if not today <= day <= today + FARTHEST_DAY:
+        raise ValidationError(
+            {"effective_on": _("Choose today or a day within the next three months.")},
+            code="day",
+        )
+    value_import.status = ImportStatus.APPLYING
+    value_import.effective_on = day
+    value_import.apply_by = by
+    value_import.save(update_fields=["status", "effective_on", "apply_by"])
+    return value_import
+
+
+def imports_to_apply(*, at: datetime) -> list[ValueImport]:
+    """Return the imports whose day has come, the oldest first."""
+    return list(
+        ValueImport.objects.applying()
+        .filter(effective_on__lte=_today(at))
+        .order_by("pk")
+    )
+
+
+@transaction.atomic
+def carry_out_import(
+    value_import: ValueImport, *, at: datetime | None = None
+) -> ValueImport | None:
+    """Write a file's values and move the enrollments that follow, in one go.
+
+    None when another worker is at it. What is known is asked anew: if another import
+    changed it since, this one is read again; if it would end more than was seen, it
+    waits for somebody to look.
+    """
+    at = at or timezone.now()
+    value_import = (
+        ValueImport.objects.select_for_update(of=("self",), skip_locked=True)
+        .applying()
+        .filter(pk=value_import.pk)
+        .first()
+    )
+    if value_import is None:
+        return None
+    _lock_criteria()
+    if _is_overtaken(value_import):
+        _read_anew(value_import)
+        return value_import
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = %s", [PATIENCE])
+    day = _today(at)
+    seen = value_import.difference.get("ends", 0)
+    value_import.difference |= _weigh(value_import, on=day)
+    if value_import.difference["ends"] > seen and is_too_much(value_import):
+        value_import.status = ImportStatus.HELD
+        value_import.released_by = value_import.released_at = None
+        value_import.release_reason = ""
+        value_import.save()
+        return value_import
+    with connection.cursor() as cursor:
+        cursor.execute(WRITE, {"import": value_import.pk})
+    moved = move_by_effects(value_import, on=day, by=value_import.apply_by, at=at)
+    value_import.difference |= moved
+    value_import.status = ImportStatus.APPLIED
+    value_import.applied_at = at
+    value_import.save()
+    value_import.blocks.all().delete()
+    record_audit_event(
+        value_import,
+        action=AuditAction.VALUES_IMPORTED,
+        by=value_import.apply_by,
+        partner_account=None,
+        after=_told(value_import),
+        reason=value_import.release_reason,
+    )
+    return value_import
+
+
+def _lock_criteria() -> None:
+    """Let two imports wait for each other before they ask what is known.
+
+    Otherwise the older file could be stored after the newer one.
+    """
+    criteria = Criterion.objects.select_for_update(of=("self",), no_key=True)
+    list(criteria.order_by("pk").values_list("pk", flat=True))
+
+
+def _is_overtaken(value_import: ValueImport) -> bool:
+    """Whether values were written, or taken back, since this file was compared."""
+    since = value_import.reading_since
+    return (
+        ValueImport.objects.filter(Q(applied_at__gt=since) | Q(undone_at__gt=since))
+        .exclude(pk=value_import.pk)
+        .exclude(status=ImportStatus.APPLIED, changed=0)
+        .exists()
+    )
+
+
+@transaction.atomic
+def cancel_import(value_import: ValueImport, *, by: User | None) -> ValueImport:
+    """Give a file up before its values count; nothing of it is kept but its name.
+
+    A worker at it ends its batch first. Canceling twice changes nothing. Raises
+    ValidationError once it is applied.
+    """
+    value_import = _held_alone(value_import)
+    if value_import.status == ImportStatus.CANCELED:
+        return value_import
+    if not value_import.can_be_canceled:
+        raise _not_now(value_import)
+    _forget_lines(value_import)
+    value_import.blocks.all().delete()
+    value_import.status = ImportStatus.CANCELED
+    value_import.save(update_fields=["status"])
+    record_audit_event(
+        value_import,
+        action=AuditAction.VALUES_CANCELED,
+        by=by,
+        partner_account=None,
+        after={"file_hash": value_import.file_hash},
+    )
+    return value_import
+
+
+# --- Undoing ----------------------------------------------------------------------------
+
+
+def why_not_undoing(value_import: ValueImport, *, at: datetime) -> str:
+    """Say why an applied import cannot be undone at a moment; "" if it can."""
+    if not value_import.is_applied or not value_import.changed:
+        return _("Only an import that changed something can be undone.")
+    if at > value_import.applied_at + TIME_TO_UNDO:
+        return _("It was applied more than 24 hours ago.")
+    if _invited_since(value_import):
+        return _("Invitations went out because of it.")
+    return ""
+
+
+@transaction.atomic
+def undo_import(
+    value_import: ValueImport, *, by: User, at: datetime | None = None
+) -> ValueImport:
+    """Take the values of an import back, and the enrollments it moved.
+
+    Values that another import changed since, and enrollments that moved on since, stay.
+    Undoing twice changes nothing. Raises ValidationError after 24 hours, and when an
+    invitation went out because of it.
+    """
+    at = at or timezone.now()
+    value_import = _held_alone(value_import)
+    if value_import.is_undone:
+        return value_import
+    _lock_criteria()
+    reason = why_not_undoing(value_import, at=at)
+    if reason:
+        raise ValidationError(reason, code="too_late")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = %s", [PATIENCE])
+        cursor.execute(TAKE_BACK, {"import": value_import.pk})
+        back = cursor.fetchone()[0]
+    moved = move_back(value_import, by=by, at=at)
+    undone = {"values_back": back, "values_kept": value_import.changed - back} | moved
+    value_import.difference |= {"undone": undone}
+    value_import.status = ImportStatus.UNDONE
+    value_import.undone_at = at
+    value_import.undone_by = by
+    value_import.save()
+    record_audit_event(
+        value_import,
+        action=AuditAction.VALUES_UNDONE,
+        by=by,
+        partner_account=None,
+        after={"file_hash": value_import.file_hash} | undone,
+    )
+    return value_import
+
+
+def _invited_since(value_import: ValueImport) -> bool:
+    invited = Enrollment.objects.filter(
+        location=OuterRef("location"),
+        terms=OuterRef("terms"),
+        invited_at__gte=value_import.applied_at,
+    )
+    return value_import.effects.filter(Exists(invited), becomes="met").exists()
+
+
+def forget_old_imports(*, at: datetime) -> int:
+    """Delete the lines of files that were finished long ago; their counts stay."""
+    old = ValueImport.objects.filter(imported_at__lt=at - KEPT).exclude(
+        status__in=[ImportStatus.READING, ImportStatus.APPLYING]
+    )
+    found = old.filter(
+        Q(blocks__isnull=False) | Q(problems__isnull=False) | Q(effects__isnull=False)
+    )
+    forgotten = 0
+    for value_import in found.distinct().order_by("pk"):
+        with transaction.atomic():
+            _forget_lines(value_import)
+            value_import.blocks.all().delete()
+        forgotten += 1
+    return forgotten
+
+
+# --- All at once ---------------------------------------------------------------------
+
+
+@dataclass
+class ImportReport:
+    """What one file brought; every line is accepted or among the errors."""
+
+    accepted: int = 0
+    changed: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def sentence(self) -> str:
+        """The counts in words."""
+        accepted = ngettext(
+            "%(count)d line was accepted.",
+            "%(count)d lines were accepted.",
+            self.accepted,
+        ) % {"count": self.accepted}
+        changed = ngettext(
+            "%(count)d value is new or changed.",
+            "%(count)d values are new or changed.",
+            self.changed,
+        ) % {"count": self.changed}
+        return f"{accepted} {changed}"
+
+
+@transaction.atomic
+def import_measured_values(
+    content: bytes, *, by: User | None, at: datetime | None = None
+) -> ImportReport:
+    """Read a small file of measured values and let what is right count at once.
+
+    Columns by their names: partner_id, criterion, value, measured_on (YYYY-MM-DD),
+    source. Lines that are wrong are reported with their number and reason and change
+    nothing. Of two values the one measured later counts, whatever the order of the
+    lines; lines that contradict each other about one day are all reported. A value
+    older than the one known is kept out; one of the same day corrects it. Raises
+    ValidationError when the file as a whole cannot be read, and when it would end more
+    than the set share.
+    """
+    kept = keep_file([content], by=by)
+    if kept.is_known:
+        return ImportReport(accepted=kept.value_import.accepted)
+    first = first_rows(kept.value_import)
+    value_import = name_columns(
+        kept.value_import, columns=first.columns, delimiter=first.delimiter, by=by
+    )
+    while value_import.is_reading:
+        value_import = read_next_lines(value_import, at=at)
+    if value_import.is_refused:
+        raise value_files.file_problem(
+            value_import.problem["code"], **value_import.problem["params"]
+        )
+    if value_import.is_ready or value_import.is_held:
+        value_import = apply_import(value_import, by=by, at=at)
+        value_import = carry_out_import(value_import, at=at)
+    return ImportReport(
+        accepted=value_import.accepted,
+        changed=value_import.changed,
+        errors=list(problem_sentences(value_import)),
+    )
+
+
+def problem_sentences(value_import: ValueImport) -> Iterator[str]:
+    """Say of each rejected line, in order, why it was rejected."""
+    problems = value_import.problems.order_by("line").values_list(
+        "line", "code", "cell"
+    )
+    for line, code, cell in problems.iterator(chunk_size=2000):
+        yield _("Line %(line)d: %(reason)s") % {
+            "line": line,
+            "reason": value_files.line_sentence(code, cell),
+        }
+
+
+# --- Small things --------------------------------------------------------------------
+
+
+def _today(at: datetime) -> date:
+    return timezone.localdate(at)
+
+
+def _held_alone(value_import: ValueImport) -> ValueImport:
+    return ValueImport.objects.select_for_update(of=("self",)).get(pk=value_import.pk)
+
+
+def _not_now(value_import: ValueImport) -> ValidationError:
+    return ValidationError(
+        _("This import is now: %(status)s. Look at it again."),
+        code="status",
+        params={"status": value_import.get_status_display()},
+    )
+
+
+def _told(value_import: ValueImport) -> dict[str, object]:
+    return {
+        "accepted": value_import.accepted,
+        "changed": value_import.changed,
+        "rejected": value_import.rejected,
+        "file_hash": value_import.file_hash,
+        "difference": value_import.difference,
+    }
+
+
+# --- The statements ------------------------------------------------------------------
+
+LINES = """
+CREATE TEMPORARY TABLE import_lines (
+    line integer, partner_id text, criterion_id bigint,
+    value numeric(16, 2), measured_on date, source text
+) ON COMMIT DROP
+"""
+
+COPY = "COPY import_lines FROM STDIN WITH (FORMAT csv, FORCE_NOT_NULL (source))"
+
+STAGE = """
+INSERT INTO enrollment_stagedvalue (
+    value_import_id, line, location_id, criterion_id, value, measured_on, source,
+    old_value, old_measured_on, old_source, outcome
+)
+SELECT %(import)s, r.line, l.id, r.criterion_id, r.value, r.measured_on, r.source,
+       m.value, m.measured_on, COALESCE(m.source, ''),
+       CASE
+           WHEN m.id IS NULL THEN 'new'
+           WHEN m.measured_on > r.measured_on THEN 'older'
+           WHEN m.value = r.value AND m.measured_on = r.measured_on
+                AND m.source = r.source THEN 'same'
+           ELSE 'changed'
+       END
+FROM import_lines r
+JOIN accounts_location l ON l.partner_id = r.partner_id
+LEFT JOIN enrollment_measuredvalue m
+    ON m.location_id = l.id AND m.criterion_id = r.criterion_id
+"""
+
+UNKNOWN = """
+SELECT r.line,
+       CASE WHEN a.id IS NULL THEN 'location' ELSE 'global' END,
+       r.partner_id
+FROM import_lines r
+LEFT JOIN accounts_location l ON l.partner_id = r.partner_id
+LEFT JOIN accounts_partneraccount a ON a.partner_id = r.partner_id
+WHERE l.id IS NULL
+ORDER BY r.line
+"""
+
+SAME_KEY = """
+CREATE TEMPORARY TABLE import_same_key ON COMMIT DROP AS
+SELECT location_id, criterion_id
+FROM enrollment_stagedvalue
+WHERE value_import_id = %(import)s
+GROUP BY location_id, criterion_id
+HAVING count(*) > 1
+"""
+
+# Whichever counted, the same file in another order would bring another value.
+CONTRADICTING = """
+WITH said AS (
+    SELECT s.line, s.location_id, s.criterion_id, s.measured_on, s.value, s.source
+    FROM enrollment_stagedvalue s
+    JOIN import_same_key USING (location_id, criterion_id)
+    WHERE s.value_import_id = %(import)s
+), torn AS (
+    SELECT location_id, criterion_id, measured_on, array_agg(line ORDER BY line) AS lines
+    FROM said
+    GROUP BY location_id, criterion_id, measured_on
+    HAVING count(DISTINCT (value, source)) > 1
+), gone AS (
+    DELETE FROM enrollment_stagedvalue s
+    USING said, torn
+    WHERE s.value_import_id = %(import)s
+      AND s.line = said.line
+      AND torn.location_id = said.location_id
+      AND torn.criterion_id = said.criterion_id
+      AND torn.measured_on = said.measured_on
+    RETURNING s.line, torn.lines
+)
+SELECT line, array_to_string((array_remove(lines, line))[:10], ', ')
+FROM gone
+ORDER BY line
+"""
+
+# Of several lines the one measured last counts, the first of those that are the same.
+SETTLED = """
+WITH ranked AS (
+    SELECT s.line, s.measured_on,
+           first_value(s.line) OVER one AS first_line,
+           first_value(s.measured_on) OVER one AS last_day
+    FROM enrollment_stagedvalue s
+    JOIN import_same_key USING (location_id, criterion_id)
+    WHERE s.value_import_id = %(import)s
+    WINDOW one AS (
+        PARTITION BY location_id, criterion_id ORDER BY measured_on DESC, line
+    )
+)
+UPDATE enrollment_stagedvalue s
+SET outcome = CASE WHEN r.measured_on = r.last_day THEN 'repeated' ELSE 'superseded' END
+FROM ranked r
+WHERE s.value_import_id = %(import)s AND s.line = r.line AND r.line <> r.first_line
+"""
+
+COUNTED = """
+SELECT outcome, count(*)
+FROM enrollment_stagedvalue
+WHERE value_import_id = %(import)s
+GROUP BY outcome
+"""
+
+# What is asked of one place is asked of each: the questions are the QuerySets' own.
+EFFECTS = """
+WITH pairs AS MATERIALIZED (
+    SELECT * FROM ({pairs}) chosen (location_id, terms_id)
+), weighed AS (
+    SELECT pairs.location_id, pairs.terms_id, both_.was, both_.becomes
+    FROM pairs
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN bool_or(n.state = 'unmet') THEN 'unmet'
+                    WHEN bool_or(n.state = 'unknown') THEN 'unknown'
+                    ELSE 'met' END AS was,
+               CASE WHEN bool_or(COALESCE(t.state, n.state) = 'unmet') THEN 'unmet'
+                    WHEN bool_or(COALESCE(t.state, n.state) = 'unknown') THEN 'unknown'
+                    ELSE 'met' END AS becomes
+        FROM ({now}) n (requirement_id, state)
+        LEFT JOIN ({then}) t (requirement_id, state)
+            ON t.requirement_id = n.requirement_id
+    ) both_
+)
+INSERT INTO enrollment_importeffect
+    (value_import_id, location_id, terms_id, was, becomes, was_status)
+SELECT %s, location_id, terms_id, was, becomes, ''
+FROM weighed
+WHERE was <> becomes
+"""
+
+WRITE = """
+INSERT INTO enrollment_measuredvalue
+    (location_id, criterion_id, value, measured_on, source)
+SELECT location_id, criterion_id, value, measured_on, source
+FROM enrollment_stagedvalue
+WHERE value_import_id = %(import)s AND outcome IN ('new', 'changed')
+ON CONFLICT (location_id, criterion_id) DO UPDATE
+SET value = excluded.value, measured_on = excluded.measured_on, source = excluded.source
+"""
+
+# What another import wrote since is left as it is.
+TAKE_BACK = """
+WITH ours AS MATERIALIZED (
+    SELECT m.id, s.old_value, s.old_measured_on, s.old_source
+    FROM enrollment_stagedvalue s
+    JOIN enrollment_measuredvalue m
+        ON m.location_id = s.location_id AND m.criterion_id = s.criterion_id
+    WHERE s.value_import_id = %(import)s
+      AND s.outcome IN ('new', 'changed')
+      AND m.value = s.value AND m.measured_on = s.measured_on AND m.source = s.source
+), gone AS (
+    DELETE FROM enrollment_measuredvalue m
+    USING ours
+    WHERE m.id = ours.id AND ours.old_value IS NULL
+    RETURNING m.id
+), back AS (
+    UPDATE enrollment_measuredvalue m
+    SET value = ours.old_value, measured_on = ours.old_measured_on,
+        source = ours.old_source
+    FROM ours
+    WHERE m.id = ours.id AND ours.old_value IS NOT NULL
+    RETURNING m.id
+)
+SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM back)
+"""

@@ -1,0 +1,862 @@
+"""What is measured of locations, as files bring it: each line accepted or reported."""
+
+import datetime
+import threading
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from accounts.models import AuditEvent
+from accounts.tests.factories import LocationFactory, UserFactory
+from accounts.tests.threads import at_once
+from enrollment import services, value_files
+from enrollment.history import history_of
+from enrollment.models import (
+    Criterion,
+    ImportBlock,
+    ImportEffect,
+    ImportProblem,
+    MeasuredValue,
+    RequirementCheck,
+    StagedValue,
+    ValueImport,
+)
+from enrollment.services import imports
+from enrollment.tests.factories import (
+    CriterionFactory,
+    MeasuredValueFactory,
+    RequirementFactory,
+    enrolled,
+)
+
+HEADER = "partner_id,criterion,value,measured_on,source\n"
+
+
+@pytest.fixture
+def revenue(db):
+    return CriterionFactory(code="revenue", kind="number")
+
+
+@pytest.fixture
+def direct_bill(db):
+    return CriterionFactory(code="direct-bill", kind="yes_no", unit="")
+
+
+def imported(*lines: str, by=None):
+    content = HEADER + "".join(f"{line}\n" for line in lines)
+    return services.import_measured_values(content.encode(), by=by)
+
+
+def value_of(location, criterion) -> Decimal:
+    return MeasuredValue.objects.get(location=location, criterion=criterion).value
+
+
+# --- What is stored -----------------------------------------------------------------
+
+
+def test_a_right_line_is_stored(goteborg, revenue):
+    report = imported("6120102,revenue,21340.50,2024-11-01,monthly report")
+
+    row = MeasuredValue.objects.get()
+    assert (row.location, row.criterion) == (goteborg, revenue)
+    assert row.value == Decimal("21340.50")
+    assert row.measured_on == datetime.date(2024, 11, 1)
+    assert row.source == "monthly report"
+    assert (report.accepted, report.changed, report.errors) == (1, 1, [])
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("yes", 1), ("no", 0), ("1", 1), ("0", 0), ("YES", 1)]
+)
+def test_yes_and_no_are_stored_as_one_and_zero(goteborg, direct_bill, word, value):
+    imported(f"6120102,direct-bill,{word},2024-11-01,")
+
+    assert value_of(goteborg, direct_bill) == value
+
+
+def test_a_newer_value_replaces_the_known_one(goteborg, revenue):
+    MeasuredValueFactory(
+        location=goteborg, criterion=revenue, measured_on="2024-10-01", value=1
+    )
+
+    report = imported("6120102,revenue,2,2024-11-01,")
+
+    assert value_of(goteborg, revenue) == 2
+    assert report.changed == 1
+
+
+def test_a_value_older_than_the_known_one_is_kept_out(goteborg, revenue):
+    MeasuredValueFactory(
+        location=goteborg, criterion=revenue, measured_on="2024-11-01", value=1
+    )
+
+    report = imported("6120102,revenue,2,2024-10-31,")
+
+    assert value_of(goteborg, revenue) == 1
+    assert (report.accepted, report.changed) == (1, 0)
+
+
+def test_a_correction_of_the_same_day_counts(goteborg, revenue):
+    imported("6120102,revenue,1,2024-11-01,")
+
+    imported("6120102,revenue,2,2024-11-01,")
+
+    assert value_of(goteborg, revenue) == 2
+
+
+@pytest.mark.parametrize(("days", "value"), [(("01", "02"), 2), (("02", "01"), 1)])
+def test_of_two_lines_the_later_measured_counts_in_whatever_order(
+    goteborg, revenue, days, value
+):
+    first, second = days
+
+    imported(
+        f"6120102,revenue,1,2024-11-{first},", f"6120102,revenue,2,2024-11-{second},"
+    )
+
+    assert value_of(goteborg, revenue) == value
+
+
+def test_lines_that_contradict_each_other_are_all_refused(goteborg, malmo, revenue):
+    report = imported(
+        "6120102,revenue,1,2024-11-01,",
+        "6120103,revenue,7,2024-11-01,",
+        "6120102,revenue,2,2024-11-01,",
+        "6120102,revenue,much,2024-11-01,",
+    )
+
+    assert report.errors == [
+        "Line 2: the value differs from that of the same day on line 4.",
+        "Line 4: the value differs from that of the same day on line 2.",
+        "Line 5: the value must be a number like 21340.50.",
+    ]
+    assert MeasuredValue.objects.get().location == malmo
+    assert (report.accepted, report.changed) == (1, 1)
+
+
+def test_a_line_that_is_there_twice_is_no_contradiction(goteborg, revenue):
+    report = imported(*["6120102,revenue,1,2024-11-01,report"] * 2)
+
+    assert (report.accepted, report.changed, report.errors) == (2, 1, [])
+
+
+def test_a_file_in_another_order_brings_nothing_new(goteborg, malmo, revenue):
+    # Fault 42 of security.md
+    lines = ["6120102,revenue,1,2024-11-01,a", "6120102,revenue,2,2024-11-02,b"]
+    lines += ["6120103,revenue,3,2024-11-01,a", "6120103,revenue,3,2024-11-01,a"]
+    imported(*lines)
+
+    assert imported(*reversed(lines)).changed == 0
+
+
+def test_the_same_file_again_changes_nothing(goteborg, revenue, mina):
+    imported("6120102,revenue,1,2024-11-01,report", by=mina)
+
+    report = imported("6120102,revenue,1,2024-11-01,report", by=mina)
+
+    assert (report.accepted, report.changed) == (1, 0)
+    assert AuditEvent.objects.filter(action="values_imported").count() == 1
+
+
+def test_the_audit_trail_remembers_who_imported_how_much(goteborg, revenue, mina):
+    imported("6120102,revenue,1,2024-11-01,", "9999999,revenue,1,2024-11-01,", by=mina)
+
+    event = AuditEvent.objects.get(action="values_imported")
+    assert event.actor == mina
+    kept = ValueImport.objects.get()
+    assert event.after == {
+        "accepted": 1,
+        "changed": 1,
+        "rejected": 1,
+        "file_hash": kept.file_hash,
+        "difference": kept.difference,
+    }
+    assert (event.object_type, event.object_id) == (
+        "enrollment.valueimport",
+        str(kept.pk),
+    )
+    assert (kept.imported_by, kept.changed) == (mina, 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeffpartner_id,criterion,value,measured_on\n6120102,revenue,1,2024-11-01\n",
+        "Value,Measured_On,Criterion,Partner_ID\n1,2024-11-01,revenue,6120102\n",
+        (
+            "partner_id,criterion,value,measured_on,source\r\n"
+            '6120102,revenue,1,2024-11-01,"report, monthly"\r\n\r\n'
+        ),
+    ],
+    ids=["byte order mark", "columns in another order", "Windows lines and quotes"],
+)
+def test_files_as_spreadsheets_write_them_are_read(goteborg, revenue, content):
+    report = services.import_measured_values(content.encode(), by=None)
+
+    assert report.errors == []
+    assert value_of(goteborg, revenue) == 1
+
+
+# --- What is rejected, line by line ---------------------------------------------------
+
+
+def test_wrong_lines_are_named_and_right_ones_stored(goteborg, malmo, revenue):
+    report = imported(
+        "6120102,revenue,1,2024-11-01,",
+        "0000000,revenue,1,2024-11-01,",
+        "",
+        "6120103,revenue,much,2024-11-01,",
+    )
+
+    assert report.errors == [
+        "Line 3: no location has the PartnerID 0000000.",
+        "Line 5: the value must be a number like 21340.50.",
+    ]
+    assert list(MeasuredValue.objects.values_list("location", flat=True)) == [
+        goteborg.pk
+    ]
+    assert (report.accepted, report.changed) == (1, 1)
+
+
+def tomorrow(days: int) -> str:
+    return (timezone.localdate() + datetime.timedelta(days=days)).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        # R17
+        (
+            "5012001,revenue,1,2024-11-01,",
+            "5012001 is a global PartnerID; give a location's.",
+        ),
+        (",revenue,1,2024-11-01,", "no location has the PartnerID ."),
+        ("6120102,profit,1,2024-11-01,", "there is no criterion profit."),
+        (
+            "6120102,revenue,,2024-11-01,",
+            "the value must be a number like 21340.50.",
+        ),
+        (
+            '6120102,revenue,"21,340",2024-11-01,',
+            "the value must be a number like 21340.50.",
+        ),
+        (
+            "6120102,revenue,NaN,2024-11-01,",
+            "the value must be a number like 21340.50.",
+        ),
+        (
+            "6120102,revenue,1e9,2024-11-01,",
+            "the value must be a number like 21340.50.",
+        ),
+        # Rounded up, it would meet a requirement of 25 000.
+        (
+            "6120102,revenue,24999.999,2024-11-01,",
+            "the value must be a number like 21340.50.",
+        ),
+        (
+            "6120102,revenue,100000000000000,2024-11-01,",
+            "the value must be a number like 21340.50.",
+        ),
+        ("6120102,direct-bill,2,2024-11-01,", "the value must be yes or no."),
+        (
+            "6120102,revenue,1,01/11/2024,",
+            "the day must be written like 2026-11-20.",
+        ),
+        ("6120102,revenue,1,20241101,", "the day must be written like 2026-11-20."),
+        ("6120102,revenue,1,2024-02-30,", "the day must be written like 2026-11-20."),
+        ("6120102,revenue,1", "the day must be written like 2026-11-20."),
+        (
+            "6120102,revenue,21,340,2024-11-01,",
+            "there are more cells than columns; put quotes around commas.",
+        ),
+        (
+            f"6120102,revenue,1,2024-11-01,{'x' * 81}",
+            "Shorten this to 80 characters. It has 81.",
+        ),
+        (
+            "6120102,revenue,1,2024-11-01,\u202ereport",
+            (
+                "Remove the invisible character. Type the text again instead of "
+                "pasting it."
+            ),
+        ),
+    ],
+)
+def test_a_wrong_line_says_what_is_wrong(goteborg, revenue, direct_bill, line, reason):
+    report = imported(line)
+
+    assert report.errors == [f"Line 2: {reason}"]
+    assert not MeasuredValue.objects.exists()
+
+
+def test_a_day_in_the_future_is_refused_because_it_would_keep_later_ones_out(
+    goteborg, revenue
+):
+    report = imported(
+        f"6120102,revenue,1,{tomorrow(2)},", f"6120102,revenue,2,{tomorrow(1)},"
+    )
+
+    assert report.errors == ["Line 2: the day is in the future."]
+    # Where it was measured it may be tomorrow already.
+    assert value_of(goteborg, revenue) == 2
+
+
+def test_the_biggest_value_the_database_holds_is_stored(goteborg, revenue):
+    imported("6120102,revenue,-99999999999999.99,2024-11-01,")
+
+    assert value_of(goteborg, revenue) == Decimal("-99999999999999.99")
+
+
+# --- What is rejected as a whole ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            b"",
+            "The file is empty.",
+        ),
+        (
+            b"\xef\xbb\xbf \n",
+            "The file is empty.",
+        ),
+        (
+            b"a,b\n",
+            (
+                "The first line must name the columns; missing: partner_id, criterion, "
+                "value, measured_on."
+            ),
+        ),
+        (
+            b"partner_id,value\n",
+            "The first line must name the columns; missing: criterion, measured_on.",
+        ),
+        (
+            HEADER.encode() + "Malmö".encode("latin-1"),
+            (
+                "The file looks like Windows-1252 (Latin-1), not UTF-8. Save it as CSV "
+                "UTF-8 and try again."
+            ),
+        ),
+        (
+            HEADER.encode() + b"\0",
+            "The file has binary content. It must be CSV text.",
+        ),
+        (
+            HEADER.encode() + b'6120102,"revenue"x,1,2024-11-01,\n',
+            "Line 2 cannot be read as CSV: check its quotes.",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_changes_nothing(
+    goteborg, revenue, content, sentence
+):
+    with pytest.raises(ValidationError) as refusal:
+        services.import_measured_values(content, by=None)
+
+    assert refusal.value.messages == [sentence]
+
+
+def test_a_line_that_breaks_the_file_takes_the_lines_before_back(goteborg, revenue):
+    with pytest.raises(ValidationError):
+        imported("6120102,revenue,1,2024-11-01,", '6120102,"revenue"x,1,2024-11-01,')
+
+    assert not MeasuredValue.objects.exists()
+
+
+def test_a_file_that_is_too_large_is_refused(goteborg, monkeypatch):
+    monkeypatch.setattr(value_files, "MOST_BYTES", 10)
+
+    with pytest.raises(ValidationError, match="larger than 200 MB"):
+        imported("6120102,revenue,1,2024-11-01,")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "changed", "sentence"),
+    [
+        (1, 1, "1 line was accepted. 1 value is new or changed."),
+        (2, 0, "2 lines were accepted. 0 values are new or changed."),
+    ],
+)
+def test_a_report_says_what_the_file_brought(accepted, changed, sentence):
+    report = services.ImportReport(accepted=accepted, changed=changed)
+
+    assert report.sentence == sentence
+
+
+# --- Read in batches ----------------------------------------------------------------------
+
+
+def kept(content: bytes | str, *, by=None, columns=None):
+    """A file that came in and whose columns are named."""
+    content = content.encode() if isinstance(content, str) else content
+    one = services.keep_file([content], name="values.csv", by=by).value_import
+    first = services.first_rows(one)
+    return services.name_columns(
+        one, columns=columns or first.columns, delimiter=first.delimiter, by=by
+    )
+
+
+def read(one):
+    """Read a kept file to the end, and compare it."""
+    while one.is_reading:
+        one = services.read_next_lines(one)
+    return one
+
+
+def compared(*lines: str, by=None):
+    return read(kept(HEADER + "".join(f"{line}\n" for line in lines), by=by))
+
+
+def applied(*lines: str, by=None, at=None):
+    one = services.apply_import(compared(*lines, by=by), by=by, at=at)
+    return services.carry_out_import(one, at=at)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "with a mark"])
+@pytest.mark.parametrize("size", [7, 1024], ids=["small blocks", "one block"])
+def test_a_file_is_read_alike_in_whatever_pieces(
+    goteborg, malmo, revenue, monkeypatch, at_once, mark, size
+):
+    monkeypatch.setattr(imports, "LINES_AT_ONCE", at_once)
+    monkeypatch.setattr(value_files, "BLOCK_SIZE", size)
+    monkeypatch.setattr(value_files, "refuse_unreadable", lambda head: None)
+    content = (
+        mark
+        + (
+            "partner_id;criterion;value;measured_on;source\r\n"
+            "6120102;revenue;1;2024-11-01;\r\n"
+            '6120103;revenue;2;2024-11-01;"a;b"\r\n'
+            "6120102;revenue;3;2024-11-02;\r\n"
+            "6120102;revenue;å;2024-11-02;"
+        ).encode()
+    )
+    one = services.keep_file([content], by=None).value_import
+    columns = value_files.recognized(
+        ["partner_id", "criterion", "value", "measured_on", "source"]
+    )
+    ValueImport.objects.filter(pk=one.pk).update(
+        status="reading",
+        delimiter=";",
+        columns={"fields": columns, "width": 5},
+        reading_since=timezone.now(),
+    )
+    one = read(ValueImport.objects.get(pk=one.pk))
+
+    assert (one.accepted, one.rejected, one.read_line) == (3, 1, 5)
+    assert list(one.staged.values_list("line", "outcome")) == [
+        (2, "superseded"),
+        (3, "new"),
+        (4, "new"),
+    ]
+    assert [(p.line, p.field, p.cell) for p in one.problems.all()] == [
+        (5, "value", "å")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (HEADER.encode("utf-16"), "looks like UTF-16"),
+        (HEADER.encode("utf-16-le"), "looks like UTF-16"),
+        (HEADER.encode("utf-32"), "looks like UTF-32"),
+        (HEADER.encode() + "Malmö;Åre".encode("mac-roman"), "looks like Mac Roman"),
+        (HEADER.encode() + "Malmö;Åre".encode("cp850"), "looks like Mac Roman"),
+        (HEADER.encode() + "東京 大阪".encode("shift_jis"), "looks like Shift JIS"),
+        (HEADER.encode() + b"6120102,\x81\xe5\xe4\xf6\xe5", "is not UTF-8"),
+        (HEADER.encode() + b'6120102,"revenue,1\n' * 9, "quote"),
+        (HEADER.encode() + b'\n6120102,rev,"1\n', "on line 3 is never closed"),
+        (HEADER.encode() + b"6120102," + b"x" * 200_000, "more than 128 kB"),
+    ],
+)
+def test_a_file_that_is_no_csv_in_utf_8_says_what_it_is(db, content, said):
+    # Faults 38-40 of security.md
+    with pytest.raises(ValidationError, match=said):
+        services.import_measured_values(content, by=None)
+
+    assert not ValueImport.objects.exclude(status="refused").exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "delimiter"),
+    [
+        ("PartnerID;Criterion;Value;Measured on;Source", ";"),
+        ("partner id\tcriterion\tamount\tas of", "\t"),
+        ("Location|Metric|Value|Date", "|"),
+    ],
+)
+def test_columns_are_recognized_however_they_are_written(header, delimiter):
+    first = value_files.first_rows(f"{header}\nx{delimiter}y\n".encode())
+
+    assert first.delimiter == delimiter
+    assert [first.columns[name] for name in value_files.NEEDED] == [0, 1, 2, 3]
+
+
+def test_columns_are_named_by_hand_where_their_names_say_nothing(goteborg, revenue):
+    one = kept(
+        "A,B,C,D\n2024-11-01,7,revenue,6120102\n",
+        columns={"partner_id": 3, "criterion": 2, "value": 1, "measured_on": 0},
+    )
+
+    assert read(one).changed == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"partner_id": 0}, "missing: criterion, value, measured_on"),
+        (dict.fromkeys(value_files.NEEDED, 0), "Two fields have the same column"),
+        (
+            {name: n + 1 for n, name in enumerate(value_files.NEEDED)},
+            "The file has no such column",
+        ),
+    ],
+)
+def test_columns_that_cannot_be_are_refused(db, columns, said):
+    with pytest.raises(ValidationError, match=said):
+        kept("A,B,C,D\n", columns=columns)
+
+
+def test_the_same_file_is_nothing_new(goteborg, revenue):
+    first = applied("6120102,revenue,1,2024-11-01,")
+    applied("6120102,revenue,2,2024-11-01,")
+
+    again = services.keep_file(
+        [(HEADER + "6120102,revenue,1,2024-11-01,\n").encode()], by=None
+    )
+
+    assert (again.is_known, again.value_import) == (True, first)
+    assert value_of(goteborg, revenue) == 2
+
+
+def test_a_file_with_rejected_lines_may_come_again(goteborg, revenue):
+    # Its locations may be there now.
+    lines = ("6120102,revenue,1,2024-11-01,", "6129999,revenue,1,2024-11-01,")
+    applied(*lines)
+    LocationFactory(partner_id="6129999", partner_account=goteborg.partner_account)
+
+    assert applied(*lines).changed == 1
+
+
+def test_lines_that_repeat_others_are_counted(goteborg, revenue):
+    one = compared(*["6120102,revenue,1,2024-11-01,"] * 2)
+
+    assert one.difference["repeated"] == 1
+
+
+# --- The difference, and what follows ----------------------------------------------------
+
+
+@pytest.fixture
+def asking(goteborg, malmo, terms, revenue):
+    """The cast's program asks for 25 000 of revenue; both locations have it."""
+    RequirementFactory(terms=terms, criterion=revenue)
+    for location in (goteborg, malmo):
+        MeasuredValueFactory(
+            location=location, criterion=revenue, measured_on=DAY, value=30000
+        )
+    return terms
+
+
+DAY = datetime.date(2024, 10, 1)
+LESS = "6120102,revenue,100,2024-11-01,"
+
+
+def effects_of(one) -> list[tuple]:
+    return sorted(
+        one.effects.values_list("location__partner_id", "was", "becomes", "was_status")
+    )
+
+
+def test_the_difference_is_shown_before_anything_counts(asking, goteborg, revenue):
+    one = compared(LESS, "6120103,revenue,31000,2024-11-01,")
+
+    assert effects_of(one) == [("6120102", "met", "unmet", "")]
+    assert (one.difference["changed"], one.difference["lost"]) == (2, 1)
+    assert value_of(goteborg, revenue) == 30000
+
+
+def test_the_difference_is_what_then_is_so(asking, goteborg, malmo, revenue):
+    """The view of the file and the view of what is known say the same."""
+    today = timezone.localdate()
+    criterion = CriterionFactory(code="days", max_age_days=30)
+    RequirementFactory(terms=asking, criterion=criterion, at_least=5)
+    fresh, old = today.isoformat(), (today - datetime.timedelta(days=40)).isoformat()
+    one = compared(
+        f"6120102,days,5,{fresh},",
+        f"6120103,days,5,{old},",
+        "6120103,revenue,1,2024-11-01,",
+    )
+    said = {row[0]: row[2] for row in effects_of(one)}
+    ValueImport.objects.filter(pk=one.pk).update(status="ready")
+    services.carry_out_import(services.apply_import(one, by=None))
+
+    for location, standing in ((goteborg, "met"), (malmo, "unmet")):
+        states = set(
+            RequirementCheck.objects.filter(location=location, terms=asking)
+            .as_of(today)
+            .values_list("state", flat=True)
+        )
+        found = next(s for s in ("unmet", "unknown", "met") if s in states)
+        assert said[location.partner_id] == found == standing
+
+
+@pytest.mark.parametrize("status", ["invited", "action_required", "enrolled"])
+def test_losing_eligibility_moves_to_not_eligible_and_regaining_back(
+    asking, goteborg, revenue, settings, status
+):
+    settings.IMPORT_HOLD_PERCENT = 100
+    enrollment = enrolled(goteborg, asking, status=status)
+
+    applied(LESS)
+    enrollment.refresh_from_db()
+    lost = enrollment.events.latest("pk")
+    assert (enrollment.status, lost.code) == ("ineligible", "eligibility_lost")
+    assert (lost.from_status, lost.note) == (status, "revenue=100.00/25000.00")
+    said = history_of(enrollment, sees_progress=True)["steps"][0]
+    assert said.why == "Revenue in twelve months: 100 of 25,000 USD"
+
+    applied("6120102,revenue,25000,2024-11-02,")
+    enrollment.refresh_from_db()
+    back = enrollment.events.latest("pk")
+    assert (enrollment.status, back.code) == (status, "eligibility_regained")
+
+
+def test_what_comes_back_follows_what_became_of_its_profiles(
+    asking, goteborg, settings
+):
+    settings.IMPORT_HOLD_PERCENT = 100
+    enrollment = enrolled(goteborg, asking, expires=datetime.date(2024, 1, 1))
+    applied(LESS)
+
+    applied("6120102,revenue,25000,2024-11-02,")
+
+    enrollment.refresh_from_db()
+    assert enrollment.status == "action_required"
+
+
+def test_a_value_too_old_is_not_known_and_ends_nothing(asking, goteborg, revenue):
+    enrollment = enrolled(goteborg, asking)
+    Criterion.objects.filter(pk=revenue.pk).update(max_age_days=30)
+
+    one = applied(LESS)
+
+    enrollment.refresh_from_db()
+    assert (enrollment.status, effects_of(one)) == ("enrolled", [])
+
+
+def test_an_import_that_would_end_too_much_waits_for_a_second_operator(
+    asking, goteborg, revenue, mina
+):
+    aino = UserFactory(operator=True)
+    aino.groups.add(Group.objects.get(name="Approver"))
+    enrollment = enrolled(goteborg, asking)
+    one = compared(LESS, by=mina)
+    assert one.is_held
+    assert (one.difference["ends"], one.difference["in_force"]) == (1, 2)
+    with pytest.raises(ValidationError, match="Another operator has to let it"):
+        services.apply_import(one, by=mina)
+    with pytest.raises(ValidationError, match="Somebody else has to let it through"):
+        services.release_import(one, reason="It is right.", by=mina)
+    with pytest.raises(ValidationError, match="Say why"):
+        services.release_import(one, reason=" ", by=aino)
+
+    one = services.release_import(one, reason="They lost a contract.", by=aino)
+    services.carry_out_import(services.apply_import(one, by=mina))
+
+    enrollment.refresh_from_db()
+    assert enrollment.status == "ineligible"
+    released = AuditEvent.objects.get(action="values_released")
+    assert (released.actor, released.reason) == (aino, "They lost a contract.")
+
+
+@pytest.mark.parametrize(("percent", "status"), [(49, "held"), (50, "ready")])
+def test_the_share_that_may_end_is_set(asking, settings, percent, status):
+    settings.IMPORT_HOLD_PERCENT = percent
+
+    assert compared(LESS).status == status
+
+
+def test_values_count_from_their_effective_day(asking, goteborg, revenue, settings):
+    settings.IMPORT_HOLD_PERCENT = 100
+    now = timezone.now()
+    later = now + datetime.timedelta(days=3)
+    one = services.apply_import(
+        compared(LESS), effective_on=timezone.localdate(later), by=None
+    )
+    assert services.imports_to_apply(at=now) == []
+    assert services.imports_to_apply(at=later) == [one]
+
+    services.carry_out_import(one, at=later)
+
+    assert value_of(goteborg, revenue) == 100
+
+
+@pytest.mark.parametrize("days", [-1, 93])
+def test_an_effective_day_is_neither_past_nor_far(asking, days):
+    day = timezone.localdate() + datetime.timedelta(days=days)
+
+    with pytest.raises(ValidationError, match="within the next three months"):
+        services.apply_import(
+            compared("6120102,revenue,31000,2024-11-01,"), effective_on=day, by=None
+        )
+
+
+def test_a_file_compared_with_what_is_no_longer_known_is_read_again(
+    asking, goteborg, revenue
+):
+    older = compared("6120102,revenue,31000,2024-11-01,")
+    applied("6120102,revenue,32000,2024-11-02,")
+
+    older = services.carry_out_import(services.apply_import(older, by=None))
+    assert older.is_reading
+    assert read(older).difference["older"] == 1
+    assert value_of(goteborg, revenue) == 32000
+
+
+def test_what_would_end_more_than_was_seen_waits_again(asking, goteborg, malmo, ida):
+    one = compared("6120102,revenue,31000,2024-11-01,")
+    one = services.apply_import(one, by=None)
+    # Meanwhile the program asks for more.
+    asking.requirements.update(at_least=40000)
+    MeasuredValue.objects.filter(location=goteborg).update(value=50000)
+    one.staged.update(old_value=50000)
+
+    assert services.carry_out_import(one).is_held
+
+
+# --- Undone, canceled ------------------------------------------------------------------
+
+
+def test_an_import_is_undone_as_if_it_had_not_been(
+    asking, goteborg, malmo, revenue, settings, mina
+):
+    settings.IMPORT_HOLD_PERCENT = 100
+    enrollment = enrolled(goteborg, asking)
+    before = list(MeasuredValue.objects.order_by("pk").values())
+    CriterionFactory(code="new")
+    one = applied(LESS, "6120103,new,1,2024-11-01,")
+
+    one = services.undo_import(one, by=mina)
+
+    enrollment.refresh_from_db()
+    assert (one.status, enrollment.status) == ("undone", "enrolled")
+    assert enrollment.events.latest("pk").code == "eligibility_undone"
+    assert list(MeasuredValue.objects.order_by("pk").values()) == before
+    assert one.difference["undone"] == {
+        "values_back": 2,
+        "values_kept": 0,
+        "enrollments_back": 1,
+        "enrollments_kept": 0,
+    }
+
+
+def test_what_changed_since_is_kept_when_an_import_is_undone(
+    asking, goteborg, revenue, settings, mina
+):
+    settings.IMPORT_HOLD_PERCENT = 100
+    one = applied(LESS)
+    applied("6120102,revenue,27000,2024-11-05,")
+
+    services.undo_import(one, by=mina)
+
+    assert value_of(goteborg, revenue) == 27000
+
+
+def test_an_import_is_not_undone_after_a_day_or_after_an_invitation(
+    asking, goteborg, malmo, revenue, settings, mina
+):
+    settings.IMPORT_HOLD_PERCENT = 100
+    applied(LESS)
+    one = applied("6120102,revenue,30000,2024-11-02,")
+    late = one.applied_at + datetime.timedelta(hours=24, seconds=1)
+    with pytest.raises(ValidationError, match="more than 24 hours ago"):
+        services.undo_import(one, by=mina, at=late)
+
+    services.invite_locations(asking, by=mina)
+
+    with pytest.raises(ValidationError, match="Invitations went out"):
+        services.undo_import(one, by=mina)
+
+
+def test_a_canceled_file_leaves_nothing_but_its_name(asking, goteborg, revenue, mina):
+    one = services.cancel_import(compared(LESS), by=mina)
+
+    assert services.read_next_lines(one) is None
+    assert services.carry_out_import(one) is None
+    assert [
+        model.objects.count()
+        for model in (ImportBlock, ImportEffect, ImportProblem, StagedValue)
+    ] == [0, 0, 0, 0]
+    assert not services.keep_file([b"a,b\n"], by=None).is_known
+
+
+def test_nobody_cancels_what_is_applied(asking, settings, mina):
+    settings.IMPORT_HOLD_PERCENT = 100
+
+    with pytest.raises(ValidationError, match="now: Applied"):
+        services.cancel_import(applied(LESS), by=mina)
+
+
+def test_old_files_are_forgotten_but_for_their_counts(asking, settings):
+    settings.IMPORT_HOLD_PERCENT = 100
+    one = applied(LESS, "bad")
+    later = timezone.now() + datetime.timedelta(days=31)
+
+    assert services.forget_old_imports(at=later) == 1
+    assert services.forget_old_imports(at=later) == 0
+    one.refresh_from_db()
+    assert (one.accepted, one.rejected, one.staged.count()) == (1, 1, 0)
+
+
+# --- Two files at once --------------------------------------------------------------------
+
+
+@pytest.fixture
+def older_after_newer(goteborg, revenue, monkeypatch):
+    """Carry an older file out while a newer one, compared before, is being written."""
+    older = compared("6120102,revenue,1,2024-11-01,")
+    newer = compared("6120102,revenue,2,2024-11-02,")
+    older = services.apply_import(older, by=None)
+    newer = services.apply_import(newer, by=None)
+    is_asked, is_written = threading.Event(), threading.Event()
+    real = imports._is_overtaken
+
+    def ask(one):
+        answer = real(one)
+        if one.pk == older.pk:
+            is_asked.set()
+            is_written.wait(timeout=2)
+        return answer
+
+    monkeypatch.setattr(imports, "_is_overtaken", ask)
+
+    def write_newer():
+        is_asked.wait(timeout=10)
+        services.carry_out_import(newer)
+        is_written.set()
+
+    def at_that_moment():
+        at_once(lambda: services.carry_out_import(older), write_newer)
+        return value_of(goteborg, revenue), ValueImport.objects.get(pk=newer.pk).status
+
+    return at_that_moment
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_waits_for_another_that_is_being_written(older_after_newer):
+    # The newer one finds that what it was compared with has changed, and is read again.
+    assert older_after_newer() == (1, "reading")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_the_lock_the_older_file_would_win(older_after_newer, monkeypatch):
+    """The control of the test above."""
+    monkeypatch.setattr(imports, "_lock_criteria", lambda: None)
+
+    assert older_after_newer() == (1, "applied")
