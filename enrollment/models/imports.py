@@ -10,6 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from accounts.models import Location
+from accounts.roles import Permission
+from accounts.scoping import Scope, ScopedQuerySet
 from enrollment.models.enrollments import Enrollment
 from enrollment.models.requirements import Criterion
 from enrollment.models.terms import ProgramTerms
@@ -275,7 +277,10 @@ class LineOutcome(models.TextChoices):
     SUPERSEDED = "superseded", _("A later day is in the file")
 
 
-class StagedQuerySet(models.QuerySet):
+class StagedQuerySet(ScopedQuerySet):
+    scope = Scope(account="location__partner_account", location="location")
+    view_permission = Permission.REQUIREMENT_VIEW
+
     def news(self) -> Self:
         """What applying would write."""
         return self.filter(outcome__in=[LineOutcome.NEW, LineOutcome.CHANGED])
@@ -339,6 +344,15 @@ STANDINGS = [
 ]
 
 
+class ImportEffectQuerySet(ScopedQuerySet):
+    scope = Scope(
+        account="location__partner_account",
+        location="location",
+        program="terms__program",
+    )
+    view_permission = Permission.REQUIREMENT_VIEW
+
+
 class ImportEffect(models.Model):
     """A program's year at a location that an import makes eligible, or not so.
 
@@ -382,6 +396,8 @@ class ImportEffect(models.Model):
     was_status = models.CharField(
         _("enrollment before"), max_length=20, choices=EnrollmentStatus, blank=True
     )
+
+    objects = ImportEffectQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("effect of an import")

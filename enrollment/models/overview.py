@@ -123,7 +123,14 @@ class RequirementCheck(models.Model):
         return self.pk
 
 
-class ImportedCheckQuerySet(models.QuerySet):
+class ImportedCheckQuerySet(ScopedQuerySet):
+    scope = Scope(
+        account="location__partner_account",
+        location="location",
+        program="terms__program",
+    )
+    view_permission = Permission.REQUIREMENT_VIEW
+
     def as_of(self, day: date) -> Self:
         """Annotate `state` with what a file says, and `was` with what is known now."""
         return self.annotate(

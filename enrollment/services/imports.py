@@ -18,8 +18,7 @@ from datetime import date, datetime, timedelta
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, F, OuterRef, Q
-from django.db.models.expressions import RawSQL
+from django.db.models import BigIntegerField, Exists, F, Func, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -396,6 +395,12 @@ def _compare(value_import: ValueImport, *, at: datetime) -> None:
     value_import.save()
 
 
+class _OfPair(Func):
+    """A column of the pair that a statement asks of."""
+
+    output_field = BigIntegerField()
+
+
 def _weigh(value_import: ValueImport, *, on: date) -> dict[str, int]:
     """Write down whom applying makes eligible on a day, or not so; return the counts."""
     value_import.effects.all().delete()
@@ -412,8 +417,8 @@ def _weigh(value_import: ValueImport, *, on: date) -> dict[str, int]:
         .distinct()
     )
     here = {
-        "location": RawSQL("pairs.location_id", ()),
-        "terms": RawSQL("pairs.terms_id", ()),
+        "location": _OfPair(template="pairs.location_id"),
+        "terms": _OfPair(template="pairs.terms_id"),
     }
     now = RequirementCheck.objects.filter(**here).as_of(on).order_by()
     then = ImportedCheck.objects.filter(value_import=value_import, **here).as_of(on)
