@@ -33,6 +33,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.module_loading import import_string
 
+from accounts.mail_classes import WITH_UNSUBSCRIBE, class_of
 from accounts.models import (
     MailStatus,
     OutgoingEmail,
@@ -353,6 +354,8 @@ def _own_headers(email: OutgoingEmail) -> dict[str, str]:
 def _unsubscribing(email: OutgoingEmail) -> dict[str, str]:
     """What lets a mail program switch off what a mail is one of (RFC 8058)."""
     if not email.mutes or email.to_user_id is None:
+        return {}
+    if class_of(email.name) not in WITH_UNSUBSCRIBE:
         return {}
     ways = [f"<{mute_url(email.to_user, email.mutes)}>"]
     if settings.SUPPORT_ADDRESS:

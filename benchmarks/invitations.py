@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
+from _pages import TEMPLATE
 from psycopg2 import sql
 
 BASE = os.environ["DATABASE_URL"]
@@ -65,7 +66,7 @@ def part(name: str, database: str, *words) -> dict:
 
 def measure(rows: int, *, rounds: int) -> dict[str, list[dict]]:
     found: dict[str, list[dict]] = {way: [] for way in WAYS}
-    with database("base") as base:
+    with database("base", like=os.environ.get(TEMPLATE, "template1")) as base:
         part("fill", base, rows)
         for number in range(rounds):
             picture = None

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import invitations
+from _pages import TEMPLATE
 
 HERE = Path(__file__)
 WAYS = ("raw", "one_worker", "two_workers", "post_office")
@@ -76,7 +77,8 @@ def measure(rows: int, *, rounds: int) -> dict[str, list[dict]]:
     found: dict[str, list[dict]] = {way: [] for way in WAYS}
     like_post_office = {"DJANGO_SETTINGS_MODULE": "_post_office_settings"}
     like_post_office["PYTHONPATH"] = f"{HERE.parent}:{HERE.parent.parent}"
-    with invitations.database("base") as base, sink() as (port, counter):
+    template = os.environ.get(TEMPLATE, "template1")
+    with invitations.database("base", like=template) as base, sink() as (port, counter):
         locations = rows * invitations.LOCATIONS_OF_A_PERSON
         outcome(begin("fill", base, locations, port=port))
         outcome(begin("prebuild", base, port=port, **like_post_office))

@@ -11,6 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from accounts import outbox
 from accounts.models import MailStatus, OutgoingEmail, User
 from enrollment.audience import people_of
 from enrollment.models import (
@@ -75,15 +76,13 @@ class Progress:
     locations: int
     answered: int
     enrolled: int
+    # Of those that could not be delivered: not to addresses that mail comes back from.
+    resendable: int
 
     @property
     def done(self) -> int:
         """Mails that nobody waits for any more."""
         return self.people - self.outcomes["waiting"] - self.outcomes["again"]
-
-    @property
-    def resendable(self) -> int:
-        return self.outcomes["failed"]
 
     @property
     def rows(self) -> list[tuple[str, Promise, int]]:
@@ -100,6 +99,10 @@ def progress_of(campaign: Campaign) -> Progress:
     counted = campaign.recipients.order_by().aggregate(
         all=Count("pk"),
         opened=Count("pk", filter=Q(Exists(opened))),
+        resendable=Count(
+            "pk",
+            filter=_CONDITIONS["failed"] & ~Q(email__last_error=outbox.COMES_BACK),
+        ),
         **{code: Count("pk", filter=which) for code, which in _CONDITIONS.items()},
     )
     invited = Enrollment.objects.filter(
@@ -117,6 +120,7 @@ def progress_of(campaign: Campaign) -> Progress:
         locations=followed["all"],
         answered=followed["answered"],
         enrolled=followed["enrolled"],
+        resendable=counted["resendable"],
     )
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts import outbox, services
 from accounts.bounces import bounces_in
+from accounts.mail_classes import CLASSES, MailClass, class_of
 from accounts.models import (
     AuditAction,
     AuditEvent,
@@ -200,6 +201,25 @@ def test_the_command_reads_a_bounce_or_an_unsubscribe_from_a_mail_server(
     assert MutedMail.objects.get().user == ida
     assert piped(b"Subject: unsubscribe 1:reminders:\r\n\r\n") != "Done."
     assert piped(b"Subject: Hello\r\n\r\n") != "Done."
+
+
+def test_only_mail_one_can_do_without_carries_an_unsubscribe(sent, settings):
+    sent.mutes = "reminders:"
+    headers = outbox.as_message(sent).extra_headers
+    assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+    for name in ("enrollment_submitted", "needs_attention", "new_sign_in"):
+        sent.name = name
+        assert "List-Unsubscribe" not in outbox.as_message(sent).extra_headers
+
+
+def test_every_class_is_of_a_message_that_exists(settings):
+    folder = settings.BASE_DIR / "templates" / "emails"
+    messages = {path.name.partition(".")[0] for path in folder.glob("*.subject.txt")}
+
+    assert set(CLASSES) <= messages
+    optional = {name for name in messages if class_of(name) == MailClass.OPTIONAL}
+    assert optional == {"reminder", "renewal_forecast"}
 
 
 def test_what_leaves_carries_what_a_bounce_is_known_by(sent):

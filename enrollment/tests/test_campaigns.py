@@ -29,6 +29,7 @@ from accounts.tests.factories import (
 )
 from enrollment import campaign_mails, services
 from enrollment.audience import reach_of, unknown_variables
+from enrollment.campaigns import progress_of
 from enrollment.models import (
     Campaign,
     CampaignRecipient,
@@ -323,6 +324,7 @@ def test_failures_are_sent_again_but_not_to_addresses_that_bounce(
         status=MailStatus.FAILED, sent_at=None, last_error="SMTP 550"
     )
 
+    assert progress_of(campaign).resendable == 1
     assert services.resend_failures(campaign, by=mina) == 1
 
     assert delivered() == [ida.email]

@@ -41,3 +41,33 @@ def test_the_pages_of_people_are_measured_in_a_quick_run(template, tmp_path):
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["benchmark"] == "people"
     assert {"people", "people_deep", "gaps", "gaps_deep", "assign"} <= {*told["ratios"]}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "ratios"),
+    [
+        ("invitations", {"ours", "bulk_create"}),
+        ("mail", {"one_worker", "two_workers", "post_office"}),
+    ],
+)
+def test_campaigns_and_their_mail_are_measured_in_a_quick_run(template, name, ratios):
+    environment = os.environ | {
+        "BENCH_TEMPLATE": template,
+        "DEMO": "true",
+        "DJANGO_SETTINGS_MODULE": "incentives_portal.settings",
+        "PYTHONPATH": str(settings.BASE_DIR),
+    }
+
+    done = subprocess.run(
+        [sys.executable, f"benchmarks/{name}.py", "--quick"],
+        cwd=settings.BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["benchmark"], {*told["ratios"]}) == (name, ratios)
