@@ -110,8 +110,13 @@ def fill(rows: int) -> None:
     from django.core.management import call_command
     from django.db import connection
 
-    from accounts.models import Location, PartnerAccount, RoleAssignment, User
-    from accounts.tests.factories import MembershipFactory, RoleAssignmentFactory
+    from accounts.models import (
+        Location,
+        Membership,
+        PartnerAccount,
+        RoleAssignment,
+        User,
+    )
     from enrollment import services
     from enrollment.models import Agreement
     from enrollment.tests.factories import ProgramTermsFactory
@@ -128,7 +133,7 @@ def fill(rows: int) -> None:
     people = list(User.objects.order_by("pk"))
     RoleAssignment.objects.bulk_create(
         (
-            RoleAssignmentFactory.build(
+            RoleAssignment(
                 user=person,
                 partner_account=account,
                 location=None,
@@ -138,9 +143,9 @@ def fill(rows: int) -> None:
         ),
         batch_size=5000,
     )
-    MembershipFactory._meta.model.objects.bulk_create(
+    Membership.objects.bulk_create(
         (
-            MembershipFactory.build(user=person, partner_account=account)
+            Membership(user=person, partner_account=account)
             for person, account in zip(people, accounts, strict=True)
         ),
         batch_size=5000,
