@@ -57,6 +57,7 @@ from enrollment.eligibility import (
     why_not_inviting,
 )
 from enrollment.models import (
+    Campaign,
     Enrollment,
     PayoutAssignment,
     ProgramTerms,
@@ -955,6 +956,11 @@ def _invitation_queues(at: datetime) -> list[Queue]:
         .aggregate(count=Count("location", distinct=True), oldest=Min("status_since"))
     )
     to_invite = sum(_counted_to_invite(_running_terms(at), at).values())
+    campaigns = (
+        Campaign.objects.under_way()
+        .order_by()
+        .aggregate(count=Count("pk"), oldest=Min("confirmed_at"))
+    )
     return [
         _queue(
             _("Invited locations that nobody can enroll"),
@@ -966,6 +972,14 @@ def _invitation_queues(at: datetime) -> list[Queue]:
         ),
         # Nothing tells since when a location has been eligible.
         _queue(_("Eligible locations to invite"), to_invite, None, url, "new", at),
+        _queue(
+            _("Campaigns under way"),
+            campaigns["count"],
+            campaigns["oldest"],
+            reverse("ops:campaigns"),
+            "them",
+            at,
+        ),
     ]
 
 

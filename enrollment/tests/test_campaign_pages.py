@@ -42,6 +42,8 @@ def test_from_the_program_to_a_draft_to_the_hold_and_back(
     sent = client.post(url("send_campaign", campaign), {"people": 1}, follow=True)
 
     assert "Nothing has been sent yet" in words(sent)
+    today = client.get(reverse("ops:today")).context["queues"]
+    assert {q.name: q.count for q in today}["Campaigns under way"] == 1
     assert 'data-poll="3"' in sent.content.decode()
     stopped = client.post(url("stop_campaign", campaign), follow=True)
     assert "Taken back. Nothing was sent; it is a draft again." in words(stopped)
