@@ -63,19 +63,24 @@ def django_db_modify_db_settings(django_db_modify_db_settings, django_db_blocker
     """Wait for the database to copy, if one is being made; do without if it fails."""
     test = connection.settings_dict["TEST"]
     if name := test.get("TEMPLATE"):
-        end = time.monotonic() + 60
+        began = time.monotonic()
         with django_db_blocker.unblock():
-            while not _is_there(name):
-                if time.monotonic() > end:
+            while name not in (found := _databases(name, f"{name}_unfinished")):
+                # While it is being made, a busy machine takes the time it needs.
+                patience = 600 if found else 60
+                if time.monotonic() - began > patience:
                     test["TEMPLATE"] = None
                     return
                 time.sleep(0.2)
 
 
-def _is_there(name: str) -> bool:
+def _databases(*names: str) -> set[str]:
+    """Those of these names that there are, at one moment."""
     with connection._nodb_cursor() as cursor:
-        cursor.execute("SELECT FROM pg_database WHERE datname = %s", [name])
-        return cursor.fetchone() is not None
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE datname = ANY(%s)", [[*names]]
+        )
+        return {name for (name,) in cursor.fetchall()}
 
 
 @pytest.fixture(autouse=True, scope="session")

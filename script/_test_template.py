@@ -15,10 +15,21 @@ def main() -> None:
     name = os.environ["TEST_DB_TEMPLATE"]
     test = connection.settings_dict["TEST"]
     test["NAME"], test["TEMPLATE"] = f"{name}_unfinished", None
-    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
-    connection.close()
-    with connection._nodb_cursor() as cursor:
-        cursor.execute(f"ALTER DATABASE {name}_unfinished RENAME TO {name}")
+    whole = False
+    try:
+        connection.creation.create_test_db(
+            verbosity=0, autoclobber=True, serialize=False
+        )
+        whole = True
+    finally:
+        connection.close()
+        with connection._nodb_cursor() as cursor:
+            # Whoever waits for it sees that nothing more is coming.
+            cursor.execute(
+                f"ALTER DATABASE {name}_unfinished RENAME TO {name}"
+                if whole
+                else f"DROP DATABASE IF EXISTS {name}_unfinished"
+            )
 
 
 if __name__ == "__main__":
