@@ -30,7 +30,39 @@ class RefusingRadioSelect(forms.RadioSelect):
         return option
 
 
-class ChooseBankProfileForm(forms.Form):
+class ForEarningTypesForm(forms.Form):
+    """A choice for one of several earning types, or the same for all of them.
+
+    Which one stands in the address of its page; where there is one alone, nothing is
+    asked. `earning_type` is None where the choice is for all.
+    """
+
+    earning_type = forms.ModelChoiceField(
+        EarningType.objects.none(), required=False, widget=forms.HiddenInput
+    )
+    same_for_all = forms.BooleanField(
+        label=_("Use the same for all earning types"), required=False
+    )
+
+    def ask_for(self, types: list[EarningType]) -> None:
+        """Ask whether it is for one or for all, if there are several."""
+        self.fields["earning_type"].queryset = EarningType.objects.filter(
+            pk__in=[one.pk for one in types]
+        )
+        if len(types) < 2:
+            del self.fields["earning_type"], self.fields["same_for_all"]
+        elif len(types) == 2:
+            self.fields["same_for_all"].label = _("Use the same for both")
+
+    def clean(self) -> dict:
+        """Let the tick speak before the earning type that the page was about."""
+        cleaned = super().clean()
+        if cleaned.pop("same_for_all", False):
+            cleaned["earning_type"] = None
+        return cleaned
+
+
+class ChooseBankProfileForm(ForEarningTypesForm):
     """One of the company's bank profiles, for all earning types or one (R32).
 
     All are shown; `refusals` says of some, by key, why they cannot be chosen.
@@ -46,15 +78,12 @@ class ChooseBankProfileForm(forms.Form):
             "invalid_choice": _("Choose a bank profile of your company."),
         },
     )
-    earning_type = forms.ModelChoiceField(
-        EarningType.objects.none(),
-        label=_("Use it for"),
-        required=False,
-        empty_label=_("All earning types"),
-    )
 
-    def __init__(self, *args, enrollment: Enrollment, **kwargs):
+    def __init__(
+        self, *args, enrollment: Enrollment, types: list[EarningType], **kwargs
+    ):
         super().__init__(*args, **kwargs)
+        self.ask_for(types)
         field = self.fields["bank_profile"]
         field.queryset = (
             BankProfile.objects.in_use()
@@ -70,10 +99,6 @@ class ChooseBankProfileForm(forms.Form):
             if (refusal := why_not_paid_to(profile, terms=enrollment.terms))
         }
         field.widget.refused = self.refusals
-        types = enrollment.terms.earning_types.all()
-        self.fields["earning_type"].queryset = types
-        if len(types) < 2:
-            del self.fields["earning_type"]
 
     def clean_bank_profile(self) -> BankProfile:
         """Refuse what is shown as impossible and was sent all the same."""
@@ -133,8 +158,12 @@ class ReplaceProfileForm(forms.Form):
         )
 
 
-class ChooseCurrencyForm(forms.Form):
-    """A currency that both the program and the bank accept."""
+class ChooseCurrencyForm(ForEarningTypesForm):
+    """A currency that both the program and the bank accept.
+
+    `types` are the earning types it is asked for; where others are paid to another
+    bank, they are asked for on their own.
+    """
 
     currency = forms.ChoiceField(
         label=_("Currency"),
@@ -144,8 +173,13 @@ class ChooseCurrencyForm(forms.Form):
         },
     )
 
-    def __init__(self, *args, accepted: list[str], **kwargs):
+    def __init__(
+        self, *args, accepted: list[str], types: list[EarningType] = (), **kwargs
+    ):
         super().__init__(*args, **kwargs)
+        self.ask_for(types)
+        if types:
+            del self.fields["same_for_all"]
         self.fields["currency"].choices = [
             (code, f"{code} – {CURRENCIES.get(code, code)}") for code in accepted
         ]

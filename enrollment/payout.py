@@ -1,6 +1,6 @@
 """How an enrollment is paid, as the enroll pages show it: profiles, currency, gaps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
@@ -87,6 +87,22 @@ class PayoutPanel:
 
 
 @dataclass(frozen=True)
+class CurrencyPanel:
+    """The choice of a currency for the earning types paid to one bank profile."""
+
+    lines: list["PayoutLine"]
+    form: ChooseCurrencyForm
+    # What the program and the bank accept.
+    accepted: list[str]
+
+    @property
+    def is_missing(self) -> bool:
+        return any(
+            gap.part == "currency" for line in self.lines for gap in line.gaps
+        ) or bool(self.form.errors)
+
+
+@dataclass(frozen=True)
 class PayoutLine:
     """How one earning type is paid: what is used now and what is missing."""
 
@@ -106,18 +122,21 @@ def payout_page(
     *,
     assignments: list[PayoutAssignment] | None = None,
     form: ChooseBankProfileForm | None = None,
+    paid_for: str = "",
     tax_form: ChooseTaxProfileForm | None = None,
     currency_form: ChooseCurrencyForm | None = None,
 ) -> dict:
     """Return what the enroll pages show of bank, tax and currency.
 
-    `assignments` are those of payout_of(), where they are known already.
+    `assignments` are those of payout_of(), where they are known already. `paid_for` is
+    the key of the earning type that a bank profile is chosen for, where it is one.
     """
     today = enrollment.terms.today()
     if not assignments:
         assignments = payout_of([enrollment], on=today)[enrollment.pk]
     default = DefaultBankProfile.objects.filter(location=enrollment.location_id).first()
-    bank_form = form or ChooseBankProfileForm(enrollment=enrollment)
+    types = [row.earning_type for row in assignments]
+    bank_form = form or ChooseBankProfileForm(enrollment=enrollment, types=types)
     banks = _bank_cards(
         enrollment, assignments, today, default=default, offered=bank_form.profiles
     )
@@ -135,10 +154,17 @@ def payout_page(
         )
         for row in assignments
     ]
-    if not bank_form.is_bound:
-        bank_form.initial = _first_choice(lines)
+    chosen_for = next(
+        (line for line in lines if str(line.assignment.earning_type_id) == paid_for),
+        lines[0] if lines else None,
+    )
+    if not bank_form.is_bound and chosen_for is not None:
+        bank_form.initial = _first_choice([chosen_for, *lines]) | {
+            "earning_type": chosen_for.assignment.earning_type_id,
+            "same_for_all": len({row.used_bank for row in assignments}) == 1
+            and not paid_for,
+        }
     gaps = gaps_of(assignments)
-    accepted = accepted_currencies(assignments)
     choices = [
         (option, banks[profile.pk])
         for option, profile in zip(
@@ -160,6 +186,9 @@ def payout_page(
         "clock": clock_for(enrollment, at=timezone.now()),
         "lines": lines,
         "panels": _panels(lines),
+        # What can be changed is told line by line.
+        "line_panels": [PayoutPanel([line]) for line in lines],
+        "chosen_for": chosen_for,
         "asked": _asked(lines),
         "gaps": gaps,
         "gap_parts": {gap.part for gap in gaps},
@@ -179,12 +208,7 @@ def payout_page(
         "bank_choices": choices,
         "tax_form": tax_form or ChooseTaxProfileForm(enrollment=enrollment),
         "tax_choices": sum(not card.profile.is_archived for card in taxes.values()),
-        "currency_form": currency_form
-        or ChooseCurrencyForm(
-            accepted=accepted,
-            initial={"currency": next((line.currency for line in lines), "")},
-        ),
-        "accepted_currencies": accepted,
+        "currencies": _currency_panels(lines, bound=currency_form),
     }
 
 
@@ -216,6 +240,41 @@ def foreseen_checks(
                 ],
             )
     return list(found.values())
+
+
+def currency_form_of(
+    assignments: list[PayoutAssignment], *, data: Mapping[str, str]
+) -> ChooseCurrencyForm:
+    """Return what was sent of a currency, held against the payments it is for."""
+    rows = assignments
+    if len({row.used_bank for row in assignments}) > 1:
+        asked = data.get("earning_type", "")
+        rows = [row for row in rows if str(row.earning_type_id) == asked] or rows
+    types = [row.earning_type for row in assignments] if rows != assignments else []
+    return ChooseCurrencyForm(data, accepted=accepted_currencies(rows), types=types)
+
+
+def _currency_panels(
+    lines: list[PayoutLine], *, bound: ChooseCurrencyForm | None
+) -> list[CurrencyPanel]:
+    """One choice for all where they are paid to one bank profile, else one for each."""
+    is_one = len({line.assignment.used_bank for line in lines}) == 1
+    types = [line.assignment.earning_type for line in lines]
+    panels = []
+    for some in [lines] if is_one else [[line] for line in lines]:
+        accepted = accepted_currencies([line.assignment for line in some])
+        first = some[0]
+        key = str(first.assignment.earning_type_id)
+        form = ChooseCurrencyForm(
+            accepted=accepted,
+            types=[] if is_one else types,
+            initial={"currency": first.currency, "earning_type": key},
+            auto_id=f"id_%s_{key}" if not is_one else "id_%s",
+        )
+        if bound is not None and (is_one or bound.data.get("earning_type") == key):
+            form = bound
+        panels.append(CurrencyPanel(some, form, accepted))
+    return panels
 
 
 def _mismatch(bank: ProfileCard | None, currency: str | None) -> str:
@@ -373,6 +432,9 @@ def _bank_cards(
             .with_uses()
             .with_versions()
         }
+    for profile in profiles.values():
+        # The same object, so that nothing is asked again.
+        profile.partner_account = enrollment.location.partner_account
     return {
         key: _card(
             profile,
@@ -393,10 +455,11 @@ def _tax_cards(
     profiles = TaxProfile.objects.filter(
         Q(location=enrollment.location_id, archived_at=None) | Q(pk__in=used)
     )
-    return {
-        profile.pk: _card(profile, on)
-        for profile in profiles.with_versions().order_by("pk")
-    }
+    cards = {}
+    for profile in profiles.with_versions().order_by("pk"):
+        profile.location = enrollment.location
+        cards[profile.pk] = _card(profile, on)
+    return cards
 
 
 def _card(

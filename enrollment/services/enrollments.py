@@ -420,11 +420,12 @@ def choose_currency(
     enrollment: Enrollment,
     *,
     currency: str,
+    earning_type=None,
     seen: str = "",
     by: User,
     at: datetime | None = None,
 ) -> Enrollment:
-    """Choose the currency this enrollment is paid in.
+    """Choose the currency this enrollment is paid in, or one of its earning types.
 
     Raises ValidationError when the program or the bank does not accept it; nothing
     is stored then.
@@ -432,10 +433,14 @@ def choose_currency(
     enrollment = _read_as_editor(enrollment, by=by)
     _refuse_unchangeable(enrollment, at=at)
     others = enrollment.payout_assignments.exclude(currency=currency)
+    if earning_type is not None:
+        others = others.filter(earning_type=earning_type)
     if others.exists():
         _refuse_changed(enrollment, seen=seen, at=at)
     others.update(currency=currency)
     rows = _payout_of(enrollment, at=at)
+    if earning_type is not None:
+        rows = [row for row in rows if row.earning_type_id == earning_type.pk]
     if any(row.currency_gap for row in rows):
         raise ValidationError(
             {
@@ -663,6 +668,7 @@ def _follow_questions_of(enrollment: Enrollment, *, at: datetime) -> None:
         for model in (BankProfileVersion, TaxProfileVersion)
     )
     begun = enrollment.status_since
+    before = (enrollment.asked_at, enrollment.promised_from)
     if enrollment.asked_at is not None and not is_asked:
         waited = max(at - max(enrollment.asked_at, begun), timedelta())
         if waited:
@@ -672,7 +678,8 @@ def _follow_questions_of(enrollment: Enrollment, *, at: datetime) -> None:
         enrollment.asked_at = None
     elif enrollment.asked_at is None or enrollment.asked_at < begun:
         enrollment.asked_at = max(at, begun)
-    enrollment.save(update_fields=["asked_at", "promised_from"])
+    if before != (enrollment.asked_at, enrollment.promised_from):
+        enrollment.save(update_fields=["asked_at", "promised_from"])
 
 
 @transaction.atomic

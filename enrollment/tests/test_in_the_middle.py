@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from accounts.tests.factories import RoleAssignmentFactory
 from enrollment import services
-from enrollment.models import Enrollment
-from enrollment.tests.factories import EnrollmentFactory
+from enrollment.models import Enrollment, PayoutAssignment
+from enrollment.tests.factories import EarningTypeFactory, EnrollmentFactory
 from enrollment.tests.test_views import text
 from profiles.tests.factories import BankProfileFactory, BankVersionFactory
 
@@ -234,3 +234,96 @@ def test_the_confirmation_holds_the_receipt_to_keep(page, ready, ida):
 
 def test_there_is_no_receipt_of_what_was_not_submitted(page, ready):
     assert page.get(url("receipt", ready)).status_code == 302
+
+
+# --- Two ways to earn (variant H) -----------------------------------------------------
+
+
+@pytest.fixture
+def two_types(ready, terms, other_bank):
+    """Rebate and co-op, both paid to the default as yet."""
+    co_op = EarningTypeFactory(terms=terms, kind="co_op", share=40)
+    PayoutAssignment.objects.create(
+        enrollment=ready,
+        earning_type=co_op,
+        location=ready.location,
+        partner_account=ready.location.partner_account,
+    )
+    return co_op
+
+
+def paid(enrollment) -> dict[str, tuple]:
+    rows = enrollment.payout_assignments.select_related("earning_type", "bank_profile")
+    return {
+        row.earning_type.kind: (
+            row.bank_profile and row.bank_profile.name,
+            row.currency,
+        )
+        for row in rows
+    }
+
+
+def test_two_earning_types_are_two_lines_with_the_same_for_both(
+    page, ready, two_types, other_bank
+):
+    shown = text(page.get(ready.get_absolute_url()))
+    chooser = page.get(url("choose_bank", ready))
+    assert shown.count("Choose another bank profile") == 2
+    assert re.search(r'name="same_for_all"[^>]* checked', chooser.content.decode())
+
+    choice = {"bank_profile": other_bank.pk, "earning_type": two_types.pk}
+    page.post(url("choose_bank", ready), choice | {"same_for_all": "on"})
+
+    assert {bank for bank, _ in paid(ready).values()} == {"Nordvik EUR"}
+
+
+def test_each_line_has_its_own_bank_and_currency(
+    page, ready, two_types, nordvik, colleague, terms
+):
+    # Two banks without a currency in common are no dead end.
+    terms.currencies, terms.pays_local_currency = ["EUR", "USD"], True
+    terms.save()
+    only_sek, only_gbp = (
+        BankProfileFactory(
+            partner_account=nordvik,
+            created_by=colleague,
+            name=code,
+            version__takes_only_local=True,
+            version__local_currency=code,
+            version__country=country,
+        )
+        for code, country in (("SEK", "SE"), ("GBP", "GB"))
+    )
+    rebate = terms.earning_types.get(kind="rebate")
+    address = url("choose_bank", ready)
+    chooser = page.get(address, {"for": two_types.pk})
+    assert "Where Co-op (40 %) is paid to." in text(chooser)
+    assert not re.search(r'name="same_for_all"[^>]* checked', chooser.content.decode())
+    page.post(address, {"bank_profile": only_sek.pk, "earning_type": rebate.pk})
+    page.post(address, {"bank_profile": only_gbp.pk, "earning_type": two_types.pk})
+
+    # The one currency of each is chosen by itself.
+    assert paid(ready) == {"rebate": ("SEK", "SEK"), "co_op": ("GBP", "GBP")}
+    profiles = page.get(url("profiles", ready))
+    assert "accept SEK" in text(profiles)
+    assert "accept GBP" in text(profiles)
+    refused = page.post(
+        url("choose_currency", ready), {"currency": "GBP", "earning_type": rebate.pk}
+    )
+    assert refused.status_code == 422
+    assert page.post(url("submit", ready)).status_code == 302
+
+
+def test_a_currency_can_be_chosen_for_one_line_alone(
+    page, ready, two_types, other_bank, ida
+):
+    services.choose_bank_profile(
+        ready, bank_profile=other_bank, earning_type=two_types, by=ida
+    )
+
+    page.post(
+        url("choose_currency", ready), {"currency": "USD", "earning_type": two_types.pk}
+    )
+
+    assert paid(ready)["co_op"] == ("Nordvik EUR", "USD")
+    assert paid(ready)["rebate"] == (None, "")

@@ -21,7 +21,7 @@ from profiles.tests.factories import (
 
 MOST = 15
 # Pages that show what reviewers will check.
-MOST_WITH_CHECKS = 19
+MOST_WITH_CHECKS = 16
 FEW, MANY = 3, 12
 
 
@@ -131,5 +131,5 @@ def test_submitting_asks_few_questions(
     client = client_of(ida)
     path = reverse("enrollment:submit", kwargs={"pk": accepted.pk})
 
-    with django_assert_max_num_queries(22):
+    with django_assert_max_num_queries(21):
         assert client.post(path).status_code == 302

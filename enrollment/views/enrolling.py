@@ -16,17 +16,16 @@ from accounts.holders import (
 from accounts.roles import Permission
 from enrollment import services
 from enrollment.clock import earning_outlook
-from enrollment.eligibility import accepted_currencies, gaps_of, payout_at
+from enrollment.eligibility import gaps_of, payout_at
 from enrollment.forecast import changes_of
 from enrollment.forms import (
     ChooseBankProfileForm,
-    ChooseCurrencyForm,
     ChooseTaxProfileForm,
     DeclineForm,
 )
 from enrollment.history import history_of
 from enrollment.models import Enrollment, FiscalCalendar
-from enrollment.payout import foreseen_checks, payout_page
+from enrollment.payout import currency_form_of, foreseen_checks, payout_page
 from enrollment.receipts import receipt_of
 from enrollment.revisions import differences, revision_of
 from enrollment.rows import enrollment_rows
@@ -138,12 +137,17 @@ def choose_bank(request, enrollment):
         return redirect(enrollment)
     form = None
     if request.method == "POST":
-        form = ChooseBankProfileForm(request.POST, enrollment=enrollment)
+        form = ChooseBankProfileForm(
+            request.POST,
+            enrollment=enrollment,
+            types=list(enrollment.terms.earning_types.all()),
+        )
         if form.is_valid() and _attempt(
             request, form, services.choose_bank_profile, enrollment
         ):
             return _back(enrollment)
-    context = payout_page(enrollment, form=form)
+    paid_for = request.POST.get("earning_type") or request.GET.get("for", "")
+    context = payout_page(enrollment, form=form, paid_for=paid_for)
     if context["is_by_credit_note"]:
         return redirect(enrollment)
     return render(
@@ -170,8 +174,7 @@ def choose_tax(request, enrollment):
 @posted
 def choose_currency(request, enrollment):
     """Choose the currency this enrollment is paid in."""
-    accepted = accepted_currencies(_assignments(enrollment))
-    form = ChooseCurrencyForm(request.POST, accepted=accepted)
+    form = currency_form_of(_assignments(enrollment), data=request.POST)
     if form.is_valid() and _attempt(
         request, form, services.choose_currency, enrollment
     ):
