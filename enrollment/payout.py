@@ -158,8 +158,10 @@ def payout_page(
         (line for line in lines if str(line.assignment.earning_type_id) == paid_for),
         lines[0] if lines else None,
     )
-    if not bank_form.is_bound and chosen_for is not None:
-        bank_form.initial = _first_choice([chosen_for, *lines]) | {
+    if not bank_form.is_bound:
+        bank_form.initial = _first_choice([chosen_for, *lines] if lines else [])
+    if not bank_form.is_bound and len(types) > 1:
+        bank_form.initial |= {
             "earning_type": chosen_for.assignment.earning_type_id,
             "same_for_all": len({row.used_bank for row in assignments}) == 1
             and not paid_for,

@@ -242,7 +242,7 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
         "is_closed": is_closed,
         "is_between_years": enrollment.is_between_years(now),
         "receipt": (
-            receipt_of(enrollment)
+            receipt_of(enrollment, payouts=_payouts(context["lines"]))
             if enrollment.may_edit and enrollment.is_validating
             else ""
         ),
@@ -275,6 +275,20 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
     if enrollment.may_edit and enrollment.is_validating:
         context["next_one"] = _next_to_enroll(request, row)
     return render(request, "enrollment/detail.html", context, status=status)
+
+
+def _payouts(lines) -> list[dict]:
+    """What the page shows of payments, as emails.payouts_of() asks for it."""
+    return [
+        {
+            "earning_type": line.assignment.earning_type,
+            "method": line.assignment.get_method_display,
+            "currency": line.currency,
+            "bank": line.bank and line.bank.profile,
+            "tax": line.tax and line.tax.profile,
+        }
+        for line in lines
+    ]
 
 
 def _is_to_submit(enrollment, context) -> bool:
