@@ -12,10 +12,13 @@ from django.utils.translation import override
 
 from accounts.safe_csv import csv_lines
 from enrollment import value_files
+from enrollment.changes import amount
 from enrollment.models import (
     Enrollment,
     ImportStatus,
     LineOutcome,
+    RequirementCheck,
+    RequirementDispute,
     ValueImport,
 )
 from enrollment.states import SHOWN, ShownStatus
@@ -307,3 +310,55 @@ def template_lines() -> Iterator[bytes]:
     """Write the file that shows how a file is written."""
     rows = [("6120102", "revenue", "21340.50", "2026-11-01", "monthly report")]
     return csv_lines(value_files.FIELDS, rows)
+
+
+def open_disputes() -> QuerySet[RequirementDispute]:
+    """Return what partners dispute and nobody answered, the longest waiting first."""
+    return (
+        RequirementDispute.objects.open()
+        .select_related(
+            "location__partner_account",
+            "terms__program",
+            "requirement__criterion",
+            "asked_by",
+        )
+        .order_by("asked_at", "pk")
+    )
+
+
+def dispute_rows(disputes) -> list[dict[str, Any]]:
+    """Return disputes with what was known then, and what is known now."""
+    disputes = list(disputes)
+    asked = {(one.location_id, one.terms_id, one.requirement_id) for one in disputes}
+    known = {
+        (one.location_id, one.terms_id, one.requirement_id): one
+        for one in RequirementCheck.objects.filter(
+            location__in={location for location, _terms, _requirement in asked},
+            terms__in={terms for _location, terms, _requirement in asked},
+        )
+    }
+    rows = []
+    for one in disputes:
+        criterion = one.requirement.criterion if one.requirement else None
+        now = known.get((one.location_id, one.terms_id, one.requirement_id))
+        is_number = criterion is not None and criterion.kind == criterion.Kind.NUMBER
+
+        def said(value, criterion=criterion, is_number=is_number):
+            if value is None:
+                return ""
+            if is_number:
+                return amount(value, criterion.unit)
+            return _("yes") if value else _("no")
+
+        rows.append(
+            {
+                "dispute": one,
+                "name": criterion.name if criterion else _("Active partner agreement"),
+                "needed": said(one.needed) if is_number else _("yes"),
+                "then": said(one.yours),
+                "yours": said(now.value) if now else "",
+                "valid_from": now.valid_from if now else None,
+                "source": now.source if now else "",
+            }
+        )
+    return rows

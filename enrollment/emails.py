@@ -11,9 +11,10 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.functional import lazy
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from accounts import outbox
 from accounts.companies import path_in
@@ -37,10 +38,12 @@ from enrollment.audience import filled_in
 from enrollment.clock import clock_for, clock_of
 from enrollment.eligibility import Gap, gaps_of
 from enrollment.models import (
+    DisputeOutcome,
     Enrollment,
     Invitation,
     PayoutAssignment,
     ProgramTerms,
+    RequirementDispute,
 )
 from enrollment.versions import promise_words
 from profiles.models import BankProfileVersion, Profile, ProfileVersion
@@ -457,6 +460,32 @@ def readers_of_closing(
         ):
             readers.setdefault(person, set()).add(enrollment.pk)
     return readers
+
+
+def dispute_answered(dispute: RequirementDispute) -> None:
+    """Tell whoever disputed a requirement what the program owner answered."""
+    path = path_in(
+        dispute.location.partner_account, "enrollment:why", pk=dispute.place_id
+    )
+    requirement = dispute.requirement
+    with translation.override(dispute.asked_by.language):
+        name = (
+            requirement.criterion.name if requirement else _("Active partner agreement")
+        )
+    outbox.queue(
+        "dispute_answered",
+        to=dispute.asked_by,
+        dedupe_key=f"dispute_answered:{dispute.pk}",
+        context={
+            "dispute": dispute,
+            "requirement": name,
+            "location": dispute.location,
+            "program": dispute.terms.program,
+            "is_corrected": dispute.outcome == DisputeOutcome.CORRECTED,
+            "url": settings.PUBLIC_BASE_URL + path,
+        },
+        about_url=path,
+    )
 
 
 def location_closed(

@@ -318,3 +318,18 @@ class ReasonForm(forms.Form):
     def clean_reason(self) -> str:
         """In one line, as it is kept."""
         return " ".join(self.cleaned_data["reason"].split())
+
+
+class DisputeForm(forms.Form):
+    """What a partner says is wrong of what is known of a requirement."""
+
+    text = CleanTextField(
+        label=_("What is wrong?"),
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 5}),
+        help_text=_(
+            "Say which value is right, of which day, and where the program owner can "
+            "see it."
+        ),
+        error_messages={"required": _("Say what is wrong.")},
+    )

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.text import CleanTextField
 from enrollment import value_files
-from enrollment.models import ValueImport
+from enrollment.models import DisputeOutcome, ValueImport
 
 
 class UploadForm(forms.Form):
@@ -84,3 +84,21 @@ class ApplyForm(forms.Form):
         self.fields["effective_on"].initial = max(
             day or timezone.localdate(), timezone.localdate()
         )
+
+
+class AnswerForm(forms.Form):
+    """What becomes of a disputed requirement, and what the partner reads of it."""
+
+    outcome = forms.ChoiceField(
+        label=_("Outcome"),
+        choices=DisputeOutcome.choices,
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Choose what becomes of it.")},
+    )
+    answer = CleanTextField(
+        label=_("Answer"),
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("The partner reads it on their page and by mail."),
+        error_messages={"required": _("Write an answer.")},
+    )

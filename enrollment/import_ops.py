@@ -14,8 +14,14 @@ from accounts.access import operator_requires, recently_authenticated
 from accounts.posting import posted
 from accounts.uploads import takes_large_files
 from enrollment import differences, services, value_files
-from enrollment.import_forms import ApplyForm, ColumnsForm, ReleaseForm, UploadForm
-from enrollment.models import Criterion, ValueImport
+from enrollment.import_forms import (
+    AnswerForm,
+    ApplyForm,
+    ColumnsForm,
+    ReleaseForm,
+    UploadForm,
+)
+from enrollment.models import Criterion, RequirementDispute, ValueImport
 
 VIEW = "enrollment.view_valueimport"
 IMPORT = services.IMPORT
@@ -179,6 +185,50 @@ def values(request, value_import):
     return _export(request, value_import, "values")
 
 
+@operator_requires(VIEW)
+@require_safe
+def disputes(request):
+    """List what partners dispute, the longest waiting first."""
+    return _disputes_page(request)
+
+
+@operator_requires(IMPORT, on=RequirementDispute)
+@posted(instead=lambda dispute: "ops:disputes")
+def answer_dispute(request, dispute):
+    """Answer what a partner disputed."""
+    form = AnswerForm(request.POST, auto_id=f"{dispute.pk}_%s")
+    if form.is_valid():
+        try:
+            services.answer_dispute(dispute, by=request.user, **form.cleaned_data)
+        except ValidationError as error:
+            messages.warning(request, " ".join(error.messages))
+        else:
+            messages.success(request, _("The partner reads your answer."))
+        return redirect("ops:disputes")
+    return _disputes_page(request, answered=dispute, form=form, status=422)
+
+
+def _disputes_page(request, *, answered=None, form=None, status=200):
+    found = differences.open_disputes()
+    page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
+    may_answer = request.user.has_perm(IMPORT)
+    rows = []
+    for row in differences.dispute_rows(page):
+        own = None
+        if may_answer:
+            is_this = answered is not None and row["dispute"].pk == answered.pk
+            fresh = AnswerForm(auto_id=f"{row['dispute'].pk}_%s")
+            own = form if is_this else fresh
+        rows.append(row | {"form": own})
+    context = {
+        "page": page,
+        "rows": rows,
+        "forms": [form] if form else [],
+        "has_errors": status != 200,
+    }
+    return render(request, "ops/disputes.html", context, status=status)
+
+
 def _taken(request, value_import, step, sentence):
     try:
         step(value_import, by=request.user)
@@ -210,6 +260,7 @@ def _list_page(request, *, form=None, status=200):
         "page": page,
         "imports": [(one, differences.SHOWN_IMPORTS[one.status]) for one in page],
         "criteria": Criterion.objects.order_by("code"),
+        "disputed": differences.open_disputes().count(),
         "may_import": request.user.has_perm(IMPORT),
     }
     return render(request, "ops/imports.html", context, status=status)

@@ -59,11 +59,14 @@ from enrollment.eligibility import (
 from enrollment.models import (
     Campaign,
     Enrollment,
+    ImportStatus,
     PayoutAssignment,
     ProgramTerms,
     RenewalPlan,
     RenewalPlanStatus,
+    RequirementDispute,
     SetAside,
+    ValueImport,
 )
 from enrollment.models.enrollments import was_promised_earlier
 from enrollment.renewal import years_ending
@@ -796,9 +799,28 @@ def queues_today(at: datetime, *, may: Callable[[str], bool]) -> list[Queue]:
         queues += _invitation_queues(at)
     if may("accounts.view_location"):
         queues.append(_closings_asked(at))
+    if may("enrollment.view_valueimport"):
+        queues += _eligibility_queues(at)
     if may("enrollment.view_renewalplan"):
         queues += _year_end_queues(at)
     return queues
+
+
+def _eligibility_queues(at: datetime) -> list[Queue]:
+    """What partners dispute, and files that wait for somebody."""
+    disputed = RequirementDispute.objects.open().aggregate(
+        count=Count("pk"), oldest=Min("asked_at")
+    )
+    waiting = ValueImport.objects.filter(
+        status__in=[ImportStatus.UPLOADED, ImportStatus.READY, ImportStatus.HELD]
+    ).aggregate(count=Count("pk"), oldest=Min("imported_at"))
+    return [
+        _queue(name, found["count"], found["oldest"], reverse(url), "you", at)
+        for name, found, url in (
+            (_("Disputed requirements"), disputed, "ops:disputes"),
+            (_("Files of measured values that wait"), waiting, "ops:imports"),
+        )
+    ]
 
 
 def _validation_queues(at: datetime) -> list[Queue]:

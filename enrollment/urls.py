@@ -13,6 +13,7 @@ urlpatterns = [
     path("incentives/<str:pk>/", views.program, name="program"),
     path("incentives/<str:pk>/guide/", views.guide, name="guide"),
     path("incentives/<str:pk>/requirements/", views.why, name="why"),
+    path("incentives/<str:pk>/requirements/dispute/", views.dispute, name="dispute"),
     path("incentives/<str:pk>/enroll/", views.start, name="start"),
     path("i/<uuid:pk>/", views.get_started, name="get_started"),
     path("invitations/<uuid:pk>/open/", views.open_invitation, name="open_invitation"),

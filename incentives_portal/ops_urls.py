@@ -263,6 +263,12 @@ urlpatterns = [
     path("eligibility/", import_ops.imports, name="imports"),
     path("eligibility/new/", import_ops.upload, name="upload_import"),
     path("eligibility/template/", import_ops.template, name="import_template"),
+    path("eligibility/disputes/", import_ops.disputes, name="disputes"),
+    path(
+        "eligibility/disputes/<uuid:pk>/answer/",
+        import_ops.answer_dispute,
+        name="answer_dispute",
+    ),
     path("eligibility/<int:pk>/", import_ops.value_import, name="value_import"),
     path("eligibility/<int:pk>/columns/", import_ops.columns, name="import_columns"),
     path("eligibility/<int:pk>/apply/", import_ops.apply, name="apply_import"),

@@ -7,6 +7,7 @@ from enrollment.models.campaigns import (
     CampaignStatus,
     CampaignStep,
 )
+from enrollment.models.disputes import DisputeOutcome, RequirementDispute
 from enrollment.models.enrollments import (
     Enrollment,
     EnrollmentEvent,
@@ -62,6 +63,7 @@ __all__ = [
     "CampaignStep",
     "CheckState",
     "Criterion",
+    "DisputeOutcome",
     "EarningType",
     "Enrollment",
     "EnrollmentEvent",
@@ -89,6 +91,7 @@ __all__ = [
     "RenewalRow",
     "Requirement",
     "RequirementCheck",
+    "RequirementDispute",
     "SetAside",
     "StagedValue",
     "TaxExpiryNotice",

@@ -15,6 +15,7 @@ from enrollment.services.campaigns import (
     send_test,
     stop_campaign,
 )
+from enrollment.services.disputes import answer_dispute, dispute_requirement
 from enrollment.services.enrollments import (
     accept_enrollment,
     ask_for_details,
@@ -171,6 +172,7 @@ __all__ = [
     "add_fiscal_year",
     "add_guide",
     "add_program",
+    "answer_dispute",
     "apply_import",
     "approve_renewals",
     "approve_undoing",
@@ -207,6 +209,7 @@ __all__ = [
     "discard_campaign",
     "discard_terms_draft",
     "discontinue_program",
+    "dispute_requirement",
     "drop_undoing",
     "due_plans",
     "end_agreement",

@@ -29,6 +29,7 @@ from enrollment.models import (
     ProgramTerms,
     Reminder,
     RenewalPlan,
+    RequirementDispute,
     TaxExpiryNotice,
     ValueImport,
     YearEndNotice,
@@ -250,6 +251,24 @@ VIOLATIONS |= {
     ),
     "renewalrow_past_is_known": lambda w: w.range.rows.create(
         enrollment_id=uuid.uuid4(), outcome="enrolled", was="maybe"
+    ),
+    "requirementdispute_one_waits": lambda w: [
+        RequirementDispute.objects.create(
+            location=w.location,
+            terms=w.terms,
+            text="No.",
+            asked_at=timezone.now(),
+            asked_by=w.person,
+        )
+        for _ in "12"
+    ],
+    "requirementdispute_answer_is_whole": lambda w: RequirementDispute.objects.create(
+        location=w.location,
+        terms=w.terms,
+        text="No.",
+        asked_at=timezone.now(),
+        asked_by=w.person,
+        answer="Yes.",
     ),
     "valueimport_status_is_known": lambda w: change(w.value_import, status="odd"),
     "valueimport_file_once": lambda w: copy(w.value_import),

@@ -30,10 +30,10 @@ from enrollment.views.overview import (
     old_overview,
     overview,
     start,
-    why,
 )
 from enrollment.views.program import program
 from enrollment.views.replacing import replace_bank, replace_tax
+from enrollment.views.requirements import dispute, why
 from enrollment.views.terms import guide, terms
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "choose_tax",
     "decline",
     "detail",
+    "dispute",
     "export_overview",
     "get_started",
     "guide",

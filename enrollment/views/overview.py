@@ -19,10 +19,8 @@ from accounts.location_choice import choose_location
 from accounts.roles import Permission
 from accounts.safe_csv import csv_lines
 from enrollment import services
-from enrollment.changes import amount
 from enrollment.forms import OverviewFilter
-from enrollment.models import FiscalCalendar, ProgramAtLocation, RequirementCheck
-from enrollment.models.overview import CheckState
+from enrollment.models import FiscalCalendar, ProgramAtLocation
 from enrollment.models.terms import CalendarDays
 from enrollment.rows import (
     hidden_places,
@@ -33,7 +31,6 @@ from enrollment.rows import (
 )
 from enrollment.states import VEILED, EnrollmentStatus
 from enrollment.views.posting import posted
-from enrollment.wording import source_name
 
 ROWS_PER_PAGE = 100
 # Of the table of both; so many programs as the company has stand beside each.
@@ -231,55 +228,6 @@ def _cells(asked: Asked, keys: list[str]):
 def old_overview(request):
     """Lead the older way Incentives, Overview to the same page (R71)."""
     return redirect("enrollment:overview")
-
-
-@requires(Permission.REQUIREMENT_VIEW, on=ProgramAtLocation)
-@require_safe
-def why(request, place):
-    """List each requirement as met, not met or not known, with its numbers (R60)."""
-    checks = list(
-        RequirementCheck.objects.filter(location=place.location, terms=place.terms)
-        .as_of(place.terms.today())
-        .select_related("criterion")
-        .order_by("position", "pk")
-    )
-    return render(
-        request,
-        "enrollment/why.html",
-        {
-            "place": place,
-            "checks": [_shown_check(check) for check in checks],
-            "sees_enrollments": ProgramAtLocation.objects.where_user_may(
-                request.user, Permission.ENROLLMENT_VIEW
-            )
-            .filter(pk=place.pk)
-            .exists(),
-            "met": sum(check.state == CheckState.MET for check in checks),
-            "first_unmet": next(
-                (check for check in checks if check.state != CheckState.MET), None
-            ),
-        },
-    )
-
-
-def _shown_check(check: RequirementCheck) -> dict:
-    """One requirement with what is needed and what is known, in words."""
-    is_met, criterion = check.state == CheckState.MET, check.criterion
-    if criterion is not None and criterion.kind == criterion.Kind.NUMBER:
-        needed = amount(check.needed, criterion.unit)
-        yours = "" if check.value is None else amount(check.value, criterion.unit)
-    else:
-        needed = _("yes")
-        is_known = check.state != CheckState.UNKNOWN
-        yours = (_("yes") if is_met else _("no")) if is_known else ""
-    return {
-        "state": check.state,
-        "criterion": criterion,
-        "needed": needed,
-        "yours": yours,
-        "valid_from": check.valid_from,
-        "source": source_name(check.source),
-    }
 
 
 @requires(Permission.ENROLLMENT_EDIT, on=ProgramAtLocation)

@@ -67,6 +67,9 @@ TABLE: dict[str, Row] = {
     "enrollment:program": Row(("ida", "uma"), ADMINS, on="place"),
     "enrollment:guide": Row(("ida", "uma"), ADMINS, on="place"),
     "enrollment:why": Row(("ida", "greta"), ("uma", "alice"), on="place"),
+    "enrollment:dispute": Row(
+        ("ida", "greta"), ("uma", "alice"), ("GET", "POST"), on="place"
+    ),
     "enrollment:start": _post("open_place", "ida", **EDITING),
     "enrollment:get_started": Row(("ida",), on="invitation"),
     "enrollment:open_invitation": _post("invitation", "ida", no=()),
@@ -308,6 +311,8 @@ TABLE: dict[str, Row] = {
     "ops:decline_closing": _ops("mina", methods=("GET", "POST"), on="location"),
     # The year end: who prepares it does not approve it.
     "ops:imports": _ops("mina", "reader", "oscar", "aino"),
+    "ops:disputes": _ops("mina", "reader", "oscar", "aino"),
+    "ops:answer_dispute": _ops("mina", methods=("POST",), on="dispute"),
     "ops:upload_import": _ops("mina", methods=("POST",)),
     "ops:import_template": _ops("mina", "reader", "oscar", "aino"),
     "ops:value_import": _ops("mina", "reader", "oscar", "aino", on="value_import"),

@@ -60,6 +60,7 @@ from enrollment.models import (
     GuideFile,
     ProgramAtLocation,
     RenewalPlan,
+    RequirementDispute,
     TermsDraft,
 )
 from enrollment.services import keep_file
@@ -217,6 +218,13 @@ def _objects(location, terms, open_terms, *, addressee, mark):
         bad_address=UndeliverableAddress.objects.get_or_create(
             address="away@partner.example"
         )[0],
+        dispute=RequirementDispute.objects.create(
+            location=location,
+            terms=terms,
+            text=f"Wrong {mark}",
+            asked_at=timezone.now(),
+            asked_by=addressee,
+        ),
         # The same file twice is one.
         value_import=keep_file([b"A,B\n1,2\n"], by=None).value_import,
     )
