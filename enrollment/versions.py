@@ -94,6 +94,8 @@ LABELS = {
     "invitation_subject_sv": gettext_lazy("Subject of the invitation in Swedish"),
     "guide_url": gettext_lazy("Address of the program guide"),
 }
+# Left out where a country has none: nothing to ask for.
+_ADDRESS = ("street", "postcode", "city")
 # What a program's first year begins with.
 BLANK: dict[str, Any] = {
     "is_open_to_all": False,
@@ -268,7 +270,7 @@ def tax_detail_choices() -> list[tuple[str, str]]:
     labels = {key: str(kind.label) for key, kind in DOCUMENTS.items()}
     for schema in TAX_SCHEMAS.values():
         for spec in schema.fields:
-            if not spec.is_required:
+            if not spec.is_required and spec.key not in _ADDRESS:
                 labels.setdefault(spec.key, str(spec.label))
     return sorted(labels.items(), key=lambda row: row[1].casefold())
 
@@ -289,6 +291,10 @@ def _in_words(name: str, value: Any) -> Iterable[str]:
 
 def _as_it_is(value: Any) -> list[str]:
     return [value] if value else [_("None")]
+
+
+def _as_usual(value: str) -> list[str]:
+    return [value or _("As for all mail")]
 
 
 def _yes_or_no(value: bool) -> list[str]:
@@ -366,4 +372,7 @@ _WORDING = {
     "enroll_within_days": _days,
     "validation_hours": lambda value: [promise_words(value)],
     "earnings_start": _start,
+    "sender_name": _as_usual,
+    "invitation_subject_en": _as_usual,
+    "invitation_subject_sv": _as_usual,
 }
