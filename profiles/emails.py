@@ -75,7 +75,7 @@ def second_approval_needed(version: BankProfileVersion, *, right: str) -> None:
     """
     signed = {version.seconded_by_id, version.submitted_by_id}
     readers = [one for one in operators_with(right) if one.pk not in signed]
-    path = reverse("ops:bank_version", kwargs={"pk": version.pk})
+    path = site_path("ops:bank_version", pk=version.pk)
     outbox.queue_many(
         [
             outbox.prepare(
@@ -319,8 +319,8 @@ def question_asked(question: ReviewQuestion) -> None:
 
 
 def review_escalated(question: ReviewQuestion, *, right: str) -> None:
-    """Tell the operators who give second approvals that somebody wants their word."""
-    path = reverse("ops:escalations")
+    """Tell the operators who give second approvals that somebody asks for advice."""
+    path = site_path("ops:escalations")
     skipped = {question.asked_by_id, question.version.submitted_by_id}
     outbox.queue_many(
         outbox.prepare(
@@ -338,7 +338,8 @@ def review_escalated(question: ReviewQuestion, *, right: str) -> None:
 def question_answered(question: ReviewQuestion) -> None:
     """Tell the reviewer who asked that the answer is there."""
     version = question.version
-    path = reverse(f"ops:{version.part}_version", kwargs={"pk": version.pk})
+    # Who answers may work under the company's address; operators have one of their own.
+    path = site_path(f"ops:{version.part}_version", pk=version.pk)
     outbox.queue(
         "question_answered",
         to=question.asked_by,
