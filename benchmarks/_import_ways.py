@@ -57,8 +57,8 @@ def fill(rows: int) -> dict:
 
 COMPANIES = """
 INSERT INTO accounts_partneraccount
-    (partner_id, name, legal_name, country, email_domains, created_at, awaits_migration)
-SELECT (7000000 + n)::text, 'Company ' || n, 'Company ' || n, 'SE', '{{}}', now(), false
+    (partner_id, name, legal_name, country, email_domains, created_at, must_migrate)
+SELECT (7000000 + n)::text, 'Company ' || n, 'Company ' || n, 'SE', '{}', now(), false
 FROM generate_series(1, %(companies)s) n
 """
 PLACES = """
