@@ -421,11 +421,12 @@ def _weigh(value_import: ValueImport, *, on: date) -> dict[str, int]:
         "terms": _OfPair(template="pairs.terms_id"),
     }
     now = RequirementCheck.objects.filter(**here).as_of(on).order_by()
-    then = ImportedCheck.objects.filter(value_import=value_import, **here).as_of(on)
+    then = ImportedCheck.objects.filter(value_import=value_import).as_of(on).order_by()
+    # In the order in which the statement mentions them.
     parts = {
         "pairs": turned.values_list("location_id", "terms_id"),
+        "then": then.values_list("location_id", "terms_id", "requirement_id", "state"),
         "now": now.values_list("requirement_id", "state"),
-        "then": then.order_by().values_list("requirement_id", "state"),
     }
     compiled = {name: one.query.sql_with_params() for name, one in parts.items()}
     params = [value for _sql, values in compiled.values() for value in values]
@@ -953,20 +954,23 @@ GROUP BY outcome
 EFFECTS = """
 WITH pairs AS MATERIALIZED (
     SELECT * FROM ({pairs}) chosen (location_id, terms_id)
+), then_ AS MATERIALIZED (
+    SELECT * FROM ({then}) said (location_id, terms_id, requirement_id, state)
 ), weighed AS (
-    SELECT pairs.location_id, pairs.terms_id, both_.was, both_.becomes
+    SELECT pairs.location_id, pairs.terms_id,
+           CASE WHEN bool_or(n.state = 'unmet') THEN 'unmet'
+                WHEN bool_or(n.state = 'unknown') THEN 'unknown'
+                ELSE 'met' END AS was,
+           CASE WHEN bool_or(COALESCE(t.state, n.state) = 'unmet') THEN 'unmet'
+                WHEN bool_or(COALESCE(t.state, n.state) = 'unknown') THEN 'unknown'
+                ELSE 'met' END AS becomes
     FROM pairs
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN bool_or(n.state = 'unmet') THEN 'unmet'
-                    WHEN bool_or(n.state = 'unknown') THEN 'unknown'
-                    ELSE 'met' END AS was,
-               CASE WHEN bool_or(COALESCE(t.state, n.state) = 'unmet') THEN 'unmet'
-                    WHEN bool_or(COALESCE(t.state, n.state) = 'unknown') THEN 'unknown'
-                    ELSE 'met' END AS becomes
-        FROM ({now}) n (requirement_id, state)
-        LEFT JOIN ({then}) t (requirement_id, state)
-            ON t.requirement_id = n.requirement_id
-    ) both_
+    CROSS JOIN LATERAL ({now}) n (requirement_id, state)
+    LEFT JOIN then_ t
+        ON t.location_id = pairs.location_id
+        AND t.terms_id = pairs.terms_id
+        AND t.requirement_id = n.requirement_id
+    GROUP BY pairs.location_id, pairs.terms_id
 )
 INSERT INTO enrollment_importeffect
     (value_import_id, location_id, terms_id, was, becomes, was_status)
