@@ -4,11 +4,13 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.companies import in_company
 from accounts.models import AuditEvent, OutgoingEmail
 from accounts.tests.cases import tried
 from accounts.tests.factories import UserFactory
@@ -191,13 +193,18 @@ def test_a_question_goes_to_the_partner_and_its_answer_back_to_the_queue(
     key = ReviewQuestion.objects.get().pk
     assert f'name="question" value="{key}"' in shown.content.decode()
     typed = {"answer": ANSWER, "question": key}
-    answered = partner.post(f"{page}answer/", typed, follow=True)
+    # At the address of one company of several.
+    there = in_company(version.profile.account, f"{page}answer/")
+    answered = partner.post(there, typed, follow=True)
 
     assert ANSWER in words(answered)
     mail = OutgoingEmail.objects.get(name="question_answered")
     assert mail.to_user == oscar
     text = " ".join(mail.body_text.split())
     assert f"Answer, in the partner's own words: {ANSWER}" in text
+    # Operators are led to their own pages.
+    url = settings.PUBLIC_BASE_URL + address("bank_version", version)
+    assert f"{url}#questions" in mail.body_text
     review = words(web.get(address("bank_version", version)))
     assert f"Version 1: the partner&#x27;s answer: {ANSWER}" in review
     (row,) = rows(web, turn="answered")
