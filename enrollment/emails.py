@@ -133,10 +133,14 @@ def invitation_facts(
     return context, path
 
 
-def invitation_subject(terms: ProgramTerms) -> str:
+def _invitation_subject(terms: ProgramTerms) -> str:
     """The program's own subject in the active language, else the usual one (R19)."""
     own = getattr(terms, f"invitation_subject_{get_language()}", "")
     return own or str(settings.INVITATION_SUBJECT)
+
+
+# Said when the mail is written, in its reader's language.
+invitation_subject = lazy(_invitation_subject, str)
 
 
 def muting(terms: ProgramTerms) -> str:

@@ -419,7 +419,7 @@ def _address_next(campaign: Campaign, *, at: datetime) -> bool:
     subjects = []
     for language, _name in settings.LANGUAGES:
         with translation.override(language):
-            subjects += [language, emails.invitation_subject(campaign.terms)]
+            subjects += [language, str(emails.invitation_subject(campaign.terms))]
     with connection.cursor() as cursor:
         cursor.execute(
             ADDRESS.format(

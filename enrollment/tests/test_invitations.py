@@ -649,7 +649,7 @@ def no_lock(monkeypatch):
             "program", "fiscal_year__calendar"
         ).get(pk=terms.pk)
 
-    monkeypatch.setattr(invitations, "_locked", read)
+    monkeypatch.setattr(invitations, "lock_terms", read)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -529,13 +529,15 @@ def most_arrivals_of_one_mail(mail_server) -> int:
     """Let two workers claim at the same moment; return how often a mail came."""
     make_email()
     mail_server.mode, mail_server.seconds = how.IS_SLOW, 0.5
-    together = threading.Barrier(2)
+    together, worker = threading.Barrier(2), threading.local()
     read = QuerySet.__iter__
 
     def read_together(rows):
         result = read(rows)
         if rows.model is OutgoingEmail and rows.query.is_sliced:
-            together.wait(5)
+            # Who found nothing claims once more, alone: what may wait for it.
+            if not hasattr(worker, "has_met"):
+                worker.has_met = together.wait(5) >= 0
         return result
 
     def deliver():
@@ -547,10 +549,10 @@ def most_arrivals_of_one_mail(mail_server) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(QuerySet, "__iter__", read_together)
         workers = [threading.Thread(target=deliver) for _ in range(2)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        for one in workers:
+            one.start()
+        for one in workers:
+            one.join()
     return max(mail_server.message_ids.values())
 
 

@@ -45,6 +45,11 @@ SILENT = {
     "enrollment.tell_next_of_tax_expiry": "queues mails, which are kept",
     "enrollment.open_invitation": "the reader's own tick; changes no enrollment",
     "enrollment.follow_questions": "the question and its answer are told",
+    "enrollment.name_columns": "of a file; whoever applies it is told",
+    "enrollment.read_next_lines": "of a file; whoever applies it is told",
+    "enrollment.apply_import": "asks for it; carry_out_import tells who did",
+    "enrollment.remind_next_people": "queues mails, which are kept",
+    "enrollment.send_test": "a mail to oneself, which changes nothing",
 }
 
 

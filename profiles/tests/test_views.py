@@ -464,7 +464,7 @@ def test_what_is_typed_is_shown_as_text(web):
         assert "&lt;img src=x" in page(response)
 
 
-def test_an_empty_form_is_an_error_not_a_fresh_page(web):
+def test_an_empty_form_is_an_error_not_a_fresh_page(web, bank):
     fill(web, "new_bank")
     for name in ("new_bank", "bank_account", "bank_beneficiary", "defaults"):
         response = web.post(address(name), {"country": "SE"})
