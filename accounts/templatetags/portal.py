@@ -96,6 +96,13 @@ def segments(number: int, total: int) -> list[bool]:
 # --- Forms ----------------------------------------------------------------------
 
 
+@register.filter
+def carried(field) -> str:
+    """A field's value carried along unseen; what describes it is on another page."""
+    widget = field.field.hidden_widget()
+    return widget.render(field.html_name, field.value(), {"id": field.auto_id})
+
+
 @register.simple_tag
 def described_by(field, hint: str = "") -> str:
     """The ids of a field's hint and error, in the order they are read."""

@@ -195,7 +195,7 @@ def test_the_number_of_queries_does_not_grow(
     client = client_of(mina)
     client.get(MAIL)
 
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(10):
         client.get(MAIL)
 
 

@@ -220,8 +220,9 @@ def test_a_file_read_by_workers_that_are_killed_is_read_once(goteborg, revenue):
     first = services.first_rows(one)
     services.name_columns(one, columns=first.columns, delimiter=",", by=None)
     facts = connection.settings_dict
+    password = f":{facts['PASSWORD']}" if facts["PASSWORD"] else ""
     url = (
-        f"postgres://{facts['USER']}@{facts['HOST'] or 'localhost'}"
+        f"postgres://{facts['USER']}{password}@{facts['HOST'] or 'localhost'}"
         f":{facts['PORT'] or 5432}/{facts['NAME']}"
     )
     done = subprocess.run(

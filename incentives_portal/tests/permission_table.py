@@ -51,7 +51,7 @@ TABLE: dict[str, Row] = {
     "enrollment:notification": Row(("ida",), on="mail", is_company_wide=True),
     # Operators have an account of their own too.
     "own:account": Row(EVERYBODY),
-    "own:mail": Row(PARTNERS),
+    "own:mail": Row(PARTNERS, methods=("GET", "POST")),
     "own:second_factor": Row(EVERYBODY),
     "own:sign_in_again": Row(EVERYBODY),
     "own:end_session": Row(EVERYBODY, methods=("POST",)),

@@ -409,7 +409,11 @@ def _made():
             content=content_of(terms) | {"validation_hours": 72},
         ),
         value_import=ValueImport.objects.create(
-            status="held", accepted=1, changed=1, rejected=0
+            status="held",
+            accepted=1,
+            changed=1,
+            rejected=0,
+            difference={"ends": 1, "in_force": 4},
         ),
         plan=RenewalPlan.objects.create(into=year, number=1, known_on=year.starts_on),
         offered=ColleagueInvitationFactory(
