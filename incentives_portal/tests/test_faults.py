@@ -534,10 +534,10 @@ def most_arrivals_of_one_mail(mail_server) -> int:
 
     def read_together(rows):
         result = read(rows)
-        if rows.model is OutgoingEmail and rows.query.is_sliced:
-            # Who found nothing claims once more, alone: what may wait for it.
-            if not hasattr(worker, "has_met"):
-                worker.has_met = together.wait(5) >= 0
+        is_claim = rows.model is OutgoingEmail and rows.query.is_sliced
+        # Who found nothing claims once more, alone: what may wait for it.
+        if is_claim and not hasattr(worker, "has_met"):
+            worker.has_met = together.wait(5) >= 0
         return result
 
     def deliver():

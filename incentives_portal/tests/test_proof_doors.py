@@ -220,7 +220,12 @@ APPROVING = [
     Door("ops:return_tax", "oscar", lambda world: world.tax_in_force, returned),
     Door("ops:add_reason", "oscar", sent=lambda world: reason_words()),
     Door("ops:change_reason", "oscar", lambda world: world.reason, changed_words),
-    Door("ops:release_import", "aino", lambda world: world.value_import),
+    Door(
+        "ops:release_import",
+        "aino",
+        lambda world: world.value_import,
+        lambda world: {"reason": "The owner changed what Gold asks for."},
+    ),
 ]
 ANSWERING = [
     Door("profiles:answer_bank", "ida", lambda world: world.asked.profile, answered),
