@@ -1,7 +1,7 @@
 """The portal's settings with django-post_office beside it, for one benchmark."""
 
-from incentives_portal.settings import *  # noqa: TID251
-from incentives_portal.settings import INSTALLED_APPS  # noqa: TID251
+from incentives_portal.settings import *
+from incentives_portal.settings import INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "post_office"]
 EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
