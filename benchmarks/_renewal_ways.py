@@ -109,10 +109,9 @@ WITH following AS (
             WHEN e.status IN ('enrolled', 'validating', 'action_required')
                  AND (l.closed_at IS NOT NULL OR EXISTS (
                      SELECT FROM enrollment_requirement r
-                     LEFT JOIN enrollment_measuredvalue v
+                     JOIN enrollment_measuredvalue v
                          ON v.criterion_id = r.criterion_id AND v.location_id = l.id
-                     WHERE r.terms_id = f.next_terms
-                       AND (v.id IS NULL OR v.value < r.at_least)
+                     WHERE r.terms_id = f.next_terms AND v.value < r.at_least
                  )) THEN 'not_eligible'
             WHEN e.status = 'enrolled' AND EXISTS (
                      SELECT FROM enrollment_payoutassignment a

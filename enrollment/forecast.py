@@ -34,7 +34,6 @@ from enrollment.models import (
     ProgramTerms,
     RequirementCheck,
 )
-from enrollment.models.overview import CheckState
 from enrollment.states import FOLLOWS_PROFILES, EnrollmentStatus, Outcome
 from profiles.countries import country_name
 
@@ -403,7 +402,6 @@ def _add_checks(rows: Mapping[Enrollment, Found], facts: Mapping[UUID, Facts]) -
     by_place = defaultdict(list)
     for enrollment, row in rows.items():
         by_place[enrollment.location_id, row.next_terms].append(facts[enrollment.pk])
-    day = min(facts[one.pk].into.starts_on for one in rows)
     last_signed = Agreement.objects.filter(
         partner_account=OuterRef("location__partner_account")
     ).order_by("-starts_on", "-pk")
@@ -412,7 +410,6 @@ def _add_checks(rows: Mapping[Enrollment, Found], facts: Mapping[UUID, Facts]) -
             location__in={location for location, _terms in by_place},
             terms__in={terms for _location, terms in by_place},
         )
-        .as_of(min(day, timezone.localdate()))
         .annotate(
             signed_on=Subquery(last_signed.values("starts_on")[:1]),
             ends_on=Subquery(last_signed.values("ends_on")[:1]),
@@ -573,7 +570,7 @@ def _check_phrase(check: RequirementCheck) -> str:
     if criterion.kind != criterion.Kind.NUMBER:
         return _("“%(name)s” is asked for and not in place") % facts
     facts["needed"] = amount(check.needed, criterion.unit)
-    if check.value is None or check.state == CheckState.UNKNOWN:
+    if check.value is None:
         return _("“%(name)s” has to be %(needed)s, and is not known now") % facts
     facts["yours"] = amount(check.value, criterion.unit)
     return _("“%(name)s” has to be %(needed)s, and is %(yours)s") % facts

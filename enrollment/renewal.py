@@ -1,8 +1,8 @@
 """What a fiscal year's end means for each enrollment: one annotated QuerySet.
 
-Forecast, rehearsal, run and report read the same annotation, so that what partners
-are told for months is what happens in the night (domain.md §10.2). Nothing here
-changes anything.
+Forecast, rehearsal and run ask the same annotation, so that what partners are told for
+months is the rule of the night (domain.md §10.2). Each asks it of what is known on its
+own day: what changes between, changes the answer. Nothing here changes anything.
 """
 
 from collections.abc import Iterable
@@ -96,11 +96,13 @@ def with_outcome(
     NOT_IN_COUNTRY.
 
     Agreements and tax profiles are held against the new year's first day, which they
-    have to reach. Measured values are held against `on`: what is known today, or on
-    that first day if it is past.
+    have to reach, however late somebody asks. Measured values are held against `on`,
+    the day of asking: the newest counts. Only what is known not to be met ends
+    anything; what was never measured, or is too old by then, does not (experience.md
+    P7).
     """
     first_day = into.starts_on
-    unmet = _unmet(on=min(on, first_day))
+    unmet = _unmet(on=on)
     lacking = _lacking(on=first_day)
     conditions = {
         Outcome.PROGRAM_ENDED: Q(terms__program__discontinued_at__isnull=False)
@@ -142,7 +144,7 @@ def with_reasons(
     of REASONED.
     """
     first_day = into.starts_on
-    whys = _whys(unmet=_unmet(on=min(on, first_day)), lacking=_lacking(on=first_day))
+    whys = _whys(unmet=_unmet(on=on), lacking=_lacking(on=first_day))
     return enrollments.annotate(reasons=whys[outcome])
 
 
@@ -205,12 +207,10 @@ def _is_agreed(*, on: date) -> Q:
 
 
 def _unmet(*, on: date) -> QuerySet[RequirementCheck]:
-    """The requirements of the new year's terms that the location does not meet."""
+    """The requirements of the new year's terms that are known not to be met."""
     return RequirementCheck.objects.filter(
-        location=OuterRef("location"),
-        terms=OuterRef(FOLLOWING),
-        requirement__isnull=False,
-    ).failing(on)
+        location=OuterRef("location"), terms=OuterRef(FOLLOWING)
+    ).known_unmet(on)
 
 
 def _lacking(*, on: date) -> QuerySet[FollowingPayout]:

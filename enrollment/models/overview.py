@@ -84,6 +84,18 @@ class RequirementCheckQuerySet(ScopedQuerySet):
         """Requirements that are not met, or not known to be met, on a day."""
         return self.as_of(day).exclude(state=CheckState.MET)
 
+    def known_unmet(self, day: date) -> Self:
+        """What is measured and known not to be met on a day.
+
+        What was never measured, or is too old, is not among it: who takes part already
+        loses nothing by what others did not measure.
+        """
+        return (
+            self.filter(requirement__isnull=False)
+            .alias(state=check_state(day))
+            .filter(state=CheckState.UNMET)
+        )
+
 
 class RequirementCheck(models.Model):
     """One requirement of a program's year held against one location.

@@ -68,7 +68,8 @@ class RenewalPlan(models.Model):
     """What a fiscal year's beginning will do to every enrollment of the year before.
 
     `digest` stands for all its rows: who approves a plan approves exactly these.
-    `known_on` is the day measured values were held against. Its rows are compared with
+    `known_on` is the day the rehearsal held measured values against; the run holds them
+    against its own. Its rows are compared with
     the rehearsal before, if there was one.
     """
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Case, CharField, F, QuerySet, Value, When
 from django.db.models.functions import Concat
 from django.utils import timezone
@@ -496,7 +496,21 @@ def _refuse_stale(draft: TermsDraft) -> None:
 
 
 def _locked(program: IncentiveProgram) -> IncentiveProgram:
-    return IncentiveProgram.objects.select_for_update(of=("self",)).get(pk=program.pk)
+    """Hold a program against everybody, also against a range of a year end."""
+    try:
+        with transaction.atomic():
+            return IncentiveProgram.objects.select_for_update(of=("self",)).get(
+                pk=program.pk
+            )
+    except OperationalError as error:
+        raise ValidationError(
+            _(
+                "The year end writes enrollments of %(program)s just now. Try again in "
+                "a few minutes, or stop it after its batch."
+            ),
+            code="busy",
+            params={"program": program.name},
+        ) from error
 
 
 def _shortened(value: Any) -> Any:

@@ -101,7 +101,7 @@ def ask_for_rehearsal(
     plan = RenewalPlan.objects.create(
         into=into,
         number=last + 1,
-        known_on=min(into.calendar.day_at(at), into.starts_on),
+        known_on=into.calendar.day_at(at),
         compared_with=plans.whole().order_by("-number").first(),
         rehearsed_by=by,
     )
@@ -527,7 +527,7 @@ def renew_next_range(
 
     The range is held against other workers, its companies against their own people; who
     pauses the plan waits for nobody, and nothing is begun after that. What the rule says
-    now is compared with the plan: only rows where both agree are touched, the others
+    on the day of `at` is compared with the plan: only rows where both agree are touched, the others
     are set aside (domain.md §10.2).
     Raises ValidationError when a range's rows are not those that were approved.
     """
@@ -546,6 +546,7 @@ def renew_next_range(
     still = RenewalPlan.objects.filter(pk=plan.pk, status=RenewalPlanStatus.RUNNING)
     if one is None or not still.exists():
         return None
+    hold_programs_into(plan.into)
     lock_companies_of(one)
     if _digest_of(one) != one.digest:
         raise ValidationError(
@@ -554,7 +555,7 @@ def renew_next_range(
             params={"number": one.number},
         )
     with connection.cursor() as cursor:
-        _find(cursor, _enrollments_of(one), into=plan.into, on=plan.known_on)
+        _find(cursor, _enrollments_of(one), into=plan.into, on=_today(plan, at))
         cursor.execute(SET_DRIFT_ASIDE, {"plan": plan.pk, "range": one.pk})
         one.renewed, one.ended = _carry_out(cursor, plan=plan, at=at)
         cursor.execute(DROP_FOUND)
@@ -600,6 +601,7 @@ def decide_set_aside(row: SetAside, *, apply: bool, reason: str, by: User) -> Se
     if not reason.strip():
         raise ValidationError(_("Say why."), code="required")
     company = row.enrollment.location.partner_account_id
+    hold_programs_into(row.plan.into)
     lock_companies(company)
     row = (
         SetAside.objects.select_for_update(of=("self",))
@@ -657,7 +659,7 @@ def _apply_alone(row: SetAside, *, at: datetime) -> None:
     plan = row.plan
     enrollments = Enrollment.objects.filter(pk=row.enrollment_id)
     with connection.cursor() as cursor:
-        _find(cursor, enrollments, into=plan.into, on=plan.known_on)
+        _find(cursor, enrollments, into=plan.into, on=_today(plan, at))
         cursor.execute("SELECT outcome, reasons FROM renewal_found")
         now = cursor.fetchone()
         moved = _carry_out(cursor, plan=None, at=at)
@@ -852,6 +854,11 @@ def _carry_out(cursor, *, plan: RenewalPlan | None, at: datetime) -> tuple[int, 
 # --- Small things ------------------------------------------------------------
 
 
+def _today(plan: RenewalPlan, at: datetime) -> date:
+    """The day it is in the plan's calendar: the newest values count (R66)."""
+    return plan.into.calendar.day_at(at)
+
+
 def held_plan(plan: RenewalPlan) -> RenewalPlan:
     """Hold a plan against everybody else who would take a step with it."""
     return (
@@ -875,6 +882,23 @@ def _held_at_work(plan: RenewalPlan, status: RenewalPlanStatus) -> RenewalPlan |
         if cursor.fetchone() is None:
             return None
     return RenewalPlan.objects.select_related("into__calendar").get(pk=plan.pk)
+
+
+def hold_programs_into(into: FiscalYear) -> None:
+    """Keep the programs of a year end as they are until its rows are written.
+
+    Whoever publishes terms or withdraws a program holds it against everybody, before
+    the companies: so neither writes what the other does not see, and neither waits for
+    the other in a ring.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM (SELECT id FROM accounts_incentiveprogram "
+            "WHERE id IN (SELECT t.program_id FROM enrollment_followingterms f "
+            "JOIN enrollment_programterms t ON t.id = f.terms_id "
+            "WHERE f.fiscal_year_id = %s) ORDER BY id FOR SHARE) held",
+            [into.pk],
+        )
 
 
 def lock_companies_of(one: RenewalRange) -> None:

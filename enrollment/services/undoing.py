@@ -22,6 +22,7 @@ from enrollment.services.renewals import (
     LAST_KEY,
     described_plan,
     held_plan,
+    hold_programs_into,
     lock_companies_of,
 )
 
@@ -168,6 +169,7 @@ def undo_next_range(
     )
     if one is None:
         return None
+    hold_programs_into(plan.into)
     lock_companies_of(one)
     facts = _facts(plan, first=one.first_company, last=one.last_company)
     with connection.cursor() as cursor:

@@ -204,8 +204,9 @@ def why_not_eligible(world: World) -> set[str]:
     if world.countries and "SE" not in world.countries:
         found.add("country")
     if world.asks:
+        # What is not known ends nothing.
         known = world.value
-        if known is None or known.value < 10 or not 0 <= known.days_old <= 30:
+        if known is not None and known.value < 10 and 0 <= known.days_old <= 30:
             found.add("requirement")
     return found
 
@@ -304,7 +305,7 @@ def add_requirement(world: World, terms: ProgramTerms, location: Location) -> No
             location=location,
             criterion=criterion,
             value=world.value.value,
-            measured_on=min(world.on, FIRST_DAY) - timedelta(days=world.value.days_old),
+            measured_on=world.on - timedelta(days=world.value.days_old),
         )
 
 
@@ -398,8 +399,10 @@ CASES = settings(
 @example(world=World(status="declined", agreement=None))
 @example(world=World(agreement=AgreementFact(ends=-1)))
 @example(world=World(agreement=AgreementFact(terminated=0)))
-@example(world=World(asks=True, value=Value(10, 30)))
-@example(world=World(asks=True, value=Value(10, 31)))
+@example(world=World(asks=True))
+@example(world=World(asks=True, value=Value(9, 30)))
+@example(world=World(asks=True, value=Value(9, 31)))
+@example(world=World(asks=True, value=Value(9, -1)))
 @example(world=World(bank=BankFact(status="pending")))
 def test_the_annotation_reads_the_table_as_a_person_does(world):
     compare(world)
@@ -409,7 +412,7 @@ def test_every_line_of_the_table_is_reached():
     by_hand = {
         Outcome.PROGRAM_ENDED: World(has_terms=False),
         Outcome.NO_AGREEMENT: World(agreement=None),
-        Outcome.NOT_ELIGIBLE: World(asks=True),
+        Outcome.NOT_ELIGIBLE: World(asks=True, value=Value(9, 0)),
         Outcome.AT_RISK: World(tax=None),
         Outcome.ENROLLED: World(),
         Outcome.VALIDATING: World(status="validating"),
@@ -442,15 +445,15 @@ def test_a_tax_form_has_to_reach_the_new_years_first_day(expires, outcome):
     assert found(enrollment, into=year, on=TODAY).outcome == outcome
 
 
-def test_what_is_known_today_decides_however_late_the_night_comes():
-    world = World(asks=True, value=Value(12, 0), on=TODAY)
-    enrollment, year = made(world)
+def test_only_what_is_known_not_to_be_met_ends_anything():
+    enrollment, year = made(World(asks=True, value=Value(9, 0), on=TODAY))
+    never_measured, _ = made(World(asks=True))
 
-    assert found(enrollment, into=year, on=TODAY).outcome == Outcome.ENROLLED
-    # The value is 42 days old on 1 July, and 30 are allowed.
-    assert found(enrollment, into=year, on=FIRST_DAY).outcome == Outcome.NOT_ELIGIBLE
-    late = FIRST_DAY + timedelta(days=90)
-    assert found(enrollment, into=year, on=late).outcome == Outcome.NOT_ELIGIBLE
+    assert found(enrollment, into=year, on=TODAY).outcome == Outcome.NOT_ELIGIBLE
+    # The value is 42 days old on 1 July, and 30 are allowed: not known is no "no".
+    for day in (FIRST_DAY, FIRST_DAY + timedelta(days=90)):
+        assert found(enrollment, into=year, on=day).outcome == Outcome.ENROLLED
+    assert found(never_measured, into=year, on=TODAY).outcome == Outcome.ENROLLED
 
 
 def test_an_enrollment_that_expired_or_is_of_another_year_does_not_end():
@@ -546,7 +549,7 @@ WITHOUT: dict[str, tuple[str, Callable, World]] = {
     "requirements": (
         "_unmet",
         lambda **_: renewal.RequirementCheck.objects.none(),
-        World(asks=True),
+        World(asks=True, value=Value(9, 0)),
     ),
     "validation": (
         "waits_for_part",

@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
+from django.db import InterfaceError, OperationalError
 
 from accounts.models import AuditEvent
 from accounts.operators import ensure_operator_groups
@@ -303,3 +304,39 @@ def test_a_run_is_undone_at_the_command_line_by_two(
     assert (the_plan().status, the_plan().undo_asked_by) == ("undone", mina)
     old = Enrollment.objects.filter(pk__in=[one.pk for one in enrollments])
     assert {one.status for one in old} == {"enrolled"}
+
+
+def test_a_run_that_is_undone_ends_the_command_with_its_reason(
+    enrollments, mina, aino, typed, settings
+):
+    approve(typed, settings=settings)
+    renew("--run", at=NIGHT)
+    for status in ("undoing", "undone"):
+        RenewalPlan.objects.update(
+            status=status,
+            undo_reason="Too early.",
+            undo_asked_at=NIGHT,
+            undo_asked_by=mina,
+            undo_approved_at=NIGHT,
+            undo_approved_by=aino,
+        )
+
+        with pytest.raises(CommandError, match="nothing to go on with") as refusal:
+            renew("--run", at=NIGHT)
+        assert refusal.value.returncode == 1
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_is_away_is_a_reason_to_try_again(
+    error, enrollments, mina, aino, typed, settings, monkeypatch
+):
+    approve(typed, settings=settings)
+
+    def away(plan):
+        raise error("the connection was ended")
+
+    monkeypatch.setattr(services, "renew_next_range", away)
+
+    with pytest.raises(CommandError, match="away or too busy") as refusal:
+        renew("--run", at=NIGHT)
+    assert refusal.value.returncode == os.EX_TEMPFAIL

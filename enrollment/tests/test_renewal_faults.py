@@ -8,16 +8,18 @@ import random
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from functools import partial
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import IntegrityError, connection
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, connections
 from django.db.models import QuerySet
 
-from accounts.models import AuditAction, AuditEvent
+from accounts.models import AuditAction, AuditEvent, User
 from accounts.tests.factories import UserFactory
-from accounts.tests.threads import at_once, meet, wait_at
+from accounts.tests.threads import at_once, meet, wait_at, wait_for
 from enrollment import services
 from enrollment.models import (
     Agreement,
@@ -255,6 +257,67 @@ def test_what_changes_during_a_run_is_carried_out_whole_or_set_aside(
         assert progress.renewed + progress.ended + progress.set_aside == progress.done
     else:
         assert wrong_rows() != []
+
+
+class PublishedAmid:
+    """Lets somebody publish terms right after what a range's rows become was asked."""
+
+    def __init__(self, publish):
+        self.publish = publish
+        self.others = None
+
+    def __call__(self, execute, sql, params, many, context):
+        result = execute(sql, params, many, context)
+        if "CREATE TEMPORARY TABLE renewal_found" in sql and self.others is None:
+            published = threading.Event()
+            self.others = threading.Thread(target=self._publish, args=[published])
+            self.others.start()
+            wait_for(published)
+        return result
+
+    def _publish(self, published):
+        try:
+            self.publish()
+        finally:
+            published.set()
+            connections.close_all()
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_terms_published_amid_a_range_are_followed_by_what_it_wrote(
+    monkeypatch, is_held
+):
+    enrollment, year = made(World())
+    plan = services.start_renewals(approved(year), by=None, at=NIGHT)
+    if not is_held:
+        # The control: nobody holds the programs.
+        monkeypatch.setattr(renewals, "hold_programs_into", lambda into: None)
+    mina = User.objects.get(full_name="Mina Okafor")
+    draft = services.begin_terms_draft(
+        enrollment.terms.program, fiscal_year=year, by=mina
+    )
+    draft.content |= {"methods": ["bank_transfer"], "pays_local_currency": False}
+    draft.save()
+
+    def publish():
+        seen = services.foresee_publishing(draft, at=NIGHT).digest
+        with suppress(ValidationError):
+            services.publish_terms(draft, seen=seen, is_confirmed=True, by=mina)
+            return
+        # Looked at anew, with what the range wrote meanwhile.
+        seen = services.foresee_publishing(draft, at=NIGHT).digest
+        services.publish_terms(draft, seen=seen, is_confirmed=True, by=mina)
+
+    amid = PublishedAmid(publish)
+    with connection.execute_wrapper(amid):
+        take_all(plan)
+    amid.others.join()
+
+    # It is paid in SEK, which the second version of the terms does not pay in.
+    new = Enrollment.objects.get(renewed_from=enrollment)
+    assert new.terms.version == 2
+    assert new.terms.is_followed
+    assert new.status == ("action_required" if is_held else "enrolled")
 
 
 class ImportedAmid:

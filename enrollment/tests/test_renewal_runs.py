@@ -12,13 +12,14 @@ from enrollment import services
 from enrollment.models import (
     Enrollment,
     EnrollmentEvent,
+    MeasuredValue,
     RenewalPlan,
     RenewalRow,
     SetAside,
 )
 from enrollment.services import renewals
 from enrollment.states import RENEWALS, EndReason
-from enrollment.tests.test_renewal import World, made, outcome_of
+from enrollment.tests.test_renewal import Value, World, made, outcome_of
 from enrollment.tests.year_end import (
     LAST_MOMENT,
     NIGHT,
@@ -33,13 +34,24 @@ from enrollment.tests.year_end import (
     take_its_place,
     tamper,
 )
+from profiles.models import TaxProfileVersion
 
 __all__ = ["lucia", "made_once", "mina", "rows"]
 pytestmark = pytest.mark.django_db
 
+LATE = datetime(2027, 7, 20, tzinfo=UTC)
+
+
+# Beside the lines of the table: what a requirement of the new year is known of.
+MEASURED = {
+    "asks": World(asks=True, value=Value(12, 0), on=date(2027, 6, 20)),
+    "not measured": World(asks=True),
+}
+
 
 @pytest.fixture(scope="module")
 def approved_once(made_once) -> RenewalPlan:
+    made_once.rows |= {name: made(world)[0] for name, world in MEASURED.items()}
     return approve(made_once)
 
 
@@ -136,12 +148,55 @@ def test_nothing_runs_before_the_year_begins(approved):
     assert services.due_plans(at=NIGHT) == [approved]
 
 
-def test_a_late_run_decides_with_what_was_known_then(rows, approved):
-    run(approved, at=datetime(2027, 7, 20, tzinfo=UTC))
+def test_a_late_run_holds_papers_against_the_first_day(rows, approved):
+    # Both were good on 1 July, and are not when the run gets there.
+    kept = rows["continues"]
+    kept.location.partner_account.agreements.update(terminated_on=date(2027, 7, 10))
+    tamper(
+        TaxProfileVersion.objects.filter(
+            profile=kept.payout_assignments.get().tax_profile
+        ),
+        expires_on=date(2027, 7, 5),
+    )
+
+    run(approved, at=LATE)
 
     assert not SetAside.objects.exists()
-    new = Enrollment.objects.get(renewed_from=rows["continues"])
+    new = Enrollment.objects.get(renewed_from=kept)
     assert (new.status, new.earns_from) == ("enrolled", date(2027, 7, 1))
+
+
+@pytest.mark.parametrize(
+    ("line", "value", "measured_on", "at", "outcomes"),
+    [
+        # Mended since the rehearsal; lost since; lost after the first day, run late.
+        ("not eligible", 12, date(2027, 6, 28), NIGHT, ("not_eligible", "enrolled")),
+        ("asks", 9, date(2027, 6, 28), NIGHT, ("enrolled", "not_eligible")),
+        ("asks", 9, date(2027, 7, 5), LATE, ("enrolled", "not_eligible")),
+        # Measured on a day that is still to come: not known yet, so as it was.
+        ("not measured", 9, date(2027, 7, 2), NIGHT, None),
+        # Too old when the run comes: not known any more, and that ends nothing.
+        ("asks", 12, date(2027, 6, 1), LATE, None),
+    ],
+)
+def test_what_is_measured_since_the_rehearsal_counts(
+    rows, approved, line, value, measured_on, at, outcomes
+):
+    enrollment = rows[line]
+    terms = enrollment.terms.program.terms.get(fiscal_year=approved.into)
+    MeasuredValue.objects.update_or_create(
+        location=enrollment.location,
+        criterion=terms.requirements.get().criterion,
+        defaults={"value": value, "measured_on": measured_on},
+    )
+
+    run(approved, at=at)
+
+    asides = SetAside.objects.values_list("enrollment", "planned", "found")
+    assert list(asides) == ([(enrollment.pk, *outcomes)] if outcomes else [])
+    assert Enrollment.objects.filter(renewed_from=enrollment).exists() is (
+        outcomes is None
+    )
 
 
 def test_only_what_was_paused_is_resumed(approved, mina):

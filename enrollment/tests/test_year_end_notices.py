@@ -25,6 +25,7 @@ from enrollment.states import RENEWALS, EndReason, RenewalMail
 from enrollment.tests.factories import (
     AgreementFactory,
     EnrollmentFactory,
+    MeasuredValueFactory,
     ProgramTermsFactory,
     RequirementFactory,
     enrolled,
@@ -233,8 +234,14 @@ def ended(two_years, nordvik, goteborg, malmo, ida, mina, lucia, time_machine):
     """The year end has run: one continued, one needs Ida, one ended, one is aside."""
     terms, into = two_years.terms, two_years.into
     hard = ProgramTermsFactory(fiscal_year=terms.fiscal_year, program__name="Hosting")
-    RequirementFactory(
+    asked = RequirementFactory(
         terms=ProgramTermsFactory(program=hard.program, fiscal_year=into)
+    )
+    MeasuredValueFactory(
+        location=goteborg,
+        criterion=asked.criterion,
+        value=0,
+        measured_on=datetime.date(2027, 5, 1),
     )
     two_years.ending = enrolled(goteborg, hard)
     other = ProgramTermsFactory(fiscal_year=terms.fiscal_year, program__name="Security")

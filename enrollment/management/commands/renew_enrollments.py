@@ -11,6 +11,7 @@ from pathlib import Path
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 from django.utils.translation import get_language, ngettext, pgettext
 from django.utils.translation import gettext as _
@@ -28,12 +29,22 @@ from accounts.commands import PortalCommand
 from accounts.console import prove_operator
 from accounts.models import User
 from enrollment import services, year_end
-from enrollment.models import FiscalYear, RenewalPlan
+from enrollment.models import FiscalYear, RenewalPlan, RenewalPlanStatus
 
 # What ends a program politely.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Ask again while other workers are at the last ranges.
 PAUSE = 1.0
+# At work, or ended by somebody else meanwhile as it should.
+GOES_ON = {
+    RenewalPlanStatus.ASKED,
+    RenewalPlanStatus.REHEARSING,
+    RenewalPlanStatus.REHEARSED,
+    RenewalPlanStatus.PROPOSED,
+    RenewalPlanStatus.APPROVED,
+    RenewalPlanStatus.RUNNING,
+    RenewalPlanStatus.FINISHED,
+}
 
 
 class Command(PortalCommand):
@@ -100,6 +111,14 @@ class Command(PortalCommand):
             is_early = getattr(error, "code", "") == "early"
             raise CommandError(
                 " ".join(error.messages), returncode=os.EX_TEMPFAIL if is_early else 1
+            ) from error
+        except (OperationalError, InterfaceError) as error:
+            raise CommandError(
+                _(
+                    "The database was away or too busy. What is done is done; the rest "
+                    "goes on when this is called again."
+                ),
+                returncode=os.EX_TEMPFAIL,
             ) from error
 
     def _act(self, into: FiscalYear, options) -> None:
@@ -253,6 +272,11 @@ class Command(PortalCommand):
             raise CommandError(
                 _("The year end is paused. Use --resume to go on."),
                 returncode=os.EX_TEMPFAIL,
+            )
+        if plan.status not in GOES_ON:
+            raise CommandError(
+                _("There is nothing to go on with. This plan is: %(status)s.")
+                % {"status": plan.get_status_display()}
             )
         if self.is_stopped:
             raise CommandError(
