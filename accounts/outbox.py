@@ -13,7 +13,7 @@ import textwrap
 import time
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -47,10 +47,13 @@ from accounts.text import one_stop
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 50
-# A claimed mail is this worker's until the lease runs out. The worker stops long
-# before that and hands back what it has not begun.
-LEASE = timedelta(minutes=5)
+# A claimed mail is this worker's until the lease runs out, and a worker that lives keeps
+# it: what one had not begun that died goes within a minute, as the clock looks every half.
+# Whose lease is over sends nothing more of it; the fence sees to that.
+LEASE = timedelta(seconds=20)
 BATCH_TIME = timedelta(minutes=2)
+# A server that is away is asked again so soon that all mail leaves within a minute.
+AWAY_RETRY = timedelta(seconds=15)
 # A server that answers "later" is asked for two days: six times with growing pauses,
 # then every hour.
 FIRST_RETRY = timedelta(minutes=1)
@@ -306,6 +309,7 @@ def deliver(*, limit: int = BATCH_SIZE) -> Delivery:
     stop_at = time.monotonic() + BATCH_TIME.total_seconds()
     try:
         while waiting and not delivery.is_server_away and time.monotonic() < stop_at:
+            _keep(waiting)
             _send(waiting.popleft(), connection, delivery)
     finally:
         _hand_back(waiting)
@@ -399,13 +403,27 @@ def _claim(limit: int, which: Q | None = None) -> list[OutgoingEmail]:
         .select_for_update(skip_locked=True, of=("self",))
         .order_by("is_bulk", "next_attempt_at", "pk")[:limit]
     )
-    lease = {"lease_until": now + LEASE}
+    until = now + LEASE
     OutgoingEmail.objects.filter(pk__in=[email.pk for email in emails]).update(
-        fence=F("fence") + 1, **lease
+        fence=F("fence") + 1, lease_until=until
     )
     for email in emails:
         email.fence += 1
+        email.lease_until = until
     return emails
+
+
+def _keep(waiting: Sequence[OutgoingEmail]) -> None:
+    """Hold on to what was claimed and not begun, as a worker that died does not."""
+    now, until = timezone.now(), waiting[0].lease_until
+    if until is None or until - now > LEASE / 2:
+        return
+    # A lease ends at a moment of its own: only this worker's rows have it.
+    OutgoingEmail.objects.filter(
+        pk__in=[email.pk for email in waiting], lease_until=until
+    ).update(lease_until=now + LEASE)
+    for email in waiting:
+        email.lease_until = now + LEASE
 
 
 def _reachable(
@@ -454,7 +472,7 @@ def _hand_over(
     except smtplib.SMTPRecipientsRefused as error:
         code, _answer = next(iter(error.recipients.values()))
         _follow_answer(email, connection, delivery, code=code)
-    except smtplib.SMTPSenderRefused as error:
+    except (smtplib.SMTPSenderRefused, smtplib.SMTPHeloError) as error:
         # The server wants nothing of us, whoever it is to: no fault of the mail.
         _close(connection)
         delivery.is_server_away = True
@@ -520,7 +538,7 @@ def _wait_for_server(email: OutgoingEmail, delivery: Delivery, *, error: str) ->
     """Nothing was sent and nobody refused it: asked for as long as it takes."""
     delivery.postponed += 1
     email.attempts = max(email.attempts - 1, 1)  # does not count, but shows
-    _put_back(email, pause=_varied(FIRST_RETRY), error=error)
+    _put_back(email, pause=_varied(AWAY_RETRY), error=error)
 
 
 def _leave_unclear(email: OutgoingEmail, delivery: Delivery, *, error: str) -> None:
@@ -604,6 +622,7 @@ def _deliver_bulk() -> Delivery:
     try:
         waiting = deque(_written(_reachable(emails, delivery)))
         while waiting and not delivery.is_server_away and time.monotonic() < stop_at:
+            _keep(waiting)
             some = [waiting.popleft() for _ in range(min(CHUNK, len(waiting)))]
             _send_together(some, connection, delivery)
     finally:

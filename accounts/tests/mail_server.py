@@ -13,13 +13,16 @@ from typing import Self
 
 from aiosmtpd.smtp import SMTP
 
+from accounts.tests import weather
 from accounts.tests.canaries import WATCH
+from accounts.tests.weather import Weather
 
 # What the server can do wrong; `mode` is one of these words.
 ACCEPTS = "accepts"
 IS_CLOSING = "is closing"  # 421 to every recipient
 SAYS_LATER = "says later"  # 450 to every recipient
 SAYS_NEVER = "says never"  # 550 to every recipient
+WANTS_NO_GREETING = "wants no greeting"  # 550 to whoever says hello
 WANTS_NO_SENDER = "wants no sender"  # 530 to every sender
 WANTS_NO_TEXT = "wants no text"  # 451 to every text, before it comes
 HANGS_UP_FIRST = "hangs up first"  # before it was told of any mail
@@ -33,6 +36,8 @@ class MailServer:
 
     def __init__(self):
         self.mode = ACCEPTS
+        # What goes wrong by chance, beside the mode.
+        self.weather: Weather | None = None
         self.unknown: set[str] = set()
         self.seconds = 0.0
         self.messages: list[EmailMessage] = []
@@ -66,7 +71,7 @@ class MailServer:
         """Be as new, for the next test."""
         self.refuse()
         self.mode, self.unknown, self.seconds = ACCEPTS, set(), 0.0
-        self.messages, self.connections = [], 0
+        self.messages, self.connections, self.weather = [], 0, None
         self.open()
 
     @property
@@ -103,6 +108,9 @@ class MailServer:
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
+        fault = self.fault_at("text", envelope.rcpt_tos[0])
+        if fault[:1] in ("4", "5"):
+            return fault
         message = email.message_from_bytes(
             envelope.content, policy=email.policy.default
         )
@@ -112,7 +120,11 @@ class MailServer:
             server.transport.abort()
         if self.mode == IS_SLOW:
             await asyncio.sleep(self.seconds)
+        await server.suffer(fault)
         return "250 OK"
+
+    def fault_at(self, stage: str, address: str = "") -> str:
+        return self.weather.at(stage, address) if self.weather else ""
 
     # --- Inside ---------------------------------------------------------------------
 
@@ -149,6 +161,7 @@ class _Dialogue(SMTP):
     def __init__(self, server: MailServer):
         super().__init__(server, hostname="mail.example", enable_SMTPUTF8=True)
         self._mail_server = server
+        self._greeting = ""
 
     def connection_made(self, transport):
         super().connection_made(transport)
@@ -158,7 +171,54 @@ class _Dialogue(SMTP):
         self._mail_server.left(self.transport)
         super().connection_lost(error)
 
+    async def suffer(self, fault: str) -> bool:
+        """Do what goes wrong; True where nothing is left to be said."""
+        if fault == weather.IS_LATE:
+            await asyncio.sleep(self._mail_server.weather.delay)
+            return False
+        if fault in (weather.GOES_SILENT, weather.GOES_SILENT_AFTER):
+            await asyncio.sleep(self._mail_server.weather.silence)
+            self.transport.abort()
+        elif fault in (weather.HANGS_UP, weather.HANGS_UP_AFTER):
+            self.transport.abort()
+        elif fault:
+            await self.push(fault)
+        return bool(fault)
+
+    async def _handle_client(self):
+        if not await self.suffer(self._mail_server.fault_at("connect")):
+            await super()._handle_client()
+
+    async def smtp_EHLO(self, arg):
+        self._greeting = self._mail_server.fault_at("EHLO")
+        if self._mail_server.mode == WANTS_NO_GREETING:
+            self._greeting = "550 Not you"
+        if not await self.suffer(self._greeting):
+            await super().smtp_EHLO(arg)
+
+    async def smtp_HELO(self, arg):
+        # Who was refused is asked again in the old way, and refused.
+        if not await self.suffer(self._greeting):
+            await super().smtp_HELO(arg)
+
+    async def smtp_MAIL(self, arg):
+        if not await self.suffer(self._mail_server.fault_at("MAIL")):
+            await super().smtp_MAIL(arg)
+
+    async def smtp_RCPT(self, arg):
+        address = arg.partition("<")[2].partition(">")[0]
+        if not await self.suffer(self._mail_server.fault_at("RCPT", address)):
+            await super().smtp_RCPT(arg)
+
     async def smtp_DATA(self, arg):
+        (address,) = self.envelope.rcpt_tos
+        if await self.suffer(self._mail_server.fault_at("DATA", address)):
+            return
+        if fault := self._mail_server.fault_at("amid"):
+            await self.push("354 Go on")
+            await self._reader.readline()
+            await self.suffer(fault)
+            return
         if self._mail_server.mode == HANGS_UP_AMID:
             await self.push("354 Go on")
             await self._reader.readline()

@@ -300,10 +300,17 @@ def test_a_server_that_says_later_for_two_days_is_given_up(mail_server):
     [
         MailServer.refuse,
         lambda server: setattr(server, "mode", how.IS_CLOSING),
+        lambda server: setattr(server, "mode", how.WANTS_NO_GREETING),
         lambda server: setattr(server, "mode", how.WANTS_NO_SENDER),
         lambda server: setattr(server, "mode", how.HANGS_UP_FIRST),
     ],
-    ids=["refuses", "421", "530 to the sender", "hangs up before any mail"],
+    ids=[
+        "refuses",
+        "421",
+        "550 to the greeting",
+        "530 to the sender",
+        "hangs up before any mail",
+    ],
 )
 def test_a_server_that_is_away_is_asked_once_for_the_whole_batch(mail_server, break_it):
     emails = [make_email() for _ in range(5)]
@@ -483,10 +490,47 @@ def test_a_batch_that_takes_too_long_hands_back_what_it_has_not_begun(
     assert (left.status, left.attempts, left.lease_until) == ("queued", 0, None)
 
 
-def test_the_lease_is_longer_than_a_batch_can_take(settings):
+def claimed_by_another_while_one_is_slow(monkeypatch, time_machine) -> int:
+    """A worker takes twelve seconds for each of four mails; another looks each time."""
+    for _ in range(4):
+        make_email()
+    time_machine.move_to(timezone.now(), tick=False)
+    send, claimed = outbox._send, []
+
+    def send_slowly(*args):
+        send(*args)
+        time_machine.shift(12)
+        claimed.extend(outbox._claim(4))
+
+    monkeypatch.setattr(outbox, "_send", send_slowly)
+    outbox.deliver()
+    return len(claimed)
+
+
+def test_a_slow_worker_keeps_what_it_has_claimed(
+    mail_server, monkeypatch, time_machine
+):
+    assert claimed_by_another_while_one_is_slow(monkeypatch, time_machine) == 0
+    assert len(mail_server.messages) == 4
+
+
+def test_control_who_does_not_keep_it_loses_it_and_sends_none_of_it(
+    mail_server, monkeypatch, time_machine
+):
+    monkeypatch.setattr(outbox, "_keep", lambda waiting: None)
+    assert claimed_by_another_while_one_is_slow(monkeypatch, time_machine) > 0
+    assert len(mail_server.messages) == 2
+
+
+def test_what_waits_for_a_worker_or_a_server_leaves_within_a_minute(settings):
+    clock = settings.CELERY_BEAT_SCHEDULE["deliver-mail"]["schedule"]
+    assert outbox.LEASE.total_seconds() + clock <= 50
+    assert 1.2 * outbox.AWAY_RETRY.total_seconds() + clock <= 50
+
+
+def test_a_mail_is_taken_for_unclear_only_when_no_answer_can_come(settings):
     slowest = timedelta(seconds=10 * settings.EMAIL_TIMEOUT)
     assert settings.EMAIL_TIMEOUT <= 10
-    assert outbox.BATCH_TIME + slowest < outbox.LEASE
     assert slowest < outbox.UNCLEAR_RETRY
 
 
