@@ -1,7 +1,8 @@
 """Incentives, invitations, the steps of an enrollment, and locations."""
 
-from django.urls import path
+from django.urls import path, re_path
 
+from accounts.link_tokens import TOKEN
 from enrollment import views
 
 app_name = "enrollment"
@@ -37,6 +38,15 @@ urlpatterns = [
     path("locations/<int:pk>/", views.location, name="location"),
     path("locations/<int:pk>/close/", views.ask_closing, name="ask_closing"),
     path("locations/<int:pk>/keep/", views.keep, name="keep_location"),
+    path("calendar/", views.calendar, name="calendar"),
+    path("calendar/new/", views.new_calendar, name="new_calendar"),
+    path("calendar/end/", views.end_calendar, name="end_calendar"),
+    # What calendar programs read; the secret in it is the credential.
+    re_path(
+        rf"^calendar/(?P<token>{TOKEN})\.ics$",
+        views.calendar_file,
+        name="calendar_file",
+    ),
     path("notifications/", views.notifications, name="notifications"),
     path("notifications/<uuid:pk>/", views.notification, name="notification"),
 ]

@@ -416,6 +416,9 @@ ACCOUNT_RATE_LIMITS = {
     "company_sign_in": "120/m/ip",
     # Wrong answers to one invitation, and from one place to any.
     "join_failed": "20/10m/ip,10/h/key",
+    # Reading one calendar, wherever from; and addresses that open none, from one place.
+    "calendar_read": "60/h/key",
+    "calendar_failed": "30/10m/ip",
 }
 # Who reaches bank or tax data, roles or approvals needs a second factor (T7). The demo
 # only says so, for its people share one password.

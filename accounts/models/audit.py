@@ -81,6 +81,8 @@ class AuditAction(models.TextChoices):
     MAIL_BOUNCED = "mail_bounced", _("Mail came back")
     MAIL_WANTED_AGAIN = "mail_wanted_again", _("Address tried again")
     MAIL_CHOSEN = "mail_chosen", _("Wanted mail chosen")
+    FEED_MADE = "feed_made", _("Calendar address made")
+    FEED_ENDED = "feed_ended", _("Calendar address ended")
     CAMPAIGN_PLANNED = "campaign_planned", _("Campaign planned")
     CAMPAIGN_CHANGED = "campaign_changed", _("Campaign changed")
     CAMPAIGN_DISCARDED = "campaign_discarded", _("Campaign discarded")
@@ -192,7 +194,7 @@ _BEGINNINGS = (
         AuditKind.SIGN_IN,
         (
             "password_", "second_factor_", "factor", "recovery_code", "session",
-            "sign_in_",
+            "sign_in_", "feed_",
         ),
     ),
     (AuditKind.DIRECTORY, ("token_", "group_", "tenant_", "app_role_")),

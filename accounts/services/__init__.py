@@ -1,6 +1,11 @@
 """Everything that changes people, companies, places and roles; the only writer here."""
 
-from accounts.services.audit import acting_as, carried_out_by, record_audit_event
+from accounts.services.audit import (
+    acting_as,
+    carried_out_by,
+    record_audit_event,
+    record_of_person,
+)
 from accounts.services.colleagues import (
     INVITATION_LIFETIME,
     accept_invitation,
@@ -216,6 +221,7 @@ __all__ = [
     "plan_roles",
     "receive_mail",
     "record_audit_event",
+    "record_of_person",
     "refusal_code",
     "register_tenant",
     "remove_directory_group",

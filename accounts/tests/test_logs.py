@@ -51,6 +51,8 @@ def line(*arguments, **extra):
         ("/accounts/password/reset/key/7-cabc-123/", "cabc"),
         (f"Internal Server Error: /i/{'aB3_-' * 8}xyz/", "aB3"),
         (f"Not Found: /accounts/lost/stop/{'aB3_-' * 8}xyz/", "aB3"),
+        (f"Not Found: /profiles/stop/{'aB3_-' * 8}xyz/", "aB3"),
+        (f"Too Many Requests: /calendar/{'aB3_-' * 8}xyz.ics", "aB3"),
         ("mail to ida.berg@nordvik.example", "ida.berg"),
         ("holder: Nordvik Konsult AB", "Konsult"),
         (

@@ -15,6 +15,7 @@ from enrollment.models.enrollments import (
     PayoutAssignment,
 )
 from enrollment.models.expiry import Reminder, TaxExpiryNotice
+from enrollment.models.feeds import CalendarFeed
 from enrollment.models.following import FollowingPayout, FollowingTerms
 from enrollment.models.imports import (
     ImportBlock,
@@ -57,6 +58,7 @@ from enrollment.models.versions import GuideFile, TermsDraft, TermsVersion
 __all__ = [
     "HOLD",
     "Agreement",
+    "CalendarFeed",
     "Campaign",
     "CampaignRecipient",
     "CampaignStatus",

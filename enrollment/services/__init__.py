@@ -37,6 +37,11 @@ from enrollment.services.enrollments import (
     submit_enrollment,
     terms_to_follow,
 )
+from enrollment.services.feeds import (
+    end_calendar_feed,
+    make_calendar_feed,
+    note_calendar_read,
+)
 from enrollment.services.imports import (
     IMPORT,
     RELEASE,
@@ -213,6 +218,7 @@ __all__ = [
     "drop_undoing",
     "due_plans",
     "end_agreement",
+    "end_calendar_feed",
     "finish_rehearsal",
     "finish_renewals",
     "finish_undoing",
@@ -231,7 +237,9 @@ __all__ = [
     "keep_file",
     "lapse_invitations",
     "mails_of",
+    "make_calendar_feed",
     "name_columns",
+    "note_calendar_read",
     "note_expired_tax_profiles",
     "note_link_opened",
     "notify_waiting_admins",

@@ -19,6 +19,7 @@ from accounts.tests.factories import (
     UserFactory,
 )
 from enrollment.models import (
+    CalendarFeed,
     Campaign,
     CampaignRecipient,
     Enrollment,
@@ -252,6 +253,15 @@ VIOLATIONS |= {
     "renewalrow_past_is_known": lambda w: w.range.rows.create(
         enrollment_id=uuid.uuid4(), outcome="enrolled", was="maybe"
     ),
+    "calendarfeed_keeps_a_fingerprint": lambda w: CalendarFeed.objects.create(
+        user=w.person, secret_sha256="open", made_at=timezone.now()
+    ),
+    "calendarfeed_one_per_person": lambda w: [
+        CalendarFeed.objects.create(
+            user=w.person, secret_sha256=letter * 64, made_at=timezone.now()
+        )
+        for letter in "ab"
+    ],
     "requirementdispute_one_waits": lambda w: [
         RequirementDispute.objects.create(
             location=w.location,

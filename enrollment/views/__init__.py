@@ -1,5 +1,11 @@
 """Partner pages: home, the Overview, the steps of an enrollment, notifications."""
 
+from enrollment.views.calendar import (
+    calendar,
+    calendar_file,
+    end_calendar,
+    new_calendar,
+)
 from enrollment.views.enrolling import (
     accept,
     ask_for_details,
@@ -41,12 +47,15 @@ __all__ = [
     "add",
     "ask_closing",
     "ask_for_details",
+    "calendar",
+    "calendar_file",
     "choose_bank",
     "choose_currency",
     "choose_tax",
     "decline",
     "detail",
     "dispute",
+    "end_calendar",
     "export_overview",
     "get_started",
     "guide",
@@ -54,6 +63,7 @@ __all__ = [
     "keep",
     "location",
     "locations",
+    "new_calendar",
     "notification",
     "notifications",
     "old_overview",

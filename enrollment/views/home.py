@@ -1,11 +1,8 @@
 """Home: what needs this person now."""
 
-from datetime import timedelta
-
-from django.db.models import Count, Q, Value, Window
+from django.db.models import Count, Q, Window
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from accounts.access import roles_here, signed_in
@@ -15,6 +12,7 @@ from accounts.models import AccessRequest, Location
 from accounts.reach import shown_coverage
 from accounts.roles import Permission, roles_with
 from enrollment.clock import clock_for
+from enrollment.coming import coming_dates
 from enrollment.eligibility import gaps_of, payout_at
 from enrollment.models import Enrollment, FiscalCalendar, Invitation
 from enrollment.models.terms import on_its_day
@@ -22,15 +20,12 @@ from enrollment.places import places_not_ready, readiness
 from enrollment.rows import enrollment_rows, next_year_rows
 from enrollment.states import EnrollmentStatus, Turn
 from profiles.begun import begun_by
-from profiles.models import TaxProfileVersion
 
-AHEAD = timedelta(days=90)
 CALENDAR = "terms__fiscal_year__calendar"
 MOST_GAPS = 5
 MOST_FORECASTS = 10
 MOST_REQUESTS = 5
 MOST_NOT_READY = 5
-MOST_DATES = 10
 
 
 @signed_in("everybody's own page; each part asks through the scoped QuerySets")
@@ -79,7 +74,15 @@ def home(request):
         "with_owner": waiting,
         "next_year": next_year,
         "is_empty": is_empty,
-        "dates": _coming_dates(mine, user, company, now, days.days, location=location),
+        "dates": coming_dates(
+            mine,
+            reader=user,
+            company=company,
+            at=now,
+            days=days.days,
+            location=location,
+        ),
+        "may_subscribe": _holds(request, Permission.ENROLLMENT_EDIT),
         **_gaps(request, location=location),
     }
     if is_empty:
@@ -161,82 +164,6 @@ def _not_ready(request, now, *, location=None) -> list:
     if location is not None:
         places = places.filter(pk=location.pk)
     return places_not_ready(places, at=now, most=MOST_NOT_READY)
-
-
-def _coming_dates(mine, user, company, now, days, *, location=None):
-    """What ends soon; what belongs to a program, in its own calendar (R66).
-
-    One question for all of it: day, kind of date, location, program and year.
-    """
-    today = timezone.localdate(now)
-    enrolling = (
-        mine.filter(
-            on_its_day(
-                days, CALENDAR, lambda day: Q(enroll_by__range=(day, day + AHEAD))
-            ),
-            status__in=[EnrollmentStatus.INVITED, EnrollmentStatus.ACTION_REQUIRED],
-            submitted_at=None,
-        )
-        .order_by("enroll_by", "pk")
-        .values_list(
-            "enroll_by",
-            Value("enroll"),
-            "location__name",
-            "terms__program__name",
-            "terms__fiscal_year__number",
-        )[:MOST_DATES]
-    )
-    expiring = TaxProfileVersion.objects.filter(
-        status="approved",
-        profile__location__in=Location.objects.where_user_may(
-            user, Permission.PROFILE_VIEW
-        ).of_company(company),
-        expires_on__range=(today, today + AHEAD),
-    )
-    if location is not None:
-        expiring = expiring.filter(profile__location=location)
-    expiring = expiring.order_by("expires_on", "pk").values_list(
-        "expires_on",
-        Value("expires"),
-        "profile__location__name",
-        Value(""),
-        Value(0),
-    )[:MOST_DATES]
-    years = (
-        mine.filter(
-            on_its_day(
-                days,
-                CALENDAR,
-                lambda day: Q(terms__fiscal_year__ends_on__range=(day, day + AHEAD)),
-            ),
-            status=EnrollmentStatus.ENROLLED,
-        )
-        .order_by()
-        .values_list(
-            "terms__fiscal_year__ends_on",
-            Value("ends"),
-            Value(""),
-            "terms__program__name",
-            "terms__fiscal_year__number",
-        )
-        .distinct()
-    )
-    return sorted(
-        (
-            day,
-            _DATES[kind] % {"location": place, "program": program, "year": number},
-        )
-        for day, kind, place, program, number in enrolling.union(
-            expiring, years, all=True
-        )
-    )
-
-
-_DATES = {
-    "enroll": gettext_lazy("Enroll %(location)s in %(program)s"),
-    "expires": gettext_lazy("Tax profile of %(location)s expires"),
-    "ends": gettext_lazy("Fiscal year %(year)s ends: %(program)s"),
-}
 
 
 def _gaps(request, *, location=None) -> dict:

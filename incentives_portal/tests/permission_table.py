@@ -52,6 +52,9 @@ TABLE: dict[str, Row] = {
     # Operators have an account of their own too.
     "own:account": Row(EVERYBODY),
     "own:mail": Row(PARTNERS, methods=("GET", "POST")),
+    "enrollment:calendar": Row(PARTNERS),
+    "enrollment:new_calendar": Row(PARTNERS, methods=("POST",)),
+    "enrollment:end_calendar": Row(PARTNERS, methods=("POST",)),
     "own:second_factor": Row(EVERYBODY),
     "own:sign_in_again": Row(EVERYBODY),
     "own:end_session": Row(EVERYBODY, methods=("POST",)),
@@ -375,6 +378,7 @@ PUBLIC = {
     "lost:ask",
     "lost:link",
     "lost:stop",
+    "enrollment:calendar_file",
     "profiles:stop_link",
     "profiles:stop_by_link",
     "company:sign_in",

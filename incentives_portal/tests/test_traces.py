@@ -49,6 +49,7 @@ SILENT = {
     "enrollment.read_next_lines": "of a file; whoever applies it is told",
     "enrollment.apply_import": "asks for it; carry_out_import tells who did",
     "enrollment.remind_next_people": "queues mails, which are kept",
+    "enrollment.note_calendar_read": "when a person's own calendar was last read",
     "enrollment.send_test": "a mail to oneself, which changes nothing",
 }
 
