@@ -40,6 +40,7 @@ from enrollment.eligibility import Gap, gaps_of
 from enrollment.models import (
     DisputeOutcome,
     Enrollment,
+    EnrollmentBatch,
     Invitation,
     PayoutAssignment,
     ProgramTerms,
@@ -49,6 +50,8 @@ from enrollment.versions import promise_words
 from profiles.models import BankProfileVersion, Profile, ProfileVersion
 from profiles.reasons import explained
 
+# Of how many enrollments one mail tells one by one.
+MOST_TOLD = 100
 # Their examples are a company's name.
 NAME_REASONS = frozenset({"BANK_NAME_MISMATCH", "TAX_NAME_MISMATCH"})
 
@@ -175,8 +178,13 @@ def nobody_can_enroll(
         )
 
 
-def enrollment_submitted(enrollment: Enrollment) -> None:
-    """Confirm the submission to the location's Incentives admins, with a receipt."""
+def enrollment_submitted(
+    enrollment: Enrollment, *, to: Iterable[User] | None = None
+) -> None:
+    """Confirm the submission to the location's Incentives admins, with a receipt.
+
+    Or to some of them.
+    """
     _tell_incentive_admins(
         "enrollment_submitted",
         enrollment,
@@ -185,6 +193,52 @@ def enrollment_submitted(enrollment: Enrollment) -> None:
             "submitted_by": enrollment.submitted_by,
             "payouts": payouts_of(enrollment),
         },
+        to=to,
+    )
+
+
+def enrollments_submitted(
+    person: User, enrollments: Iterable[Enrollment], *, batch: EnrollmentBatch
+) -> None:
+    """Confirm many submissions to one person in one mail, each with its reference.
+
+    Who has one of them reads of that one. The whole list is with who submitted them;
+    the others are led to the Overview.
+    """
+    enrollments = sorted(
+        enrollments,
+        key=lambda one: (one.terms.program.name, one.location.name, str(one.pk)),
+    )
+    if len(enrollments) == 1:
+        enrollment_submitted(enrollments[0], to=[person])
+        return
+    company = batch.partner_account
+    is_own = person.pk == batch.by_id
+    path = (
+        path_in(company, batch) if is_own else path_in(company, "enrollment:overview")
+    )
+    first = enrollments[0].terms
+    is_one = all(one.terms_id == first.pk for one in enrollments)
+    hours = max(one.terms.validation_hours for one in enrollments)
+    outbox.queue(
+        "enrollments_submitted",
+        to=person,
+        dedupe_key=f"enrollments_submitted:{batch.pk}:{person.pk}",
+        context={
+            "submitted_by": batch.by,
+            "sender_name": first.sender_name if is_one else "",
+            "promise": lazy(promise_words, str)(hours),
+            "count": len(enrollments),
+            "rows": enrollments[:MOST_TOLD],
+            "more": max(len(enrollments) - MOST_TOLD, 0),
+            "company_names": [company.name],
+            "location_names": list(
+                dict.fromkeys(one.location.name for one in enrollments)
+            ),
+            "moment": batch.sent_at,
+            "url": settings.PUBLIC_BASE_URL + path,
+        },
+        about_url=path,
     )
 
 

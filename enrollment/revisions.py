@@ -6,7 +6,7 @@ the page says what changed and who changed it (experience.md §4.5, security.md 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from enrollment.states import EnrollmentStatus
 from profiles.models import BankProfileVersion, TaxProfileVersion
 
 SALT = "enrollment.revisions"
+SALT_OF_MANY = "enrollment.revisions.many"
 _VERSIONS = {"bank": BankProfileVersion, "tax": TaxProfileVersion}
 Code = EnrollmentEvent.Code
 
@@ -42,6 +43,41 @@ def revision_of(enrollment: Enrollment, rows: Iterable[PayoutAssignment]) -> str
     `rows` are its annotated assignments, of payout_of().
     """
     return signing.dumps(_state(enrollment, rows), salt=SALT, compress=True)
+
+
+def note_of_many(
+    to_submit: Mapping[Enrollment, Iterable[PayoutAssignment]],
+    to_accept: Mapping[Enrollment, Iterable[PayoutAssignment]],
+) -> str:
+    """Return one signed note of many enrollments: to be submitted, or to be accepted.
+
+    What one page showed of all of them; notes_in() takes it apart again.
+    """
+    states = [
+        [_state(enrollment, rows) for enrollment, rows in some.items()]
+        for some in (to_submit, to_accept)
+    ]
+    return signing.dumps(states, salt=SALT_OF_MANY, compress=True)
+
+
+def notes_in(seen: str) -> tuple[dict[str, str], dict[str, str]] | None:
+    """Return the notes that note_of_many() holds, each as revision_of() writes it.
+
+    By the enrollment's key, those to submit and those to accept; None where it cannot
+    be read.
+    """
+    try:
+        states = signing.loads(seen, salt=SALT_OF_MANY)
+    except signing.BadSignature:
+        return None
+    to_submit, to_accept = (
+        {
+            state["enrollment"]: signing.dumps(state, salt=SALT, compress=True)
+            for state in some
+        }
+        for some in states
+    )
+    return to_submit, to_accept
 
 
 def is_same(

@@ -42,6 +42,23 @@ def remind_of_invitations() -> None:
 
 
 @shared_task
+def submit_batches() -> None:
+    """Do what was submitted together and is not finished, as far as time allows.
+
+    Any number of workers and requests share the rows.
+    """
+    until = time.monotonic() + LONG_ENOUGH
+    for batch in services.batches_to_run():
+        services.carry_on(batch, until=until)
+
+
+@shared_task
+def forget_old_batches() -> None:
+    """Delete what was ticked and never sent, and results of long ago."""
+    services.forget_old_batches(at=timezone.now())
+
+
+@shared_task
 def lapse_invitations() -> None:
     """Expire invitations whose last day has passed."""
     services.lapse_invitations(at=timezone.now())

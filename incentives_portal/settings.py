@@ -210,6 +210,17 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 300.0,
         "options": {"expires": 280},
     },
+    # What many rows were submitted together and the request left over.
+    "submit-batches": {
+        "task": "enrollment.tasks.submit_batches",
+        "schedule": 10.0,
+        "options": {"expires": 9},
+    },
+    "forget-old-batches": {
+        "task": "enrollment.tasks.forget_old_batches",
+        "schedule": 86400.0,
+        "options": {"expires": 80000},
+    },
     "lapse-unanswered-invitations": {
         "task": "enrollment.tasks.lapse_invitations",
         "schedule": 900.0,

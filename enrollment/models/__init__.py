@@ -1,5 +1,11 @@
 """Programs' years, what they ask, invitations and enrollments."""
 
+from enrollment.models.batches import (
+    TO_DO,
+    BatchOutcome,
+    BatchRow,
+    EnrollmentBatch,
+)
 from enrollment.models.campaigns import (
     HOLD,
     Campaign,
@@ -57,7 +63,10 @@ from enrollment.models.versions import GuideFile, TermsDraft, TermsVersion
 
 __all__ = [
     "HOLD",
+    "TO_DO",
     "Agreement",
+    "BatchOutcome",
+    "BatchRow",
     "CalendarFeed",
     "Campaign",
     "CampaignRecipient",
@@ -68,6 +77,7 @@ __all__ = [
     "DisputeOutcome",
     "EarningType",
     "Enrollment",
+    "EnrollmentBatch",
     "EnrollmentEvent",
     "FiscalCalendar",
     "FiscalYear",

@@ -81,45 +81,78 @@ def start_open_enrollment(
     Beginning twice returns the same enrollment. Raises ValidationError when the
     program is not open to this location now.
     """
-    # The program first, so that it is not withdrawn meanwhile.
-    program = IncentiveProgram.objects.select_for_update(of=("self",), no_key=True).get(
-        pk=terms.program_id
-    )
-    lock_companies(location.partner_account_id)
-    existing = Enrollment.objects.filter(location=location, terms=terms).first()
-    if existing is not None:
-        return existing
-    today = terms.today()
-    is_offered = (
-        terms.is_open_to_all
-        and today <= terms.last_day_for(today)
-        and program.discontinued_at is None
-        and ProgramTerms.objects.current(today).filter(pk=terms.pk).exists()
-        and eligible_locations(terms, on=today).filter(pk=location.pk).exists()
-    )
-    if not is_offered:
+    started = start_open_enrollments([location], terms=terms, by=by)
+    if not started:
         raise ValidationError(
             _("This program is not open to %(location)s now."),
             params={"location": location.name},
             code="not_open",
         )
-    _refuse_unmigrated(location)
-    place = ProgramAtLocation.objects.get(location=location, terms=terms)
-    check_still_may(place, permission=Permission.ENROLLMENT_EDIT, by=by)
-    now = timezone.now()
-    enrollment, is_new = Enrollment.objects.get_or_create(
-        location=location,
-        terms=terms,
-        defaults={
-            "status_since": now,
-            "invited_at": now,
-            "enroll_by": terms.last_day_for(today),
-        },
+    return started[0]
+
+
+@transaction.atomic
+def start_open_enrollments(
+    locations: list[Location], *, terms: ProgramTerms, by: User
+) -> list[Enrollment]:
+    """Begin enrollments in a program that is open to all, or return those begun (R26).
+
+    Locations that it is not open to now are left out. Raises ValidationError when
+    somebody may not begin one of them any more, or a company has not migrated.
+    """
+    # The program first, so that it is not withdrawn meanwhile.
+    program = IncentiveProgram.objects.select_for_update(of=("self",), no_key=True).get(
+        pk=terms.program_id
     )
-    if is_new:
-        _write_event(enrollment, code=Code.STARTED, from_status="", by=by, at=now)
-        add_payout_assignments([enrollment])
-    return enrollment
+    lock_companies(*{location.partner_account_id for location in locations})
+    begun = list(Enrollment.objects.filter(location__in=locations, terms=terms))
+    known = {enrollment.location_id for enrollment in begun}
+    others = [location for location in locations if location.pk not in known]
+    today = terms.today()
+    if not (
+        others
+        and terms.is_open_to_all
+        and today <= terms.last_day_for(today)
+        and program.discontinued_at is None
+        and ProgramTerms.objects.current(today).filter(pk=terms.pk).exists()
+    ):
+        return begun
+    open_to = set(
+        eligible_locations(terms, on=today)
+        .filter(pk__in=[location.pk for location in others])
+        .order_by()
+        .values_list("pk", flat=True)
+    )
+    others = [location for location in others if location.pk in open_to]
+    if not others:
+        return begun
+    for location in others:
+        _refuse_unmigrated(location)
+    places = ProgramAtLocation.objects.filter(location__in=others, terms=terms)
+    check_still_may(*places, permission=Permission.ENROLLMENT_EDIT, by=by)
+    now = timezone.now()
+    started = Enrollment.objects.bulk_create(
+        Enrollment(
+            location=location,
+            terms=terms,
+            status_since=now,
+            invited_at=now,
+            enroll_by=terms.last_day_for(today),
+        )
+        for location in others
+    )
+    EnrollmentEvent.objects.bulk_create(
+        EnrollmentEvent(
+            enrollment=enrollment,
+            code=Code.STARTED,
+            to_status=enrollment.status,
+            by=by,
+            at=now,
+        )
+        for enrollment in started
+    )
+    add_payout_assignments(started)
+    return begun + started
 
 
 def add_payout_assignments(enrollments: Iterable[Enrollment]) -> None:
@@ -482,13 +515,15 @@ def submit_enrollment(
     enrollment: Enrollment,
     *,
     seen: str = "",
+    is_told: bool = True,
     by: User,
     at: datetime | None = None,
 ) -> Enrollment:
     """Send the enrollment to the program owner (R33, R34, R37).
 
     What was the location's default is written down as chosen. Submitting what is
-    submitted already changes nothing. Raises ValidationError naming everything that
+    submitted already changes nothing. Without `is_told` the caller sends the receipt,
+    of many at once. Raises ValidationError naming everything that
     is missing, when it is closed or too late, when the agreement has another version
     than was accepted, or when it is not as `seen` any more.
     """
@@ -522,7 +557,8 @@ def submit_enrollment(
         at=at,
         also=["submitted_at", "submitted_by"],
     )
-    emails.enrollment_submitted(enrollment)
+    if is_told:
+        emails.enrollment_submitted(enrollment)
     return enrollment
 
 

@@ -23,7 +23,7 @@ from accounts.tests.factories import (
 )
 from enrollment import emails, services
 from enrollment.eligibility import GAPS
-from enrollment.models import Invitation
+from enrollment.models import EnrollmentBatch, Invitation
 from enrollment.tests.factories import (
     AgreementFactory,
     EnrollmentFactory,
@@ -44,6 +44,7 @@ NAMES = (
     "invitation",
     "nobody_can_enroll",
     "enrollment_submitted",
+    "enrollments_submitted",
     "enrollment_completed",
     "needs_attention",
     "terms_changed",
@@ -120,6 +121,17 @@ def one_of_each(nordvik, goteborg, malmo, terms, ida, greta, settings):
         location=goteborg, submitted=True, submitted_by=ida, **payout
     )
     emails.enrollment_submitted(submitted)
+    again = EnrollmentFactory(location=goteborg, submitted=True, submitted_by=ida)
+    emails.enrollments_submitted(
+        ida,
+        [submitted, again],
+        batch=EnrollmentBatch.objects.create(
+            partner_account=nordvik,
+            by=ida,
+            created_at=timezone.now(),
+            sent_at=timezone.now(),
+        ),
+    )
     emails.enrollment_completed(EnrollmentFactory(location=goteborg, complete=True))
     other = BankProfileFactory(partner_account=nordvik, version=False)
     version = returned_version(other, submitted_by=ida)

@@ -23,6 +23,7 @@ from enrollment.models import (
     Campaign,
     CampaignRecipient,
     Enrollment,
+    EnrollmentBatch,
     EnrollmentEvent,
     FiscalYear,
     Invitation,
@@ -125,6 +126,15 @@ def copy(row) -> None:
 
 def notice(**facts):
     return YearEndNotice.objects.create(part=0, **facts)
+
+
+def batch(w, **facts) -> EnrollmentBatch:
+    return EnrollmentBatch.objects.create(
+        partner_account=w.location.partner_account,
+        by=w.person,
+        created_at=timezone.now(),
+        **facts,
+    )
 
 
 VIOLATIONS = {
@@ -279,6 +289,16 @@ VIOLATIONS |= {
         asked_at=timezone.now(),
         asked_by=w.person,
         answer="Yes.",
+    ),
+    "enrollmentbatch_finished_was_sent": lambda w: batch(w, finished_at=timezone.now()),
+    "batchrow_once": lambda w: [
+        one.rows.create(enrollment=w.enrollment) for one in [batch(w)] * 2
+    ],
+    "batchrow_outcome_is_known": lambda w: batch(w).rows.create(
+        enrollment=w.enrollment, outcome="maybe"
+    ),
+    "batchrow_refusal_says_why": lambda w: batch(w).rows.create(
+        enrollment=w.enrollment, outcome="refused"
     ),
     "valueimport_status_is_known": lambda w: change(w.value_import, status="odd"),
     "valueimport_file_once": lambda w: copy(w.value_import),

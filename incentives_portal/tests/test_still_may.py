@@ -57,6 +57,7 @@ DOORS = {
     "answer_question": ("question", {"answer": "It is ours since May."}),
     "replace_profile": ("bank", {}),
     "start_open_enrollment": ("goteborg", {}),
+    "start_open_enrollments": ("places", {}),
     "accept_enrollment": ("invited", {}),
     "decline_enrollment": ("invited", {}),
     "reconsider_enrollment": ("declined", {}),
@@ -171,7 +172,7 @@ def asked(name: str, things, *, by):
         options["replacement"] = things["bank"]()
     elif name == "choose_tax_profile":
         options["tax_profile"] = things["tax"]()
-    elif name == "start_open_enrollment":
+    elif name.startswith("start_open_enrollment"):
         options["terms"] = ProgramTermsFactory(open_to_all=True)
     service = getattr(profiles, name, None) or getattr(enrollments, name)
     return lambda: service(subject, by=by, **options)

@@ -48,6 +48,8 @@ SILENT = {
     "enrollment.name_columns": "of a file; whoever applies it is told",
     "enrollment.read_next_lines": "of a file; whoever applies it is told",
     "enrollment.apply_import": "asks for it; carry_out_import tells who did",
+    "enrollment.send_batch": "asks for it; what becomes of each row is told there",
+    "enrollment.tell_next_of_batch": "queues mails, which are kept",
     "enrollment.remind_next_people": "queues mails, which are kept",
     "enrollment.note_calendar_read": "when a person's own calendar was last read",
     "enrollment.send_test": "a mail to oneself, which changes nothing",
