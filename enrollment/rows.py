@@ -54,6 +54,7 @@ from enrollment.states import (
     VEILED,
     EnrollmentStatus,
     Outcome,
+    Turn,
 )
 from enrollment.wording import Standing, standing, standing_without_enrollment
 
@@ -74,10 +75,27 @@ class Row:
     assignments: list[PayoutAssignment] = field(default_factory=list)
 
     @property
+    def is_to_enroll(self) -> bool:
+        """Whether this reader can begin it or go on with it, alone or with others."""
+        if self.enrollment is None:
+            return self.standing.action is not None and self.standing.action.is_post
+        is_mine = self.standing.turn in (Turn.NEW, Turn.YOU)
+        return is_mine and self.enrollment.is_editable
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether nothing is missing, but for accepting."""
+        return self.enrollment is not None and self.is_to_enroll and not self.gaps
+
+    @property
+    def place_id(self) -> str:
+        """The key of the program at the location."""
+        return f"{self.terms.pk}-{self.location.pk}"
+
+    @property
     def program_url(self) -> str:
         """The page of the program, seen from this location."""
-        key = f"{self.terms.pk}-{self.location.pk}"
-        return reverse("enrollment:program", kwargs={"pk": key})
+        return reverse("enrollment:program", kwargs={"pk": self.place_id})
 
 
 def enrollment_rows(
@@ -381,6 +399,28 @@ def places_of_turn(
             output_field=CharField(),
         )
     ).filter(whose=turn)
+
+
+def places_to_enroll(
+    places: QuerySet[ProgramAtLocation], *, days: Mapping[date, list[int]]
+) -> QuerySet[ProgramAtLocation]:
+    """Narrow the Overview to what its reader can begin or go on with.
+
+    What Row.is_to_enroll says of a row, asked of many.
+    """
+    calendar = "fiscal_year__calendar"
+    is_late = Q(enrollment__submitted_at=None) & on_its_day(
+        days, calendar, lambda day: Q(enrollment__enroll_by__lt=day)
+    )
+    is_over = Q(status__in=FOLLOWS_PROFILES) & on_its_day(
+        days, calendar, lambda day: Q(fiscal_year__ends_on__lt=day)
+    )
+    is_closed = on_its_day(days, calendar, lambda day: Q(terms__enroll_by__lt=day))
+    return places.filter(
+        Q(status__in=EDITABLE) & ~is_late & ~is_over | Q(status="open") & ~is_closed,
+        may_edit=True,
+        enrollment_between_years=None,
+    )
 
 
 def hidden_places(

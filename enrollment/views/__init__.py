@@ -1,5 +1,11 @@
 """Partner pages: home, the Overview, the steps of an enrollment, notifications."""
 
+from enrollment.views.batches import (
+    batch,
+    begin_batch,
+    export_batch,
+    submit_batch,
+)
 from enrollment.views.calendar import (
     calendar,
     calendar_file,
@@ -47,6 +53,8 @@ __all__ = [
     "add",
     "ask_closing",
     "ask_for_details",
+    "batch",
+    "begin_batch",
     "calendar",
     "calendar_file",
     "choose_bank",
@@ -56,6 +64,7 @@ __all__ = [
     "detail",
     "dispute",
     "end_calendar",
+    "export_batch",
     "export_overview",
     "get_started",
     "guide",
@@ -79,6 +88,7 @@ __all__ = [
     "replace_tax",
     "start",
     "submit",
+    "submit_batch",
     "terms",
     "why",
 ]

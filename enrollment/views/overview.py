@@ -28,9 +28,10 @@ from enrollment.rows import (
     overview_rows,
     places_about,
     places_of_turn,
+    places_to_enroll,
 )
 from enrollment.states import VEILED, EnrollmentStatus
-from enrollment.views.posting import posted
+from enrollment.views.posting import leading_to, posted
 
 ROWS_PER_PAGE = 100
 # Of the table of both; so many programs as the company has stand beside each.
@@ -43,6 +44,9 @@ SORTS = {
     "status": ("status_order",),
     "-status": ("-status_order",),
 }
+
+
+led_to_overview = leading_to("enrollment:overview")
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def overview(request):
 
     Filters, search and order are in the address.
     """
-    asked, view = _asked(request), request.GET.get("view")
+    asked, view = asked_of(request), request.GET.get("view")
     by_location = view == "location"
     query = request.GET.copy()
     query.pop("page", None)
@@ -98,6 +102,7 @@ def overview(request):
         | {
             "page": page,
             "groups": _groups(rows, asked.whole, by_location=by_location),
+            **_to_enroll(asked, page, rows),
             "has_guides": any(place.terms.guide_url for place in page),
             "sort": sort or default,
             "name_sort": "program" if by_location else "name",
@@ -105,7 +110,21 @@ def overview(request):
     )
 
 
-def _asked(request) -> Asked:
+def _to_enroll(asked: Asked, page, rows) -> dict:
+    """How many rows of the page, and of all pages, their reader can enroll together."""
+    here = sum(row.is_to_enroll for row in rows)
+    everywhere = here
+    if page.has_other_pages():
+        found = places_to_enroll(asked.places, days=asked.days.days)
+        everywhere = found.order_by().count()
+    return {
+        "to_enroll": here,
+        "all_to_enroll": everywhere,
+        "most_together": services.MOST_TOGETHER,
+    }
+
+
+def asked_of(request) -> Asked:
     """The rows that somebody may see, as far as the address leaves them."""
     now = timezone.now()
     days = FiscalCalendar.objects.days_at(now)
@@ -150,14 +169,19 @@ def _matrix(request, asked: Asked) -> dict:
                 "cells": [cells.get(program.pk) for program in programs.values()],
             }
         )
-    return {"page": page, "programs": list(programs.values()), "lines": lines}
+    return {
+        "page": page,
+        "programs": list(programs.values()),
+        "lines": lines,
+        **_to_enroll(asked, page, rows),
+    }
 
 
 @requires(Permission.ENROLLMENT_VIEW)
 @require_safe
 def export_overview(request):
     """Write what the Overview shows as a table, all of its pages."""
-    asked = _asked(request)
+    asked = asked_of(request)
     keys = list(
         asked.places.order_by("program__name", "location__name", "pk").values_list(
             "pk", flat=True

@@ -57,6 +57,7 @@ from accounts.tests.markup import faults_of
 from enrollment.models import (
     Campaign,
     Criterion,
+    EnrollmentBatch,
     GuideFile,
     ProgramAtLocation,
     RenewalPlan,
@@ -130,6 +131,17 @@ MISSING = re.compile("[Yy]ou need the role|This is for operators in the group")
 
 def test_every_address_has_a_row_and_every_row_an_address():
     assert set(TABLE) == set(ADDRESSES)
+
+
+def _batch_of(enrollment, *, by):
+    """What somebody ticked and did not send yet."""
+    batch = EnrollmentBatch.objects.create(
+        partner_account=enrollment.location.partner_account,
+        by=by,
+        created_at=timezone.now(),
+    )
+    batch.rows.create(enrollment=enrollment)
+    return batch
 
 
 def _objects(location, terms, open_terms, *, addressee, mark):
@@ -225,6 +237,7 @@ def _objects(location, terms, open_terms, *, addressee, mark):
             asked_at=timezone.now(),
             asked_by=addressee,
         ),
+        batch=_batch_of(enrollment, by=addressee),
         # The same file twice is one.
         value_import=keep_file([b"A,B\n1,2\n"], by=None).value_import,
     )

@@ -87,6 +87,21 @@
     }, part.dataset.poll * 1000);
   }
 
+  // <p data-count="Chosen: {n}. Ready: {ready}." data-of="form"> counts the form's ticks.
+  for (const line of document.querySelectorAll("[data-count]")) {
+    const form = document.getElementById(line.dataset.of);
+    const before = line.textContent;
+    const count = () => {
+      const ticked = [...form.elements].filter((one) => one.checked);
+      const ready = ticked.filter((one) => "ready" in one.dataset);
+      line.textContent = ticked.length
+        ? line.dataset.count.replace("{n}", ticked.length).replace("{ready}", ready.length)
+        : before;
+    };
+    document.addEventListener("change", (event) => event.target.form === form && count());
+    addEventListener("pageshow", count);
+  }
+
   // <button type="button" data-copy="#receipt" hidden>Copy</button>
   for (const button of document.querySelectorAll("[data-copy]")) {
     const source = document.querySelector(button.dataset.copy);
