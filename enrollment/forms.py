@@ -1,6 +1,6 @@
 """What partners choose while enrolling; each form narrows its own choices."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -130,12 +130,15 @@ class ChooseTaxProfileForm(forms.Form):
 
 
 class ReplaceProfileForm(forms.Form):
-    """Another profile of the same company or location, in force."""
+    """Another profile of the same company or location, in force.
+
+    All are shown; `refusals` says of some, by key, why they cannot be chosen.
+    """
 
     replacement = forms.ModelChoiceField(
         BankProfile.objects.none(),
         label=_("Replace with"),
-        widget=forms.RadioSelect,
+        widget=RefusingRadioSelect,
         empty_label=None,
         error_messages={
             "required": _("Choose a profile."),
@@ -146,7 +149,8 @@ class ReplaceProfileForm(forms.Form):
     def __init__(self, *args, profile: Profile, **kwargs):
         super().__init__(*args, **kwargs)
         owner = "partner_account" if profile.part == "bank" else "location"
-        self.fields["replacement"].queryset = (
+        field = self.fields["replacement"]
+        field.queryset = (
             type(profile)
             .objects.in_use()
             .filter(
@@ -154,8 +158,16 @@ class ReplaceProfileForm(forms.Form):
                 versions__status=ProfileStatus.APPROVED,
             )
             .exclude(pk=profile.pk)
+            .with_versions()
             .order_by("name", "pk")
         )
+        # The field's own copy: the page shows the rows that were asked for here.
+        self.profiles = field.queryset
+
+    def refuse(self, refusals: Mapping[object, str]) -> None:
+        """Show of some why they cannot be chosen; the service refuses them itself."""
+        self.refusals = refusals
+        self.fields["replacement"].widget.refused = refusals
 
 
 class ChooseCurrencyForm(ForEarningTypesForm):

@@ -6,13 +6,16 @@ from datetime import date
 from uuid import UUID
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db.models import Q
+from django.forms.boundfield import BoundWidget
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
+from accounts.templatetags.portal import listed
 from enrollment.clock import clock_for
 from enrollment.eligibility import (
     GAPS,
@@ -26,6 +29,7 @@ from enrollment.forms import (
     ChooseBankProfileForm,
     ChooseCurrencyForm,
     ChooseTaxProfileForm,
+    ReplaceProfileForm,
 )
 from enrollment.models import Enrollment, PayoutAssignment
 from enrollment.places import readiness
@@ -41,8 +45,10 @@ from profiles.countries import (
 from profiles.countries.tax_forms import DOCUMENTS
 from profiles.currencies import mismatch
 from profiles.models import BankProfile, DefaultBankProfile, Profile, TaxProfile
+from profiles.paying import why_not_paid
 from profiles.reasons import ExplainedReason, explained
-from profiles.states import ProfileStatus
+from profiles.services import cooling_off, refuse_too_new
+from profiles.states import USING, ProfileStatus
 
 RETURNED = frozenset({"bank_returned", "tax_returned"})
 _CHIPS = {
@@ -242,6 +248,87 @@ def foreseen_checks(
                 ],
             )
     return list(found.values())
+
+
+@dataclass(frozen=True)
+class ReplacementChoice:
+    """One profile that could take another's place; or why not, or what it asks for."""
+
+    option: BoundWidget
+    text: str
+    chip: ShownStatus
+    warning: str
+
+
+def replacement_choices(
+    form: ReplaceProfileForm, profile: Profile
+) -> list[ReplacementChoice]:
+    """Tell of each profile in the place of another what the service would say of it.
+
+    Of a bank profile: whether it is too new, and what the programs that use the other
+    cannot pay to it; and where a currency has to be chosen anew.
+    """
+    today = timezone.localdate()
+    uses = list(
+        profile.payout_assignments.filter(enrollment__status__in=USING)
+        .select_related("enrollment__terms__program", "enrollment__location")
+        .order_by("enrollment__terms__program__name", "pk")
+        if profile.part == "bank"
+        else ()
+    )
+    said = {
+        one.pk: _refusal_and_note(one, uses) if profile.part == "bank" else ("", "")
+        for one in form.profiles
+    }
+    form.refuse({key: refusal for key, (refusal, _note) in said.items() if refusal})
+    choices = []
+    for option in form["replacement"]:
+        other = option.data["value"].instance
+        version = other.version_in_force
+        text = _("%(country)s · ending in %(end)s") % {
+            "country": country_name(version.country),
+            "end": version.last4,
+        }
+        choices.append(
+            ReplacementChoice(
+                option=option,
+                text=text if version.last4 else country_name(version.country),
+                chip=version.shown_status_on(today),
+                warning=" ".join(said[other.pk]),
+            )
+        )
+    return choices
+
+
+def _refusal_and_note(
+    other: BankProfile, uses: list[PayoutAssignment]
+) -> tuple[str, str]:
+    """Why an account cannot take another's place; where a currency is asked for anew."""
+    version = other.version_in_force
+    if version.approved_at + cooling_off() > timezone.now():
+        try:
+            refuse_too_new(other, field="replacement")
+        except ValidationError as error:
+            return " ".join(error.messages), ""
+    refused: dict[str, dict[str, None]] = {}
+    asked: dict[str, None] = {}
+    for one in uses:
+        terms = one.enrollment.terms
+        where = f"{terms.program.name} ({one.enrollment.location.name})"
+        if why := why_not_paid(version, terms=terms):
+            refused.setdefault(why, {})[where] = None
+        elif one.currency and why_not_paid(version, terms=terms, currency=one.currency):
+            asked[where] = None
+    if refused:
+        sentences = (
+            _("%(programs)s: %(why)s") % {"programs": listed(names), "why": why}
+            for why, names in refused.items()
+        )
+        return " ".join(sentences), ""
+    if asked:
+        sentence = _("A currency has to be chosen anew for %(names)s.")
+        return "", sentence % {"names": listed(asked)}
+    return "", ""
 
 
 def currency_form_of(
@@ -476,6 +563,9 @@ def _card(
     version = profile.current_version
     turn, icon = _CHIPS[ProfileStatus(version.status)]
     label = version.get_status_display()
+    if version.is_asked:
+        shown = version.shown_status
+        turn, icon, label = Turn(shown.turn), shown.icon, shown.label
     if version.is_expired(on):
         turn, icon, label = Turn.STOP, "ended", _("Expired")
     if refusal and not version.is_returned:

@@ -36,7 +36,13 @@ from profiles.review import (
     end_of,
     shortened,
 )
-from profiles.services import REVIEW, VALIDATE, Approval
+from profiles.services import (
+    REVIEW,
+    VALIDATE,
+    Approval,
+    AwaitedApproval,
+    awaited_approval,
+)
 from profiles.states import CURRENT, ShownStatus
 
 # Who sees which details: the second operator of bank accounts sees those alone.
@@ -73,6 +79,8 @@ class ReviewedVersion:
     facts: list[Fact]
     changes: list[ComparedDetail]
     checks: list[Check]
+    # Which approval it waits for, while it is pending.
+    awaited: AwaitedApproval | None
 
     @property
     def is_seconded(self) -> bool:
@@ -305,7 +313,7 @@ def _decision(
         return None, _why_held(held)
     pending = [row for row in versions if row.version.is_pending]
     for row in pending:
-        waited_for = approval_of(row.version, by=by)
+        waited_for = approval_of(row.version, awaited=row.awaited, by=by)
         if waited_for.kind != Approval.ONLY:
             return _decision_of_two(waited_for)
     if not by.has_perm(VALIDATE):
@@ -400,6 +408,7 @@ def _reviewed_version(
     on: date,
 ) -> ReviewedVersion:
     changes = compared(version, in_force) if sees_details and in_force else []
+    awaited = awaited_approval(version) if version.is_pending else None
     return ReviewedVersion(
         version=version,
         country=country_name(version.country),
@@ -410,12 +419,13 @@ def _reviewed_version(
         changes=[shortened(row) for row in changes if row.is_changed],
         checks=(
             [
-                *checks(version, in_force, on=on),
+                *checks(version, in_force, on=on, awaited=awaited),
                 *program_checks(version, uses),
             ]
             if sees_details
             else []
         ),
+        awaited=awaited,
     )
 
 

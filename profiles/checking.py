@@ -4,7 +4,7 @@ The same functions give both lists. Only what would tell of another company, tha
 account or tax number is the same, is for reviewers alone.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.dates import full_day
 from accounts.models import Location, PartnerAccount, User
 from accounts.roles import Permission
 from accounts.templatetags.portal import listed, moment
@@ -20,7 +21,12 @@ from profiles import countries
 from profiles.countries.tax_forms import DOCUMENTS, needed_form
 from profiles.models import BankProfileVersion, ProfileVersion, TaxDocument
 from profiles.paying import why_not_paid
-from profiles.services import WhyTwo, standing_stop, why_two_operators
+from profiles.services import (
+    AwaitedApproval,
+    WhyTwo,
+    standing_stop,
+    why_two_operators,
+)
 from profiles.states import USING
 
 # So many names of a company are said of those that a holder is compared with.
@@ -40,14 +46,23 @@ class Check:
 
 
 def checks(
-    version: ProfileVersion, in_force: ProfileVersion | None, *, on: date
+    version: ProfileVersion,
+    in_force: ProfileVersion | None,
+    *,
+    on: date,
+    awaited: AwaitedApproval | None = None,
 ) -> list[Check]:
-    """Return what the portal checked, in the order a reviewer asks it."""
+    """Return what the portal checked, in the order a reviewer asks it.
+
+    `awaited` is what awaited_approval said of a pending version, where it was asked.
+    """
     documents = (
         list(version.documents.without_content()) if version.part == "tax" else []
     )
-    stopped = _check_stopped(version)
-    first, *others = _own_checks(version, in_force, documents=documents, on=on)
+    stopped = _check_stopped(version, awaited=awaited)
+    first, *others = _own_checks(
+        version, in_force, documents=documents, on=on, awaited=awaited
+    )
     return [*stopped, first, _check_elsewhere(version), *others]
 
 
@@ -92,16 +107,19 @@ def _own_checks(
     documents: Collection[TaxDocument],
     on: date,
     reader: User | None = None,
+    awaited: AwaitedApproval | None = None,
 ) -> Iterator[Check]:
     yield _check_form(version)
-    yield _check_name(version, reader=reader)
     if version.part == "bank":
-        yield _check_country(version)
+        locations = list(version.profile.account.locations.order_by("legal_name", "pk"))
+        yield _check_name(version, _legal_names(version, locations), reader=reader)
+        yield _check_country(version, locations)
         if in_force is not None:
             yield _check_account(version, in_force)
         elif not version.is_approved:
-            yield from _check_new_account(version)
+            yield from _check_new_account(version, awaited=awaited)
     else:
+        yield _check_name(version, [version.profile.location.legal_name], reader=reader)
         yield from _check_documents(version, documents, on=on)
         if version.is_expired(on):
             yield Check(
@@ -111,10 +129,15 @@ def _own_checks(
             )
 
 
-def _check_stopped(version: ProfileVersion) -> list[Check]:
+def _check_stopped(
+    version: ProfileVersion, *, awaited: AwaitedApproval | None = None
+) -> list[Check]:
     """Of an account that somebody at the company said was not theirs: before all else."""
     is_open = version.part == "bank" and not version.is_approved
-    stop = standing_stop(version) if is_open else None
+    if awaited is not None:
+        stop = awaited.stop
+    else:
+        stop = standing_stop(version) if is_open else None
     if stop is None:
         return []
     first = stop.follows or stop
@@ -139,7 +162,9 @@ def _check_stopped(version: ProfileVersion) -> list[Check]:
     ]
 
 
-def _check_new_account(version: BankProfileVersion) -> list[Check]:
+def _check_new_account(
+    version: BankProfileVersion, *, awaited: AwaitedApproval | None
+) -> list[Check]:
     sentences = {
         WhyTwo.FIRST_ACCOUNT: _(
             "This is the company's first bank account. Two operators have to approve it."
@@ -149,7 +174,7 @@ def _check_new_account(version: BankProfileVersion) -> list[Check]:
             "approve it."
         ),
     }
-    why = why_two_operators(version)
+    why = awaited.why if awaited is not None else why_two_operators(version)
     return [Check(False, sentences[why], _time_it_takes())] if why in sentences else []
 
 
@@ -172,9 +197,11 @@ def _check_documents(
             )
     for document in documents:
         kind = DOCUMENTS.get(document.kind)
+        last_day = document.last_day
         facts = {
             "kind": document.kind_label,
             "days": (on - document.dated_on).days,
+            "day": full_day(last_day) if last_day else "",
         }
         if kind is not None and kind.is_too_old(document.dated_on, on=on):
             yield Check(
@@ -182,8 +209,24 @@ def _check_documents(
                 _("%(kind)s: too old, %(days)d days.") % facts,
                 _("Get a new one and add it under Documents."),
             )
+        elif kind is not None and kind.is_ending(document.dated_on, on=on):
+            yield Check(
+                False,
+                _("%(kind)s: good until %(day)s only.") % facts,
+                _("Get a new one signed and add it under Documents, in its place."),
+            )
+        elif last_day is not None:
+            yield Check(True, _("%(kind)s: good until %(day)s.") % facts)
         else:
-            yield Check(True, _("%(kind)s: %(days)d days old.") % facts)
+            yield Check(
+                True,
+                ngettext(
+                    "%(kind)s: %(days)d day old.",
+                    "%(kind)s: %(days)d days old.",
+                    facts["days"],
+                )
+                % facts,
+            )
 
 
 def _check_form(version) -> Check:
@@ -233,10 +276,9 @@ def _check_elsewhere(version) -> Check:
     return Check(False, sentence % {"count": len(names), "names": ", ".join(names)})
 
 
-def _check_name(version, *, reader: User | None) -> Check:
+def _check_name(version, legal_names: list[str], *, reader: User | None) -> Check:
     key = "account_holder" if version.part == "bank" else "legal_name"
     given = version.details.get(key, "")
-    legal_names = _legal_names(version)
     if given.casefold() in {name.casefold() for name in legal_names}:
         sentences = {
             "bank": _("The account holder is the company's legal name."),
@@ -252,36 +294,30 @@ def _check_name(version, *, reader: User | None) -> Check:
         "tax": _("If the register has it so, leave it; otherwise it will be returned."),
     }
     if reader is not None and version.part == "bank":
-        legal_names = _legal_names(version, reader=reader)
+        seen = Location.objects.of_company(version.profile.account).where_user_may(
+            reader, Permission.LOCATION_VIEW
+        )
+        legal_names = _legal_names(version, seen.order_by("legal_name", "pk"))
     names = ", ".join(legal_names[:MOST_NAMES])
     return Check(
         False, sentences[version.part] % {"names": names}, remedies[version.part]
     )
 
 
-def _legal_names(version, *, reader: User | None = None) -> list[str]:
-    """The company's, and of a bank account any location's; of taxes the location's.
-
-    With a reader only of locations that they may know of.
-    """
-    profile = version.profile
-    if version.part == "tax":
-        return [profile.location.legal_name]
-    locations = Location.objects.of_company(profile.account).active()
-    if reader is not None:
-        locations = locations.where_user_may(reader, Permission.LOCATION_VIEW)
-    locations = locations.order_by("legal_name")
-    names = [profile.account.legal_name, *(row.legal_name for row in locations)]
+def _legal_names(version, locations: Iterable[Location]) -> list[str]:
+    """Whom a company's bank account may be held by: it, or a location that is open."""
+    names = [version.profile.account.legal_name]
+    names += [row.legal_name for row in locations if row.closed_at is None]
     return list(dict.fromkeys(names))
 
 
-def _check_country(version) -> Check:
+def _check_country(version, locations: Iterable[Location]) -> Check:
     account = version.profile.account
     names = {
         "bank": countries.country_name(version.country),
         "company": countries.country_name(account.country),
     }
-    places = {account.country, *account.locations.values_list("country", flat=True)}
+    places = {account.country, *(row.country for row in locations)}
     if version.country in places:
         return Check(True, _("The bank is in a country of the company."))
     return Check(

@@ -317,7 +317,7 @@ class ProfileVersion(models.Model):
 
     @property
     def shown_status(self) -> ShownStatus:
-        return SHOWN[self.status]
+        return SHOWN["asked" if self.is_asked else self.status]
 
     def shown_status_on(self, on: date) -> ShownStatus:
         """The same on a day: what was approved may have expired since (R54)."""
@@ -468,8 +468,8 @@ class Profile(models.Model):
             return [candidate.shown_status] if candidate else []
         statuses = [in_force.shown_status_on(on)]
         if candidate is not None:
-            codes = {ProfileStatus.ACTION_REQUIRED: "returned"}
-            code = codes.get(candidate.status, candidate.status)
+            code = candidate.shown_status.code
+            code = "returned" if candidate.is_returned else code
             statuses.append(SHOWN[f"new_{code}"])
         return statuses
 
@@ -1226,6 +1226,11 @@ class TaxDocument(models.Model):
         """The last day it is good for; None where it does not expire."""
         known = DOCUMENTS.get(self.kind)
         return known.last_day(self.dated_on) if known else None
+
+    def is_ending(self, on: date) -> bool:
+        """Whether it is time to have a new one."""
+        known = DOCUMENTS.get(self.kind)
+        return known is not None and known.is_ending(self.dated_on, on=on)
 
     @property
     def type_label(self) -> str:

@@ -49,7 +49,13 @@ from profiles.review import (
     history_of,
     signed_once,
 )
-from profiles.services import APPROVE_ACCOUNTS, KEEP_REASONS, REVIEW, VALIDATE
+from profiles.services import (
+    APPROVE_ACCOUNTS,
+    KEEP_REASONS,
+    REVIEW,
+    VALIDATE,
+    awaited_approval,
+)
 from profiles.states import SHOWN, ProfileStatus
 from profiles.wording import given_reasons
 
@@ -627,7 +633,10 @@ def _page(
     errors = [form for form in (*first, *reason_forms) if form.errors]
     is_own = version.submitted_by_id == request.user.pk
     waits = version.is_pending and not profile.is_archived
-    next_approval = approval_of(version, by=request.user) if waits else None
+    awaited = awaited_approval(version) if waits else None
+    next_approval = (
+        approval_of(version, awaited=awaited, by=request.user) if awaited else None
+    )
     is_signed = next_approval is not None and next_approval.first is not None
     may_decide = not (is_own or profile.is_archived) and (
         request.user.has_perm(VALIDATE)
@@ -649,7 +658,9 @@ def _page(
             "form_name": FORMS.get(getattr(version, "form", ""), ""),
             "in_force": in_force,
             "rows": compared(version, in_force),
-            "checks": checks(version, in_force, on=timezone.localdate()),
+            "checks": checks(
+                version, in_force, on=timezone.localdate(), awaited=awaited
+            ),
             "documents": (
                 version.documents.without_content() if version.part == "tax" else ()
             ),

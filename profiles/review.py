@@ -77,9 +77,11 @@ class NextApproval:
         return self.kind == Approval.SECOND and self.may
 
 
-def approval_of(version: ProfileVersion, *, by: User) -> NextApproval:
+def approval_of(
+    version: ProfileVersion, *, awaited: AwaitedApproval | None = None, by: User
+) -> NextApproval:
     """Return the approval that a pending version waits for, as one operator sees it."""
-    awaited = awaited_approval(version)
+    awaited = awaited or awaited_approval(version)
     try:
         check_approving(version, awaited=awaited, by=by)
     except ValidationError as error:

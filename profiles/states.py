@@ -112,6 +112,8 @@ SHOWN: dict[str, ShownStatus] = {
     status.code: status
     for status in (
         ShownStatus("pending", ProfileStatus.PENDING.label, "them", "clock"),
+        # Pending, and the partner's turn: in words that both sides read.
+        ShownStatus("asked", _("Open question"), "you", "question"),
         ShownStatus("cooling", ProfileStatus.COOLING.label, "them", "clock"),
         ShownStatus("stopped", ProfileStatus.STOPPED.label, "stop", "ban"),
         # For operators: one of two approvals is given.
@@ -125,6 +127,7 @@ SHOWN: dict[str, ShownStatus] = {
         ShownStatus("archived", ProfileLabel.ARCHIVED.label, "idle", "archive"),
         # Beside a version in force.
         ShownStatus("new_pending", _("New version pending"), "them", "clock"),
+        ShownStatus("new_asked", _("Question about new version"), "you", "question"),
         ShownStatus("new_cooling", _("New version approved"), "them", "clock"),
         ShownStatus("new_stopped", _("New version stopped"), "stop", "ban"),
         ShownStatus("new_returned", _("New version returned"), "you", "returned"),

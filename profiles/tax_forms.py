@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from profiles import countries
@@ -121,7 +122,12 @@ class TaxDocumentForm(forms.Form):
     def __init__(self, *args, draft: TaxProfileDraft, **kwargs):
         super().__init__(*args, **kwargs)
         needed = needed_of(draft)
-        have = set(draft.documents.values_list("kind", flat=True))
+        today = timezone.localdate()
+        have = {
+            one.kind
+            for one in draft.documents.without_content()
+            if not one.is_ending(today)
+        }
         kinds: list[DocumentKind] = [*needed.documents, *needed.optional]
         self.fields["kind"].choices = [(one.key, one.label) for one in kinds]
         first = next((one.key for one in kinds if one.key not in have), "")

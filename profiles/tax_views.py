@@ -309,6 +309,8 @@ def tax_documents(request, draft):
                     request, _("%(kind)s is added.") % {"kind": document.kind_label}
                 )
                 return _to_step(request, draft, "documents")
+    documents = list(draft.documents.without_content())
+    today = timezone.localdate()
     return _step_page(
         request,
         draft,
@@ -317,7 +319,8 @@ def tax_documents(request, draft):
         going_on=going_on,
         forms=[going_on, form],
         missing=drafting.missing_documents(draft),
-        documents=draft.documents.without_content(),
+        documents=documents,
+        ending=[one for one in documents if one.is_ending(today)],
     )
 
 

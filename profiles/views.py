@@ -4,7 +4,6 @@ The first step of a form is in the address (which country, which location), so t
 every step is a page of its own and works without scripts.
 """
 
-from datetime import timedelta
 from urllib.parse import urlencode
 
 from django import forms
@@ -33,7 +32,7 @@ from profiles import bank_drafting, countries, services
 from profiles.begun import BANK_PAGES, bank_page
 from profiles.checking import foreseen
 from profiles.countries.pasting import read_pasted
-from profiles.countries.tax_forms import FORMS
+from profiles.countries.tax_forms import FORMS, RENEWABLE
 from profiles.currencies import default_currencies, takes_only_local
 from profiles.emails import shown_account
 from profiles.forms import (
@@ -73,8 +72,6 @@ from profiles.wording import (
 )
 
 ROWS = 50
-# Before its last day a form is renewed rather than changed.
-RENEWABLE = timedelta(days=120)
 # What the session keeps between asking for a number and showing it: of which profile.
 _SHOWN = "number_to_show"
 # And between opening the contact's link and stopping: the token's fingerprint.

@@ -695,14 +695,16 @@ def follow_questions(version: ProfileVersion, *, at: datetime | None = None) -> 
 
 def _follow_questions_of(enrollment: Enrollment, *, at: datetime) -> None:
     """The enrollment's own time: what passed before it was sent is not in its promise."""
-    is_asked = any(
+    bank, tax = (
         model.objects.pending()
         .filter(
             profile__payout_assignments__enrollment=enrollment, asked_at__isnull=False
         )
-        .exists()
+        .order_by()
+        .values("pk")
         for model in (BankProfileVersion, TaxProfileVersion)
     )
+    is_asked = bank.union(tax, all=True).exists()
     begun = enrollment.status_since
     before = (enrollment.asked_at, enrollment.promised_from)
     if enrollment.asked_at is not None and not is_asked:

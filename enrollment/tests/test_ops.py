@@ -1609,5 +1609,5 @@ def test_the_page_of_one_enrollment_asks_few_queries(
     client = client_of(oscar)
     client.get(changed.url)
 
-    with django_assert_max_num_queries(21):
+    with django_assert_max_num_queries(18):
         client.get(changed.url)

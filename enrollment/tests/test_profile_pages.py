@@ -207,7 +207,11 @@ def test_a_profile_in_use_is_replaced_and_then_archived(
         assert f"{row.terms.program.name}, Göteborg" in page
     assert ("default of Göteborg" in page) is (kind == "bank")
     assert "Replace with" in page
-    assert other.name in words(client.get(replace))
+    asked = words(client.get(replace))
+    assert other.name in asked
+    assert f"ending in {other.versions.get().last4}" in asked
+    assert "This sends 1 enrollment back to validation" in asked
+    assert "It is used here, too:" in asked
     response = client.post(replace, {"replacement": other.pk}, follow=True)
 
     assert f"{other.name} is used by 2 enrollments instead." in words(response)
@@ -239,11 +243,26 @@ def test_only_a_profile_in_force_of_the_same_owner_replaces_one(
         assert posted.status_code == 422
 
 
-def test_what_a_program_cannot_pay_to_replaces_nothing(ida, nordvik, bank, enroll):
+def test_what_a_program_cannot_pay_to_replaces_nothing(
+    client_of, ida, nordvik, bank, enroll
+):
     row = enroll(complete=True)
     other = BankProfileFactory(partner_account=nordvik)
+    replace = reverse("enrollment:replace_bank", kwargs={"pk": bank.pk})
+    PayoutAssignment.objects.update(currency="JPY")
+    asked = client_of(ida).get(replace)
+    where = f"{row.terms.program.name} (Göteborg)"
+    assert f"A currency has to be chosen anew for {where}." in words(asked)
+    assert "disabled" not in asked.content.decode()
     row.terms.bank_countries = ["DE"]
     row.terms.save()
+
+    # Read before it is chosen, which nobody can.
+    asked = client_of(ida).get(replace)
+    assert f"{where}: This program cannot pay" in words(asked)
+    assert re.search(
+        r'<input[^>]*name="replacement"[^>]*disabled', asked.content.decode()
+    )
 
     with pytest.raises(ValidationError, match="Göteborg: This program cannot pay"):
         replace_profile(bank, replacement=other, by=ida)

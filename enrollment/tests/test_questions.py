@@ -20,8 +20,6 @@ from profiles.tests.factories import (
 )
 
 MOST = 15
-# Pages that show what reviewers will check.
-MOST_WITH_CHECKS = 16
 FEW, MANY = 3, 12
 
 
@@ -106,8 +104,7 @@ def test_pages_ask_few_questions_and_no_more_for_many_rows(
         fill(nordvik, goteborg, ida, maria, count=count)
         for one, name, path in looked_at:
             one.get(path)
-            most = MOST_WITH_CHECKS if name == "ready" else MOST
-            with django_assert_max_num_queries(most, info=name) as questions:
+            with django_assert_max_num_queries(MOST, info=name) as questions:
                 assert one.get(path).status_code == 200, name
             asked.setdefault(name, []).append(len(questions))
 
@@ -121,7 +118,7 @@ def test_submitted_and_complete_enrollments_ask_few_questions(
     client = client_of(ida)
 
     for one in goteborg.enrollments.all():
-        with django_assert_max_num_queries(MOST_WITH_CHECKS, info=one.status):
+        with django_assert_max_num_queries(MOST, info=one.status):
             assert client.get(one.get_absolute_url()).status_code == 200
 
 
@@ -131,5 +128,5 @@ def test_submitting_asks_few_questions(
     client = client_of(ida)
     path = reverse("enrollment:submit", kwargs={"pk": accepted.pk})
 
-    with django_assert_max_num_queries(21):
+    with django_assert_max_num_queries(20):
         assert client.post(path).status_code == 302

@@ -170,6 +170,10 @@ def test_a_question_goes_to_the_partner_and_its_answer_back_to_the_queue(
     shown = partner.get(page)
     assert 'id="question"' in shown.content.decode()
     assert f"Account holder, exactly as the bank has it: {TEXT}" in words(shown)
+    # No two words of the page disagree about whose turn it is.
+    assert "Open question" in words(shown)
+    assert "Waiting for validation" not in words(shown)
+    assert "Pending validation" not in words(shown)
     own = words(partner.get(enrollment.get_absolute_url()))
     assert "Your turn · waits for your answer" in own
     assert "Answer the question about Nordvik SEK main" in own

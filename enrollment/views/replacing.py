@@ -12,6 +12,7 @@ from accounts.access import recently_authenticated, requires
 from accounts.roles import Permission
 from enrollment import services
 from enrollment.forms import ReplaceProfileForm
+from enrollment.payout import replacement_choices
 from profiles.forms import add_errors
 from profiles.models import BankProfile, TaxProfile
 
@@ -46,13 +47,19 @@ def _replace(request, profile):
         else:
             messages.success(request, _replaced(replacement, count))
             return redirect(archive_url)
+    impact = profile.change_impact()
+    sent_back = {one.enrollment for one in impact.sent_back}
+    uses = profile.uses_by_name()
     return render(
         request,
         "enrollment/replace_profile.html",
         {
             "profile": profile,
             "form": form,
-            "uses": profile.uses_by_name(),
+            "choices": replacement_choices(form, profile),
+            "impact": impact,
+            "uses": uses,
+            "others": [one for one in uses if one.enrollment not in sent_back],
             "defaults": (
                 profile.defaults.select_related("location").order_by("location__name")
                 if profile.part == "bank"

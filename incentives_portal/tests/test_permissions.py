@@ -566,7 +566,8 @@ def _ask_for_page(matrix, name, person, method, path, target) -> None:
     answer = _answer(response)
     matrix.hold(case, answer, _expected(TABLE[name], person, target))
     matrix.look_for_canaries(case, person, response)
-    if target == "own" and method == "GET" and answer == "done":
+    # Pages, also those that come back with what was wrong.
+    if target == "own" and answer == "done" and response.status_code in (200, 422):
         matrix.hold(case, faults_of(_text(response)), [])
     if answer in ("refused", "hidden"):
         matrix.hold(f"{case} is noted", matrix.sparing.is_noted, True)

@@ -123,6 +123,10 @@ def a_year_after(issued_on: date) -> date:
         return date(issued_on.year + 1, 2, 28)
 
 
+# So long before the last day people are told, and a form may be renewed.
+RENEWABLE = timedelta(days=120)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DocumentKind:
     """A kind of document: what it is called, how old it may be, how long it is good."""
@@ -140,6 +144,11 @@ class DocumentKind:
     def last_day(self, dated_on: date) -> date | None:
         """Return the last day it is good for; None where it does not expire."""
         return self.lasts(dated_on) if self.lasts else None
+
+    def is_ending(self, dated_on: date, *, on: date) -> bool:
+        """Whether it is time to have a new one: its last day is near, or over."""
+        last_day = self.last_day(dated_on)
+        return last_day is not None and last_day - on <= RENEWABLE
 
     def is_too_old(self, dated_on: date, *, on: date) -> bool:
         """Whether it may not be sent any more: too old, or expired."""

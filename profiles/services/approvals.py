@@ -49,10 +49,14 @@ class WhyTwo(StrEnum):
 
 @dataclass(frozen=True)
 class AwaitedApproval:
-    """The approval a version waits for; `why` two are needed, where they are."""
+    """The approval a version waits for; `why` two are needed, where they are.
+
+    `stop` is that of the same account, while nobody has released it.
+    """
 
     kind: Approval
     why: WhyTwo | None
+    stop: BankChangeStop | None = None
 
 
 def check_approving(
@@ -67,8 +71,14 @@ def check_approving(
     somebody at the company stopped and nobody released (code "stopped").
     """
     awaited = awaited or awaited_approval(version)
-    if awaited.why is not None:
-        _refuse_stopped_account(version)
+    if awaited.stop is not None:
+        raise ValidationError(
+            _(
+                "Somebody at the company said of this account that it was not them. "
+                "Release the change that they stopped, or return this version."
+            ),
+            code="stopped",
+        )
     if awaited.kind != Approval.SECOND:
         refuse_own(version, by=by, rights=[VALIDATE])
         return awaited.kind
@@ -95,18 +105,11 @@ def standing_stop(version: BankProfileVersion) -> BankChangeStop | None:
     """
     if why_two_operators(version) is None:
         return None
+    return _stop_of(version)
+
+
+def _stop_of(version: BankProfileVersion) -> BankChangeStop | None:
     return BankChangeStop.objects.standing_against(version).first()
-
-
-def _refuse_stopped_account(version: BankProfileVersion) -> None:
-    if BankChangeStop.objects.standing_against(version).exists():
-        raise ValidationError(
-            _(
-                "Somebody at the company said of this account that it was not them. "
-                "Release the change that they stopped, or return this version."
-            ),
-            code="stopped",
-        )
 
 
 def awaited_approval(version: ProfileVersion) -> AwaitedApproval:
@@ -115,7 +118,8 @@ def awaited_approval(version: ProfileVersion) -> AwaitedApproval:
     if why is None:
         return AwaitedApproval(Approval.ONLY, why)
     is_signed = has_first_approval(version)
-    return AwaitedApproval(Approval.SECOND if is_signed else Approval.FIRST, why)
+    kind = Approval.SECOND if is_signed else Approval.FIRST
+    return AwaitedApproval(kind, why, stop=_stop_of(version))
 
 
 def has_first_approval(version: ProfileVersion) -> bool:

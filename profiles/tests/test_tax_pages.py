@@ -21,6 +21,7 @@ from accounts.tests.cases import tried
 from accounts.tests.factories import LocationFactory
 from accounts.tests.mails import make_email
 from profiles import drafting
+from profiles.countries import tax_forms
 from profiles.models import TaxDocument, TaxProfile, TaxProfileDraft
 from profiles.papers import MOST_BYTES
 from profiles.services import approve_version, return_version, revise_tax_profile
@@ -426,6 +427,32 @@ def test_a_document_leaves_as_a_file_that_nothing_runs_of(web, at_documents, ida
     assert not TaxDocument.objects.exists()
 
 
+def test_a_form_that_ends_soon_is_not_sent_again_unnoticed(
+    web, at_documents, monkeypatch
+):
+    # R54: renewing means a new signature, not the old form once more.
+    monkeypatch.setattr(tax_forms, "RENEWABLE", 366 * DAY)
+    today = timezone.localdate()
+    upload(web, at_documents, on=datetime.date(today.year - 3, 6, 1))
+    only = f"good until 31 December {today.year} only."
+
+    shown = web.get(address("tax_documents", at_documents))
+    assert f"Signed Form W-8BEN-E: the one that is here is {only}" in words(shown)
+    assert '<option value="form_w8ben_e" selected>' in page(shown)
+    save(web, at_documents, "documents", {"go_on": "1"})
+    assert f"Signed Form W-8BEN-E: {only}" in words(
+        web.get(address("tax_check", at_documents))
+    )
+
+    # The control: signed today it is good for three years.
+    monkeypatch.setattr(tax_forms, "RENEWABLE", 120 * DAY)
+    upload(web, at_documents)
+    renewed = words(web.get(address("tax_documents", at_documents)))
+    assert "Every document that is needed is here." in renewed
+    check = words(web.get(address("tax_check", at_documents)))
+    assert f"Signed Form W-8BEN-E: good until 31 December {today.year + 3}." in check
+
+
 def test_every_opening_by_an_operator_is_kept(client_of, web, at_documents, oscar):
     upload(web, at_documents)
     operator, opened = (
@@ -439,7 +466,7 @@ def test_every_opening_by_an_operator_is_kept(client_of, web, at_documents, osca
     version = TaxProfile.objects.get().versions.get()
     shown = words(operator.get(reverse("ops:tax_version", args=[version.pk])))
     assert "Open: Signed Form W-8BEN-E" in shown
-    assert "Signed Form W-8BEN-E: 0 days old." in shown
+    assert "Signed Form W-8BEN-E: good until 31 December" in shown
     assert operator.get(url).status_code == 302
     assert not opened.exists()
 
