@@ -265,22 +265,22 @@ def replacement_choices(
 ) -> list[ReplacementChoice]:
     """Tell of each profile in the place of another what the service would say of it.
 
-    Of a bank profile: whether it is too new, and what the programs that use the other
-    cannot pay to it; and where a currency has to be chosen anew.
+    Whether it is too new or cannot be paid to; and where something would be missing
+    that the partner has to choose or add.
     """
     today = timezone.localdate()
     uses = list(
         profile.payout_assignments.filter(enrollment__status__in=USING)
         .select_related("enrollment__terms__program", "enrollment__location")
         .order_by("enrollment__terms__program__name", "pk")
-        if profile.part == "bank"
-        else ()
     )
-    said = {
-        one.pk: _refusal_and_note(one, uses) if profile.part == "bank" else ("", "")
-        for one in form.profiles
-    }
-    form.refuse({key: refusal for key, (refusal, _note) in said.items() if refusal})
+    if profile.part == "bank":
+        refusals = {one.pk: _why_no_bank(one, uses) for one in form.profiles}
+        notes = {one.pk: _asked_of_bank(one, uses) for one in form.profiles}
+    else:
+        refusals = {}
+        notes = {one.pk: _asked_of_tax(one, uses, on=today) for one in form.profiles}
+    form.refuse({key: why for key, why in refusals.items() if why})
     choices = []
     for option in form["replacement"]:
         other = option.data["value"].instance
@@ -294,41 +294,61 @@ def replacement_choices(
                 option=option,
                 text=text if version.last4 else country_name(version.country),
                 chip=version.shown_status_on(today),
-                warning=" ".join(said[other.pk]),
+                warning=refusals.get(other.pk) or notes[other.pk],
             )
         )
     return choices
 
 
-def _refusal_and_note(
-    other: BankProfile, uses: list[PayoutAssignment]
-) -> tuple[str, str]:
-    """Why an account cannot take another's place; where a currency is asked for anew."""
-    version = other.version_in_force
-    if version.approved_at + cooling_off() > timezone.now():
+def _why_no_bank(other: BankProfile, uses: list[PayoutAssignment]) -> str:
+    """Say why an account cannot take another's place; "" if it can."""
+    if other.version_in_force.approved_at + cooling_off() > timezone.now():
         try:
             refuse_too_new(other, field="replacement")
         except ValidationError as error:
-            return " ".join(error.messages), ""
+            return " ".join(error.messages)
     refused: dict[str, dict[str, None]] = {}
-    asked: dict[str, None] = {}
     for one in uses:
-        terms = one.enrollment.terms
-        where = f"{terms.program.name} ({one.enrollment.location.name})"
-        if why := why_not_paid(version, terms=terms):
-            refused.setdefault(why, {})[where] = None
-        elif one.currency and why_not_paid(version, terms=terms, currency=one.currency):
-            asked[where] = None
-    if refused:
-        sentences = (
-            _("%(programs)s: %(why)s") % {"programs": listed(names), "why": why}
-            for why, names in refused.items()
-        )
-        return " ".join(sentences), ""
-    if asked:
-        sentence = _("A currency has to be chosen anew for %(names)s.")
-        return "", sentence % {"names": listed(asked)}
-    return "", ""
+        if why := why_not_paid_to(other, terms=one.enrollment.terms):
+            refused.setdefault(why, {})[_where(one)] = None
+    return " ".join(
+        _("%(programs)s: %(why)s") % {"programs": listed(names), "why": why}
+        for why, names in refused.items()
+    )
+
+
+def _asked_of_bank(other: BankProfile, uses: list[PayoutAssignment]) -> str:
+    """Say where another currency has to be chosen with this account."""
+    version = other.current_version
+    asked = dict.fromkeys(
+        _where(one)
+        for one in uses
+        if one.currency
+        and why_not_paid(version, terms=one.enrollment.terms, currency=one.currency)
+    )
+    sentence = _("A currency has to be chosen anew for %(names)s.")
+    return sentence % {"names": listed(asked)} if asked else ""
+
+
+def _asked_of_tax(other: TaxProfile, uses: list[PayoutAssignment], *, on: date) -> str:
+    """Say what is wrong with a tax profile, or where programs ask for more than it has."""
+    version = other.current_version
+    if version.is_returned:
+        return str(GAPS["tax_returned"].sentence)
+    if version.is_expired(on):
+        return str(GAPS["tax_expired"].sentence)
+    asked = dict.fromkeys(
+        _where(one)
+        for one in uses
+        if set(one.enrollment.terms.required_tax_details) - set(version.provided)
+    )
+    sentence = _("Details have to be added to it for %(names)s.")
+    return sentence % {"names": listed(asked)} if asked else ""
+
+
+def _where(one: PayoutAssignment) -> str:
+    enrollment = one.enrollment
+    return f"{enrollment.terms.program.name} ({enrollment.location.name})"
 
 
 def currency_form_of(

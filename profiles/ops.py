@@ -229,10 +229,12 @@ def _escalations_page(request, *, answering=None, form=None):
     page = Paginator(asked, ROWS_PER_PAGE).get_page(number)
     may_answer = request.user.has_perm(APPROVE_ACCOUNTS)
     opens = {"bank": True, "tax": request.user.has_perm(VALIDATE)}
+    now = timezone.now()
     rows = [
         {
             "question": one,
             "version": one.version,
+            "is_overdue": one.version.is_overdue(now),
             "url": _page_of(one.version) if opens[one.version.part] else "",
             "form": (
                 form

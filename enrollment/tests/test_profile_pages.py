@@ -212,6 +212,12 @@ def test_a_profile_in_use_is_replaced_and_then_archived(
     assert f"ending in {other.versions.get().last4}" in asked
     assert "This sends 1 enrollment back to validation" in asked
     assert "It is used here, too:" in asked
+    # A program that asks for more than the other has would need the partner again.
+    more = "Details have to be added to it for"
+    assert more not in asked
+    type(enrolled.terms).objects.update(required_tax_details=["residence_certificate"])
+    assert (more in words(client.get(replace))) is (kind == "tax")
+    type(enrolled.terms).objects.update(required_tax_details=[])
     response = client.post(replace, {"replacement": other.pk}, follow=True)
 
     assert f"{other.name} is used by 2 enrollments instead." in words(response)

@@ -471,7 +471,9 @@ def test_what_is_escalated_is_answered_by_an_approver(
     page = reverse("profiles:bank", kwargs={"pk": version.profile_id})
     assert TEXT not in words(client_of(ida).get(page))
     escalations = reverse("ops:escalations")
-    assert "Operators in the group Approver answer this." in words(web.get(escalations))
+    shown = words(web.get(escalations))
+    assert "Operators in the group Approver answer this." in shown
+    assert "The partner was promised an answer by" in shown
     question = ReviewQuestion.objects.get()
     url = reverse("ops:answer_escalation", kwargs={"pk": question.pk})
 
