@@ -1,26 +1,32 @@
 """The cast of people every test uses, and fixtures that keep the house strict."""
 
 import gc
+import inspect
 import ipaddress
 import os
 import random
 import shutil
 import socket
+import sys
+import threading
 import time
 import types
 
 import pytest
-from django.conf import settings
+from django.conf import LazySettings, settings
 from django.contrib.auth import login
 from django.contrib.sessions.backends.db import SessionStore
-from django.core.cache import cache
-from django.db import connection, transaction
+from django.core.cache import cache, caches
+from django.db import connection, connections, transaction
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.db.models.expressions import BaseExpression
 from django.db.models.query import ModelIterable
 from django.http import HttpRequest
 from django.template.base import FilterExpression, Variable, VariableDoesNotExist
 from django.test import Client, TransactionTestCase
+from django.urls import base as addresses
+from django.utils import timezone
+from django.utils.translation import trans_real
 from playwright.sync_api import sync_playwright
 
 from accounts.tests import cast as people
@@ -151,6 +157,35 @@ def _parts_of_queries_are_copied_quickly():
     patch.undo()
 
 
+# What Django keeps for each thread: the language, the clock, the connections.
+OF_A_THREAD = (
+    (trans_real, "_active"),
+    (timezone, "_active"),
+    (addresses, "_prefixes"),
+    (addresses, "_urlconfs"),
+    (connections, "_connections"),
+    (caches, "_connections"),
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _what_is_asked_all_the_time_is_at_hand():
+    """Settings, and what belongs to a thread, without the detours for other uses.
+
+    Nothing here is asynchronous: what belongs to a task belongs to its thread. Settings
+    are no stand-in whose every attribute is looked at twice.
+    """
+    known = [*connections.all(initialized_only=True)]
+    patch = pytest.MonkeyPatch()
+    patch.setattr(LazySettings, "__getattribute__", object.__getattribute__)
+    for owner, name in OF_A_THREAD:
+        patch.setattr(owner, name, threading.local())
+    for one in known:
+        connections[one.alias] = one
+    yield
+    patch.undo()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _tables_are_emptied_quickly():
     """After a test with transactions only the tables that it filled are emptied.
@@ -252,6 +287,24 @@ def _known_numbers_are_watched():
     watch_everything(WATCH, patch)
     yield
     patch.undo()
+
+
+def pytest_configure(config):
+    """Tell the module of a frame by its name, not by going through all modules.
+
+    pydantic asks for each frame below each model, to find what its attributes' comments
+    say: a third of all that collecting took.
+    """
+    search = inspect.getmodule
+
+    def module_of(thing, *more):
+        if inspect.isframe(thing):
+            return sys.modules.get(thing.f_globals.get("__name__"))
+        return search(thing, *more)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(inspect, "getmodule", module_of)
+    config.add_cleanup(patch.undo)
 
 
 @pytest.hookimpl(wrapper=True)
