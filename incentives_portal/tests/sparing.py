@@ -22,8 +22,8 @@ class Sparing:
     and `refusal` what the page says that names what is missing. That page is drawn once
     for each person and all that it is made of.
 
-    While `remembers` is on, who asks, their companies and their session are looked up
-    once, and that the session is in use is not noted: a request that leaves the world
+    While `remembers` is on, who asks, their groups' rights, their companies and their
+    session are looked up once, and that the session is in use is not noted: a request that leaves the world
     as it was finds them the same. Which rows somebody may see is asked of the database
     each time, in words put together once. Nothing is drawn while `is_blind`: for answers
     without a body.
@@ -105,7 +105,10 @@ class Sparing:
             if not self.remembers:
                 return look_up(backend, key)
             if key not in people:
-                people[key] = look_up(backend, key)
+                people[key] = person = look_up(backend, key)
+                if person is not None:
+                    # What their groups give them, they keep as they would in a request.
+                    person.get_all_permissions()
             return copy.copy(people[key])
 
         def get_session(store):
