@@ -144,6 +144,9 @@ SENTENCES = {
     AuditAction.VALUES_UNDONE: gettext_lazy("An import of measured values was undone."),
     AuditAction.FEED_MADE: gettext_lazy("%(person)s made an address for a calendar."),
     AuditAction.FEED_ENDED: gettext_lazy("%(person)s ended the address of a calendar."),
+    AuditAction.INVITATION_HANDED_OVER: gettext_lazy(
+        "An invitation to enroll was handed over to %(person)s."
+    ),
     AuditAction.REQUIREMENT_DISPUTED: gettext_lazy(
         "The company disputes what is known of an eligibility requirement."
     ),

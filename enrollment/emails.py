@@ -546,6 +546,44 @@ def dispute_answered(dispute: RequirementDispute) -> None:
     )
 
 
+def handed_over(
+    invitations: list[Invitation],
+    *,
+    to: User,
+    note: str,
+    lacking: list[Enrollment],
+    takes_it: bool,
+    by: User,
+) -> None:
+    """Tell a colleague what was handed over to them, and whether they can begin."""
+    enrollments = [one.enrollment for one in invitations]
+    company, terms = enrollments[0].location.partner_account, enrollments[0].terms
+    if takes_it:
+        path = path_in(company, "accounts:assign")
+    elif lacking:
+        path = path_in(company, "home")
+    else:
+        path = path_in(company, enrollments[0])
+    outbox.queue(
+        "handed_over",
+        to=to,
+        dedupe_key=f"handed_over:{invitations[0].pk}:{to.pk}:{bool(lacking)}",
+        context={
+            "colleague": by,
+            "company": company,
+            "program": terms.program,
+            "year": terms.fiscal_year,
+            "rows": [{"location": one.location} for one in enrollments],
+            "enroll_by": min(one.enroll_by for one in enrollments),
+            "note": note,
+            "lacking": bool(lacking),
+            "takes_it": takes_it,
+            "url": settings.PUBLIC_BASE_URL + path,
+        },
+        about_url=path,
+    )
+
+
 def location_closed(
     location: Location,
     *,

@@ -3,8 +3,11 @@
 from collections.abc import Collection, Mapping
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from accounts.forms import RefusableForm
+from accounts.models import User
 from accounts.text import CleanCharField, CleanTextField
 from enrollment.eligibility import why_not_paid_to
 from enrollment.models import EarningType, Enrollment
@@ -203,6 +206,78 @@ class DeclineForm(forms.Form):
     reason = CleanCharField(
         label=_("Why? (you do not have to say)"), required=False, max_length=400
     )
+
+
+class HandOverForm(RefusableForm):
+    """To whom an invitation is handed over: somebody suggested, or by address."""
+
+    invitations = forms.MultipleChoiceField(
+        label=_("What to hand over"),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": _("Choose at least one location.")},
+    )
+    to = forms.ChoiceField(
+        label=_("To whom"),
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Choose a colleague.")},
+    )
+    email = forms.EmailField(
+        label=_("E-mail address of another colleague"), required=False
+    )
+    note = CleanTextField(
+        label=_("A word for your colleague"),
+        required=False,
+        max_length=400,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+    def __init__(self, *args, invitations, first, suggested, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.suggested = {str(one.person.pk): one.person for one in suggested}
+        self.fields["invitations"].choices = [
+            (str(one.pk), one.enrollment.location.name) for one in invitations
+        ]
+        self.fields["invitations"].initial = [str(one.pk) for one in invitations]
+        if len(invitations) == 1:
+            del self.fields["invitations"]
+        self.fields["to"].choices = [
+            (
+                str(one.person.pk),
+                one.person.full_name
+                if one.can_act
+                else _("%(name)s (needs the role first)")
+                % {"name": one.person.full_name},
+            )
+            for one in suggested
+        ] + [("other", _("Another colleague, by e-mail address"))]
+        if not suggested:
+            self.fields["to"].initial = "other"
+
+    def clean(self) -> dict:
+        """Ask for the address where nobody suggested was chosen."""
+        cleaned = super().clean()
+        is_other = cleaned.get("to") == "other"
+        if is_other and not cleaned.get("email") and "email" not in self.errors:
+            self.add_error("email", _("Enter the address of your colleague."))
+        return cleaned
+
+    def colleague(self) -> User:
+        """Return whom it is handed over to.
+
+        Raises ValidationError when there is nobody with the address; that somebody is
+        not of the company is the service's to say, in the same words.
+        """
+        chosen = self.cleaned_data["to"]
+        if chosen in self.suggested:
+            return self.suggested[chosen]
+        address = User.objects.normalize_email(self.cleaned_data["email"])
+        person = User.objects.filter(email=address, is_active=True).first()
+        if person is None:
+            raise ValidationError(
+                {"email": _("Nobody of your company has this address.")},
+                code="stranger",
+            )
+        return person
 
 
 class OverviewFilter(forms.Form):

@@ -17,6 +17,7 @@ urlpatterns = [
     path("incentives/<str:pk>/requirements/dispute/", views.dispute, name="dispute"),
     path("incentives/<str:pk>/enroll/", views.start, name="start"),
     path("i/<uuid:pk>/", views.get_started, name="get_started"),
+    path("i/<uuid:pk>/handover/", views.hand_over, name="hand_over"),
     path("invitations/<uuid:pk>/open/", views.open_invitation, name="open_invitation"),
     path("enroll/together/", views.begin_batch, name="begin_batch"),
     path("enroll/together/<uuid:pk>/", views.batch, name="batch"),

@@ -29,7 +29,7 @@ def access_declined(request: AccessRequest) -> None:
     path = _in_company("accounts:request_access", request)
     outbox.queue(
         "access_declined",
-        to=request.user,
+        to=request.asked_by or request.user,
         dedupe_key=f"access_declined:{request.pk}",
         context=_about(request, path),
         about_url=path,

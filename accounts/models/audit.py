@@ -74,6 +74,7 @@ class AuditAction(models.TextChoices):
     VALUES_CANCELED = "values_canceled", _("Import of measured values canceled")
     VALUES_IMPORTED = "values_imported", _("Measured values imported")
     VALUES_UNDONE = "values_undone", _("Import of measured values undone")
+    INVITATION_HANDED_OVER = "invitation_handed_over", _("Invitation handed over")
     REQUIREMENT_DISPUTED = "requirement_disputed", _("Requirement disputed")
     DISPUTE_ANSWERED = "dispute_answered", _("Disputed requirement answered")
     PAYOUT_CONFIRMED = "payout_confirmed", _("Payout details confirmed")

@@ -4,7 +4,7 @@ import uuid
 from typing import Self
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -98,6 +98,15 @@ class AccessRequest(models.Model):
         _("state"), max_length=10, choices=RequestState, default=RequestState.WAITING
     )
     asked_at = models.DateTimeField(_("asked at"), default=timezone.now)
+    # A colleague who hands something over and asks for them; mostly they ask themselves.
+    asked_by = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="access_requests_for_others",
+        verbose_name=_("asked by"),
+    )
     answered_at = models.DateTimeField(_("answered at"), null=True, blank=True)
     answered_by = models.ForeignKey(
         User,
@@ -144,6 +153,10 @@ class AccessRequest(models.Model):
                     answered_by__isnull=False,
                 ),
                 name="%(app_label)s_%(class)s_answered_by_somebody",
+            ),
+            models.CheckConstraint(
+                condition=Q(asked_by=None) | ~Q(asked_by=F("user")),
+                name="%(app_label)s_%(class)s_asked_by_is_somebody_else",
             ),
             models.CheckConstraint(
                 condition=~Q(state=RequestState.DECLINED) | ~Q(answer=""),

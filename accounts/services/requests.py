@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -39,20 +40,26 @@ def request_access(
     location: Location | None = None,
     program: IncentiveProgram | None = None,
     reason: str = "",
+    person: User | None = None,
     by: User,
 ) -> AccessRequest:
     """Ask the company's admins for a role in one scope; asking again changes nothing.
 
+    `person` is the colleague somebody asks for; without one they ask for themselves.
     Raises ValidationError when the role cannot be asked for, is held already or could
-    be taken by oneself, the person is a guest (R14) or not of the company, nobody could
-    give it (code "nobody_gives"), or too much was asked for today.
+    be taken by oneself, the person is a guest (R14), either is not of the company,
+    nobody could give it (code "nobody_gives"), or too much was asked for today.
     """
     lock_companies(account.pk)
     role = Role(role)
-    _refuse_bad_request(account, role=role, location=location, program=program, by=by)
+    person = person or by
+    _refuse_strangers(account, person, by)
+    _refuse_bad_request(
+        account, role=role, location=location, program=program, person=person
+    )
     now = timezone.now()
     asked = AccessRequest.objects.filter(
-        user=by,
+        user=person,
         partner_account=account,
         role=role,
         location=location,
@@ -63,14 +70,17 @@ def request_access(
     waiting = asked.select_related("location", "program").first()
     if waiting is not None:
         return waiting
-    today = AccessRequest.objects.filter(user=by, asked_at__gt=now - timedelta(days=1))
+    today = AccessRequest.objects.filter(
+        Q(user=by, asked_by=None) | Q(asked_by=by), asked_at__gt=now - timedelta(days=1)
+    )
     if today.count() >= MOST_REQUESTS_A_DAY:
         raise ValidationError(
             _("You asked for a lot today. Wait for the answers, or write to an admin."),
             code="too_many",
         )
     request = AccessRequest(
-        user=by,
+        user=person,
+        asked_by=by if by != person else None,
         partner_account=account,
         role=role,
         location=location,
@@ -189,19 +199,27 @@ def _lapse(requests, *, at: datetime, reason: str = "") -> int:
     return len(overtaken)
 
 
+def _refuse_strangers(account: PartnerAccount, person: User, by: User) -> None:
+    """Who asks, and for whom, both belong to the company."""
+    members = Membership.objects.current().of_company(account)
+    if by.is_staff or not members.filter(user=by).exists():
+        raise ValidationError(_("You do not belong to this company."), code="stranger")
+    if person != by and not members.filter(user=person).exists():
+        raise ValidationError(
+            _("This person does not belong to your company."), code="stranger"
+        )
+
+
 def _refuse_bad_request(
     account: PartnerAccount,
     *,
     role: Role,
     location: Location | None,
     program: IncentiveProgram | None,
-    by: User,
+    person: User,
 ) -> None:
     if role not in REQUESTABLE_ROLES:
         raise ValidationError({"role": _("This role cannot be asked for.")})
-    members = Membership.objects.current().of_company(account)
-    if by.is_staff or not members.filter(user=by).exists():
-        raise ValidationError(_("You do not belong to this company."), code="stranger")
     check_scopes(
         role,
         account=account,
@@ -209,13 +227,13 @@ def _refuse_bad_request(
         programs=[program] if program else [],
         by=None,
     )
-    refuse_guest(by.email, role=role, account=account)
+    refuse_guest(person.email, role=role, account=account)
     held = RoleAssignment.objects.live().covering(location, program)
     if held.filter(
-        user=by, partner_account=account, role__in=roles_covering(role)
+        user=person, partner_account=account, role__in=roles_covering(role)
     ).exists():
         raise ValidationError(_("You have this role there already."), code="held")
-    if role in roles_given_by(by, account):
+    if role in roles_given_by(person, account):
         raise ValidationError(
             _("You can give yourself this role under People."), code="own"
         )

@@ -241,6 +241,9 @@ VIOLATIONS = {
     "accounts_accessrequest_answered_by_somebody": lambda: AccessRequestFactory(
         state=RequestState.GRANTED, answered_at=timezone.now()
     ),
+    "accounts_accessrequest_asked_by_is_somebody_else": lambda: AccessRequestFactory(
+        user=(one := UserFactory()), asked_by=one
+    ),
     "accounts_accessrequest_company_roles_are_company_wide": lambda: (
         AccessRequestFactory(
             role=Role.ACCOUNT_ADMIN,

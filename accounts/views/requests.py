@@ -77,7 +77,7 @@ def requests(request):
     """List what people of the company ask for, the oldest first, then the answers."""
     held = roles_here(request)
     mine = AccessRequest.objects.where_held(held, Permission.ROLE_ASSIGN)
-    mine = mine.select_related("user", "location", "program", "answered_by")
+    mine = mine.select_related("user", "location", "program", "answered_by", "asked_by")
     waiting = list(mine.waiting().order_by("asked_at", "pk")[: MOST_WAITING + 1])
     answered = mine.exclude(state=RequestState.WAITING).order_by("-answered_at", "pk")
     page = Paginator(answered, PAGE_SIZE).get_page(request.GET.get("page"))

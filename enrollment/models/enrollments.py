@@ -429,6 +429,16 @@ class Invitation(models.Model):
     opened_at = models.DateTimeField(_("opened at"), null=True, blank=True)
     # When this person first came by the mail's link, signed in; no pixel tells it.
     link_opened_at = models.DateTimeField(_("link opened at"), null=True, blank=True)
+    # Whom this person gave it to: they are reminded no more, while that one may act.
+    handed_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="invitations_taken_over",
+        verbose_name=_("handed to"),
+    )
+    handed_at = models.DateTimeField(_("handed over at"), null=True, blank=True)
 
     objects = InvitationQuerySet.as_manager()
 
@@ -440,7 +450,15 @@ class Invitation(models.Model):
             models.UniqueConstraint(
                 fields=["enrollment", "user"],
                 name="%(app_label)s_%(class)s_once_per_person",
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(handed_to=None, handed_at=None)
+                | (
+                    Q(handed_to__isnull=False, handed_at__isnull=False)
+                    & ~Q(handed_to=F("user"))
+                ),
+                name="%(app_label)s_%(class)s_handed_to_somebody_else",
+            ),
         ]
 
     def __str__(self) -> str:

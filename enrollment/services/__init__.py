@@ -53,6 +53,7 @@ from enrollment.services.feeds import (
     make_calendar_feed,
     note_calendar_read,
 )
+from enrollment.services.handing_over import HandedOver, hand_over
 from enrollment.services.imports import (
     IMPORT,
     RELEASE,
@@ -176,6 +177,7 @@ __all__ = [
     "TIME_TO_UNDO",
     "ClosingPlan",
     "Effects",
+    "HandedOver",
     "ImportReport",
     "InvitationRun",
     "KeptFile",
@@ -243,6 +245,7 @@ __all__ = [
     "foresee_publishing",
     "forget_old_batches",
     "forget_old_imports",
+    "hand_over",
     "hold_percent",
     "import_measured_values",
     "imports_to_apply",

@@ -13,8 +13,15 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import translation
 
 from accounts import outbox
-from accounts.models import MailTopic, MutedMail, OutgoingEmail, User
-from enrollment.models import Enrollment, FiscalCalendar, Reminder
+from accounts.models import (
+    MailTopic,
+    MutedMail,
+    OutgoingEmail,
+    RoleAssignment,
+    User,
+)
+from accounts.roles import Permission, roles_with
+from enrollment.models import Enrollment, FiscalCalendar, Invitation, Reminder
 from enrollment.reminder_emails import reminder
 from enrollment.services.invitations import with_holders
 from enrollment.services.year_end_notices import step_due
@@ -64,7 +71,27 @@ def _untold(day: date, calendars: Iterable[int], step: int) -> Iterable[tuple]:
         user=OuterRef("holder"),
         topic=MailTopic.REMINDERS,
     )
-    pairs = with_holders(waiting).exclude(Exists(told)).exclude(Exists(muted))
+    # Whoever handed it over is not reminded while somebody else can act for them.
+    can_act = (
+        RoleAssignment.objects.live()
+        .covering(
+            OuterRef("enrollment__location"), OuterRef("enrollment__terms__program")
+        )
+        .filter(
+            user=OuterRef("handed_to"),
+            partner_account=OuterRef("enrollment__location__partner_account"),
+            role__in=roles_with(Permission.ENROLLMENT_EDIT),
+        )
+    )
+    handed_over = Invitation.objects.filter(
+        Exists(can_act), enrollment=OuterRef("pk"), user=OuterRef("holder")
+    )
+    pairs = (
+        with_holders(waiting)
+        .exclude(Exists(told))
+        .exclude(Exists(muted))
+        .exclude(Exists(handed_over))
+    )
     first = (pairs.order_by("holder").values_list("holder", flat=True).distinct())[
         :PEOPLE_AT_ONCE
     ]

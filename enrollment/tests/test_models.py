@@ -199,6 +199,12 @@ VIOLATIONS = {
     "enrollment_reason_only_at_the_end": lambda w: change(
         w.enrollment, end_reason="program_ended"
     ),
+    "invitation_handed_to_somebody_else": lambda w: InvitationFactory(
+        enrollment=w.enrollment,
+        user=w.person,
+        handed_to=w.person,
+        handed_at=timezone.now(),
+    ),
     "invitation_once_per_person": lambda w: copy(
         InvitationFactory(enrollment=w.enrollment, user=w.person)
     ),

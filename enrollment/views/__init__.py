@@ -26,6 +26,7 @@ from enrollment.views.enrolling import (
     reconsider,
     submit,
 )
+from enrollment.views.handing_over import hand_over
 from enrollment.views.history import past
 from enrollment.views.home import home
 from enrollment.views.invitations import get_started, open_invitation
@@ -68,6 +69,7 @@ __all__ = [
     "export_overview",
     "get_started",
     "guide",
+    "hand_over",
     "home",
     "keep",
     "location",

@@ -246,6 +246,11 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
             if enrollment.may_edit and enrollment.is_validating
             else ""
         ),
+        "own_invitation": (
+            enrollment.invitations.filter(user=request.user).first()
+            if enrollment.may_edit and enrollment.is_invited
+            else None
+        ),
         "who_can": [],
         "next_one": None,
         "changes": (

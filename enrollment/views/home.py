@@ -113,7 +113,7 @@ def _requests(request) -> list[AccessRequest]:
         AccessRequest.objects.where_held(held, Permission.ROLE_ASSIGN)
         .waiting()
         .filter(role__in=given)
-        .select_related("user", "location", "program")
+        .select_related("user", "location", "program", "asked_by")
         .order_by("asked_at", "pk")[:MOST_REQUESTS]
     )
 

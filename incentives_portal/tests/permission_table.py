@@ -75,6 +75,7 @@ TABLE: dict[str, Row] = {
     ),
     "enrollment:start": _post("open_place", "ida", **EDITING),
     "enrollment:get_started": Row(("ida",), on="invitation"),
+    "enrollment:hand_over": Row(("ida",), methods=("GET", "POST"), on="invitation"),
     "enrollment:open_invitation": _post("invitation", "ida", no=()),
     "enrollment:begin_batch": _list("ida", "sam", methods=("POST",)),
     "enrollment:batch": Row(("ida",), on="batch", is_company_wide=True),
