@@ -19,6 +19,7 @@ from accounts.services import (
 )
 from enrollment import emails
 from enrollment.models import Enrollment, Invitation
+from profiles.services import refuse_link
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def hand_over(
     check_still_may(*mine, permission=Permission.ENROLLMENT_EDIT, by=by)
     company = mine[0].enrollment.location.partner_account
     _refuse_bad_colleague(to, company=company, by=by)
+    refuse_link(note)
     now = timezone.now()
     for one in mine:
         if not one.enrollment.is_editable or one.enrollment.is_late(now):

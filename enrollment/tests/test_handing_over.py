@@ -13,7 +13,7 @@ from accounts.roles import Role
 from accounts.services import decline_access, grant_access
 from accounts.tests.factories import RoleAssignmentFactory, UserFactory
 from enrollment import services
-from enrollment.models import Enrollment, Invitation
+from enrollment.models import Enrollment, Invitation, Reminder
 from enrollment.tests.factories import EnrollmentFactory, InvitationFactory
 
 
@@ -70,6 +70,7 @@ def test_whoever_has_the_role_takes_over_and_only_they_are_reminded(
     Enrollment.objects.update(enroll_by=timezone.localdate() + timedelta(days=7))
     assert reminded() == {petra.pk}
     # The control: with nobody to act for them, they are reminded again.
+    Reminder.objects.all().delete()
     OutgoingEmail.objects.filter(name="reminder").delete()
     RoleAssignment.objects.filter(user=petra).delete()
     assert reminded() == {ida.pk}
@@ -119,7 +120,8 @@ def test_a_no_goes_to_whoever_asked(invitation, ida, uma, greta):
 
     mail = OutgoingEmail.objects.get(name="access_declined")
     assert mail.to_user == ida
-    assert f"what you asked for {uma.full_name}" in mail.body_text
+    said = " ".join(mail.body_text.split())
+    assert f"what you asked for {uma.full_name}" in said
 
 
 def test_whoever_can_take_the_role_is_told_so_and_asks_nobody(invitation, ida, greta):
@@ -128,7 +130,8 @@ def test_whoever_can_take_the_role_is_told_so_and_asks_nobody(invitation, ida, g
     assert result.takes_it == [invitation.enrollment]
     assert not AccessRequest.objects.exists()
     mail = OutgoingEmail.objects.get(name="handed_over")
-    assert "give it to yourself under People" in mail.body_text
+    said = " ".join(mail.body_text.split())
+    assert "can give it to yourself under People" in said
 
 
 def test_nothing_goes_to_oneself_to_strangers_or_once_it_is_over(

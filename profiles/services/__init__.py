@@ -64,7 +64,7 @@ from profiles.services.tax import (
     revise_tax_profile,
     unsent_tax_version,
 )
-from profiles.services.words import NOTE_LENGTH, refuse_bad_name
+from profiles.services.words import NOTE_LENGTH, refuse_bad_name, refuse_link
 
 __all__ = [
     "APPROVE_ACCOUNTS",
@@ -100,6 +100,7 @@ __all__ = [
     "put_away_at_closed_location",
     "reason_seen",
     "refuse_bad_name",
+    "refuse_link",
     "refuse_too_new",
     "release_change",
     "release_versions",
