@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
             "accounts",
             "0033_asked_for_a_colleague",
         ),
-        ("enrollment", "0023_people_subscribe_to_their_dates"),
+        ("enrollment", "0024_many_enrollments_at_once"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
