@@ -13,7 +13,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.template.defaultfilters import capfirst
 from django.urls import reverse
 from django.utils import timezone
@@ -32,6 +32,7 @@ from enrollment.models import (
     FollowingPayout,
     MeasuredValue,
     ProgramTerms,
+    RenewalPlan,
     RequirementCheck,
 )
 from enrollment.states import FOLLOWS_PROFILES, EnrollmentStatus, Outcome
@@ -213,6 +214,8 @@ class Reader:
     sees_requirements: bool
 
 
+# From so long before a year a program without its terms is said to end.
+UNDECIDED = timedelta(days=30)
 # Who may do everything an Incentives admin may.
 ADMIN = Reader(may_edit=True, sees_progress=True, sees_requirements=True)
 
@@ -247,12 +250,18 @@ def foreseen(
 ) -> QuerySet[Enrollment]:
     """Annotate what becomes of those under way, as far as it is known.
 
-    Known is what next year's terms say, and that a program ends; until its terms are
-    written nobody can say what becomes of an enrollment.
+    Known is what next year's terms say, and that a program ends. Until its terms are
+    written nobody can say what becomes of an enrollment; from UNDECIDED before the first
+    day, and once a plan is approved, it is said that it ends, for so it will.
     """
     under_way = enrollments.filter(status__in=FOLLOWS_PROFILES)
-    return renewal.with_outcome(under_way, into=into, on=on).filter(
-        Q(next_terms__isnull=False) | Q(terms__program__discontinued_at__isnull=False)
+    foretold = renewal.with_outcome(under_way, into=into, on=on)
+    if into.starts_on - on <= UNDECIDED:
+        return foretold
+    return foretold.filter(
+        Q(next_terms__isnull=False)
+        | Q(terms__program__discontinued_at__isnull=False)
+        | Exists(RenewalPlan.objects.in_force().filter(into=into))
     )
 
 
@@ -440,7 +449,7 @@ def risks_of(
     if outcome == Outcome.NO_AGREEMENT:
         return [Risk("agreement", _agreement_phrase(facts), _with_the_owner())]
     if outcome == Outcome.PROGRAM_ENDED:
-        return [Risk("program", _program_phrase(facts))]
+        return [Risk("program", _program_phrase(facts), _program_remedy(facts))]
     return []
 
 
@@ -596,9 +605,17 @@ def _agreement_phrase(facts: Facts) -> str:
 
 
 def _program_phrase(facts: Facts) -> str:
-    return _("the program is not offered after %(day)s") % {
-        "day": written(facts.enrollment.terms.fiscal_year.ends_on)
-    }
+    terms = facts.enrollment.terms
+    words = {"day": written(terms.fiscal_year.ends_on)}
+    if terms.program.discontinued_at is None:
+        return _("the program has no terms yet for the time after %(day)s") % words
+    return _("the program is not offered after %(day)s") % words
+
+
+def _program_remedy(facts: Facts) -> Remedy | None:
+    """Who can write the terms of a program that is not withdrawn."""
+    is_open = facts.enrollment.terms.program.discontinued_at is None
+    return _with_the_owner() if is_open else None
 
 
 def _for_the_admin(code: str, phrase: str) -> Risk:

@@ -13,7 +13,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
-from accounts.access import operator_requires, recently_authenticated
+from accounts.access import (
+    OperatorNotAllowed,
+    operator_requires,
+    recently_authenticated,
+)
 from accounts.posting import posted
 from enrollment import services, year_end
 from enrollment.models import FiscalYear, RenewalPlan
@@ -212,10 +216,17 @@ def set_aside(request, plan):
     return _aside_page(request, plan)
 
 
-@operator_requires(PREPARE, on=RenewalPlan)
+@operator_requires(VIEW, on=RenewalPlan)
+@recently_authenticated
 @posted(instead=lambda plan: reverse("ops:set_aside", kwargs={"pk": plan.pk}))
 def decide(request, plan):
-    """Carry out, or leave, the enrollments that were ticked, or all of a kind."""
+    """Carry out, or leave, the enrollments that were ticked, or all of a kind.
+
+    Whoever prepares or approves decides; what ends an enrollment needs an approver,
+    which the service asks for.
+    """
+    if not _may_decide(request.user):
+        raise OperatorNotAllowed(PREPARE)
     kind = request.GET.get("kind", "")
     undecided = year_end.asides(plan, kind=kind).undecided()
     form = DecideForm(request.POST, undecided=undecided)
@@ -224,6 +235,11 @@ def decide(request, plan):
     chosen = form.cleaned_data
     asked = undecided if kind and chosen["alike"] else chosen["rows"]
     found = list(asked.order_by("pk")[: services.MOST_DECIDED_AT_ONCE])
+    shown, said = request.POST.getlist("shown"), request.POST.getlist("found")
+    seen = dict(zip(shown, said, strict=False))
+    for row in found:
+        # What the page said of it: nothing else is carried out.
+        row.found = seen.get(str(row.pk), row.found)
     refused = services.decide_alike(
         found, apply=chosen["apply"], reason=chosen["reason"], by=request.user
     )
@@ -261,6 +277,10 @@ def report(request, plan):
     return render(request, "ops/renewal_report.html", context)
 
 
+def _may_decide(user) -> bool:
+    return user.has_perm(PREPARE) or user.has_perm(APPROVE)
+
+
 def _taken(request, plan, step, sentence):
     """Take one step of a plan, and say what came of it on its page."""
     try:
@@ -291,6 +311,8 @@ def _plan_page(request, plan, *, form=None, status=200):
     prepared_by = (plan.proposed_by_id, plan.rehearsed_by_id)
     progress = year_end.shown_progress(plan, at=now)
     is_moving = plan.is_unfinished or plan.is_running or plan.is_undoing
+    may_undo = plan.can_be_undone and _may_decide(request.user)
+    is_undo_asked = form or plan.undo_asked_by or "undo" in request.GET
     context = {
         "plan": plan,
         "name": year_end.plan_name(plan),
@@ -312,7 +334,9 @@ def _plan_page(request, plan, *, form=None, status=200):
         "may_approve": request.user.has_perm(APPROVE),
         "is_own": request.user.pk in prepared_by,
         "approvers": year_end.approvers_of(plan),
-        "undoable": services.undoable(plan) if plan.can_be_undone else None,
+        "may_undo": may_undo,
+        # It is counted over all of them: when it is asked for, and for who decides.
+        "undoable": services.undoable(plan) if may_undo and is_undo_asked else None,
         "undone": year_end.undone_counts(plan),
         "is_own_undoing": request.user.pk == plan.undo_asked_by_id,
         "undo_approvers": year_end.undo_approvers_of(plan),
@@ -338,7 +362,7 @@ def _aside_page(request, plan, *, form=None, status=200):
         "query": urlencode({"kind": kind}) if kind else "",
         "form": form or DecideForm(),
         "ticked": form.data.getlist("rows") if form else [],
-        "may_decide": request.user.has_perm(PREPARE) and bool(kinds),
+        "may_decide": _may_decide(request.user) and bool(kinds),
         "most_at_once": services.MOST_DECIDED_AT_ONCE,
         "has_errors": status != 200,
     }

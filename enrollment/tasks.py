@@ -127,7 +127,12 @@ def renew_enrollments() -> None:
     """
     began = time.monotonic()
     for plan in services.due_plans(at=timezone.now()):
-        plan = services.start_renewals(plan, by=None)
+        try:
+            plan = services.start_renewals(plan, by=None)
+        except ValidationError as error:
+            # Withdrawn meanwhile: the others run all the same.
+            logger.warning("year end %s: %s", plan.pk, " ".join(error.messages))
+            continue
         try:
             _renew(plan, until=began + LONG_ENOUGH)
         except ValidationError as error:

@@ -7,7 +7,7 @@ from django.conf import settings
 from accounts import outbox
 from accounts.companies import site_path
 from accounts.holders import operators_with
-from enrollment.models import FiscalYear, RenewalPlan
+from enrollment.models import FiscalYear, RenewalPlan, RenewalPlanStatus
 
 # Those who can do something about it.
 CONCERNED = ("enrollment.prepare_renewals", "enrollment.approve_renewals")
@@ -16,13 +16,19 @@ CONCERNED = ("enrollment.prepare_renewals", "enrollment.approve_renewals")
 def year_end_waits(
     year: FiscalYear, *, plan: RenewalPlan | None, days: int, step: int
 ) -> None:
-    """Remind operators that no plan is approved; `step` is told once to each."""
+    """Remind operators that no plan is approved; `step` is told once to each.
+
+    Once a run of the year was undone everything is told again.
+    """
+    undone = RenewalPlan.objects.filter(
+        into=year, status=RenewalPlanStatus.UNDONE
+    ).count()
     path = site_path("ops:renewals")
     if plan is not None:
         path = site_path("ops:renewal", pk=plan.pk)
     _tell(
         "year_end_waits",
-        event=f"{year.pk}:{step}",
+        event=f"{year.pk}:{step}:{undone}" if undone else f"{year.pk}:{step}",
         path=path,
         context={"year": year, "plan": plan, "days": days, "days_late": -days},
     )

@@ -31,9 +31,10 @@ from enrollment.models import (
     RenewalPlanStatus,
     RenewalRange,
     SetAside,
+    TermsVersion,
 )
-from enrollment.services.year_end_notices import tell_of_decision
-from enrollment.states import RENEWALS
+from enrollment.services.year_end_notices import tell_of_decisions
+from enrollment.states import FOLLOWS_PROFILES, RENEWALS, Outcome
 
 # The right of the second operator (domain.md §10.7).
 APPROVE = "enrollment.approve_renewals"
@@ -347,7 +348,7 @@ def finish_rehearsal(plan: RenewalPlan) -> bool:
         RenewalPlanStatus.REHEARSED,
         action=AuditAction.RENEWALS_REHEARSED,
         by=plan.rehearsed_by,
-        digest=_digest(plan, [one.digest for one in ranges]),
+        digest=_digest(plan, [(one, one.digest) for one in ranges]),
         **{
             name: getattr(plan, name)
             for name in ("rows_count", "outcomes", "reasons", "changes")
@@ -434,7 +435,11 @@ def approve_renewals(plan: RenewalPlan, *, digest: str, by: User) -> RenewalPlan
 
 @transaction.atomic
 def withdraw_renewals(plan: RenewalPlan, *, by: User) -> RenewalPlan:
-    """Take a plan back that did not begin; withdrawing twice changes nothing."""
+    """Take a plan back that did not begin; withdrawing twice changes nothing.
+
+    Older rehearsals that wait are taken back with it: what is known since then must not
+    be forgotten by taking it back.
+    """
     plan = held_plan(plan)
     if plan.status == RenewalPlanStatus.WITHDRAWN:
         return plan
@@ -442,12 +447,18 @@ def withdraw_renewals(plan: RenewalPlan, *, by: User) -> RenewalPlan:
         raise ValidationError(
             _("This plan has begun to run. Pause it instead."), code="status"
         )
-    return _step(
-        plan,
-        RenewalPlanStatus.WITHDRAWN,
-        action=AuditAction.RENEWALS_WITHDRAWN,
-        by=by,
+    older = RenewalPlan.objects.filter(into=plan.into, number__lt=plan.number)
+    waiting = older.filter(
+        status__in=[RenewalPlanStatus.REHEARSED, RenewalPlanStatus.PROPOSED]
     )
+    for one in [*waiting.order_by("number"), plan]:
+        _step(
+            held_plan(one),
+            RenewalPlanStatus.WITHDRAWN,
+            action=AuditAction.RENEWALS_WITHDRAWN,
+            by=by,
+        )
+    return held_plan(plan)
 
 
 # --- Run ---------------------------------------------------------------------
@@ -529,7 +540,8 @@ def renew_next_range(
     pauses the plan waits for nobody, and nothing is begun after that. What the rule says
     on the day of `at` is compared with the plan: only rows where both agree are touched, the others
     are set aside (domain.md §10.2).
-    Raises ValidationError when a range's rows are not those that were approved.
+    Raises ValidationError when a range's rows are not those that were approved, nor
+    its companies, nor the other ranges.
     """
     at = at or timezone.now()
     plan = _held_at_work(plan, RenewalPlanStatus.RUNNING)
@@ -548,7 +560,7 @@ def renew_next_range(
         return None
     hold_programs_into(plan.into)
     lock_companies_of(one)
-    if _digest_of(one) != one.digest:
+    if _digest_of(one) != one.digest or not _is_approved(plan):
         raise ValidationError(
             _("Range %(number)d of this plan is not what was approved."),
             code="changed",
@@ -591,22 +603,84 @@ def finish_renewals(plan: RenewalPlan, *, at: datetime | None = None) -> bool:
     return True
 
 
-@transaction.atomic
+class _Drifted(ValidationError):
+    """The rule says something else of an enrollment than whoever decides has seen."""
+
+    def __init__(self, found: str, reasons: list[str]):
+        super().__init__(
+            _(
+                "What the rule says of it has changed since: %(outcome)s. Look at it "
+                "again, then decide."
+            ),
+            code="changed",
+            params={"outcome": Outcome(found).label},
+        )
+        self.facts = {"found": found, "reasons": reasons}
+
+
 def decide_set_aside(row: SetAside, *, apply: bool, reason: str, by: User) -> SetAside:
     """Carry out what the rule says now of an enrollment set aside, or leave it.
 
-    Deciding the same twice changes nothing. Raises ValidationError without a reason,
-    when somebody decided otherwise meanwhile, or there is nothing to carry out.
+    Deciding the same twice changes nothing. What ends an enrollment under way needs an
+    approver who neither prepared the plan nor published the terms since (domain.md
+    §10.7). Raises ValidationError without a reason, when somebody decided otherwise
+    meanwhile, when there is nothing to carry out, and with the code "changed" when the
+    rule says something else than the row did when it was looked at; that is what it
+    says from then on.
     """
-    if not reason.strip():
+    _decided, refused = _decide_each([row], apply=apply, reason=reason, by=by)
+    for error in refused.values():
+        raise error
+    return SetAside.objects.get(pk=row.pk)
+
+
+def decide_alike(
+    rows: Iterable[SetAside], *, apply: bool, reason: str, by: User
+) -> dict[SetAside, str]:
+    """Decide many enrollments set aside with one reason; each person is mailed once.
+
+    Returns those that could not be decided so, with the sentence why; the others are.
+    """
+    _decided, refused = _decide_each(rows, apply=apply, reason=reason, by=by)
+    return {row: " ".join(error.messages) for row, error in refused.items()}
+
+
+@transaction.atomic
+def _decide_each(
+    rows: Iterable[SetAside], *, apply: bool, reason: str, by: User
+) -> tuple[list[SetAside], dict[SetAside, ValidationError]]:
+    """Decide each or say why not; what is decided is mailed in the same transaction."""
+    rows = list(rows)
+    for into in {row.plan.into for row in rows}:
+        hold_programs_into(into)
+    lock_companies(*(row.enrollment.location.partner_account_id for row in rows))
+    decided, refused = [], {}
+    for row in rows:
+        try:
+            with transaction.atomic():
+                decided += _decide(row, apply=apply, reason=reason.strip(), by=by)
+        except ValidationError as error:
+            if isinstance(error, _Drifted):
+                SetAside.objects.filter(pk=row.pk).update(**error.facts)
+            refused[row] = error
+    tell_of_decisions(decided)
+    return decided, refused
+
+
+def _decide(
+    seen: SetAside, *, apply: bool, reason: str, by: User
+) -> tuple[SetAside, ...]:
+    """Decide one, as it was seen; nothing where it was decided so already."""
+    if not reason:
         raise ValidationError(_("Say why."), code="required")
-    company = row.enrollment.location.partner_account_id
-    hold_programs_into(row.plan.into)
-    lock_companies(company)
     row = (
         SetAside.objects.select_for_update(of=("self",))
-        .select_related("plan__into__calendar", "enrollment__location__partner_account")
-        .get(pk=row.pk)
+        .select_related(
+            "plan__into__calendar",
+            "enrollment__location__partner_account",
+            "enrollment__terms",
+        )
+        .get(pk=seen.pk)
     )
     if row.plan.is_undoing or row.plan.is_undone:
         raise ValidationError(
@@ -615,7 +689,7 @@ def decide_set_aside(row: SetAside, *, apply: bool, reason: str, by: User) -> Se
         )
     if row.decided_at is not None:
         if row.is_applied == apply:
-            return row
+            return ()
         raise ValidationError(
             _("%(name)s decided this meanwhile."),
             code="decided",
@@ -623,9 +697,12 @@ def decide_set_aside(row: SetAside, *, apply: bool, reason: str, by: User) -> Se
         )
     at = timezone.now()
     if apply:
+        if (row.found, row.reasons) != (seen.found, seen.reasons):
+            raise _Drifted(row.found, row.reasons)
+        _check_ending(row, by=by)
         _apply_alone(row, at=at)
     row.decided_at, row.decided_by, row.is_applied = at, by, apply
-    row.reason = reason.strip()
+    row.reason = reason
     row.save(update_fields=["decided_at", "decided_by", "is_applied", "reason"])
     record_audit_event(
         row.enrollment,
@@ -635,24 +712,31 @@ def decide_set_aside(row: SetAside, *, apply: bool, reason: str, by: User) -> Se
         after={"applied": apply, "outcome": row.found},
         reason=row.reason,
     )
-    tell_of_decision(row)
-    return row
+    return (row,)
 
 
-def decide_alike(
-    rows: Iterable[SetAside], *, apply: bool, reason: str, by: User
-) -> dict[SetAside, str]:
-    """Decide many enrollments set aside with one reason, each in its own transaction.
+def _check_ending(row: SetAside, *, by: User) -> None:
+    """Nobody ends an enrollment under way alone: not who prepared, nor whose terms do.
 
-    Returns those that could not be decided so, with the sentence why; the others are.
+    The plan that was approved does not say this end.
     """
-    refused = {}
-    for row in rows:
-        try:
-            decide_set_aside(row, apply=apply, reason=reason, by=by)
-        except ValidationError as error:
-            refused[row] = " ".join(error.messages)
-    return refused
+    is_under_way = row.enrollment.status in FOLLOWS_PROFILES
+    if not row.found or not is_under_way or RENEWALS[Outcome(row.found)].renews_as:
+        return
+    own = ValidationError(
+        _(
+            "This ends an enrollment, and you prepared the plan or published its terms "
+            "since. Somebody else has to carry it out."
+        ),
+        code="four_eyes",
+    )
+    publishers = TermsVersion.objects.filter(
+        terms__program=row.enrollment.terms.program_id,
+        terms__fiscal_year=row.plan.into,
+        published_at__gte=row.plan.rehearsed_at,
+    ).values_list("published_by", flat=True)
+    first = {row.plan.proposed_by_id, row.plan.rehearsed_by_id, *publishers.order_by()}
+    check_second_person(by, rights=[APPROVE], first=[(person, own) for person in first])
 
 
 def _apply_alone(row: SetAside, *, at: datetime) -> None:
@@ -672,8 +756,8 @@ def _apply_alone(row: SetAside, *, at: datetime) -> None:
             ),
             code="nothing",
         )
-    row.found, row.reasons = now
-    row.save(update_fields=["found", "reasons"])
+    if now != (row.found, row.reasons):
+        raise _Drifted(*now)
 
 
 # --- The statements ----------------------------------------------------------
@@ -702,10 +786,11 @@ WHERE decided.outcome = ANY (%s)
 DROP_FOUND = "DROP TABLE renewal_found"
 
 # What the plan does not say of an enrollment, or says otherwise than is true now,
-# waits for a person; so does what is ending no more.
+# waits for a person; so does what is ending no more, and what ends for another reason.
+# What continues with other things missing continues, and is told what is missing now.
 SET_DRIFT_ASIDE = """
 WITH planned AS (
-    SELECT enrollment_id, outcome
+    SELECT enrollment_id, outcome, reasons::text[] AS reasons
     FROM enrollment_renewalrow
     WHERE range_id = %(range)s
 ), drift AS (
@@ -716,6 +801,7 @@ WITH planned AS (
     FROM planned p
     FULL JOIN renewal_found f ON f.id = p.enrollment_id
     WHERE p.outcome IS DISTINCT FROM f.outcome
+       OR (p.outcome = 'not_eligible' AND p.reasons <> f.reasons)
 ), aside AS (
     INSERT INTO enrollment_setaside
         (plan_id, enrollment_id, planned, found, reasons, is_applied)
@@ -941,13 +1027,39 @@ def described_plan(plan: RenewalPlan) -> dict[str, object]:
 
 
 def _recomputed(plan: RenewalPlan) -> str:
-    """The digest of the rows as they are now."""
-    ranges = [_digest_of(one) for one in plan.ranges.order_by("number")]
-    return _digest(plan, ranges)
+    """The digest of the rows and ranges as they are now."""
+    return _digest(
+        plan, [(one, _digest_of(one)) for one in plan.ranges.order_by("number")]
+    )
 
 
-def _digest(plan: RenewalPlan, ranges: list[str]) -> str:
-    text = "\n".join([str(plan.into_id), plan.known_on.isoformat(), *ranges])
+def _is_approved(plan: RenewalPlan) -> bool:
+    """Whether the ranges together are those that the approved digest stands for.
+
+    Plans rehearsed before the digest stood for the companies of each range as well run
+    by the rows alone.
+    """
+    ranges = list(plan.ranges.order_by("number"))
+    of_rows = _sealed(plan, [one.digest for one in ranges])
+    return plan.digest in (
+        _digest(plan, [(one, one.digest) for one in ranges]),
+        of_rows,
+    )
+
+
+def _digest(plan: RenewalPlan, ranges: Iterable[tuple[RenewalRange, str]]) -> str:
+    """What stands for every row of a plan and for the companies that each range takes."""
+    return _sealed(
+        plan,
+        [
+            f"{one.number} {one.first_company}-{one.last_company} {digest}"
+            for one, digest in ranges
+        ],
+    )
+
+
+def _sealed(plan: RenewalPlan, lines: list[str]) -> str:
+    text = "\n".join([str(plan.into_id), plan.known_on.isoformat(), *lines])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

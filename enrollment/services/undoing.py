@@ -253,7 +253,16 @@ LEFT JOIN changed c ON c.company = p.company
 PUT_BACK = """
 WITH back AS (
     UPDATE enrollment_enrollment e
-    SET status = f.was, status_since = %(at)s,
+    SET status = f.was,
+        -- Since when it had been so before: what waits has waited that long.
+        status_since = COALESCE((
+            SELECT max(x.at)
+            FROM enrollment_enrollmentevent x
+            WHERE x.enrollment_id = e.id
+              AND x.id < f.event
+              AND x.to_status = f.was
+              AND x.from_status <> x.to_status
+        ), %(at)s),
         end_reason = COALESCE((
             SELECT CASE x.code
                        WHEN 'location_closed' THEN 'location_closed'

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.template.defaultfilters import capfirst
 from django.utils import translation
@@ -58,7 +58,6 @@ from enrollment.renewal_emails import (
     EndedLine,
     ForecastLine,
     Summary,
-    summary_key,
     what_became_of_it,
     what_is_at_risk,
     what_was_undone,
@@ -117,8 +116,9 @@ def begin_year_end_notices(*, at: datetime) -> int:
         YearEndNotice(plan=plan, part=part) for plan in untold for part in range(PARTS)
     ]
     told = YearEndNotice.objects.filter(plan=OuterRef("pk"))
+    decided = SetAside.objects.filter(plan=OuterRef("pk")).exclude(decided_at=None)
     undone = RenewalPlan.objects.filter(
-        Exists(told.filter(mails__gt=0)),
+        Exists(told.filter(mails__gt=0)) | Exists(decided),
         ~Exists(told.filter(tells_of_undoing=True)),
         status=RenewalPlanStatus.UNDONE,
     ).order_by("pk")
@@ -129,7 +129,9 @@ def begin_year_end_notices(*, at: datetime) -> int:
     ]
     YearEndNotice.objects.bulk_create(notices, ignore_conflicts=True)
     unfinished = YearEndNotice.objects.filter(finished_at=None)
-    is_due = Q(plan__isnull=False)
+    # What is being undone is summed up for nobody any more.
+    stands = RenewalPlan.objects.filter(status=RenewalPlanStatus.FINISHED)
+    is_due = Q(plan__isnull=False, tells_of_undoing=True) | Q(plan__in=stands)
     for first_day, step in due:
         is_due |= Q(first_day=first_day, days_before=step)
     unfinished.exclude(is_due).update(finished_at=at)
@@ -151,8 +153,9 @@ def tell_next_people(*, at: datetime) -> int | None:
     )
     if notice is None:
         return None
+    is_summary = notice.plan is not None and not notice.tells_of_undoing
     people = _next_people(notice)
-    if not people:
+    if not people or (is_summary and not _still_stands(notice.plan)):
         notice.finished_at = at
         notice.save(update_fields=["finished_at"])
         return 0
@@ -167,6 +170,20 @@ def tell_next_people(*, at: datetime) -> int | None:
     notice.mails += len(queued)
     notice.save(update_fields=["last_person", "mails"])
     return len(queued)
+
+
+def _still_stands(plan: RenewalPlan) -> bool:
+    """Whether a run is finished and not being undone; so it stays until the mails are in.
+
+    Whoever approves its undoing waits that long: who was told is told of that as well.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM enrollment_renewalplan "
+            "WHERE id = %s AND status = %s FOR SHARE",
+            [plan.pk, RenewalPlanStatus.FINISHED],
+        )
+        return cursor.fetchone() is not None
 
 
 def _coming(at: datetime) -> dict[date, tuple[dict[FiscalYear, date], date]]:
@@ -322,38 +339,48 @@ class _Gathered:
         return [row for rows in self.rows.values() for row in rows]
 
 
-def tell_of_decision(row: SetAside) -> None:
-    """Tell who may enroll there what was decided of an enrollment set aside.
+def tell_of_decisions(rows: Sequence[SetAside]) -> None:
+    """Tell who may enroll there what was decided of enrollments set aside, each once.
 
     Where its place in the new year was taken, nothing is told: it is there already.
-    The part of renewals.decide_set_aside() that mails.
+    The part of renewals.decide_alike() that mails.
     """
-    company = row.enrollment.location.partner_account
-    people = {
-        one.pk: one
-        for one in people_with(
-            Permission.ENROLLMENT_EDIT, company=company, row=row.enrollment
-        )
+    by_plan: dict[RenewalPlan, list[SetAside]] = defaultdict(list)
+    for row in rows:
+        by_plan[row.plan].append(row)
+    for plan, decided in by_plan.items():
+        _tell_of_decisions(decided, into=plan.into)
+
+
+def _tell_of_decisions(rows: Sequence[SetAside], *, into: FiscalYear) -> None:
+    keys = [row.enrollment_id for row in rows]
+    ended = {
+        one.pk: one for one in _with_what_became(Enrollment.objects.filter(pk__in=keys))
     }
-    ended = _with_what_became(Enrollment.objects.filter(pk=row.enrollment_id)).get()
-    if not row.is_applied and row.found == "":
-        return
-    if row.is_applied and not _is_told(ended):
-        return
-    gathered = _Gathered()
-    gathered.add(ended)
-    following = _terms_of([gathered])
-    criteria = _criteria_of([gathered])
+    people: dict[int, User] = {}
+    theirs: dict[int, _Gathered] = defaultdict(_Gathered)
+    for row in rows:
+        became = ended[row.enrollment_id]
+        if not _is_told(became) if row.is_applied else row.found == "":
+            continue
+        company = became.location.partner_account
+        for one in people_with(Permission.ENROLLMENT_EDIT, company=company, row=became):
+            people[one.pk] = one
+            theirs[one.pk].add(became)
+    terms = _terms_of(theirs.values())
+    criteria = _criteria_of(theirs.values())
+    # Each row is decided once: no two mails have the same first one.
+    event = f"{rows[0].plan_id}:aside-{min(row.pk for row in rows)}"
     outbox.queue_many(
         _mail_of(
-            person,
-            gathered,
-            into=row.plan.into,
-            event=f"aside-{row.pk}",
-            terms=following,
+            people[person],
+            theirs[person],
+            into=into,
+            event=event,
+            terms=terms,
             criteria=criteria,
         )
-        for person in people.values()
+        for person in sorted(theirs)
     )
 
 
@@ -384,14 +411,16 @@ def _summaries(people: dict[int, User], plan: RenewalPlan) -> list[OutgoingEmail
 
 
 def _corrections(people: dict[int, User], plan: RenewalPlan) -> list[OutgoingEmail]:
-    """One mail to everybody who was told what became of it, when it was undone."""
-    keys = {summary_key(str(plan.pk), person): person for person in people}
-    told = OutgoingEmail.objects.filter(dedupe_key__in=keys).values_list(
-        "dedupe_key", flat=True
+    """One mail to everybody who was told what became of it, when it was undone.
+
+    By the summary of the run, or when what was set aside was decided.
+    """
+    told = OutgoingEmail.objects.filter(
+        to_user__in=list(people), dedupe_key__startswith=f"year_end:{plan.pk}:"
     )
     companies = _companies_of(people)
     mails = []
-    for person in sorted(keys[key] for key in told):
+    for person in sorted(set(told.values_list("to_user", flat=True))):
         with translation.override(people[person].language):
             mails.append(what_was_undone(people[person], companies[person], plan=plan))
     return mails

@@ -17,7 +17,13 @@ from accounts.tests.factories import (
 from enrollment import services
 from enrollment.changes import Use, changes_between
 from enrollment.forecast import ADMIN, KINDS, forecasts_of
-from enrollment.models import Agreement, Enrollment, FiscalCalendar, ProgramTerms
+from enrollment.models import (
+    Agreement,
+    Enrollment,
+    FiscalCalendar,
+    ProgramTerms,
+    RenewalPlan,
+)
 from enrollment.states import Outcome
 from enrollment.tests.factories import (
     CriterionFactory,
@@ -146,6 +152,37 @@ def test_until_next_years_terms_are_written_nothing_is_foretold(
     page = text(client_of(ida).get(two_years.safe.get_absolute_url()))
     assert "Fiscal year 2028" not in page
     assert "It continues into the next fiscal year by itself" in page
+
+
+@pytest.mark.parametrize(
+    ("day", "is_approved", "is_said"),
+    [
+        ("2027-05-31", False, False),
+        ("2027-06-01", False, True),
+        ("2027-05-31", True, True),
+    ],
+)
+def test_a_program_without_terms_is_said_to_end_from_thirty_days_before(
+    two_years, time_machine, mina, lucia, day, is_approved, is_said
+):
+    two_years.next_terms.earning_types.all().delete()
+    ProgramTerms.objects.filter(pk=two_years.next_terms.pk).delete()
+    time_machine.move_to(
+        datetime.datetime.fromisoformat(f"{day} 12:00").replace(tzinfo=datetime.UTC)
+    )
+    if is_approved:
+        services.rehearse_renewals(two_years.into, by=mina)
+        plan = services.propose_renewals(RenewalPlan.objects.get(), by=mina)
+        services.approve_renewals(plan, digest=plan.digest, by=lucia)
+
+    said = forecast(two_years.safe)
+
+    assert (said is not None) is is_said
+    if is_said:
+        assert said.headline == (
+            "Will end: the program has no terms yet for the time after 30 June"
+        )
+        assert "help@owner.example" in said.remedy.sentence
 
 
 def test_whoever_may_not_mend_it_reads_who_can_and_no_bank_or_tax_detail(

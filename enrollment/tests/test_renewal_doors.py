@@ -1,5 +1,6 @@
 """The year end from the command line and by the clock: the same services."""
 
+import copy
 import getpass
 import os
 import signal
@@ -17,6 +18,7 @@ from accounts.tests.factories import UserFactory
 from enrollment import services, tasks
 from enrollment.models import Enrollment, RenewalPlan, RenewalRow
 from enrollment.services import renewals
+from enrollment.tests.factories import FiscalYearFactory
 from enrollment.tests.test_renewal import NEXT, TaxFact, World, made
 from enrollment.tests.year_end import tamper
 
@@ -70,7 +72,7 @@ def the_plan() -> RenewalPlan:
 
 def approve(typed, *, settings) -> None:
     settings.DEMO = True
-    renew("--rehearse")
+    renew("--rehearse", "--by", "mina@owner.example")
     renew("--propose", "--by", "mina@owner.example")
     renew("--approve", the_plan().digest, "--by", "aino@owner.example")
 
@@ -110,7 +112,7 @@ def test_who_prepared_it_does_not_approve_it_here_either(
 ):
     settings.DEMO = True
     mina.groups.add(Group.objects.get(name="Approver"))
-    renew("--rehearse")
+    renew("--rehearse", "--by", "mina@owner.example")
     renew("--propose", "--by", "mina@owner.example")
 
     with pytest.raises(CommandError, match="Somebody else has to approve"):
@@ -122,7 +124,7 @@ def test_who_may_not_or_is_not_known_is_refused_alike(
     who, enrollments, mina, typed, settings
 ):
     settings.DEMO = True
-    renew("--rehearse")
+    renew("--rehearse", "--by", "mina@owner.example")
 
     with pytest.raises(CommandError, match="password is wrong, or this operator"):
         renew("--approve", the_plan().digest, "--by", who)
@@ -132,7 +134,7 @@ def test_outside_the_demo_a_second_factor_is_asked_for(
     enrollments, mina, typed, settings
 ):
     settings.DEMO = False
-    renew("--rehearse")
+    renew("--rehearse", "--by", "mina@owner.example")
 
     with pytest.raises(CommandError, match="authenticator app"):
         renew("--propose", "--by", "mina@owner.example")
@@ -148,7 +150,7 @@ def test_a_paused_run_has_a_status_of_its_own(enrollments, mina, aino, typed, se
         renew("--run", at=NIGHT)
     assert refusal.value.returncode == os.EX_TEMPFAIL
 
-    renew("--resume", at=NIGHT)
+    renew("--resume", "--by", "mina@owner.example", at=NIGHT)
     assert the_plan().is_finished
 
 
@@ -263,7 +265,7 @@ def test_a_plan_changed_after_its_approval_is_paused_for_people_to_see(
 
 
 def test_without_an_approved_plan_nothing_runs(enrollments):
-    renew("--rehearse")
+    renew("--rehearse", "--by", "mina@owner.example")
 
     tick(NIGHT)
 
@@ -340,3 +342,37 @@ def test_a_database_that_is_away_is_a_reason_to_try_again(
     with pytest.raises(CommandError, match="away or too busy") as refusal:
         renew("--run", at=NIGHT)
     assert refusal.value.returncode == os.EX_TEMPFAIL
+
+
+@pytest.mark.parametrize("act", ["--rehearse", "--resume"])
+def test_nobody_rehearses_or_goes_on_without_saying_who(
+    act, enrollments, mina, aino, typed, settings
+):
+    approve(typed, settings=settings)
+    with time_machine.travel(NIGHT, tick=False):
+        services.start_renewals(the_plan(), by=None)
+        services.pause_renewals(the_plan(), by=mina)
+
+    with pytest.raises(CommandError, match="Say who you are"):
+        renew(act, at=NIGHT)
+
+    assert the_plan().is_paused
+
+
+def test_a_plan_withdrawn_meanwhile_keeps_no_other_from_running(
+    enrollments, mina, aino, typed, settings, monkeypatch
+):
+    approve(typed, settings=settings)
+    plan = the_plan()
+    stale = copy.deepcopy(plan)
+    stale.pk = RenewalPlan.objects.create(
+        into=FiscalYearFactory(number=2035),
+        number=1,
+        known_on=BEFORE.date(),
+        status="withdrawn",
+    ).pk
+    monkeypatch.setattr(services, "due_plans", lambda at: [stale, plan])
+
+    tick(NIGHT)
+
+    assert RenewalPlan.objects.get(pk=plan.pk).is_finished

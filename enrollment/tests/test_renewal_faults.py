@@ -106,17 +106,21 @@ def take_all(plan: RenewalPlan) -> None:
         pass
 
 
-def killed(*words: object) -> int:
-    """Run it by processes that are killed; return how many were."""
-    settings = connection.settings_dict
+def url_of(database) -> str:
+    """The address of the database that tests use, for another program."""
+    settings = database.settings_dict
     password = f":{settings['PASSWORD']}" if settings["PASSWORD"] else ""
-    url = (
+    return (
         f"postgres://{settings['USER']}{password}@{settings['HOST'] or 'localhost'}"
         f":{settings['PORT'] or 5432}/{settings['NAME']}"
     )
+
+
+def killed(*words: object) -> int:
+    """Run it by processes that are killed; return how many were."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *map(str, words)],
-        env=os.environ | {"DATABASE_URL": url},
+        env=os.environ | {"DATABASE_URL": url_of(connection)},
         capture_output=True,
         text=True,
         timeout=120 + 10 * DEATHS,

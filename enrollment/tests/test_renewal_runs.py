@@ -7,7 +7,8 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import DataError, connection, transaction
 
-from accounts.models import AuditAction, AuditEvent
+from accounts.models import AuditAction, AuditEvent, Location
+from accounts.tests.factories import UserFactory
 from enrollment import services
 from enrollment.models import (
     Enrollment,
@@ -16,6 +17,7 @@ from enrollment.models import (
     RenewalPlan,
     RenewalRow,
     SetAside,
+    TermsVersion,
 )
 from enrollment.services import renewals
 from enrollment.states import RENEWALS, EndReason
@@ -34,7 +36,7 @@ from enrollment.tests.year_end import (
     take_its_place,
     tamper,
 )
-from profiles.models import TaxProfileVersion
+from profiles.models import TaxProfile, TaxProfileVersion
 
 __all__ = ["lucia", "made_once", "mina", "rows"]
 pytestmark = pytest.mark.django_db
@@ -373,3 +375,86 @@ def test_nothing_is_carried_out_where_the_place_is_taken(rows, approved, mina):
             SetAside.objects.get(), apply=True, reason="Checked by phone.", by=mina
         )
     assert SetAside.objects.undecided().exists()
+
+
+def test_what_ends_for_another_reason_is_set_aside_and_what_continues_is_not(
+    rows, approved
+):
+    ends, continues = rows["not eligible"], rows["form expires"]
+    Location.objects.filter(pk=ends.location_id).update(closed_at=NIGHT)
+    profile = continues.payout_assignments.get().tax_profile_id
+    TaxProfile.objects.filter(pk=profile).update(
+        archived_at=NIGHT, archived_by=continues.submitted_by
+    )
+
+    run(approved)
+
+    aside = SetAside.objects.get()
+    assert (aside.enrollment, aside.planned, aside.found) == (
+        ends,
+        "not_eligible",
+        "not_eligible",
+    )
+    assert aside.reasons[0] == "location_closed"
+    assert continues.events.get(code="year_ended").note == "tax_archived"
+
+
+@pytest.fixture
+def lost(rows, approved, time_machine) -> SetAside:
+    """Measured after the rehearsal, and not enough: the approved plan says no end."""
+    time_machine.move_to(NIGHT, tick=False)
+    MeasuredValue.objects.filter(location=rows["asks"].location).update(
+        value=9, measured_on=date(2027, 6, 28)
+    )
+    run(approved)
+    return SetAside.objects.get(found="not_eligible")
+
+
+def decide(row: SetAside, *, by) -> SetAside:
+    return services.decide_set_aside(row, apply=True, reason="Measured.", by=by)
+
+
+def test_nobody_ends_an_enrollment_alone_that_was_planned_to_continue(
+    lost, approved, mina, lucia
+):
+    with pytest.raises(ValidationError) as prepared:
+        decide(lost, by=mina)
+    with pytest.raises(ValidationError) as without_the_right:
+        decide(lost, by=UserFactory(is_staff=True))
+    assert prepared.value.code == "four_eyes"
+    assert without_the_right.value.code == "not_deciding"
+
+    decide(lost, by=lucia)
+
+    lost.enrollment.refresh_from_db()
+    assert lost.enrollment.end_reason == "not_eligible"
+
+
+def test_whose_terms_end_an_enrollment_does_not_carry_it_out(lost, approved, lucia):
+    terms = lost.enrollment.terms.program.terms.get(fiscal_year=approved.into)
+    TermsVersion.objects.create(
+        terms=terms, number=7, content={}, published_by=lucia, published_at=NIGHT
+    )
+
+    with pytest.raises(ValidationError) as refused:
+        decide(lost, by=lucia)
+
+    assert refused.value.code == "four_eyes"
+    # Leaving it as it is ends nothing.
+    services.decide_set_aside(lost, apply=False, reason="Looked.", by=lucia)
+
+
+def test_nothing_is_carried_out_that_nobody_has_seen(lost, lucia, mina):
+    MeasuredValue.objects.filter(location=lost.enrollment.location).update(value=12)
+
+    with pytest.raises(ValidationError) as refused:
+        decide(lost, by=lucia)
+
+    assert refused.value.code == "changed"
+    shown = SetAside.objects.get(pk=lost.pk)
+    assert (shown.found, shown.reasons, shown.decided_at) == ("enrolled", [], None)
+    with pytest.raises(ValidationError, match="has changed since"):
+        # Whoever still has the older page before them.
+        decide(lost, by=lucia)
+    decide(shown, by=mina)
+    assert Enrollment.objects.get(renewed_from=lost.enrollment).status == "enrolled"

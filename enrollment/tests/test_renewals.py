@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 
 from accounts.models import AuditAction, AuditEvent
 from accounts.tests.factories import UserFactory
@@ -225,6 +225,48 @@ def test_rows_changed_behind_the_digest_are_not_approved(rehearsed, mina, lucia)
 
     with pytest.raises(ValidationError, match="not the plan that was rehearsed"):
         services.approve_renewals(plan, digest=plan.digest, by=lucia)
+
+
+@pytest.mark.parametrize(
+    "facts", [{"first_company": 7}, {"last_company": 7}, {"digest": "0" * 64}]
+)
+def test_ranges_changed_behind_the_digest_neither_count_nor_run(approved, facts):
+    one = approved.ranges.order_by("number").last()
+    with pytest.raises(IntegrityError, match="written once"), transaction.atomic():
+        approved.ranges.filter(pk=one.pk).update(**facts)
+    with pytest.raises(IntegrityError, match="written once"), transaction.atomic():
+        RenewalPlan.objects.update(digest="0" * 64)
+
+    # Past the triggers, as the owner of the database can.
+    tamper(approved.ranges.filter(pk=one.pk), **facts)
+    services.start_renewals(approved, by=None, at=NIGHT)
+
+    with pytest.raises(ValidationError, match="not what was approved"):
+        services.renew_next_range(approved, at=NIGHT)
+
+
+def test_a_plan_approved_by_the_former_version_still_runs(approved):
+    digests = [one.digest for one in approved.ranges.order_by("number")]
+    tamper(
+        RenewalPlan.objects.filter(pk=approved.pk),
+        digest=renewals._sealed(approved, digests),
+    )
+    services.start_renewals(approved, by=None, at=NIGHT)
+
+    assert services.renew_next_range(approved, at=NIGHT)
+
+
+def test_a_newer_rehearsal_that_is_withdrawn_takes_the_older_one_with_it(
+    year, rehearsed, mina, lucia
+):
+    services.propose_renewals(rehearsed, by=mina)
+    newer = services.rehearse_renewals(year, by=mina, at=BEFORE)
+    services.withdraw_renewals(newer, by=mina)
+
+    with pytest.raises(ValidationError, match="not where that can be done"):
+        services.approve_renewals(rehearsed, digest=rehearsed.digest, by=lucia)
+    assert set(RenewalPlan.objects.values_list("status", flat=True)) == {"withdrawn"}
+    assert AuditEvent.objects.filter(action="renewals_withdrawn").count() == 2
 
 
 def test_a_plan_is_not_approved_before_it_is_proposed(rehearsed, lucia):

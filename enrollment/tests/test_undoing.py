@@ -3,16 +3,24 @@
 import copy
 import threading
 from datetime import datetime, timedelta
+from unittest.mock import patch
 
 import pytest
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.db.models import F
 
 from accounts.models import AuditEvent, OutgoingEmail
 from accounts.tests.factories import RoleAssignmentFactory, UserFactory
 from accounts.tests.threads import at_once
 from enrollment import services, tasks
-from enrollment.models import Enrollment, EnrollmentEvent, RenewalPlan, SetAside
+from enrollment.models import (
+    Enrollment,
+    EnrollmentEvent,
+    RenewalPlan,
+    SetAside,
+    YearEndNotice,
+)
 from enrollment.services import renewals, undoing
 from enrollment.tests.test_renewal import World, made
 from enrollment.tests.year_end import (
@@ -33,12 +41,19 @@ __all__ = ["lucia", "made_once", "mina", "rows", "year"]
 pytestmark = pytest.mark.django_db
 
 WHY = "The new terms had the wrong currencies."
+LONG_AGO = BEFORE - timedelta(days=90)
 MORNING = NIGHT + timedelta(hours=9)
 
 
 @pytest.fixture(scope="module")
 def ran_once(made_once) -> tuple[dict, RenewalPlan]:
     """Where every enrollment was before the run, and the plan that ran."""
+    for name in ("continues", "validating"):
+        one = made_once.rows[name]
+        Enrollment.objects.filter(pk=one.pk).update(status_since=LONG_AGO)
+        one.events.create(
+            code="submitted", from_status="", to_status=one.status, at=LONG_AGO
+        )
     plan = approve(made_once)
     before = standings()
     return before, run(plan)
@@ -77,7 +92,9 @@ def undone(plan: RenewalPlan, *, asks, approves) -> RenewalPlan:
 # --- What is put back --------------------------------------------------------
 
 
-def test_everything_is_where_it_was_and_nothing_is_deleted(before, ran, mina, lucia):
+def test_everything_is_where_it_was_and_nothing_is_deleted(
+    rows, before, ran, mina, lucia
+):
     ended = set(before) - {pk for pk, now in standings().items() if now == before[pk]}
     new = Enrollment.objects.exclude(renewed_from=None)
     assert ended
@@ -87,6 +104,9 @@ def test_everything_is_where_it_was_and_nothing_is_deleted(before, ran, mina, lu
     plan = undone(ran, asks=mina, approves=lucia)
 
     assert standings() == before
+    # What waits has waited since then, not since it was undone.
+    since = Enrollment.objects.filter(status_since=LONG_AGO)
+    assert set(since) == {rows["continues"], rows["validating"]}
     assert [(one.status, one.end_reason) for one in new] == [
         ("expired", "undone")
     ] * count
@@ -235,12 +255,23 @@ def test_who_was_told_of_the_year_end_is_told_of_its_undoing(
         partner_account=company, location=rows["continues"].location
     ).user
     time_machine.move_to(MORNING)
-    tasks.tell_of_year_ends()
-    assert OutgoingEmail.objects.filter(name="renewal_done").count() == 1
+    late = RoleAssignmentFactory(
+        partner_account=company, location=rows["continues"].location
+    ).user
+    # Whoever comes first only; the others are at it when it is undone.
+    services.begin_year_end_notices(at=MORNING)
+    YearEndNotice.objects.exclude(part=person.pk % 8).update(part=F("part") + 100)
+    while services.tell_next_people(at=MORNING) is not None:
+        pass
+    YearEndNotice.objects.filter(part__gte=100).update(
+        part=F("part") - 100, finished_at=None
+    )
+    assert OutgoingEmail.objects.get(name="renewal_done").to_user == person
     undone(ran, asks=mina, approves=lucia)
     tasks.tell_of_year_ends()
     tasks.tell_of_year_ends()
 
+    assert not OutgoingEmail.objects.filter(to_user=late).exists()
     mail = OutgoingEmail.objects.get(name="renewal_undone")
     assert mail.to_user == person
     assert "is being repeated" in mail.subject
@@ -260,6 +291,10 @@ def test_two_operators_undo_a_year_end_on_its_page(rows, before, ran, client_of)
     empty = manager.post(f"{url}undo/", {"reason": ""})
     assert (empty.status_code, "Say why" in empty.text) == (422, True)
     assert "waits for a decision" in manager.get(url).text
+    # Counting reads the whole run: only whoever asks for it waits for it.
+    assert "would be put back" in manager.get(f"{url}?undo=1").text
+    with patch.object(services, "undoable", side_effect=AssertionError):
+        assert "See what would be put back" in manager.get(url).text
     manager.post(f"{url}undo/", {"reason": WHY})
     assert "Approve and undo it" not in manager.get(url).text
     assert WHY in approver.get(url).text

@@ -18,7 +18,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
 )
 from enrollment import services, tasks
-from enrollment.models import Agreement, Enrollment, YearEndNotice
+from enrollment.models import Agreement, Enrollment, SetAside, YearEndNotice
 from enrollment.services import year_end_notices
 from enrollment.services.year_end_notices import step_due
 from enrollment.states import RENEWALS, EndReason, RenewalMail
@@ -416,3 +416,23 @@ def test_an_agreement_renewed_in_time_is_no_risk(two_years, time_machine, nordvi
     tell()
     (email,) = mails("renewal_forecast").values()
     assert "agreement" not in email.body_text
+
+
+def test_many_decisions_are_told_each_person_in_one_mail(
+    ended, two_years, ida, mina, goteborg
+):
+    services.finish_renewals(ended)
+    tell()
+    OutgoingEmail.objects.all().delete()
+    later = enrolled(goteborg, two_years.aside.terms)
+    rows = [
+        two_years.aside.set_aside.get(),
+        SetAside.objects.create(plan=ended, enrollment=later, found="enrolled"),
+    ]
+
+    assert services.decide_alike(rows, apply=False, reason="Both.", by=mina) == {}
+
+    (email,) = OutgoingEmail.objects.all()
+    assert email.to_user == ida
+    for place in ("Security, Malmö", "Security, Göteborg"):
+        assert place in flat(email.body_text)

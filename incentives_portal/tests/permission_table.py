@@ -343,7 +343,7 @@ TABLE: dict[str, Row] = {
     "ops:pause_renewal": _ops("mina", methods=("POST",), on="plan"),
     "ops:resume_renewal": _ops("mina", methods=("POST",), on="plan"),
     "ops:set_aside": _ops("mina", "aino", on="plan"),
-    "ops:decide_set_aside": _ops("mina", methods=("POST",), on="plan"),
+    "ops:decide_set_aside": _ops("mina", "aino", methods=("POST",), on="plan"),
     "ops:ask_to_undo_renewal": _ops("mina", methods=("POST",), on="plan"),
     "ops:drop_undoing_renewal": _ops("mina", methods=("POST",), on="plan"),
     "ops:approve_undoing_renewal": _ops("aino", methods=("POST",), on="plan"),

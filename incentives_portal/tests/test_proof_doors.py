@@ -213,6 +213,7 @@ APPROVING = [
         lambda world: {"digest": "0" * 64},
     ),
     Door("ops:approve_undoing_renewal", "aino", lambda world: world.plan),
+    Door("ops:decide_set_aside", "aino", lambda world: world.plan),
     Door("ops:release_change", "oscar", lambda world: world.bank_version),
     Door("ops:check_change", "oscar", lambda world: world.bank_version, evidence),
     # What is in force is out of force then; what waits is returned without it.

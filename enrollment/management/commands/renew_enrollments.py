@@ -123,15 +123,17 @@ class Command(PortalCommand):
 
     def _act(self, into: FiscalYear, options) -> None:
         if options["rehearse"]:
-            by = self._operator(options["by"], "prepare") if options["by"] else None
-            self._rehearse(into, by=by)
+            self._rehearse(into, by=self._operator(options["by"], "prepare"))
         elif options["report"]:
             plan = self._newest(into)
             self._show(plan)
             if options["csv"]:
                 self._write(plan, options["csv"])
         elif options["run"] or options["resume"]:
-            self._run(into, resume=options["resume"])
+            resumed_by = None
+            if options["resume"]:
+                resumed_by = self._operator(options["by"], "prepare")
+            self._run(into, resumed_by=resumed_by)
         else:
             self._step(into, options)
 
@@ -191,7 +193,7 @@ class Command(PortalCommand):
 
     # --- Rehearse and run ---
 
-    def _rehearse(self, into: FiscalYear, *, by: User | None) -> None:
+    def _rehearse(self, into: FiscalYear, *, by: User) -> None:
         plan = services.ask_for_rehearsal(into, by=by)
         self._work(
             plan,
@@ -202,10 +204,10 @@ class Command(PortalCommand):
         )
         self._show(RenewalPlan.objects.select_related("into__calendar").get(pk=plan.pk))
 
-    def _run(self, into: FiscalYear, *, resume: bool) -> None:
+    def _run(self, into: FiscalYear, *, resumed_by: User | None) -> None:
         plan = self._newest(into)
-        if resume:
-            plan = services.resume_renewals(plan, by=None)
+        if resumed_by is not None:
+            plan = services.resume_renewals(plan, by=resumed_by)
         plan = services.start_renewals(plan, by=None, at=timezone.now())
         self._work(
             plan,
