@@ -496,7 +496,7 @@ def _refuse_stale(draft: TermsDraft) -> None:
 
 
 def _locked(program: IncentiveProgram) -> IncentiveProgram:
-    """Hold a program against everybody, also against a range of a year end."""
+    """Hold a program against everybody, ranges of a year end and invitations too."""
     try:
         with transaction.atomic():
             return IncentiveProgram.objects.select_for_update(of=("self",)).get(
@@ -505,8 +505,8 @@ def _locked(program: IncentiveProgram) -> IncentiveProgram:
     except OperationalError as error:
         raise ValidationError(
             _(
-                "The year end writes enrollments of %(program)s just now. Try again in "
-                "a few minutes, or stop it after its batch."
+                "Enrollments of %(program)s are being written just now, by the year end "
+                "or by invitations. Try again in a few minutes."
             ),
             code="busy",
             params={"program": program.name},

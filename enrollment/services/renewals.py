@@ -6,8 +6,8 @@ decided twice. A range is one transaction: killed anywhere, it is done or it is 
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -558,7 +558,7 @@ def renew_next_range(
     still = RenewalPlan.objects.filter(pk=plan.pk, status=RenewalPlanStatus.RUNNING)
     if one is None or not still.exists():
         return None
-    hold_programs_into(plan.into)
+    hold_rules_of(plan.into)
     lock_companies_of(one)
     if _digest_of(one) != one.digest or not _is_approved(plan):
         raise ValidationError(
@@ -628,7 +628,7 @@ def decide_set_aside(row: SetAside, *, apply: bool, reason: str, by: User) -> Se
     rule says something else than the row did when it was looked at; that is what it
     says from then on.
     """
-    _decided, refused = _decide_each([row], apply=apply, reason=reason, by=by)
+    refused = _decide_each([row], apply=apply, reason=reason, by=by)
     for error in refused.values():
         raise error
     return SetAside.objects.get(pk=row.pk)
@@ -641,47 +641,69 @@ def decide_alike(
 
     Returns those that could not be decided so, with the sentence why; the others are.
     """
-    _decided, refused = _decide_each(rows, apply=apply, reason=reason, by=by)
+    refused = _decide_each(rows, apply=apply, reason=reason, by=by)
     return {row: " ".join(error.messages) for row, error in refused.items()}
 
 
 @transaction.atomic
 def _decide_each(
     rows: Iterable[SetAside], *, apply: bool, reason: str, by: User
-) -> tuple[list[SetAside], dict[SetAside, ValidationError]]:
-    """Decide each or say why not; what is decided is mailed in the same transaction."""
-    rows = list(rows)
-    for into in {row.plan.into for row in rows}:
-        hold_programs_into(into)
-    lock_companies(*(row.enrollment.location.partner_account_id for row in rows))
-    decided, refused = [], {}
-    for row in rows:
-        try:
-            with transaction.atomic():
-                decided += _decide(row, apply=apply, reason=reason.strip(), by=by)
-        except ValidationError as error:
-            if isinstance(error, _Drifted):
-                SetAside.objects.filter(pk=row.pk).update(**error.facts)
-            refused[row] = error
-    tell_of_decisions(decided)
-    return decided, refused
+) -> dict[SetAside, ValidationError]:
+    """Decide all that can be, and say of the others why not.
 
-
-def _decide(
-    seen: SetAside, *, apply: bool, reason: str, by: User
-) -> tuple[SetAside, ...]:
-    """Decide one, as it was seen; nothing where it was decided so already."""
-    if not reason:
-        raise ValidationError(_("Say why."), code="required")
-    row = (
+    The rule is asked once for all: nobody's company is held for longer than that takes.
+    """
+    at, seen = timezone.now(), {row.pk: row for row in rows}
+    for into in FiscalYear.objects.filter(
+        renewal_plans__in={row.plan_id for row in seen.values()}
+    ).distinct():
+        hold_rules_of(into)
+    lock_companies(
+        *(row.enrollment.location.partner_account_id for row in seen.values())
+    )
+    held = (
         SetAside.objects.select_for_update(of=("self",))
         .select_related(
             "plan__into__calendar",
             "enrollment__location__partner_account",
             "enrollment__terms",
         )
-        .get(pk=seen.pk)
+        .filter(pk__in=list(seen))
+        .order_by("pk")
     )
+    refused, asked = {}, []
+    for row in held:
+        try:
+            if _is_to_decide(row, seen=seen[row.pk], apply=apply, by=by):
+                asked.append(row)
+        except ValidationError as error:
+            refused[seen[row.pk]] = error
+    if not reason.strip():
+        missing = ValidationError(_("Say why."), code="required")
+        return refused | {seen[row.pk]: missing for row in asked}
+    errors = _apply_alone(asked, at=at) if apply else {}
+    decided = [row for row in asked if row.pk not in errors]
+    for row in decided:
+        row.decided_at, row.decided_by, row.is_applied = at, by, apply
+        row.reason = reason.strip()
+        row.save(update_fields=["decided_at", "decided_by", "is_applied", "reason"])
+        record_audit_event(
+            row.enrollment,
+            action=AuditAction.SET_ASIDE_DECIDED,
+            by=by,
+            partner_account=row.enrollment.location.partner_account,
+            after={"applied": apply, "outcome": row.found},
+            reason=row.reason,
+        )
+    tell_of_decisions(decided)
+    for key, error in errors.items():
+        if isinstance(error, _Drifted):
+            SetAside.objects.filter(pk=key).update(**error.facts)
+    return refused | {seen[key]: error for key, error in errors.items()}
+
+
+def _is_to_decide(row: SetAside, *, seen: SetAside, apply: bool, by: User) -> bool:
+    """Whether it is still to be decided; raises what stands against it."""
     if row.plan.is_undoing or row.plan.is_undone:
         raise ValidationError(
             _("The year end was undone. The next one decides this anew."),
@@ -689,30 +711,17 @@ def _decide(
         )
     if row.decided_at is not None:
         if row.is_applied == apply:
-            return ()
+            return False
         raise ValidationError(
             _("%(name)s decided this meanwhile."),
             code="decided",
             params={"name": row.decided_by.full_name},
         )
-    at = timezone.now()
     if apply:
         if (row.found, row.reasons) != (seen.found, seen.reasons):
             raise _Drifted(row.found, row.reasons)
         _check_ending(row, by=by)
-        _apply_alone(row, at=at)
-    row.decided_at, row.decided_by, row.is_applied = at, by, apply
-    row.reason = reason
-    row.save(update_fields=["decided_at", "decided_by", "is_applied", "reason"])
-    record_audit_event(
-        row.enrollment,
-        action=AuditAction.SET_ASIDE_DECIDED,
-        by=by,
-        partner_account=row.enrollment.location.partner_account,
-        after={"applied": apply, "outcome": row.found},
-        reason=row.reason,
-    )
-    return (row,)
+    return True
 
 
 def _check_ending(row: SetAside, *, by: User) -> None:
@@ -721,7 +730,7 @@ def _check_ending(row: SetAside, *, by: User) -> None:
     The plan that was approved does not say this end.
     """
     is_under_way = row.enrollment.status in FOLLOWS_PROFILES
-    if not row.found or not is_under_way or RENEWALS[Outcome(row.found)].renews_as:
+    if not row.found or not is_under_way or _goes_on(row.found):
         return
     own = ValidationError(
         _(
@@ -739,25 +748,45 @@ def _check_ending(row: SetAside, *, by: User) -> None:
     check_second_person(by, rights=[APPROVE], first=[(person, own) for person in first])
 
 
-def _apply_alone(row: SetAside, *, at: datetime) -> None:
-    plan = row.plan
-    enrollments = Enrollment.objects.filter(pk=row.enrollment_id)
-    with connection.cursor() as cursor:
-        _find(cursor, enrollments, into=plan.into, on=_today(plan, at))
-        cursor.execute("SELECT outcome, reasons FROM renewal_found")
-        now = cursor.fetchone()
-        moved = _carry_out(cursor, plan=None, at=at)
-        cursor.execute(DROP_FOUND)
-    if now is None or not sum(moved):
-        raise ValidationError(
-            _(
-                "There is nothing to carry out: it has ended already, or its place in "
-                "the new year is taken. Leave it as it is."
-            ),
-            code="nothing",
-        )
-    if now != (row.found, row.reasons):
-        raise _Drifted(*now)
+def _goes_on(outcome: str) -> bool:
+    return RENEWALS[Outcome(outcome)].renews_as is not None
+
+
+def _apply_alone(
+    rows: Sequence[SetAside], *, at: datetime
+) -> dict[int, ValidationError]:
+    """Carry out what the rule says of rows if it is what they say; else why not."""
+    errors = {}
+    by_plan: dict[RenewalPlan, list[SetAside]] = defaultdict(list)
+    for row in rows:
+        by_plan[row.plan].append(row)
+    for plan, some in by_plan.items():
+        keys = [row.enrollment_id for row in some]
+        enrollments = Enrollment.objects.filter(pk__in=keys)
+        with connection.cursor() as cursor:
+            _find(cursor, enrollments, into=plan.into, on=_today(plan, at))
+            cursor.execute("SELECT id, outcome, reasons FROM renewal_found")
+            now = {key: (outcome, reasons) for key, outcome, reasons in cursor}
+            cursor.execute(PLACES_TAKEN)
+            taken = {key for (key,) in cursor.fetchall()}
+            for row in some:
+                key = row.enrollment_id
+                becomes = now.get(key)
+                if becomes is None or (key in taken and _goes_on(becomes[0])):
+                    errors[row.pk] = ValidationError(
+                        _(
+                            "There is nothing to carry out: it has ended already, or "
+                            "its place in the new year is taken. Leave it as it is."
+                        ),
+                        code="nothing",
+                    )
+                elif becomes != (row.found, row.reasons):
+                    errors[row.pk] = _Drifted(*becomes)
+            left = [row.enrollment_id for row in some if row.pk in errors]
+            cursor.execute("DELETE FROM renewal_found WHERE id = ANY (%s)", [left])
+            _carry_out(cursor, plan=None, at=at)
+            cursor.execute(DROP_FOUND)
+    return errors
 
 
 # --- The statements ----------------------------------------------------------
@@ -868,6 +897,16 @@ WITH taken AS (
 DELETE FROM renewal_found f USING taken WHERE taken.id = f.id
 """
 
+# Whose place in the new year somebody has; the companies are held, so it stays so.
+PLACES_TAKEN = """
+SELECT f.id
+FROM renewal_found f
+JOIN enrollment_enrollment e ON e.id = f.id
+JOIN enrollment_enrollment n
+    ON n.location_id = e.location_id AND n.terms_id = f.next_terms
+WHERE n.end_reason <> 'undone'
+"""
+
 PAY_AS_BEFORE = """
 INSERT INTO enrollment_payoutassignment
     (enrollment_id, earning_type_id, location_id, partner_account_id, method,
@@ -970,14 +1009,19 @@ def _held_at_work(plan: RenewalPlan, status: RenewalPlanStatus) -> RenewalPlan |
     return RenewalPlan.objects.select_related("into__calendar").get(pk=plan.pk)
 
 
-def hold_programs_into(into: FiscalYear) -> None:
-    """Keep the programs of a year end as they are until its rows are written.
+def hold_rules_of(into: FiscalYear) -> None:
+    """Keep what a year end decides by as it is until its rows are written.
 
-    Whoever publishes terms or withdraws a program holds it against everybody, before
-    the companies: so neither writes what the other does not see, and neither waits for
-    the other in a ring.
+    Whoever publishes terms or withdraws a program holds it against everybody, and
+    whoever applies a file of values holds the criteria, before the companies: so
+    neither writes what the other does not see, and neither waits for the other in a
+    ring.
     """
     with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM (SELECT id FROM enrollment_criterion "
+            "ORDER BY id FOR SHARE) held"
+        )
         cursor.execute(
             "SELECT count(*) FROM (SELECT id FROM accounts_incentiveprogram "
             "WHERE id IN (SELECT t.program_id FROM enrollment_followingterms f "

@@ -22,7 +22,7 @@ from enrollment.services.renewals import (
     LAST_KEY,
     described_plan,
     held_plan,
-    hold_programs_into,
+    hold_rules_of,
     lock_companies_of,
 )
 
@@ -169,7 +169,7 @@ def undo_next_range(
     )
     if one is None:
         return None
-    hold_programs_into(plan.into)
+    hold_rules_of(plan.into)
     lock_companies_of(one)
     facts = _facts(plan, first=one.first_company, last=one.last_company)
     with connection.cursor() as cursor:

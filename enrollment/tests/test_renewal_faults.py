@@ -14,7 +14,7 @@ from functools import partial
 import pytest
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection, connections
+from django.db import IntegrityError, connection, connections, transaction
 from django.db.models import QuerySet
 
 from accounts.models import AuditAction, AuditEvent, User
@@ -31,7 +31,7 @@ from enrollment.models import (
     RenewalRow,
     SetAside,
 )
-from enrollment.services import renewals
+from enrollment.services import imports, renewals
 from enrollment.states import RENEWALS
 from enrollment.tests.test_renewal import Value, World, made
 from enrollment.tests.year_end import BEFORE, NIGHT
@@ -295,7 +295,7 @@ def test_terms_published_amid_a_range_are_followed_by_what_it_wrote(
     plan = services.start_renewals(approved(year), by=None, at=NIGHT)
     if not is_held:
         # The control: nobody holds the programs.
-        monkeypatch.setattr(renewals, "hold_programs_into", lambda into: None)
+        monkeypatch.setattr(renewals, "hold_rules_of", lambda into: None)
     mina = User.objects.get(full_name="Mina Okafor")
     draft = services.begin_terms_draft(
         enrollment.terms.program, fiscal_year=year, by=mina
@@ -322,6 +322,30 @@ def test_terms_published_amid_a_range_are_followed_by_what_it_wrote(
     assert new.terms.version == 2
     assert new.terms.is_followed
     assert new.status == ("action_required" if is_held else "enrolled")
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_a_file_of_values_is_applied_before_or_after_a_range(monkeypatch, is_held):
+    enrollment, year = made(World(asks=True, value=Value(12, 0), on=BEFORE.date()))
+    plan = services.start_renewals(approved(year), by=None, at=NIGHT)
+    if not is_held:
+        # The control: nobody holds what is decided by.
+        monkeypatch.setattr(renewals, "hold_rules_of", lambda into: None)
+    seen = []
+
+    def apply():
+        # As an import does first; then it moves the enrollments that it sees.
+        with transaction.atomic():
+            imports._lock_criteria()
+            new = Enrollment.objects.filter(renewed_from=enrollment)
+            seen.append(new.exists())
+
+    amid = PublishedAmid(apply)
+    with connection.execute_wrapper(amid):
+        take_all(plan)
+    amid.others.join()
+
+    assert seen == [is_held]
 
 
 class ImportedAmid:
