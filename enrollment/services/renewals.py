@@ -819,7 +819,7 @@ DROP_FOUND = "DROP TABLE renewal_found"
 # What continues with other things missing continues, and is told what is missing now.
 SET_DRIFT_ASIDE = """
 WITH planned AS (
-    SELECT enrollment_id, outcome, reasons::text[] AS reasons
+    SELECT enrollment_id, outcome, reasons
     FROM enrollment_renewalrow
     WHERE range_id = %(range)s
 ), drift AS (
@@ -830,7 +830,7 @@ WITH planned AS (
     FROM planned p
     FULL JOIN renewal_found f ON f.id = p.enrollment_id
     WHERE p.outcome IS DISTINCT FROM f.outcome
-       OR (p.outcome = 'not_eligible' AND p.reasons <> f.reasons)
+       OR (p.outcome = 'not_eligible' AND p.reasons::text[] <> f.reasons::text[])
 ), aside AS (
     INSERT INTO enrollment_setaside
         (plan_id, enrollment_id, planned, found, reasons, is_applied)

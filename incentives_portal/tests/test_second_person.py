@@ -150,6 +150,13 @@ def world(nordvik, goteborg, ida, oscar, lucia, mina, iris):
         )
         return enrollments.ask_to_undo(run(approved), reason="Wrong terms.", by=mina)
 
+    def end_set_aside():
+        ended, year = made(World(agreement=None))
+        rehearsed = enrollments.rehearse_renewals(year, by=mina, at=BEFORE)
+        return rehearsed.set_aside.create(
+            enrollment=ended, planned="enrolled", found="no_agreement"
+        )
+
     def held_import():
         return ValueImport.objects.create(
             status="held", imported_by=mina, accepted=1, changed=1, rejected=0
@@ -234,6 +241,12 @@ DOORS = {
         "held_import",
         lambda row, by: enrollments.release_import(row, reason="Right.", by=by),
     ),
+    "ending what was planned to continue": (
+        "end_set_aside",
+        lambda row, by: enrollments.decide_set_aside(
+            row, apply=True, reason="No agreement.", by=by
+        ),
+    ),
     "undoing the year end": (
         "run_to_undo",
         lambda row, by: enrollments.approve_undoing(row, by=by),
@@ -249,7 +262,7 @@ ASKING = {
     "accounts/services/tenants.py": {"approve_app_role"},
     "enrollment/services/enrollments.py": {"confirm_payout"},
     "enrollment/services/imports.py": {"release_import"},
-    "enrollment/services/renewals.py": {"approve_renewals"},
+    "enrollment/services/renewals.py": {"_check_ending", "approve_renewals"},
     "enrollment/services/undoing.py": {"approve_undoing"},
     "profiles/services/approvals.py": {"check_approving"},
     "profiles/services/reviewing.py": {"answer_question"},
