@@ -10,10 +10,10 @@ import subprocess
 import sys
 import tarfile
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from celery import current_app
 from django.conf import settings
 from django.db import connection
 
@@ -48,12 +48,16 @@ CALLS = (
     "profiles.tasks.bring_changes_into_force",
     "profiles.tasks.discard_forgotten_drafts",
 )
-ROWS = 60
+# One company of each line of the table's.
+ROWS = 5
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_what_the_former_clock_asks_for_is_still_understood(name):
-    inspect.signature(current_app.tasks[name].run).bind()
+def test_what_the_former_clock_asks_for_is_still_understood():
+    for name in CALLS:
+        module, _dot, function = name.rpartition(".")
+        task = getattr(import_module(module), function)
+        assert task.name == name
+        inspect.signature(task.run).bind()
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ MORNING = NIGHT + timedelta(hours=9)
 def ran_once(made_once) -> tuple[dict, RenewalPlan]:
     """Where every enrollment was before the run, and the plan that ran."""
     for name in ("continues", "validating"):
-        one = made_once.rows[name]
+        one = Enrollment.objects.get(pk=made_once.rows[name].pk)
         Enrollment.objects.filter(pk=one.pk).update(status_since=LONG_AGO)
         one.events.create(
             code="submitted", from_status="", to_status=one.status, at=LONG_AGO
