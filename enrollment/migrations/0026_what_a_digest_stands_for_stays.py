@@ -31,6 +31,6 @@ DROP TRIGGER enrollment_renewalplan_digest_stays ON enrollment_renewalplan;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("enrollment", "0024_many_enrollments_at_once")]
+    dependencies = [("enrollment", "0025_invitations_are_handed_over")]
 
     operations = [migrations.RunSQL(STAYS, DROP_STAYS)]
