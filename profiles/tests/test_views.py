@@ -120,14 +120,15 @@ def test_who_may_not_know_is_told_there_is_no_such_page(
     client_of, uma, lars, sam, oscar, bank, tax
 ):
     # R12, R16
+    clients = [client_of(person) for person in (uma, lars, sam, oscar)]
     for name in (*PAGES, *TAX_PAGES):
         for method in ("get", "post"):
             with tried(name, method):
                 row = tax if name in TAX_PAGES else bank
 
-                for person in (uma, lars, sam, oscar):
-                    response = getattr(client_of(person), method)(address(name, row))
-                    assert response.status_code == 404, person
+                for client in clients:
+                    response = getattr(client, method)(address(name, row))
+                    assert response.status_code == 404
                 assert BankProfile.objects.get().versions.count() == 1
                 assert BankProfile.objects.get().archived_at is None
 
