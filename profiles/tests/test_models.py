@@ -739,9 +739,12 @@ def test_a_profile_shows_what_is_in_force_and_a_new_version_beside_it():
 
     waiting = BankVersionFactory(profile=profile, number=2, pending=True)
     assert codes(profile) == ["approved", "new_pending"]
+    change(waiting, asked_at=timezone.now())
+    assert codes(BankProfile.objects.get()) == ["approved", "new_asked"]
 
     change(
         waiting,
+        asked_at=None,
         status="action_required",
         decided_at=timezone.now(),
         decided_by=UserFactory(operator=True),
