@@ -174,7 +174,7 @@ def test_what_waits_elsewhere_with_the_same_account_is_not_approved_then(
     first = checks(further, None, on=timezone.localdate())[0]
     assert not first.is_ok
     # The control.
-    monkeypatch.setattr(approvals, "_refuse_stopped_account", lambda version: None)
+    monkeypatch.setattr(approvals, "_stop_of", lambda version: None)
     assert approve_version(further, by=oscar).seconded_by == oscar
 
 
