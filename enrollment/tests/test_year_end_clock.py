@@ -144,3 +144,21 @@ def test_what_was_set_aside_is_reminded_of_until_it_is_decided(clock, year, mina
     services.decide_set_aside(aside, apply=True, reason="Checked.", by=mina)
     tick(clock, -28)
     assert told() == []
+
+
+def test_what_was_told_of_a_year_is_told_again_once_its_run_was_undone(
+    clock, year, mina, aino
+):
+    tick(clock, 0)
+    assert told()
+    plan = services.propose_renewals(RenewalPlan.objects.get(), by=mina)
+    services.approve_renewals(plan, digest=plan.digest, by=aino)
+    services.start_renewals(plan, by=None)
+    run(plan)
+    services.ask_to_undo(plan, reason="Too early.", by=mina)
+    services.approve_undoing(plan, by=aino)
+    tasks.undo_renewals()
+
+    tick(clock, 0)
+
+    assert [mail.to_user for mail in told()] == [aino, mina]
