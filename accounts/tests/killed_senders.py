@@ -120,7 +120,11 @@ def begin(death: Death | None) -> int:
 
 
 def pass_time() -> None:
-    OutgoingEmail.objects.filter(sent_at=None).update(
+    """Let what waits for its time, or for a dead one's lease, be due."""
+    now = timezone.now()
+    OutgoingEmail.objects.filter(
+        Q(next_attempt_at__gt=now) | Q(lease_until__gt=now), sent_at=None
+    ).update(
         next_attempt_at=F("next_attempt_at") - PAUSE,
         lease_until=F("lease_until") - PAUSE,
     )

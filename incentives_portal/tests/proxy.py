@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 from typing import Self
 
 
@@ -16,6 +17,11 @@ class Proxy:
         self._passes = threading.Event()
         self._passes.set()
         self.port = 0
+        # How many lines there were so far.
+        self.came = 0
+        # Seconds that everything takes longer, and bytes until a line is cut.
+        self.delay = 0.0
+        self.cut_after: int | None = None
 
     def __enter__(self) -> Self:
         self.restore()
@@ -41,7 +47,8 @@ class Proxy:
         self._passes.clear()
 
     def restore(self) -> None:
-        """Pass everything on again, at the same port."""
+        """Pass everything on again, at once, at the same port."""
+        self.delay, self.cut_after = 0.0, None
         self._passes.set()
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port))
@@ -55,14 +62,22 @@ class Proxy:
                 far = socket.create_connection(self._target)
             except OSError:
                 return
+            self.came += 1
             self._lines |= {near, far}
             self._start(self._pass_on, near, far)
             self._start(self._pass_on, far, near)
 
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        passed = 0
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._passes.wait()
+                time.sleep(self.delay)
+                if self.cut_after is not None:
+                    data = data[: max(0, self.cut_after - passed)]
+                if not data:
+                    break
+                passed += len(data)
                 target.sendall(data)
         for line in (source, target):
             _hang_up(line)
