@@ -1,9 +1,12 @@
 """System checks: what keeps this portal from doing its job."""
 
+import redis
 from django.conf import settings
 from django.core.checks import Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 from django.db import connection
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from accounts.field_keys import columns_of_lost_keys
 from accounts.sender import sender_problems
@@ -54,4 +57,32 @@ def check_field_keys(app_configs, databases=None, **kwargs):
             id="accounts.E021",
         )
         for column in columns_of_lost_keys(connection.introspection.table_names())
+    ]
+
+
+@register("broker", deploy=True)
+def check_broker(app_configs, **kwargs):
+    """Redis drops nothing to make room: a task would be gone unseen (security.md 13).
+
+    The worker asks this as it starts, and does not start with an error. One that is
+    away, or does not say, is no error: the worker waits for it.
+    """
+    try:
+        with redis.Redis.from_url(
+            settings.REDIS_URL,
+            socket_timeout=1,
+            socket_connect_timeout=1,
+            retry=Retry(NoBackoff(), 0),
+        ) as broker:
+            policy = broker.info("memory").get("maxmemory_policy", "noeviction")
+    except (redis.RedisError, OSError):
+        return []
+    if policy == "noeviction":
+        return []
+    return [
+        Error(
+            f"Redis drops what it holds when its memory is full: {policy}.",
+            hint="Set its maxmemory-policy to noeviction.",
+            id="accounts.E022",
+        )
     ]

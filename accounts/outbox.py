@@ -574,8 +574,11 @@ def _give_up(email: OutgoingEmail, delivery: Delivery, *, error: str) -> None:
 
 def _hand_back(emails: Iterable[OutgoingEmail]) -> None:
     """Free what was claimed and not begun: it is due as before."""
+    keys = defaultdict(list)
     for email in emails:
-        _claimed(email).update(lease_until=None)
+        keys[email.fence].append(email.pk)
+    for fence, some in keys.items():
+        OutgoingEmail.objects.filter(pk__in=some, fence=fence).update(lease_until=None)
 
 
 def _stamp(email: OutgoingEmail, **facts: Any) -> bool:

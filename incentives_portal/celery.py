@@ -15,10 +15,15 @@ app.autodiscover_tasks()
 
 
 @worker_init.connect
-def refuse_lost_keys(**kwargs):
-    """End a worker that lacks a key it needs, before it takes a task."""
+def refuse_to_start(**kwargs):
+    """End a worker that lacks a key, or whose broker drops tasks, before it takes one."""
     try:
-        call_command("check", tags=["field_keys"], databases=["default"])
+        call_command(
+            "check",
+            tags=["field_keys", "broker"],
+            deploy=True,
+            databases=["default"],
+        )
     except CommandError as error:
         # Celery logs what a receiver raises, and goes on; not so with this.
         raise SystemExit(str(error)) from error

@@ -41,6 +41,7 @@ class MailServer:
         self.unknown: set[str] = set()
         self.seconds = 0.0
         self.messages: list[EmailMessage] = []
+        self._ids: Counter = Counter()
         self.connections = 0
         self.port = _free_port()
         self._loop = asyncio.new_event_loop()
@@ -72,12 +73,13 @@ class MailServer:
         self.refuse()
         self.mode, self.unknown, self.seconds = ACCEPTS, set(), 0.0
         self.messages, self.connections, self.weather = [], 0, None
+        self._ids = Counter()
         self.open()
 
     @property
     def message_ids(self) -> Counter:
-        """How often each Message-ID arrived."""
-        return Counter(message["Message-ID"] for message in self.messages)
+        """How often each Message-ID arrived; aiosmtpd asks for it at each connection."""
+        return Counter(self._ids)
 
     def wait_for(self, number: int, *, seconds: float = 15) -> list[EmailMessage]:
         """Return the messages as soon as there are so many."""
@@ -116,6 +118,7 @@ class MailServer:
         )
         WATCH.look_at_mail(message)
         self.messages.append(message)
+        self._ids[message["Message-ID"]] += 1
         if self.mode == HANGS_UP_AFTER:
             server.transport.abort()
         if self.mode == IS_SLOW:

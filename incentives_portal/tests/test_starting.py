@@ -1,9 +1,10 @@
-"""Web server and worker start only with every key that something still needs."""
+"""What keeps web server and worker from starting: a lost key, a broker that forgets."""
 
 import io
 import runpy
 
 import pytest
+import redis
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
@@ -23,7 +24,7 @@ def test_neither_web_server_nor_worker_starts_without_a_key_in_use(settings):
     with pytest.raises(SystemCheckError, match="Put the key back"):
         runpy.run_module("incentives_portal.wsgi")
     with pytest.raises(SystemExit, match=r"profiles_bankprofileversion\.details"):
-        celery.refuse_lost_keys()
+        celery.refuse_to_start()
 
     # The control: with the key, and after the rotation without it, both start.
     settings.FIELD_ENCRYPTION_KEYS = f"{NEW},{OLD}"
@@ -31,4 +32,23 @@ def test_neither_web_server_nor_worker_starts_without_a_key_in_use(settings):
     call_command("rotate_field_keys", stdout=io.StringIO())
     settings.FIELD_ENCRYPTION_KEYS = NEW
     runpy.run_module("incentives_portal.wsgi")
-    celery.refuse_lost_keys()
+    celery.refuse_to_start()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_worker_starts_on_a_redis_that_drops_what_it_holds(monkeypatch):
+    # The control: the tests' own drops nothing.
+    celery.refuse_to_start()
+
+    monkeypatch.setattr(
+        redis.Redis, "info", lambda *_: {"maxmemory_policy": "allkeys-lru"}
+    )
+    with pytest.raises(SystemExit, match="Set its maxmemory-policy to noeviction"):
+        celery.refuse_to_start()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_waits_for_a_redis_that_is_away(settings):
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    celery.refuse_to_start()
