@@ -13,6 +13,7 @@ from django.utils.crypto import salted_hmac
 INVITATION = "accounts.colleague_invitation"
 STOP_RESET = "accounts.stop_factor_reset"
 STOP_CHANGE = "profiles.stop_bank_change"
+PREPARED_PART = "profiles.prepared_part"
 CALENDAR = "enrollment.calendar_feed"
 TOKEN = r"[A-Za-z0-9_-]{43}"
 

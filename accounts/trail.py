@@ -142,6 +142,18 @@ SENTENCES = {
     ),
     AuditAction.VALUES_IMPORTED: gettext_lazy("Measured values were imported."),
     AuditAction.VALUES_UNDONE: gettext_lazy("An import of measured values was undone."),
+    AuditAction.PART_ASKED: gettext_lazy(
+        "%(email)s was asked to fill in bank or tax details."
+    ),
+    AuditAction.PART_FILLED: gettext_lazy(
+        "Bank or tax details were filled in for an Incentives admin to check."
+    ),
+    AuditAction.PART_USED: gettext_lazy(
+        "Bank or tax details that a colleague filled in were checked and gone on with."
+    ),
+    AuditAction.PART_ENDED: gettext_lazy(
+        "Bank or tax details that a colleague was to fill in were put aside."
+    ),
     AuditAction.FEED_MADE: gettext_lazy("%(person)s made an address for a calendar."),
     AuditAction.FEED_ENDED: gettext_lazy("%(person)s ended the address of a calendar."),
     AuditAction.INVITATION_HANDED_OVER: gettext_lazy(

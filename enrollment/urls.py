@@ -32,6 +32,7 @@ urlpatterns = [
     path("enroll/<uuid:pk>/currency/", views.choose_currency, name="choose_currency"),
     path("enroll/<uuid:pk>/continue/", views.ask_for_details, name="continue"),
     path("enroll/<uuid:pk>/profiles/", views.profiles, name="profiles"),
+    path("enroll/<uuid:pk>/prepare/", views.prepare, name="prepare"),
     path("enroll/<uuid:pk>/submit/", views.submit, name="submit"),
     path("enroll/<uuid:pk>/receipt/", views.receipt, name="receipt"),
     path("enroll/<uuid:pk>/terms/", views.terms, name="terms"),

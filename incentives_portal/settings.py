@@ -407,6 +407,7 @@ MAIL_SECRETS = {
     "colleague_invitation": "accounts.emails.invitation_link",
     "factor_reset_asked": "accounts.emails.stop_reset_link",
     "bank_change_contact": "profiles.emails.stop_change_link",
+    "part_asked": "profiles.emails.part_link",
 }
 # Mails that are written when they leave, many at once.
 MAIL_WRITERS = {"invitation": "enrollment.campaign_mails.write"}

@@ -8,18 +8,20 @@ from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import Promise, lazy
 
 from accounts import outbox
 from accounts.companies import path_in, site_path
 from accounts.holders import appointers, operators_with, people_with
-from accounts.link_tokens import STOP_CHANGE, token_matching
+from accounts.link_tokens import PREPARED_PART, STOP_CHANGE, token_matching
 from accounts.models import OutgoingEmail, User
 from accounts.roles import Permission
 from profiles.countries import country_name
 from profiles.models import (
     BankProfile,
     BankProfileVersion,
+    PreparedPart,
     Profile,
     ProfileVersion,
     ReviewQuestion,
@@ -402,3 +404,91 @@ def shown_account(version: BankProfileVersion) -> dict[str, str | Promise]:
     # Read in the language of whoever gets the mail.
     country = lazy(country_name, str)(version.country)
     return {"country": country, "end": version.last4[-2:]}
+
+
+# --- Parts that colleagues fill in ----------------------------------------------------
+
+
+def part_asked(part: PreparedPart) -> None:
+    """Ask a person to fill in a section; the link is made when the mail leaves."""
+    known = User.objects.filter(
+        email=part.email, is_active=True, is_staff=False
+    ).first()
+    outbox.queue(
+        "part_asked",
+        to=known
+        or User(email=part.email, full_name=part.full_name, language=part.language),
+        dedupe_key=f"part_asked:{part.pk}",
+        context=_about_part(part)
+        | {
+            "is_kept": True,
+            "url": settings.PUBLIC_BASE_URL + site_path("account_login"),
+        },
+        secret_of=part.pk,
+    )
+
+
+def part_link(email: OutgoingEmail) -> dict[str, Any]:
+    """Make what only the mail itself holds: the link that opens one section.
+
+    Raises ValueError when it was closed before the mail could leave.
+    """
+    part = (
+        PreparedPart.objects.open_at(timezone.now())
+        .for_pages()
+        .filter(pk=email.secret_of)
+        .first()
+    )
+    if part is None:
+        raise ValueError("the part is not open any more")
+    token = token_matching(
+        part.pk, fingerprint=part.token_sha256, purpose=PREPARED_PART
+    )
+    return _about_part(part) | {
+        "full_name": part.full_name,
+        "is_kept": False,
+        "url": settings.PUBLIC_BASE_URL + site_path("profiles:part_link", token=token),
+    }
+
+
+def part_filled(part: PreparedPart, *, note: str) -> None:
+    """Tell whoever asked, or all who may change profiles there, what waits for them."""
+    path = path_in(part.company, "profiles:check_part", pk=part.pk)
+    readers = [part.asked_by] if part.asked_by else []
+    may = PreparedPart.objects.filter(pk=part.pk)
+    can_read = [
+        one
+        for one in readers
+        if may.where_user_may(one, Permission.PROFILE_EDIT).exists()
+    ]
+    # Whoever asked may have lost the role: then it is everybody's who has it.
+    readers = can_read or people_with(
+        Permission.PROFILE_EDIT, company=part.company, row=part
+    )
+    outbox.queue_many(
+        outbox.prepare(
+            "part_filled",
+            to=reader,
+            dedupe_key=f"part_filled:{part.pk}:{reader.pk}",
+            context=_about_part(part)
+            | {
+                "filler": part.filled_by,
+                "words": note,
+                "url": settings.PUBLIC_BASE_URL + path,
+            },
+            about_url=path,
+        )
+        for reader in readers
+    )
+
+
+def _about_part(part: PreparedPart) -> dict[str, Any]:
+    return {
+        "part": part,
+        "is_bank": part.is_bank,
+        "location": part.location,
+        "company": part.company,
+        "colleague": part.asked_by,
+        "note": part.note,
+        "works_until": part.expires_at,
+    }

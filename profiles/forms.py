@@ -9,9 +9,9 @@ from django.forms.boundfield import BoundField
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Location, PartnerAccount, User
+from accounts.models import Language, Location, PartnerAccount, User
 from accounts.roles import Permission
-from accounts.text import CleanCharField, CleanTextField
+from accounts.text import CleanCharField, CleanTextField, EmailField
 from profiles import countries, currencies, reasons
 from profiles.countries import CountrySchema, FieldSpec, FoundBank
 from profiles.countries.fields import SECTIONS
@@ -24,6 +24,7 @@ from profiles.models import (
     ReturnReason,
     TaxProfileDraft,
 )
+from profiles.models import Section as PartSection
 from profiles.services import NOTE_LENGTH, REASON_LENGTH
 from profiles.services.catalog import WORDS
 from profiles.wording import given_reasons
@@ -765,3 +766,45 @@ def _reason_label(reason: ReturnReason, label) -> str:
     if reason.field_keys:
         return reason.title
     return _("%(field)s: %(reason)s") % {"field": label, "reason": reason.title}
+
+
+# --- Parts that colleagues fill in ----------------------------------------------------
+
+
+class AskColleagueForm(forms.Form):
+    """Whom to ask for bank or tax details, and what for."""
+
+    section = forms.ChoiceField(
+        label=_("What to fill in"),
+        choices=PartSection.choices,
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Choose bank or tax details.")},
+    )
+    full_name = CleanCharField(
+        label=_("Full name"),
+        max_length=120,
+        error_messages={"required": _("Enter the name.")},
+    )
+    email = EmailField(
+        label=_("E-mail address"),
+        help_text=_("The link works for this address alone."),
+        error_messages={"required": _("Enter the e-mail address.")},
+    )
+    language = forms.ChoiceField(label=_("Language"), choices=Language.choices)
+    note = CleanCharField(
+        label=_("A word for your colleague"), required=False, max_length=400
+    )
+
+
+class NoteForm(forms.Form):
+    """A word for whoever checks what was filled in."""
+
+    note = CleanCharField(
+        label=_("A word for whoever checks it"), required=False, max_length=400
+    )
+
+
+class NameAndNoteForm(forms.Form):
+    """How the profile that is made of it is called."""
+
+    name = NameField()

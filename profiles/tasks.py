@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from profiles import bank_drafting, drafting, services
+from profiles import bank_drafting, drafting, preparing, services
 
 
 @shared_task
@@ -18,3 +18,4 @@ def discard_forgotten_drafts() -> None:
     now = timezone.now()
     bank_drafting.discard_forgotten_bank_drafts(at=now)
     drafting.discard_forgotten_tax_drafts(at=now)
+    preparing.expire_parts(at=now)

@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 
 from accounts.link_tokens import TOKEN
-from profiles import tax_views, views
+from profiles import part_views, tax_views, views
 
 app_name = "profiles"
 urlpatterns = [
@@ -71,6 +71,16 @@ urlpatterns = [
     path("tax/<uuid:pk>/versions/", views.compare_tax, name="compare_tax"),
     path("tax/<uuid:pk>/answer/", views.answer_tax, name="answer_tax"),
     path("tax/<uuid:pk>/archive/", views.archive_tax, name="archive_tax"),
+    # What somebody without the role fills in; an Incentives admin goes on with it.
+    path("ask/<int:pk>/", part_views.ask_part, name="ask_part"),
+    path("parts/<uuid:pk>/", part_views.part, name="part"),
+    path("parts/<uuid:pk>/check/", part_views.check_part, name="check_part"),
+    path("parts/<uuid:pk>/end/", part_views.end_part, name="end_part"),
+    path("part/", part_views.part_by_link, name="part_by_link"),
+    path("part/join/", part_views.part_join, name="part_join"),
+    re_path(
+        rf"^part/link/(?P<token>{TOKEN})/$", part_views.part_link, name="part_link"
+    ),
     path("defaults/", views.defaults, name="defaults"),
     path("defaults/<int:pk>/remove/", views.remove_default, name="remove_default"),
 ]

@@ -11,7 +11,12 @@ from profiles import countries
 from profiles.countries import CountrySchema, FieldSpec
 from profiles.countries.fields import SECTIONS
 from profiles.countries.tax_forms import answers_schema
-from profiles.models import BankProfileDraft, ProfileVersion, TaxProfileDraft
+from profiles.models import (
+    BankProfileDraft,
+    PreparedPart,
+    ProfileVersion,
+    TaxProfileDraft,
+)
 from profiles.reasons import ExplainedReason, explained
 
 
@@ -66,6 +71,11 @@ def shown_sections(version: ProfileVersion) -> list[ShownSection]:
 def shown_draft(draft: TaxProfileDraft) -> list[ShownSection]:
     """Return what was filled in of a draft so far; numbers masked (R59)."""
     return _sections(countries.tax_schema(draft.country), draft.details)
+
+
+def shown_part(part: PreparedPart) -> list[ShownSection]:
+    """Return what a colleague filled in; numbers masked (R59)."""
+    return _sections(part.schema if part.country else None, part.details)
 
 
 def shown_answers(country: str, setup: Mapping[str, str]) -> list[ShownDetail]:

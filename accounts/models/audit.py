@@ -82,6 +82,10 @@ class AuditAction(models.TextChoices):
     MAIL_BOUNCED = "mail_bounced", _("Mail came back")
     MAIL_WANTED_AGAIN = "mail_wanted_again", _("Address tried again")
     MAIL_CHOSEN = "mail_chosen", _("Wanted mail chosen")
+    PART_ASKED = "part_asked", _("Colleague asked to fill in details")
+    PART_FILLED = "part_filled", _("Details filled in for an Incentives admin")
+    PART_USED = "part_used", _("Prepared details gone on with")
+    PART_ENDED = "part_ended", _("Prepared details put aside")
     FEED_MADE = "feed_made", _("Calendar address made")
     FEED_ENDED = "feed_ended", _("Calendar address ended")
     CAMPAIGN_PLANNED = "campaign_planned", _("Campaign planned")
@@ -203,7 +207,7 @@ _BEGINNINGS = (
         AuditKind.PROFILES,
         (
             "profile_", "default_", "payout_", "document_", "review_", "question_",
-            "reason_",
+            "reason_", "part_",
         ),
     ),
     (

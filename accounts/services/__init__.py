@@ -15,6 +15,7 @@ from accounts.services.colleagues import (
     expire_invitations,
     invite_colleague,
     join_by_invitation,
+    make_account_by_link,
     resend_invitation,
     revoke_invitation,
 )
@@ -205,6 +206,7 @@ __all__ = [
     "lapse_recoveries",
     "lapse_requests",
     "lock_companies",
+    "make_account_by_link",
     "map_app_role",
     "map_group",
     "mark_closed",

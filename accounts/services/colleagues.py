@@ -25,7 +25,11 @@ from accounts.models import (
     User,
 )
 from accounts.roles import Role
-from accounts.services.audit import carried_out_by, record_audit_event
+from accounts.services.audit import (
+    carried_out_by,
+    record_audit_event,
+    record_of_person,
+)
 from accounts.services.companies import lock_companies
 from accounts.services.granting import assign_roles
 from accounts.services.people import add_person, refuse_unless_editing_people
@@ -237,19 +241,13 @@ def join_by_invitation(
     Raises ValidationError as accept_invitation does, when the address is not the one
     invited, has an account already, or the password is weak.
     """
-    user = User(email=normalize_email(email), full_name=full_name, language=language)
-    if user.email != invitation.email:
-        raise _about_address(
-            _("This is not the address that the invitation was sent to."),
-            code="wrong_person",
-        )
-    try:
-        validate_password(password, user)
-    except ValidationError as error:
-        raise ValidationError({"password": error.messages}) from error
-    # Slow on purpose: before anybody waits for the lock.
-    user.set_password(password)
-    user.full_clean(exclude=["email", "password"])
+    user = _checked_account(
+        invitation.email,
+        email=email,
+        full_name=full_name,
+        password=password,
+        language=language,
+    )
     invitation = _held(invitation)
     now = timezone.now()
     _refuse_closed(invitation, at=now)
@@ -355,6 +353,48 @@ def _accept(
     )
     emails.colleague_joined(invitation, person=by)
     return invitation
+
+
+@transaction.atomic
+def make_account_by_link(
+    invited: str, *, email: str, full_name: str, password: str, language: str
+) -> User:
+    """Make the account of somebody whom a link was mailed to; it belongs to no company.
+
+    The link proves the address `invited`, which has to be known too. Raises
+    ValidationError when it is another one, has an account already, or the password is
+    weak.
+    """
+    user = _checked_account(
+        invited,
+        email=email,
+        full_name=full_name,
+        password=password,
+        language=language,
+    )
+    _add_account(user)
+    record_of_person(user, AuditAction.PERSON_ADDED, by=user)
+    return user
+
+
+def _checked_account(
+    invited: str, *, email: str, full_name: str, password: str, language: str
+) -> User:
+    """Return the account to be, for the address that a link went to."""
+    user = User(email=normalize_email(email), full_name=full_name, language=language)
+    if user.email != invited:
+        raise _about_address(
+            _("This is not the address that the invitation was sent to."),
+            code="wrong_person",
+        )
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise ValidationError({"password": error.messages}) from error
+    # Slow on purpose: before anybody waits for the lock.
+    user.set_password(password)
+    user.full_clean(exclude=["email", "password"])
+    return user
 
 
 def _add_account(user: User) -> None:

@@ -53,6 +53,7 @@ NUMBERS_BELONG = frozenset(
         "profiles:change_bank_account",
         "profiles:change_tax",
         "profiles:needs",
+        "profiles:part",
         "profiles:show_bank_number",
         "profiles:tax_status",
     )

@@ -92,6 +92,7 @@ from enrollment.services.locations import (
     close_location,
     plan_closing,
 )
+from enrollment.services.preparing import prepare_enrollment
 from enrollment.services.program_records import (
     add_criterion,
     add_fiscal_calendar,
@@ -268,6 +269,7 @@ __all__ = [
     "plan_campaign",
     "plan_closing",
     "plans_to_undo",
+    "prepare_enrollment",
     "prepare_year_ends",
     "problem_sentences",
     "problems_of",

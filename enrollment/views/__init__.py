@@ -44,6 +44,7 @@ from enrollment.views.overview import (
     overview,
     start,
 )
+from enrollment.views.preparing import prepare
 from enrollment.views.program import program
 from enrollment.views.replacing import replace_bank, replace_tax
 from enrollment.views.requirements import dispute, why
@@ -81,6 +82,7 @@ __all__ = [
     "open_invitation",
     "overview",
     "past",
+    "prepare",
     "profiles",
     "program",
     "recall",

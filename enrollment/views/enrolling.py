@@ -29,7 +29,7 @@ from enrollment.payout import currency_form_of, foreseen_checks, payout_page
 from enrollment.receipts import receipt_of
 from enrollment.revisions import differences, revision_of
 from enrollment.rows import enrollment_rows
-from enrollment.states import EnrollmentStatus
+from enrollment.states import EDITABLE, VEILED, EnrollmentStatus
 from enrollment.views.posting import posted
 
 # Nothing can be done here any more; who could enroll is no question.
@@ -246,6 +246,9 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
             if enrollment.may_edit and enrollment.is_validating
             else ""
         ),
+        # The same for all that is veiled: it tells nothing of how far it got (R42).
+        "can_prepare": not enrollment.may_edit
+        and enrollment.status in {*EDITABLE, *VEILED},
         "own_invitation": (
             enrollment.invitations.filter(user=request.user).first()
             if enrollment.may_edit and enrollment.is_invited

@@ -20,6 +20,7 @@ from enrollment.places import places_not_ready, readiness
 from enrollment.rows import enrollment_rows, next_year_rows
 from enrollment.states import EnrollmentStatus, Turn
 from profiles.begun import begun_by
+from profiles.parts import parts_waiting
 
 CALENDAR = "terms__fiscal_year__calendar"
 MOST_GAPS = 5
@@ -64,12 +65,16 @@ def home(request):
     next_year = next_year_rows(mine, years=days.coming, most=MOST_FORECASTS)
     to_answer = _requests(request)
     begun = begun_by(user, company=company)
-    is_empty = not (to_open or turn or waiting or next_year.rows or to_answer or begun)
+    parts = parts_waiting(user, company=company, at=now)
+    to_do = turn or to_answer or begun or parts
+    is_empty = not (to_open or to_do or waiting or next_year.rows)
     context = {
         "messages_to_open": to_open,
         "your_turn": turn,
         "to_answer": to_answer,
         "begun": begun,
+        "parts": parts,
+        "turn_count": len(turn) + len(to_answer) + len(begun) + len(parts),
         "not_ready": _not_ready(request, now, location=location),
         "with_owner": waiting,
         "next_year": next_year,

@@ -92,6 +92,7 @@ TABLE: dict[str, Row] = {
     "enrollment:choose_currency": _post("enrollment", "ida", **EDITING),
     "enrollment:continue": _post("enrollment", "ida", **EDITING),
     "enrollment:profiles": Row(("ida",), EDITING["no"], on="enrollment"),
+    "enrollment:prepare": _post("enrollment", "ida", "uma", no=ADMINS),
     "enrollment:submit": _post("enrollment", "ida", **EDITING),
     "enrollment:terms": Row(("ida", "uma"), ADMINS, on="enrollment"),
     "enrollment:recall": _post("enrollment", "ida", **EDITING),
@@ -164,6 +165,12 @@ TABLE: dict[str, Row] = {
     "profiles:tax_document": Row(("ida",), on="tax_document"),
     "profiles:remove_tax_document": _post("tax_document", "ida", no=()),
     "profiles:archive_tax": Row(("ida",), ADMINS, ("GET", "POST"), "tax_profile"),
+    "profiles:ask_part": Row(("ida",), ("uma", *ADMINS), ("GET", "POST"), "location"),
+    "profiles:part": Row(
+        ("ida",), methods=("GET", "POST"), on="own_part", is_company_wide=True
+    ),
+    "profiles:check_part": Row(("ida",), (), ("GET", "POST"), "part"),
+    "profiles:end_part": _post("part", "ida", no=()),
     "profiles:defaults": _list("ida", "sam", methods=("GET", "POST")),
     "profiles:remove_default": _post("default", "ida", no=ADMINS),
     # People.
@@ -384,6 +391,9 @@ PUBLIC = {
     "lost:link",
     "lost:stop",
     "enrollment:calendar_file",
+    "profiles:part_link",
+    "profiles:part_by_link",
+    "profiles:part_join",
     "profiles:stop_link",
     "profiles:stop_by_link",
     "company:sign_in",

@@ -219,6 +219,7 @@ def test_bank_and_tax_details_and_secrets_are_encrypted():
         ("BankProfileDraft", "details"),
         ("BankProfileVersion", "details"),
         ("CompanyTenant", "client_secret"),
+        ("PreparedPart", "details"),
         ("TaxDocument", "content"),
         ("TaxDocument", "name"),
         ("TaxProfileDraft", "details"),

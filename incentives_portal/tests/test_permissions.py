@@ -96,6 +96,7 @@ from profiles.models import ReturnReason
 from profiles.tests.factories import (
     BankProfileFactory,
     DefaultBankProfileFactory,
+    PreparedPartFactory,
     ReviewQuestionFactory,
     TaxDocumentFactory,
     TaxProfileDraftFactory,
@@ -230,6 +231,8 @@ def _objects(location, terms, open_terms, *, addressee, mark):
         bad_address=UndeliverableAddress.objects.get_or_create(
             address="away@partner.example"
         )[0],
+        part=PreparedPartFactory(location=location, filled=True),
+        own_part=PreparedPartFactory(location=location, email=addressee.email),
         dispute=RequirementDispute.objects.create(
             location=location,
             terms=terms,

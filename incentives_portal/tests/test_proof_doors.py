@@ -46,10 +46,12 @@ from profiles.services import ask_partner, reason_seen, signature_of
 from profiles.services.catalog import WORDS
 from profiles.tests.factories import (
     BANK_DETAILS,
+    TAX_DETAILS,
     BankProfileDraftFactory,
     BankProfileFactory,
     BankVersionFactory,
     DefaultBankProfileFactory,
+    PreparedPartFactory,
     TaxProfileFactory,
     TaxVersionFactory,
 )
@@ -162,6 +164,29 @@ BANK_DATA = [
         "ida",
         lambda world: world.bank,
         lambda world: {"is_own_bank": "on", "is_authorized": "on"},
+    ),
+    Door(
+        "profiles:ask_part",
+        "ida",
+        lambda world: world.enrollment.location,
+        lambda world: {
+            "section": "bank",
+            "full_name": "Fia",
+            "email": "fia@finance.example",
+            "language": "en",
+        },
+    ),
+    Door(
+        "profiles:part",
+        "ida",
+        lambda world: world.own_part,
+        lambda world: {"bank_country": "SE"} | BANK_DETAILS,
+    ),
+    Door(
+        "profiles:check_part",
+        "ida",
+        lambda world: world.filled_part,
+        lambda world: {"name": "What Fia filled in"},
     ),
     Door(
         "profiles:show_bank_number",
@@ -413,6 +438,10 @@ def _made():
             program=terms.program,
             fiscal_year=year,
             content=content_of(terms) | {"validation_hours": 72},
+        ),
+        own_part=PreparedPartFactory(location=goteborg, email=cast.ida.email),
+        filled_part=PreparedPartFactory(
+            location=goteborg, section="tax", filled=True, details=TAX_DETAILS
         ),
         value_import=ValueImport.objects.create(
             status="held",

@@ -13,6 +13,7 @@ SERVICES = (
     *sorted((settings.BASE_DIR / "accounts" / "services").glob("*.py")),
     *sorted((settings.BASE_DIR / "profiles" / "services").glob("*.py")),
     settings.BASE_DIR / "profiles" / "drafting.py",
+    settings.BASE_DIR / "profiles" / "preparing.py",
     *sorted((settings.BASE_DIR / "enrollment" / "services").glob("*.py")),
 )
 # Services that change something and leave no trace, and why that is enough.

@@ -20,6 +20,7 @@ from profiles.models import (
     BankProfileDraft,
     BankProfileVersion,
     DefaultBankProfile,
+    PreparedPart,
     ReviewQuestion,
     TaxDocument,
     TaxProfile,
@@ -238,6 +239,29 @@ class TaxDocumentFactory(factory.django.DjangoModelFactory):
     content = factory.LazyFunction(lambda: a_pdf(DOCUMENT))
     size = factory.LazyAttribute(lambda d: len(d.content))
     added_by = factory.SubFactory(UserFactory)
+
+
+class PreparedPartFactory(factory.django.DjangoModelFactory):
+    """Bank details that a colleague prepares of their own accord; `filled=True`."""
+
+    class Meta:
+        model = PreparedPart
+
+    location = factory.SubFactory(LocationFactory)
+    section = "bank"
+    email = factory.Sequence(lambda n: f"finance{n}@partner.example")
+    full_name = "Fia Finance"
+    asked_at = factory.LazyFunction(timezone.now)
+    expires_at = factory.LazyAttribute(lambda p: p.asked_at + timedelta(days=7))
+
+    class Params:
+        filled = factory.Trait(
+            state="filled",
+            country="SE",
+            details=BANK_DETAILS,
+            filled_at=factory.LazyFunction(timezone.now),
+            filled_by=factory.SubFactory(UserFactory),
+        )
 
 
 class DefaultBankProfileFactory(factory.django.DjangoModelFactory):

@@ -1,0 +1,46 @@
+"""Parts of profiles that wait for somebody: to be filled in, or to be checked."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q
+from django.urls import reverse
+
+from accounts.models import PartnerAccount, User
+from accounts.roles import Permission
+from profiles.models import PartState, PreparedPart
+
+MOST_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class WaitingPart:
+    """A part as whoever has to act on it is reminded of it: nothing of what was typed."""
+
+    part: PreparedPart
+    is_to_check: bool
+    url: str
+
+
+def parts_waiting(
+    user: User, *, company: PartnerAccount | None, at: datetime
+) -> list[WaitingPart]:
+    """Return what a person was asked to fill in anywhere, and what they check here."""
+    parts = PreparedPart.objects.with_covered(
+        Permission.PROFILE_EDIT, user=user, name="may_check"
+    )
+    to_fill = Q(email=user.email, state=PartState.OPEN, expires_at__gt=at)
+    to_check = Q(
+        may_check=True,
+        state=PartState.FILLED,
+        location__partner_account=company,
+        location__closed_at=None,
+    )
+    found = parts.filter(to_fill | to_check).for_pages().order_by("expires_at", "pk")
+    return [_waiting(part) for part in found[:MOST_SHOWN]]
+
+
+def _waiting(part: PreparedPart) -> WaitingPart:
+    is_to_check = part.state == PartState.FILLED
+    page = "profiles:check_part" if is_to_check else "profiles:part"
+    return WaitingPart(part, is_to_check, reverse(page, kwargs={"pk": part.pk}))
