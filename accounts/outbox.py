@@ -40,7 +40,7 @@ from accounts.models import (
     UndeliverableAddress,
     User,
 )
-from accounts.muting import mute_token, mute_url
+from accounts.muting import mute_token, mute_url, url_of_token
 from accounts.sender import sender_problems
 from accounts.text import one_stop
 
@@ -361,9 +361,10 @@ def _unsubscribing(email: OutgoingEmail) -> dict[str, str]:
         return {}
     if class_of(email.name) not in WITH_UNSUBSCRIBE:
         return {}
-    ways = [f"<{mute_url(email.to_user, email.mutes)}>"]
+    token = mute_token(email.to_user_id, email.mutes)
+    ways = [f"<{url_of_token(token)}>"]
     if settings.SUPPORT_ADDRESS:
-        subject = f"unsubscribe {mute_token(email.to_user_id, email.mutes)}"
+        subject = f"unsubscribe {token}"
         ways.append(f"<mailto:{settings.SUPPORT_ADDRESS}?subject={quote(subject)}>")
     return {
         "List-Unsubscribe": ", ".join(ways),
@@ -690,9 +691,10 @@ def _send_together(emails: list[OutgoingEmail], connection, delivery: Delivery) 
     delivery.sent += mine.filter(pk__in=sent).update(
         status=MailStatus.SENT, sent_at=timezone.now(), lease_until=None, last_error=""
     )
-    mine.filter(pk__in=[email.pk for email in left]).update(
-        status=MailStatus.QUEUED, attempts=F("attempts") - 1, lease_until=None
-    )
+    if left:
+        mine.filter(pk__in=[email.pk for email in left]).update(
+            status=MailStatus.QUEUED, attempts=F("attempts") - 1, lease_until=None
+        )
 
 
 BEGIN = """
@@ -784,20 +786,55 @@ def _key(text: str) -> str:
 def wrapped(text: str) -> str:
     """Break long lines between words, under their indent; never inside an address."""
     lines: list[str] = []
+    for line in unbroken(text):
+        lines += broken(line)
+    return "\n".join(lines) + "\n"
+
+
+def unbroken(text: str) -> Iterator[str]:
+    """Return a text's lines without what trails them; of empty ones in a row, one."""
+    before = ""
     for line in text.strip().splitlines():
         line = line.rstrip()
-        indent = line[: len(line) - len(line.lstrip())]
-        hanging = indent + ("  " if line.lstrip().startswith("- ") else "")
-        if line and len(line) <= LINE_WIDTH and "\t" not in line:
-            lines.append(line)
-        elif line:
-            lines += textwrap.wrap(
-                line,
-                LINE_WIDTH,
-                subsequent_indent=hanging,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        elif lines and lines[-1]:
-            lines.append("")
-    return "\n".join(lines) + "\n"
+        if line or before:
+            yield line
+        before = line
+
+
+def broken(line: str) -> Sequence[str]:
+    """Return a line as one or more that are not too long."""
+    if len(line) <= LINE_WIDTH and "\t" not in line:
+        return (line,)
+    return _broken(line)
+
+
+# Most long lines are the same in every mail of a campaign.
+@lru_cache(maxsize=512)
+def _broken(line: str) -> Sequence[str]:
+    indent = line[: len(line) - len(line.lstrip())]
+    hanging = indent + ("  " if line.lstrip().startswith("- ") else "")
+    if line.isprintable() and "  " not in line.lstrip():
+        return _broken_at_spaces(line, hanging)
+    return tuple(
+        textwrap.wrap(
+            line,
+            LINE_WIDTH,
+            subsequent_indent=hanging,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
+
+
+def _broken_at_spaces(line: str, hanging: str) -> list[str]:
+    """Do what textwrap does where one space is between words, in a tenth of the time."""
+    lines = []
+    words = line.lstrip().split(" ")
+    current = line[: len(line) - len(line.lstrip())] + words[0]
+    for word in words[1:]:
+        if len(current) + 1 + len(word) <= LINE_WIDTH:
+            current = f"{current} {word}"
+        else:
+            lines.append(current)
+            current = hanging + word
+    return [*lines, current]

@@ -16,6 +16,42 @@ class _Watched:
         self.may_have_it = False
         return answer
 
+    def send_at_once(self, sender: str, to: str, raw: bytes) -> None:
+        """Say who and to whom in one go, then the text (RFC 2920); as sendmail() does.
+
+        Raises what sendmail() raises, and ValueError for an address of two lines.
+        """
+        commands = f"MAIL FROM:<{sender}>\r\nRCPT TO:<{to}>\r\nDATA\r\n"
+        if commands.count("\n") != 3 or commands.count("\r") != 3:
+            raise ValueError("an address has a line break")
+        self.send(commands)
+        (from_code, from_words), (to_code, to_words), (code, words) = (
+            self.getreply(),
+            self.getreply(),
+            self.getreply(),
+        )
+        if from_code != 250 or to_code not in (250, 251) or code != 354:
+            # Where the server waits for a text all the same it gets none.
+            if 421 in (from_code, to_code, code) or code == 354:
+                self.close()
+            else:
+                self.rset()
+            if from_code != 250:
+                raise smtplib.SMTPSenderRefused(from_code, from_words, sender)
+            if to_code not in (250, 251):
+                raise smtplib.SMTPRecipientsRefused({to: (to_code, to_words)})
+            raise smtplib.SMTPDataError(code, words)
+        self.may_have_it = True
+        self.send(raw.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        code, words = self.getreply()
+        self.may_have_it = False
+        if code != 250:
+            if code == 421:
+                self.close()
+            else:
+                self.rset()
+            raise smtplib.SMTPDataError(code, words)
+
 
 class _SMTP(_Watched, smtplib.SMTP):
     pass
@@ -38,5 +74,11 @@ class EmailBackend(DjangoEmailBackend):
         return self.connection is not None and self.connection.may_have_it
 
     def send_prepared(self, sender: str, to: str, raw: bytes) -> None:
-        """Send one mail that is bytes already, over the connection that is open."""
-        self.connection.sendmail(sender, [to], raw)
+        """Send one mail that is bytes already, over the connection that is open.
+
+        A server that takes several commands at once gets them so: half the waiting.
+        """
+        if self.connection.has_extn("pipelining"):
+            self.connection.send_at_once(sender, to, raw)
+        else:
+            self.connection.sendmail(sender, [to], raw)

@@ -4,7 +4,10 @@ import os
 import socket
 import sys
 
-ANSWERS = {b"EHLO": b"250-sink\r\n250 8BITMIME\r\n", b"QUIT": b"221 bye\r\n"}
+ANSWERS = {
+    b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
+    b"QUIT": b"221 bye\r\n",
+}
 
 
 def serve(connection: socket.socket, counter: int) -> None:
@@ -14,18 +17,20 @@ def serve(connection: socket.socket, counter: int) -> None:
     kept = b""
     while received := connection.recv(65536):
         kept += received
+        answers = b""
         while b"\r\n" in kept:
             line, _, kept = kept.partition(b"\r\n")
             word = line[:4].upper()
             if word == b"DATA":
-                connection.sendall(b"354 go on\r\n")
+                connection.sendall(answers + b"354 go on\r\n")
                 while b"\r\n.\r\n" not in kept:
                     kept += connection.recv(65536)
                 kept = kept.partition(b"\r\n.\r\n")[2]
                 os.write(counter, b".")
-                connection.sendall(b"250 ok\r\n")
+                answers = b"250 ok\r\n"
             else:
-                connection.sendall(ANSWERS.get(word, b"250 ok\r\n"))
+                answers += ANSWERS.get(word, b"250 ok\r\n")
+        connection.sendall(answers)
 
 
 def main() -> None:

@@ -158,6 +158,8 @@ def fill(rows: int) -> None:
         batch_size=5000,
     )
     assert Location.objects.count() == companies * LOCATIONS_OF_A_PERSON
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
     campaign = services.plan_campaign(terms, by=None)
     services.confirm_campaign(campaign, people=companies, by=None)
     with connection.cursor() as cursor:

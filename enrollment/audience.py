@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from django.conf import settings
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -97,13 +97,22 @@ def audience(campaign: Campaign, *, on: date) -> QuerySet[Location]:
     return chosen(locations_to_invite(campaign.terms, on=on), campaign)
 
 
-def audience_to_write(campaign: Campaign, *, on: date) -> QuerySet[Location]:
-    """Return audience() with those that are enrolled already.
+def audience_to_write(
+    campaign: Campaign, *, on: date, after: int, upto: int | None
+) -> QuerySet[Location]:
+    """Return audience() of a range of keys, with those that are enrolled already.
 
     For writing in ranges, where a constraint keeps what is there: asking "and has none
     yet" in every range reads everything written before, again and again.
     """
-    return chosen(eligible_locations(campaign.terms, on=on), campaign)
+    eligible = eligible_locations(campaign.terms, on=on, after=after, upto=upto)
+    return chosen(eligible, campaign)
+
+
+def end_of_range(campaign: Campaign, *, after: int, size: int) -> int | None:
+    """Return the last key of so many locations that a campaign asks; None: the rest."""
+    asked = chosen(Location.objects.active(), campaign).filter(pk__gt=after)
+    return asked.order_by("pk").values_list("pk", flat=True)[size - 1 : size].first()
 
 
 def with_holders(
@@ -128,8 +137,19 @@ def with_holders(
 
 def people_of(campaign: Campaign, *, on: date) -> QuerySet[User]:
     """Return whom a campaign would write to on a day: one mail each."""
+    return User.objects.filter(pk__in=_holders_of(campaign, on=on))
+
+
+def count_people(campaign: Campaign, *, on: date) -> int:
+    """Count people_of(), without a look at each: joined with everybody, PostgreSQL
+    takes them for few and compares each with each.
+    """
+    return _holders_of(campaign, on=on).count()
+
+
+def _holders_of(campaign: Campaign, *, on: date) -> QuerySet:
     pairs = with_holders(audience(campaign, on=on), campaign.terms)
-    return User.objects.filter(pk__in=pairs.order_by().values("holder"))
+    return pairs.order_by().values("holder").distinct()
 
 
 def locations_of(campaign: Campaign, person: User, *, on: date) -> QuerySet[Location]:
@@ -190,17 +210,14 @@ class Reach:
 
 def reach_of(campaign: Campaign, *, on: date) -> Reach:
     """Count a campaign's audience, and who is left out by reason."""
-    people = people_of(campaign, on=on)
     bad = UndeliverableAddress.objects.filter(address=OuterRef("email"))
-    counted = people.order_by().aggregate(
-        all=Count("pk"), unreachable=Count("pk", filter=Q(Exists(bad)))
-    )
+    unreachable = people_of(campaign, on=on).filter(Exists(bad))
     return Reach(
         locations=audience(campaign, on=on).count(),
-        people=counted["all"],
+        people=count_people(campaign, on=on),
         left_out={
             reason: left_out(campaign, reason, on=on).order_by().count()
             for reason in REASONS
         },
-        unreachable=counted["unreachable"],
+        unreachable=unreachable.order_by().count(),
     )

@@ -3,13 +3,17 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
+from functools import cache
+from html import escape
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import TextField
+from django.db.models.functions import Cast
 from django.utils import timezone, translation
-from django.utils.html import escape
 
 from accounts import outbox
 from accounts.companies import path_in
@@ -34,45 +38,40 @@ MOST_PREVIEWED = 200
 MOST_ALIKE = 6
 # What stands for a recipient's own words until they are filled in; nobody types these.
 _OPEN, _CLOSE = "\ue000", "\ue001"
-_SAMPLE_KEY = UUID("ffffffff-ffff-4fff-bfff-ffffffffffff")
+_SAMPLE_KEY = "ffffffff-ffff-4fff-bfff-ffffffffffff"
 _SAMPLE_PERSON = 0
 
 # to_address, language, subject, text, HTML and path: what outbox.WRITTEN names.
 Words = tuple[str, str, str, str, str, str]
 
 
-@dataclass(frozen=True)
-class _Company:
+class _Company(NamedTuple):
     pk: int
     name: str
     partner_id: str
 
 
-@dataclass(frozen=True)
-class _Location:
+class _Location(NamedTuple):
     name: str
     partner_id: str
     partner_account: _Company
 
 
-@dataclass(frozen=True)
-class _Enrollment:
-    pk: UUID
+class _Enrollment(NamedTuple):
+    pk: str
     enroll_by: date
     location: _Location
 
 
-@dataclass(frozen=True)
-class _Invited:
+class _Invited(NamedTuple):
     """One invitation as a mail lists it, and what is missing there."""
 
-    pk: UUID
+    pk: str
     enrollment: _Enrollment
     gaps: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Gaps:
+class _Gaps(NamedTuple):
     """What an enrollment lacks, as gaps_of() reads it."""
 
     bank_gap: str
@@ -87,31 +86,37 @@ def write(mails: Iterable[OutgoingEmail]) -> dict[UUID, Words]:
     or the role has ended. The questions do not grow with the mails, and what mails have
     in common is rendered once: mails alike but for names and links are filled in.
     """
-    known = {mail.pk: mail for mail in mails if mail.to_user and mail.to_user.is_active}
-    campaigns = {
-        row.email_id: row.campaign
-        for row in CampaignRecipient.objects.filter(
-            email__in=list(known)
-        ).select_related(
-            "campaign__terms__program", "campaign__terms__fiscal_year__calendar"
-        )
+    known = {
+        str(mail.pk): mail for mail in mails if mail.to_user and mail.to_user.is_active
     }
+    campaigns = _campaigns_of(known.values())
     alike: dict[tuple, _Skeleton] = {}
     words = {}
     for key, invited in _waiting(known, campaigns).items():
         mail, campaign = known[key], campaigns[key]
-        words[key] = _words(mail, campaign, invited, alike)
+        words[mail.pk] = _words(mail, campaign, invited, alike)
     return words
 
 
+def _campaigns_of(mails: Iterable[OutgoingEmail]) -> dict[str, Campaign]:
+    """Return the campaign of each mail, by the mail's key as text; each read once."""
+    rows = CampaignRecipient.objects.filter(email__in=[mail.pk for mail in mails])
+    pairs = list(rows.values_list("email", "campaign"))
+    campaigns = Campaign.objects.select_related(
+        "terms__program", "terms__fiscal_year__calendar"
+    ).in_bulk({campaign for _mail, campaign in pairs})
+    return {str(mail): campaigns[campaign] for mail, campaign in pairs}
+
+
 def _waiting(
-    known: dict[UUID, OutgoingEmail], campaigns: dict[UUID, Campaign]
-) -> dict[UUID, list[_Invited]]:
+    known: dict[str, OutgoingEmail], campaigns: dict[str, Campaign]
+) -> dict[str, list[_Invited]]:
     """What waits for each reader who may still answer it, in the order of the mail."""
     now = timezone.now()
     rows = (
         Invitation.objects.filter(
-            email__in=list(known), enrollment__in=Enrollment.objects.to_answer()
+            email__in=[mail.pk for mail in known.values()],
+            enrollment__in=Enrollment.objects.to_answer(),
         )
         .order_by(
             "enrollment__location__partner_account__name",
@@ -119,9 +124,10 @@ def _waiting(
             "pk",
         )
         .values_list(
-            "email",
-            "pk",
-            "enrollment",
+            # Keys as text: nothing is done with them but to write them.
+            Cast("email", TextField()),
+            Cast("pk", TextField()),
+            Cast("enrollment", TextField()),
             "enrollment__enroll_by",
             "enrollment__location",
             "enrollment__location__name",
@@ -134,40 +140,53 @@ def _waiting(
     roles = _roles_of(mail.to_user_id for mail in known.values())
     days = {
         campaign.pk: campaign.terms.fiscal_year.calendar.day_at(now)
-        for campaign in campaigns.values()
+        for campaign in {one.pk: one for one in campaigns.values()}.values()
     }
-    theirs: dict[UUID, list[_Invited]] = defaultdict(list)
+    about = {
+        key: (days[campaign.pk], campaign.terms.program_id, roles[mail.to_user_id])
+        for key, mail in known.items()
+        if (campaign := campaigns.get(key))
+    }
+    theirs: dict[str, list[_Invited]] = defaultdict(list)
     for email, pk, enrollment, last, place, name, number, *company in rows:
-        campaign = campaigns[email]
-        if last < days[campaign.pk] or not any(
+        day, theirs_program, held = about[email]
+        if last < day or not any(
             role_company == company[0]
             and role_place in (None, place)
-            and program in (None, campaign.terms.program_id)
-            for role_company, role_place, program in roles[known[email].to_user_id]
+            and program in (None, theirs_program)
+            for role_company, role_place, program in held
         ):
             continue
         location = _Location(name, number, _Company(*company))
         theirs[email].append(_Invited(pk, _Enrollment(enrollment, last, location)))
-    return _with_gaps(theirs, campaigns, days)
-
-
-def _with_gaps(theirs, campaigns, days) -> dict[UUID, list[_Invited]]:
-    by_day: dict[date, list[UUID]] = defaultdict(list)
+    by_day: dict[date, list[str]] = defaultdict(list)
     for email, some in theirs.items():
-        by_day[days[campaigns[email].pk]] += [one.enrollment.pk for one in some]
-    codes: dict[UUID, dict[str, None]] = defaultdict(dict)
+        by_day[about[email][0]] += [one.enrollment.pk for one in some]
+    return _with_gaps(theirs, by_day)
+
+
+def _with_gaps(
+    theirs: dict[str, list[_Invited]], by_day: dict[date, list[str]]
+) -> dict[str, list[_Invited]]:
+    codes: dict[str, dict[str, None]] = {}
     for day, keys in by_day.items():
-        assignments = (
-            PayoutAssignment.objects.filter(enrollment__in=keys)
-            .order_by("enrollment", "-earning_type__share", "pk")
-            .values("enrollment")
+        # By its key: an enrollment's own order would join the programs and locations.
+        assignments = PayoutAssignment.objects.filter(enrollment__in=keys).order_by(
+            "enrollment_id", "-earning_type__share", "pk"
         )
         for key, *gaps in with_gaps(assignments, on=day).values_list(
-            "enrollment", "bank_gap", "tax_gap", "currency_gap"
+            Cast("enrollment", TextField()), "bank_gap", "tax_gap", "currency_gap"
         ):
-            codes[key] |= dict.fromkeys(code for code in gaps if code)
+            theirs_gaps = codes.setdefault(key, {})
+            for code in gaps:
+                if code:
+                    theirs_gaps[code] = None
+    none: dict[str, None] = {}
     return {
-        email: [replace(one, gaps=tuple(codes[one.enrollment.pk])) for one in some]
+        email: [
+            _Invited(pk, enrollment, tuple(codes.get(enrollment.pk, none)))
+            for pk, enrollment, _gaps in some
+        ]
         for email, some in theirs.items()
     }
 
@@ -192,11 +211,7 @@ def _words(
     alike: dict[tuple, "_Skeleton"],
 ) -> Words:
     reader = mail.to_user
-    path = path_in(
-        invited[0].enrollment.location.partner_account,
-        "enrollment:get_started",
-        pk=invited[0].pk,
-    )
+    path = _path(invited[0].enrollment.location.partner_account, invited[0].pk)
     own = [line(reader.get_short_name())]
     companies = dict.fromkeys(
         one.enrollment.location.partner_account for one in invited
@@ -205,9 +220,13 @@ def _words(
     for one in invited:
         own += [line(one.enrollment.location.name), one.enrollment.location.partner_id]
     # A stop at the end of a name ends its sentence too; a name of nothing has no place.
-    is_odd = any(not word or word.endswith(".") or _OPEN in word for word in own)
+    is_odd = any(
+        not word or word[-1] == "." or not word.isprintable() or _OPEN in word
+        for word in own
+    )
     if is_odd or len(invited) > MOST_ALIKE:
         subject, text, html = _rendered(campaign, reader, invited)
+        text = outbox.wrapped(text)
     else:
         order = {company: number for number, company in enumerate(companies)}
         shape = (
@@ -227,7 +246,20 @@ def _words(
             alike[shape] = _skeleton(campaign, reader, invited, order)
         own += [settings.PUBLIC_BASE_URL + path, mute_url(reader, mail.mutes)]
         subject, text, html = alike[shape].filled(own)
-    return reader.email, reader.language, subject, outbox.wrapped(text), html, path
+    return reader.email, reader.language, subject, text, html, path
+
+
+def _path(company: _Company, invitation: str) -> str:
+    before, between, after = _around_the_keys()
+    return f"{before}{company.partner_id}{between}{invitation}{after}"
+
+
+@cache
+def _around_the_keys() -> list[str]:
+    """What stands around the keys in the path: the same for all, slow to ask for."""
+    company = _Company(0, "", "COMPANY")
+    path = path_in(company, "enrollment:get_started", pk=_SAMPLE_KEY)
+    return re.split(f"COMPANY|{_SAMPLE_KEY}", path)
 
 
 def _rendered(
@@ -259,30 +291,57 @@ def _as_gaps(code: str) -> _Gaps:
     )
 
 
+# Pieces of a mail, and which own word stands between each and the next.
+_Open = tuple[list[str], list[int]]
+
+
 @dataclass(frozen=True)
 class _Skeleton:
-    """A mail whose own words are left open: the pieces between them, and which they are."""
+    """A mail whose own words are left open: what stands between them.
+
+    Of the text, lines that are the same for all and each line that is not, in turn.
+    """
 
     subject: str
-    text: list[str]
-    html: list[str]
-    order_of_text: list[int]
-    order_of_html: list[int]
+    text: list[str | _Open]
+    html: _Open
 
     def filled(self, own: list[str]) -> tuple[str, str, str]:
-        safe = [escape(word) for word in own]
-        return (
-            self.subject,
-            _joined(self.text, self.order_of_text, own),
-            _joined(self.html, self.order_of_html, safe),
-        )
+        lines: list[str] = []
+        for part in self.text:
+            if isinstance(part, str):
+                lines.append(part)
+            else:
+                lines += outbox.broken(_joined(part, own))
+        html = _joined(self.html, [escape(word) for word in own])
+        return self.subject, "\n".join(lines) + "\n", html
 
 
-def _joined(pieces: list[str], order: list[int], own: list[str]) -> str:
+def _joined(part: _Open, own: list[str]) -> str:
+    pieces, order = part
     filled = [pieces[0]]
     for number, piece in zip(order, pieces[1:], strict=True):
         filled += (own[number], piece)
     return "".join(filled)
+
+
+def _open(marked: str) -> _Open:
+    parts = _MARK.split(marked)
+    return parts[::2], [int(number) for number in parts[1::2]]
+
+
+def _lines(marked: str) -> list[str | _Open]:
+    """Break a text's lines as outbox.wrapped() does, but for those that are open."""
+    parts: list[str | _Open] = []
+    same: list[str] = []
+    for one in outbox.unbroken(marked):
+        if _OPEN not in one:
+            same += outbox.broken(one)
+            continue
+        parts += ["\n".join(same)] if same else []
+        parts.append(_open(one))
+        same = []
+    return [*parts, "\n".join(same)] if same else parts
 
 
 def _skeleton(
@@ -315,7 +374,7 @@ def _skeleton(
     ]
     anybody = User(pk=_SAMPLE_PERSON, full_name=mark(0), language=reader.language)
     subject, text, html = _rendered(campaign, anybody, marked)
-    path = path_in(companies[0], "enrollment:get_started", pk=_SAMPLE_KEY)
+    path = _path(companies[0], _SAMPLE_KEY)
     last = first + 2 * len(invited)
     stands_for = {
         settings.PUBLIC_BASE_URL + path: mark(last),
@@ -324,14 +383,7 @@ def _skeleton(
     for address, its_mark in stands_for.items():
         text = text.replace(address, its_mark)
         html = html.replace(escape(address), its_mark)
-    texts, htmls = _MARK.split(text), _MARK.split(html)
-    return _Skeleton(
-        subject=subject,
-        text=texts[::2],
-        html=htmls[::2],
-        order_of_text=[int(number) for number in texts[1::2]],
-        order_of_html=[int(number) for number in htmls[1::2]],
-    )
+    return _Skeleton(subject=subject, text=_lines(text), html=_open(html))
 
 
 _MARK = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")

@@ -5,9 +5,10 @@ are annotations of a QuerySet, so that one row and a million are the same questi
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 
 from django.db.models import (
     BooleanField,
@@ -53,9 +54,17 @@ class _IsIn(Func):
     output_field = BooleanField()
 
 
-def eligible_locations(terms: ProgramTerms, *, on: date) -> QuerySet[Location]:
-    """Return the locations that meet every requirement of the terms (R18, R28)."""
-    return _eligible(terms.pk, on=on)
+def eligible_locations(
+    terms: ProgramTerms, *, on: date, after: int = 0, upto: int | None = None
+) -> QuerySet[Location]:
+    """Return the locations that meet every requirement of the terms (R18, R28).
+
+    With keys, those of a range: what is asked of each is asked of no other location.
+    """
+    within = {"gt": after} if after else {}
+    if upto is not None:
+        within["lte"] = upto
+    return _eligible(terms.pk, on=on, within=within)
 
 
 def locations_to_invite(terms: ProgramTerms, *, on: date) -> QuerySet[Location]:
@@ -86,13 +95,21 @@ def _to_invite(terms: int | OuterRef, *, on: date) -> QuerySet[Location]:
     return _eligible(terms, on=on).exclude(Exists(enrolled))
 
 
-def _eligible(terms: int | OuterRef, *, on: date) -> QuerySet[Location]:
+def _eligible(
+    terms: int | OuterRef, *, on: date, within: Mapping[str, int] = MappingProxyType({})
+) -> QuerySet[Location]:
     """The key of the terms, or a reference to it from two queries further in."""
     here = ProgramTerms.objects.filter(is_offered_in(OuterRef("country")), pk=terms)
+    # PostgreSQL does not see by itself that a range of one is a range of the other.
     failing = RequirementCheck.objects.filter(
-        location=OuterRef("pk"), terms=terms
+        location=OuterRef("pk"),
+        terms=terms,
+        **{f"location__{one}": key for one, key in within.items()},
     ).failing(on)
-    return Location.objects.active().filter(Exists(here)).exclude(Exists(failing))
+    locations = Location.objects.active().filter(
+        Exists(here), **{f"pk__{one}": key for one, key in within.items()}
+    )
+    return locations.exclude(Exists(failing))
 
 
 def is_offered_in(country: F | OuterRef, *, terms: str = "") -> Q:

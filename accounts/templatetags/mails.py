@@ -23,9 +23,11 @@ def line(value) -> str:
 
     A name written from right to left is closed off, so that the words around it stay.
     """
+    if (plain := str(value)).isascii() and plain.isprintable():
+        return " ".join(plain.split())
     shown = "".join(
         " " if unicodedata.category(character) in {"Cc", "Zl", "Zp"} else character
-        for character in str(value)
+        for character in plain
         if unicodedata.category(character) != "Cf"
     )
     text = " ".join(shown.split())

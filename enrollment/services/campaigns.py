@@ -31,8 +31,10 @@ from accounts.roles import Permission, Role, roles_with
 from accounts.services import record_audit_event
 from enrollment import emails
 from enrollment.audience import (
+    audience,
     audience_to_write,
-    people_of,
+    count_people,
+    end_of_range,
     problems_of_words,
 )
 from enrollment.campaign_mails import preview_of
@@ -52,7 +54,7 @@ from enrollment.states import EnrollmentStatus
 
 # Tried: smaller ranges are more round trips, larger ones more memory of the server.
 LOCATIONS_AT_ONCE = 20_000
-PEOPLE_AT_ONCE = 5_000
+PEOPLE_AT_ONCE = 20_000
 COMPANIES_AT_ONCE = 50
 MAILS_AT_ONCE = 10_000
 CHANGEABLE = (
@@ -171,7 +173,7 @@ def confirm_campaign(
             code="busy",
             params={"program": terms.program.name},
         )
-    now_people = people_of(campaign, on=today).count()
+    now_people = count_people(campaign, on=today)
     if now_people != people:
         raise ValidationError(
             ngettext(
@@ -359,13 +361,12 @@ def _invite_next(campaign: Campaign, *, at: datetime) -> bool:
     if terms is None:
         return False
     today = terms.fiscal_year.calendar.day_at(campaign.began_at)
-    chosen = (
-        audience_to_write(campaign, on=today)
-        .filter(pk__gt=campaign.last_key)
-        .order_by("pk")
-        .values("id", "partner_account_id")[:LOCATIONS_AT_ONCE]
-    )
-    query, params = chosen.query.sql_with_params()
+    after = campaign.last_key
+    upto = end_of_range(campaign, after=after, size=LOCATIONS_AT_ONCE)
+    chosen = audience_to_write(campaign, on=today, after=after, upto=upto)
+    query, params = (
+        chosen.order_by("pk").values("id", "partner_account_id")
+    ).query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(
             INVITE.format(query=query),
@@ -384,9 +385,10 @@ def _invite_next(campaign: Campaign, *, at: datetime) -> bool:
                 terms.pk,
             ),
         )
-        found, last, invited = cursor.fetchone()
-    campaign.locations_count += invited
-    _move_on(campaign, last, is_over=found < LOCATIONS_AT_ONCE)
+        campaign.locations_count += cursor.fetchone()[0]
+        if upto is None:
+            cursor.execute("ANALYZE enrollment_enrollment")
+    _move_on(campaign, upto, is_over=upto is None)
     return True
 
 
@@ -421,21 +423,24 @@ def _address_next(campaign: Campaign, *, at: datetime) -> bool:
         with translation.override(language):
             subjects += [language, str(emails.invitation_subject(campaign.terms))]
     with connection.cursor() as cursor:
+        cursor.execute(PAIRS.format(query=query), params)
+        # What a statement has just written it takes for few rows, and compares each
+        # with each: only a table that was looked at is joined as what it is.
+        cursor.execute("ANALYZE campaign_pairs")
         cursor.execute(
-            ADDRESS.format(
-                query=query,
-                subjects=", ".join(["(%s, %s)"] * (len(subjects) // 2)),
-            ),
+            MAILS.format(subjects=", ".join(["(%s, %s)"] * (len(subjects) // 2))),
             (
-                *params,
                 f"campaign:{campaign.pk}:",
                 *subjects,
                 at,
                 emails.muting(campaign.terms),
                 campaign.terms.sender_name,
-                campaign.pk,
             ),
         )
+        cursor.execute("ANALYZE campaign_mails")
+        cursor.execute(RECIPIENTS, [campaign.pk])
+        cursor.execute(INVITATIONS)
+        cursor.execute("DROP TABLE campaign_pairs, campaign_mails")
     _move_on(campaign, last, is_over=False)
     return True
 
@@ -576,8 +581,7 @@ def _refuse_half_words(campaign: Campaign) -> None:
 
 def _is_anybody_left(campaign: Campaign, *, at: datetime) -> bool:
     today = campaign.terms.fiscal_year.calendar.day_at(at)
-    enrolled = Enrollment.objects.filter(terms=campaign.terms).values("location")
-    return audience_to_write(campaign, on=today).exclude(pk__in=enrolled).exists()
+    return audience(campaign, on=today).exists()
 
 
 def _record(campaign: Campaign, action: AuditAction, *, by: User | None, **told):
@@ -613,14 +617,17 @@ WITH chosen AS MATERIALIZED ({query}), fresh AS (
     JOIN chosen c ON c.id = f.location_id
     JOIN enrollment_earningtype t ON t.terms_id = %s
 )
-SELECT (SELECT count(*) FROM chosen), (SELECT max(id) FROM chosen),
-       (SELECT count(*) FROM fresh)
+SELECT count(*) FROM fresh
 """
 
-ADDRESS = """
-WITH pairs AS MATERIALIZED ({query}), people AS (
-    SELECT holder, count(*) AS locations FROM pairs GROUP BY holder
-), mails AS (
+# Who is told of what; then a mail for each person, a line of the log, the invitations.
+PAIRS = """
+CREATE TEMPORARY TABLE campaign_pairs ON COMMIT DROP AS {query}
+"""
+
+MAILS = """
+CREATE TEMPORARY TABLE campaign_mails ON COMMIT DROP AS
+WITH mails AS (
     INSERT INTO accounts_outgoingemail
         (id, dedupe_key, name, to_user_id, to_address, language, subject, body_text,
          body_html, about_url, status, attempts, next_attempt_at, fence, last_error,
@@ -628,23 +635,30 @@ WITH pairs AS MATERIALIZED ({query}), people AS (
     SELECT gen_random_uuid(), %s || u.id, 'invitation', u.id, u.email, u.language,
            s.subject, '', '', '', 'held', 0, m.at, 0, '', m.at, true, m.mutes,
            m.sender
-    FROM people p
+    FROM (SELECT DISTINCT holder FROM campaign_pairs) p
     JOIN accounts_user u ON u.id = p.holder
     JOIN (VALUES {subjects}) s (language, subject) ON s.language = u.language
     CROSS JOIN (SELECT %s::timestamptz AS at, %s AS mutes, %s AS sender) m
     ON CONFLICT (dedupe_key) DO NOTHING
     RETURNING id, to_user_id, created_at
-), listed AS (
-    INSERT INTO enrollment_campaignrecipient
-        (campaign_id, user_id, email_id, locations_count)
-    SELECT %s, m.to_user_id, m.id, p.locations
-    FROM mails m
-    JOIN people p ON p.holder = m.to_user_id
-    ORDER BY m.to_user_id
 )
+SELECT id, to_user_id, created_at FROM mails
+"""
+
+RECIPIENTS = """
+INSERT INTO enrollment_campaignrecipient
+    (campaign_id, user_id, email_id, locations_count)
+SELECT %s, m.to_user_id, m.id, count(*)
+FROM campaign_mails m
+JOIN campaign_pairs p ON p.holder = m.to_user_id
+GROUP BY m.to_user_id, m.id
+ORDER BY m.to_user_id
+"""
+
+INVITATIONS = """
 INSERT INTO enrollment_invitation (id, enrollment_id, user_id, email_id, created_at)
 SELECT gen_random_uuid(), p.id, p.holder, m.id, m.created_at
-FROM pairs p
-JOIN mails m ON m.to_user_id = p.holder
+FROM campaign_pairs p
+JOIN campaign_mails m ON m.to_user_id = p.holder
 ON CONFLICT (enrollment_id, user_id) DO NOTHING
 """
