@@ -21,15 +21,17 @@ class _Watched:
 
         Raises what sendmail() raises, and ValueError for an address of two lines.
         """
-        commands = f"MAIL FROM:<{sender}>\r\nRCPT TO:<{to}>\r\nDATA\r\n"
+        size = f" SIZE={len(raw)}" if self.has_extn("size") else ""
+        commands = f"MAIL FROM:<{sender}>{size}\r\nRCPT TO:<{to}>\r\nDATA\r\n"
         if commands.count("\n") != 3 or commands.count("\r") != 3:
             raise ValueError("an address has a line break")
         self.send(commands)
-        (from_code, from_words), (to_code, to_words), (code, words) = (
-            self.getreply(),
-            self.getreply(),
-            self.getreply(),
-        )
+        answers = [self.getreply()]
+        while len(answers) < 3:
+            # Who closes says nothing more.
+            is_over = answers[-1][0] == 421
+            answers.append(answers[-1] if is_over else self.getreply())
+        (from_code, from_words), (to_code, to_words), (code, words) = answers
         if from_code != 250 or to_code not in (250, 251) or code != 354:
             # Where the server waits for a text all the same it gets none.
             if 421 in (from_code, to_code, code) or code == 354:
@@ -78,6 +80,7 @@ class EmailBackend(DjangoEmailBackend):
 
         A server that takes several commands at once gets them so: half the waiting.
         """
+        self.connection.ehlo_or_helo_if_needed()
         if self.connection.has_extn("pipelining"):
             self.connection.send_at_once(sender, to, raw)
         else:

@@ -40,6 +40,8 @@ class MailServer:
         self.weather: Weather | None = None
         self.unknown: set[str] = set()
         self.seconds = 0.0
+        # Whether several commands may come at once (RFC 2920).
+        self.takes_many = True
         self.messages: list[EmailMessage] = []
         self._ids: Counter = Counter()
         self.connections = 0
@@ -74,6 +76,7 @@ class MailServer:
         self.mode, self.unknown, self.seconds = ACCEPTS, set(), 0.0
         self.messages, self.connections, self.weather = [], 0, None
         self._ids = Counter()
+        self.takes_many = True
         self.open()
 
     @property
@@ -90,6 +93,10 @@ class MailServer:
         return self.messages
 
     # --- What aiosmtpd asks -------------------------------------------------------
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        session.host_name = hostname
+        return responses[:1] + ["250-PIPELINING"] * self.takes_many + responses[1:]
 
     async def handle_MAIL(self, server, session, envelope, address, options):
         if self.mode == WANTS_NO_SENDER:
@@ -214,6 +221,10 @@ class _Dialogue(SMTP):
             await super().smtp_RCPT(arg)
 
     async def smtp_DATA(self, arg):
+        if not self.envelope.rcpt_tos:
+            # Said with what was refused.
+            await super().smtp_DATA(arg)
+            return
         (address,) = self.envelope.rcpt_tos
         if await self.suffer(self._mail_server.fault_at("DATA", address)):
             return

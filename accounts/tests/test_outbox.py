@@ -1,12 +1,15 @@
 """The outbox: queued with the change, sent by a worker, whatever breaks on the way."""
 
 import logging
+import smtplib
 import threading
 from datetime import timedelta
 from email.utils import parseaddr
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from django.core.mail import get_connection
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -702,3 +705,78 @@ def test_a_mail_that_was_sent_is_not_sent_again(mail_server):
     outbox.requeue(email)
     assert email.status == MailStatus.SENT
     assert outbox.deliver().claimed == 0
+
+
+# --- Mails that are bytes already ----------------------------------------------------
+
+PREPARED = b"Message-ID: <one@example>\r\n\r\nHello\r\n.signature\r\n"
+
+
+@pytest.fixture(params=[True, False], ids=["at once", "one by one"])
+def talk(request, mail_server):
+    """Sends prepared mails to a server that takes many commands at once, or does not."""
+    mail_server.takes_many = request.param
+    connection = get_connection()
+    connection.open()
+    yield partial(connection.send_prepared, "portal@example.com"), connection
+    connection.connection.close()
+
+
+@pytest.mark.parametrize(
+    ("mode", "error", "code"),
+    [
+        (how.SAYS_NEVER, smtplib.SMTPRecipientsRefused, 550),
+        (how.IS_CLOSING, smtplib.SMTPRecipientsRefused, 421),
+        (how.WANTS_NO_SENDER, smtplib.SMTPSenderRefused, 530),
+        (how.WANTS_NO_TEXT, smtplib.SMTPDataError, 451),
+        (how.HANGS_UP_FIRST, smtplib.SMTPServerDisconnected, None),
+    ],
+)
+def test_what_is_refused_before_the_text_is_told_alike_and_the_next_one_leaves(
+    talk, mail_server, mode, error, code
+):
+    send, connection = talk
+    mail_server.mode = mode
+    with pytest.raises(error) as refusal:
+        send("greta@nordvik.example", PREPARED)
+    told = getattr(refusal.value, "recipients", {}).get("greta@nordvik.example")
+    assert (told[0] if told else getattr(refusal.value, "smtp_code", None)) == code
+    if code is None:
+        assert not connection.may_have_it
+    mail_server.mode = how.ACCEPTS
+    if code in (421, 451, None):
+        # As the outbox does: the next one begins anew.
+        connection.connection.close()
+        connection.connection = None
+        connection.open()
+
+    send("greta@nordvik.example", PREPARED)
+    send("per@nordvik.example", PREPARED)
+
+    assert mail_server.message_ids == {"<one@example>": 2}
+    assert ".signature" in mail_server.messages[0].get_content().splitlines()
+
+
+def test_an_answer_to_the_text_that_does_not_come_leaves_it_open_whether_it_arrived(
+    talk, mail_server
+):
+    send, connection = talk
+    mail_server.mode = how.HANGS_UP_AFTER
+    with pytest.raises(smtplib.SMTPServerDisconnected):
+        send("greta@nordvik.example", PREPARED)
+
+    assert connection.may_have_it
+
+
+def test_an_address_with_a_line_break_is_no_command_of_its_own(mail_server):
+    connection = get_connection()
+    connection.open()
+    with pytest.raises(ValueError, match="line break"):
+        connection.send_prepared(
+            "portal@example.com",
+            "greta@nordvik.example>\r\nRCPT TO:<eve@evil.example",
+            PREPARED,
+        )
+    connection.connection.close()
+
+    assert not mail_server.messages

@@ -19,7 +19,7 @@ $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0031_audit_of_imports")]
+    dependencies = [("accounts", "0033_asked_for_a_colleague")]
 
     operations = [
         migrations.RunSQL(PACK.format(method="lz4"), PACK.format(method="pglz"))
