@@ -18,7 +18,15 @@ from datetime import date, datetime, timedelta
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
-from django.db.models import BigIntegerField, Exists, F, Func, OuterRef, Q
+from django.db.models import (
+    BigIntegerField,
+    Exists,
+    F,
+    Func,
+    OuterRef,
+    Q,
+    QuerySet,
+)
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -32,6 +40,7 @@ from enrollment.models import (
     Enrollment,
     ImportBlock,
     ImportedCheck,
+    ImportEffect,
     ImportProblem,
     ImportStatus,
     ProgramTerms,
@@ -362,7 +371,7 @@ def _compare(value_import: ValueImport, *, at: datetime) -> None:
     """Settle lines about the same, count what would change, and hold what is too much."""
     facts = {"import": value_import.pk}
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = %s", [PATIENCE])
+        cursor.execute(AT_LENGTH, [PATIENCE])
         cursor.execute("ANALYZE enrollment_stagedvalue")
         cursor.execute(SAME_KEY, facts)
         if cursor.rowcount:
@@ -382,6 +391,7 @@ def _compare(value_import: ValueImport, *, at: datetime) -> None:
     value_import.changed = outcomes.get("new", 0) + outcomes.get("changed", 0)
     day = max(value_import.effective_on or _today(at), _today(at))
     effects = _weigh(value_import, on=day)
+    effects["in_force"] = _in_force(value_import, on=day)
     value_import.difference = outcomes | effects
     value_import.compared_at = at
     if not value_import.changed:
@@ -434,34 +444,48 @@ def _weigh(value_import: ValueImport, *, on: date) -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute(statement, [*params, value_import.pk])
         cursor.execute("ANALYZE enrollment_importeffect")
-    return _effect_counts(value_import, on=on)
+    return _effect_counts(value_import)
 
 
-def _effect_counts(value_import: ValueImport, *, on: date) -> dict[str, int]:
-    effects = value_import.effects
+def _is_open() -> Exists:
     enrollments = Enrollment.objects.filter(
         location=OuterRef("location"), terms=OuterRef("terms")
     )
-    is_open = Exists(enrollments.filter(status__in=OPEN))
-    lost = effects.filter(becomes="unmet")
-    ends = lost.filter(Q(was="met") | Q(is_open))
-    losing = list(lost.order_by("terms").values_list("terms", flat=True).distinct())
-    in_force = sum(
-        eligible_locations(terms, on=on).count()
-        for terms in ProgramTerms.objects.filter(pk__in=losing).order_by("pk")
+    return Exists(enrollments.filter(status__in=OPEN))
+
+
+def _ending(value_import: ValueImport) -> QuerySet[ImportEffect]:
+    return value_import.effects.filter(Q(was="met") | Q(_is_open()), becomes="unmet")
+
+
+def _effect_counts(value_import: ValueImport) -> dict[str, int]:
+    effects = value_import.effects
+    out = Exists(
+        Enrollment.objects.filter(
+            location=OuterRef("location"), terms=OuterRef("terms"), status="ineligible"
+        )
     )
-    ending = ends.count()
     return {
         "gained": effects.filter(becomes="met").count(),
-        "lost": lost.count(),
+        "lost": effects.filter(becomes="unmet").count(),
         "unknown": effects.filter(becomes="unknown").count(),
-        "ends": ending,
-        "in_force": in_force + ends.exclude(was="met").count(),
-        "enrollments_ending": lost.filter(is_open).count(),
-        "enrollments_back": effects.filter(
-            Exists(enrollments.filter(status="ineligible")), becomes="met"
-        ).count(),
+        "ends": _ending(value_import).count(),
+        "enrollments_ending": effects.filter(_is_open(), becomes="unmet").count(),
+        "enrollments_back": effects.filter(out, becomes="met").count(),
     }
+
+
+def _in_force(value_import: ValueImport, *, on: date) -> int:
+    """Count what is in force in the years where something would end, on a day.
+
+    What an import ends is held against it (is_too_much).
+    """
+    losing = value_import.effects.filter(becomes="unmet").order_by()
+    years = ProgramTerms.objects.filter(pk__in=losing.values("terms").distinct())
+    eligible = sum(
+        eligible_locations(terms, on=on).count() for terms in years.order_by("pk")
+    )
+    return eligible + _ending(value_import).exclude(was="met").count()
 
 
 def hold_percent() -> int:
@@ -587,10 +611,12 @@ def carry_out_import(
         _read_anew(value_import)
         return value_import
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = %s", [PATIENCE])
+        cursor.execute(AT_LENGTH, [PATIENCE])
     day = _today(at)
     seen = value_import.difference.get("ends", 0)
     value_import.difference |= _weigh(value_import, on=day)
+    if value_import.difference["ends"] > seen:
+        value_import.difference["in_force"] = _in_force(value_import, on=day)
     if value_import.difference["ends"] > seen and is_too_much(value_import):
         value_import.status = ImportStatus.HELD
         value_import.released_by = value_import.released_at = None
@@ -695,7 +721,7 @@ def undo_import(
     if reason:
         raise ValidationError(reason, code="too_late")
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = %s", [PATIENCE])
+        cursor.execute(AT_LENGTH, [PATIENCE])
         cursor.execute(TAKE_BACK, {"import": value_import.pk})
         back = cursor.fetchone()[0]
     moved = move_back(value_import, by=by, at=at)
@@ -848,6 +874,9 @@ def _told(value_import: ValueImport) -> dict[str, object]:
 
 # --- The statements ------------------------------------------------------------------
 
+# For a million rows: none of it is written to disk to be sorted.
+AT_LENGTH = "SET LOCAL statement_timeout = %s; SET LOCAL work_mem = '64MB'"
+
 LINES = """
 CREATE TEMPORARY TABLE import_lines (
     line integer, partner_id text, criterion_id bigint,
@@ -951,26 +980,30 @@ GROUP BY outcome
 """
 
 # What is asked of one place is asked of each: the questions are the QuerySets' own.
+# Materialized: a state is a long question, and is looked at eight times.
 EFFECTS = """
 WITH pairs AS MATERIALIZED (
     SELECT * FROM ({pairs}) chosen (location_id, terms_id)
 ), then_ AS MATERIALIZED (
     SELECT * FROM ({then}) said (location_id, terms_id, requirement_id, state)
+), states AS MATERIALIZED (
+    SELECT pairs.location_id, pairs.terms_id, n.requirement_id, n.state
+    FROM pairs
+    CROSS JOIN LATERAL ({now}) n (requirement_id, state)
 ), weighed AS (
-    SELECT pairs.location_id, pairs.terms_id,
+    SELECT n.location_id, n.terms_id,
            CASE WHEN bool_or(n.state = 'unmet') THEN 'unmet'
                 WHEN bool_or(n.state = 'unknown') THEN 'unknown'
                 ELSE 'met' END AS was,
            CASE WHEN bool_or(COALESCE(t.state, n.state) = 'unmet') THEN 'unmet'
                 WHEN bool_or(COALESCE(t.state, n.state) = 'unknown') THEN 'unknown'
                 ELSE 'met' END AS becomes
-    FROM pairs
-    CROSS JOIN LATERAL ({now}) n (requirement_id, state)
+    FROM states n
     LEFT JOIN then_ t
-        ON t.location_id = pairs.location_id
-        AND t.terms_id = pairs.terms_id
+        ON t.location_id = n.location_id
+        AND t.terms_id = n.terms_id
         AND t.requirement_id = n.requirement_id
-    GROUP BY pairs.location_id, pairs.terms_id
+    GROUP BY n.location_id, n.terms_id
 )
 INSERT INTO enrollment_importeffect
     (value_import_id, location_id, terms_id, was, becomes, was_status)
