@@ -19,7 +19,7 @@ $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0033_asked_for_a_colleague")]
+    dependencies = [("accounts", "0034_audit_of_prepared_parts")]
 
     operations = [
         migrations.RunSQL(PACK.format(method="lz4"), PACK.format(method="pglz"))
