@@ -9,6 +9,7 @@ who goes on with it; only sending that does anything (docs/adr/0017).
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
@@ -137,13 +138,15 @@ def fill_part(
     """Hand what was filled in to the Incentives admins; from then on nobody else sees it.
 
     Raises ValidationError with one message per field, when it is for somebody else's
-    address, and when its time is over or it is handed in already.
+    address, when its time is over or it is handed in already, and when whoever asked, or
+    prepares of their own accord, lost the role that let them (T5).
     """
     part = _held(part)
     now = timezone.now()
     if by.email != part.email or by.is_staff or not by.is_active:
         raise ValidationError(_("This is for somebody else."), code="wrong_person")
     _refuse_closed(part, at=now)
+    _refuse_without_right(part)
     part.country = country if part.is_bank else part.location.country
     if part.schema is None:
         raise ValidationError({"country": _("Choose a country from the list.")})
@@ -279,6 +282,23 @@ def _refuse_closed(part: PreparedPart, *, at: datetime) -> None:
     if not part.is_open(at):
         raise ValidationError(
             _("This is over: it was handed in, put aside, or its time has passed."),
+            code="closed",
+        )
+
+
+def _refuse_without_right(part: PreparedPart) -> None:
+    """Whoever asked may change profiles there still; whoever began may still look."""
+    if part.asked_by is not None:
+        who, needed = part.asked_by, Permission.PROFILE_EDIT
+    else:
+        who = User.objects.filter(email=part.email).first() or AnonymousUser()
+        needed = Permission.ENROLLMENT_VIEW
+    there = Location.objects.filter(pk=part.location_id, closed_at=None)
+    if not there.where_user_may(who, needed).exists():
+        raise ValidationError(
+            _(
+                "Whoever asked for this may not do so any more. Ask an Incentives admin."
+            ),
             code="closed",
         )
 

@@ -191,6 +191,20 @@ def test_whoever_lost_the_role_asks_nobody_and_goes_on_with_nothing(
     assert not BankProfileDraft.objects.exists()
 
 
+def test_a_part_ends_with_the_role_of_whoever_asked_or_began(asked, ida, uma, goteborg):
+    fia = User.objects.create_user(FIA, PASSWORD, full_name="Fia Finance")
+    begun = preparing.begin_part(goteborg, section="bank", by=uma)
+    RoleAssignment.objects.filter(user__in=[ida, uma]).update(revoked_at=timezone.now())
+
+    for part, by in ((asked, fia), (begun, uma)):
+        with pytest.raises(ValidationError, match="may not do so any more"):
+            preparing.fill_part(part, country="SE", details=BANK_DETAILS, by=by)
+    # The control: with the roles it is taken.
+    RoleAssignment.objects.filter(user__in=[ida, uma]).update(revoked_at=None)
+    for part, by in ((asked, fia), (begun, uma)):
+        preparing.fill_part(part, country="SE", details=BANK_DETAILS, by=by)
+
+
 def test_an_own_draft_is_not_written_over_and_a_part_is_used_once(
     ida, goteborg, nordvik
 ):
