@@ -75,7 +75,7 @@ def roles_held_by(user: User, company: PartnerAccount) -> frozenset[Role]:
 def held_in(user: User, company: PartnerAccount) -> HeldRoles:
     """Return what a person holds in a company, and what of it for the whole company."""
     held = RoleAssignment.objects.live().filter(user=user, partner_account=company)
-    is_everywhere = Q(location=None)
+    is_everywhere = Q(location=None, program=None)
     roles = list(held.order_by().values_list("role", is_everywhere).distinct())
     return HeldRoles(
         person=user,

@@ -298,25 +298,63 @@ def _between_years(places: Iterable[ProgramAtLocation]) -> dict[UUID, Enrollment
 
 
 def overview_places(
-    user, *, company, days: Mapping[date, list[int]]
+    held: HeldRoles, *, days: Mapping[date, list[int]]
 ) -> QuerySet[ProgramAtLocation]:
     """Return every program at every location in the person's scope (R10, R27).
 
     `days` come from FiscalCalendar.objects.days_at().
     """
     return (
-        ProgramAtLocation.objects.where_user_may(user, Permission.ENROLLMENT_VIEW)
-        .of_company(company)
+        ProgramAtLocation.objects.where_held(held, Permission.ENROLLMENT_VIEW)
         .current(days)
         .with_status(days)
-        .with_covered(
-            Permission.ENROLLMENT_SEE_PROGRESS, user=user, name="sees_progress"
-        )
-        .with_covered(Permission.ENROLLMENT_EDIT, user=user, name="may_edit")
-        .with_covered(Permission.REQUIREMENT_VIEW, user=user, name="sees_requirements")
+        .with_held(held, Permission.ENROLLMENT_SEE_PROGRESS, name="sees_progress")
+        .with_held(held, Permission.ENROLLMENT_EDIT, name="may_edit")
+        .with_held(held, Permission.REQUIREMENT_VIEW, name="sees_requirements")
         .with_enrollment_between_years()
         .for_pages()
     )
+
+
+def places_by_key(
+    places: QuerySet[ProgramAtLocation], keys: Iterable[tuple[str, int, int]]
+) -> list[ProgramAtLocation]:
+    """Return the Overview's rows of some keys, in their order; what went is left out.
+
+    A key is that of the row, of its location and of its terms. What a page says of a row
+    is asked of the rows it shows alone, not of those before it.
+    """
+    keys = list(keys)
+    found = {
+        place.pk: place
+        for place in places.filter(
+            location__in={location for _pk, location, _terms in keys},
+            terms__in={terms for _pk, _location, terms in keys},
+            pk__in=[pk for pk, _location, _terms in keys],
+        ).order_by()
+    }
+    return [found[pk] for pk, _location, _terms in keys if pk in found]
+
+
+def kinds_of_places(
+    places: QuerySet[ProgramAtLocation], *, held: HeldRoles
+) -> tuple[list[str], set[bool]]:
+    """Return the countries of the Overview's rows, and whether progress is seen in them.
+
+    Roles for all of a company answer for all of its rows.
+    """
+    view, see = (
+        roles_with(one)
+        for one in (Permission.ENROLLMENT_VIEW, Permission.ENROLLMENT_SEE_PROGRESS)
+    )
+    if held.everywhere & view and (held.everywhere & see or not held.anywhere & see):
+        locations = Location.objects.filter(partner_account=held.account)
+        countries = locations.order_by().values_list("country", flat=True).distinct()
+        return sorted(countries), {bool(held.everywhere & see)}
+    kinds = set(
+        places.order_by().values_list("location__country", "sees_progress").distinct()
+    )
+    return sorted({country for country, _sees in kinds}), {sees for _c, sees in kinds}
 
 
 def places_about(places: QuerySet[ProgramAtLocation], text: str) -> QuerySet:
@@ -401,10 +439,8 @@ def places_of_turn(
     ).filter(whose=turn)
 
 
-def places_to_enroll(
-    places: QuerySet[ProgramAtLocation], *, days: Mapping[date, list[int]]
-) -> QuerySet[ProgramAtLocation]:
-    """Narrow the Overview to what its reader can begin or go on with.
+def is_to_enroll(days: Mapping[date, list[int]]) -> Q:
+    """Whether its reader can begin a row of the Overview or go on with it.
 
     What Row.is_to_enroll says of a row, asked of many.
     """
@@ -412,14 +448,15 @@ def places_to_enroll(
     is_late = Q(enrollment__submitted_at=None) & on_its_day(
         days, calendar, lambda day: Q(enrollment__enroll_by__lt=day)
     )
-    is_over = Q(status__in=FOLLOWS_PROFILES) & on_its_day(
+    is_over = Q(enrollment__status__in=FOLLOWS_PROFILES) & on_its_day(
         days, calendar, lambda day: Q(fiscal_year__ends_on__lt=day)
     )
     is_closed = on_its_day(days, calendar, lambda day: Q(terms__enroll_by__lt=day))
-    return places.filter(
-        Q(status__in=EDITABLE) & ~is_late & ~is_over | Q(status="open") & ~is_closed,
-        may_edit=True,
-        enrollment_between_years=None,
+    # By the columns behind `status`: what nobody began has requirements to be asked of.
+    is_open = Q(enrollment=None) & Q(terms__is_open_to_all=True)
+    is_open &= Q(enrollment_between_years=None)
+    return Q(may_edit=True) & (
+        Q(enrollment__status__in=EDITABLE) & ~is_late & ~is_over | is_open & ~is_closed
     )
 
 

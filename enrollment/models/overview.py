@@ -234,7 +234,9 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
         ).exclude(set_aside__decided_at__isnull=False)
         return self.annotate(
             enrollment_between_years=Case(
-                When(enrollment=None, then=Subquery(before.values("pk")[:1])),
+                When(
+                    enrollment=None, then=Subquery(before.order_by().values("pk")[:1])
+                ),
                 output_field=models.UUIDField(),
             )
         )
@@ -256,8 +258,8 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
                 output_field=models.CharField(),
             ),
         )
-        return self.annotate(
-            status=status,
+        # To be sorted by, never read: each of its cases asks for the status once more.
+        return self.annotate(status=status).alias(
             status_order=Case(
                 *(
                     When(status=code, then=Value(position))

@@ -45,7 +45,7 @@ FIRST_COPY = 100_000_000
 
 
 @dataclass(frozen=True)
-class _Copies:
+class Copies:
     """Which copies of a row are made, and how a copy's key follows from the row's.
 
     `key` is the SQL of a number that no other copy of any row has.
@@ -81,10 +81,10 @@ def count_anew() -> None:
 
 
 def _multiply(enrollment: Enrollment, *, companies: int, first: int) -> None:
-    by_company = _Copies(
+    by_company = Copies(
         "n", f"generate_series({first}, {first + companies - 1}) AS copies (n)"
     )
-    by_location = _Copies(
+    by_location = Copies(
         f"(n * {LOCATIONS_EACH} + m)",
         f"{by_company.series}, generate_series(0, {LOCATIONS_EACH - 1}) AS each (m)",
     )
@@ -95,54 +95,54 @@ def _multiply(enrollment: Enrollment, *, companies: int, first: int) -> None:
 
     of_account = {"partner_account_id": "n"}
     of_location = {"location_id": by_location.key}
-    _copy(
+    copy_rows(
         PartnerAccount.objects.filter(pk=account.pk),
         by_company,
         {"id": "n", "partner_id": "n::text"},
     )
-    _copy(Agreement.objects.filter(partner_account=account), by_company, of_account)
-    _copy(banks, by_company, of_account | _renamed("id", by_company))
-    _copy(
+    copy_rows(Agreement.objects.filter(partner_account=account), by_company, of_account)
+    copy_rows(banks, by_company, of_account | renamed("id", by_company))
+    copy_rows(
         BankProfileVersion.objects.filter(profile__in=banks),
         by_company,
-        _renamed("id", by_company) | _renamed("profile_id", by_company),
+        renamed("id", by_company) | renamed("profile_id", by_company),
     )
-    _copy(
+    copy_rows(
         Location.objects.filter(pk=location.pk),
         by_location,
         of_account | {"id": by_location.key, "partner_id": f"{by_location.key}::text"},
     )
-    _copy(MeasuredValue.objects.filter(location=location), by_location, of_location)
-    _copy(taxes, by_location, of_location | _renamed("id", by_location))
-    _copy(
+    copy_rows(MeasuredValue.objects.filter(location=location), by_location, of_location)
+    copy_rows(taxes, by_location, of_location | renamed("id", by_location))
+    copy_rows(
         TaxProfileVersion.objects.filter(profile__in=taxes),
         by_location,
-        _renamed("id", by_location) | _renamed("profile_id", by_location),
+        renamed("id", by_location) | renamed("profile_id", by_location),
     )
-    _copy(
+    copy_rows(
         Enrollment.objects.filter(pk=enrollment.pk),
         by_location,
-        of_location | _renamed("id", by_location),
+        of_location | renamed("id", by_location),
     )
-    _copy(
+    copy_rows(
         PayoutAssignment.objects.filter(enrollment=enrollment),
         by_location,
         of_account
         | of_location
-        | _renamed("enrollment_id", by_location)
-        | _renamed("bank_profile_id", by_company)
-        | _renamed("bank_version_id", by_company)
-        | _renamed("tax_profile_id", by_location)
-        | _renamed("tax_version_id", by_location),
+        | renamed("enrollment_id", by_location)
+        | renamed("bank_profile_id", by_company)
+        | renamed("bank_version_id", by_company)
+        | renamed("tax_profile_id", by_location)
+        | renamed("tax_version_id", by_location),
     )
 
 
-def _renamed(column: str, copies: _Copies) -> dict[str, str]:
+def renamed(column: str, copies: Copies) -> dict[str, str]:
     """A key of the copy that every row of the copy finds by itself."""
     return {column: f"md5(t.{column}::text || {copies.key})::uuid"}
 
 
-def _copy(rows: models.QuerySet, copies: _Copies, changed: dict[str, str]) -> None:
+def copy_rows(rows: models.QuerySet, copies: Copies, changed: dict[str, str]) -> None:
     """Store copies of rows, with some columns changed."""
     model = rows.model
     columns = [

@@ -18,7 +18,7 @@ from accounts.safe_csv import csv_lines
 from enrollment import services
 from enrollment.batches import check_page, result_rows
 from enrollment.models import TO_DO, BatchOutcome, EnrollmentBatch
-from enrollment.rows import places_to_enroll
+from enrollment.rows import is_to_enroll
 from enrollment.views.overview import asked_of, led_to_overview
 from enrollment.views.posting import posted
 
@@ -40,7 +40,7 @@ ORDER = (
 def begin_batch(request):
     """Keep the rows that were ticked, or all that the address leaves, to check them."""
     asked = asked_of(request)
-    places = places_to_enroll(asked.places, days=asked.days.days)
+    places = asked.places.filter(is_to_enroll(asked.days.days))
     if "all" not in request.POST:
         keys = request.POST.getlist("row")[: services.MOST_TOGETHER]
         pairs = [key.split("-") for key in keys]

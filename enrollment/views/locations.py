@@ -11,7 +11,7 @@ from django.utils.translation import pgettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import requires, roles_here
-from accounts.holders import holds_anywhere, roles_given_by
+from accounts.holders import held_in, holds_anywhere, roles_given_by
 from accounts.models import (
     AuditAction,
     AuditEvent,
@@ -206,7 +206,8 @@ def _enrollment_rows(user, location, now):
             kept.filter(location=location).order_by("-status_since", "pk"), user=user
         )
     days = FiscalCalendar.objects.days_at(now)
-    places = overview_places(user, company=location.partner_account, days=days.days)
+    held = held_in(user, location.partner_account)
+    places = overview_places(held, days=days.days)
     return overview_rows(
         places.filter(location=location).order_by("program__name", "pk"), at=now
     )

@@ -24,11 +24,13 @@ from enrollment.models import FiscalCalendar, ProgramAtLocation
 from enrollment.models.terms import CalendarDays
 from enrollment.rows import (
     hidden_places,
+    is_to_enroll,
+    kinds_of_places,
     overview_places,
     overview_rows,
     places_about,
+    places_by_key,
     places_of_turn,
-    places_to_enroll,
 )
 from enrollment.states import VEILED, EnrollmentStatus
 from enrollment.views.posting import leading_to, posted
@@ -36,6 +38,8 @@ from enrollment.views.posting import leading_to, posted
 ROWS_PER_PAGE = 100
 # Of the table of both; so many programs as the company has stand beside each.
 LOCATIONS_PER_PAGE = 25
+# What a row is found by again.
+KEY = ("pk", "location_id", "terms_id")
 SORTS = {
     "name": ("location__name",),
     "-name": ("-location__name",),
@@ -90,11 +94,16 @@ def overview(request):
     group = "location__name" if by_location else "program__name"
     default = "program" if by_location else "name"
     order = SORTS.get(sort, SORTS[default])
-    page = Paginator(
-        asked.places.order_by(group, *order, "location__name", "program__name", "pk"),
-        ROWS_PER_PAGE,
+    ordered = asked.places.order_by(
+        group, *order, "location__name", "program__name", "pk"
+    )
+    counts = _counts(asked, of="pk")
+    page = _Counted(
+        ordered.values_list(*KEY), ROWS_PER_PAGE, total=counts["total"]
     ).get_page(request.GET.get("page"))
-    rows = overview_rows(page, at=asked.now, years=asked.days.coming)
+    rows = overview_rows(
+        places_by_key(asked.places, page), at=asked.now, years=asked.days.coming
+    )
     return render(
         request,
         "enrollment/overview.html",
@@ -102,24 +111,35 @@ def overview(request):
         | {
             "page": page,
             "groups": _groups(rows, asked.whole, by_location=by_location),
-            **_to_enroll(asked, page, rows),
-            "has_guides": any(place.terms.guide_url for place in page),
+            **_to_enroll(counts, rows),
+            "has_guides": any(row.terms.guide_url for row in rows),
             "sort": sort or default,
             "name_sort": "program" if by_location else "name",
         },
     )
 
 
-def _to_enroll(asked: Asked, page, rows) -> dict:
+class _Counted(Paginator):
+    """Pages of rows that were counted with something else in one question."""
+
+    def __init__(self, *args, total: int, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.count = total
+
+
+def _counts(asked: Asked, *, of: str) -> dict[str, int]:
+    """Count what there are pages of, and what its reader can enroll together."""
+    return asked.places.order_by().aggregate(
+        total=Count(of, distinct=of != "pk"),
+        to_enroll=Count("pk", filter=is_to_enroll(asked.days.days)),
+    )
+
+
+def _to_enroll(counts: dict[str, int], rows) -> dict:
     """How many rows of the page, and of all pages, their reader can enroll together."""
-    here = sum(row.is_to_enroll for row in rows)
-    everywhere = here
-    if page.has_other_pages():
-        found = places_to_enroll(asked.places, days=asked.days.days)
-        everywhere = found.order_by().count()
     return {
-        "to_enroll": here,
-        "all_to_enroll": everywhere,
+        "to_enroll": sum(row.is_to_enroll for row in rows),
+        "all_to_enroll": counts["to_enroll"],
         "most_together": services.MOST_TOGETHER,
     }
 
@@ -128,29 +148,25 @@ def asked_of(request) -> Asked:
     """The rows that somebody may see, as far as the address leaves them."""
     now = timezone.now()
     days = FiscalCalendar.objects.days_at(now)
-    places = overview_places(request.user, company=request.company, days=days.days)
+    held = roles_here(request)
+    places = overview_places(held, days=days.days)
     location = choose_location(request)
     if location is not None:
         places = places.filter(location=location)
-    # The rows' countries, and whether their progress is seen, in one question.
-    kinds = set(
-        places.order_by().values_list("location__country", "sees_progress").distinct()
-    )
-    form = OverviewFilter(
-        request.GET,
-        countries=sorted({country for country, _sees in kinds}),
-        sees={sees for _country, sees in kinds},
-    )
+    countries, sees = kinds_of_places(places, held=held)
+    form = OverviewFilter(request.GET, countries=countries, sees=sees)
     return Asked(form, places, _filtered(places, form, days), now, days)
 
 
 def _matrix(request, asked: Asked) -> dict:
     """Locations down, programs across: one cell says where each stands."""
-    page = Paginator(
+    counts = _counts(asked, of="location")
+    page = _Counted(
         asked.places.order_by("location__name", "location_id")
         .values_list("location_id", flat=True)
         .distinct(),
         LOCATIONS_PER_PAGE,
+        total=counts["total"],
     ).get_page(request.GET.get("page"))
     rows = overview_rows(
         asked.places.filter(location__in=list(page)).order_by(
@@ -173,7 +189,7 @@ def _matrix(request, asked: Asked) -> dict:
         "page": page,
         "programs": list(programs.values()),
         "lines": lines,
-        **_to_enroll(asked, page, rows),
+        **_to_enroll(counts, rows),
     }
 
 
@@ -183,9 +199,7 @@ def export_overview(request):
     """Write what the Overview shows as a table, all of its pages."""
     asked = asked_of(request)
     keys = list(
-        asked.places.order_by("program__name", "location__name", "pk").values_list(
-            "pk", flat=True
-        )
+        asked.places.order_by("program__name", "location__name", "pk").values_list(*KEY)
     )
     response = StreamingHttpResponse(
         _spoken_lines(asked, keys, language=request.LANGUAGE_CODE),
@@ -197,7 +211,7 @@ def export_overview(request):
     return response
 
 
-def _spoken_lines(asked: Asked, keys: list[str], *, language: str):
+def _spoken_lines(asked: Asked, keys: list[tuple], *, language: str):
     """The table's lines in one language, whoever is answered between them."""
     with translation.override(language):
         header = [
@@ -223,12 +237,9 @@ def _spoken_lines(asked: Asked, keys: list[str], *, language: str):
         yield line
 
 
-def _cells(asked: Asked, keys: list[str]):
+def _cells(asked: Asked, keys: list[tuple]):
     for start in range(0, len(keys), ROWS_PER_PAGE):
-        some = keys[start : start + ROWS_PER_PAGE]
-        places = {place.pk: place for place in asked.whole.filter(pk__in=some)}
-        # What went meanwhile is left out.
-        known = [places[key] for key in some if key in places]
+        known = places_by_key(asked.whole, keys[start : start + ROWS_PER_PAGE])
         for row in overview_rows(known, at=asked.now, years=asked.days.coming):
             one = row.enrollment
             yield [

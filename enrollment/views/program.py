@@ -4,7 +4,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from accounts.access import requires
+from accounts.access import requires, roles_here
 from accounts.location_choice import choose_location
 from accounts.roles import Permission
 from enrollment.history import lately
@@ -26,9 +26,9 @@ def program(request, place):
     days = FiscalCalendar.objects.days_at(now)
     choose_location(request)
     # The one the address names, and the others of the reader's scope.
-    places = overview_places(
-        request.user, company=request.company, days=days.days
-    ).filter(terms=place.terms_id)
+    places = overview_places(roles_here(request), days=days.days).filter(
+        terms=place.terms_id
+    )
     shown = list(places.order_by("location__name", "pk")[: MOST_LOCATIONS + 1])
     if all(one.pk != place.pk for one in shown):
         shown = [*places.filter(pk=place.pk), *shown[:MOST_LOCATIONS]]
