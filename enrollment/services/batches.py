@@ -38,7 +38,7 @@ from enrollment.services.invitations import with_holders
 # The largest partner has so many locations; one page shows as many.
 MOST_TOGETHER = 4_000
 # How many rows, and how many mails, are written in one transaction.
-ROWS_AT_ONCE = 20
+ROWS_AT_ONCE = 10
 PEOPLE_AT_ONCE = 50
 # What was ticked and never sent is kept for so long, what was sent for so long.
 KEPT_UNSENT = timedelta(days=7)
