@@ -15,7 +15,7 @@ from django.db import transaction
 from django.test import Client, override_settings
 from django.urls import reverse
 from django.utils import timezone
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -539,27 +539,43 @@ def test_they_agree_in_many_long_lives():
     )
 
 
-class Wrong:
-    """What each protection, taken away, lets happen."""
+def live(*steps) -> None:
+    """Live one life, step by step."""
+    life = Lives()
+    try:
+        for name, *arguments in steps:
+            getattr(life, name)(*arguments)
+            life.everything_agrees()
+    finally:
+        life.teardown()
 
-    MAIL = (enrollment_services.emails, "enrollment_completed", lambda one: None)
-    LATE = (enrollment_services, "_refuse_late", lambda one, at: None)
-    ACCEPTED = (enrollment_services, "_refuse_unchangeable", lambda one, at: None)
+
+GO_ON = ("anything", "continue")
+SENT = [("invite",), ("anything", "accept"), ("send_tax",), ("anything", "submit")]
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("what", ["MAIL", "LATE", "ACCEPTED"])
-def test_without_a_rule_a_life_goes_wrong(monkeypatch, what):
+@pytest.mark.parametrize(
+    ("owner", "rule_of", "steps"),
+    [
+        (
+            enrollment_services.emails,
+            "enrollment_completed",
+            [*SENT, ("confirm", "bank"), ("confirm", "tax")],
+        ),
+        (
+            enrollment_services,
+            "_refuse_late",
+            [*SENT[:2], GO_ON, ("pass_the_deadline",)] + [("anything", "decline")],
+        ),
+        (enrollment_services, "_refuse_unchangeable", [SENT[0], GO_ON]),
+    ],
+    ids=["a mail", "the last day", "the acceptance"],
+)
+def test_without_its_rule_a_life_goes_wrong(monkeypatch, owner, rule_of, steps):
     """The controls."""
-    monkeypatch.setattr(*getattr(Wrong, what))
+    live(*steps)
 
+    monkeypatch.setattr(owner, rule_of, lambda *_, **__: None)
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(
-            Lives,
-            settings=settings(
-                STEPS,
-                max_examples=60,
-                stateful_step_count=30,
-                phases=[Phase.generate],
-            ),
-        )
+        live(*steps)
