@@ -251,7 +251,9 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
         and enrollment.status in {*EDITABLE, *VEILED},
         "own_invitation": (
             enrollment.invitations.filter(user=request.user).first()
-            if enrollment.may_edit and enrollment.is_invited
+            if enrollment.may_edit
+            and enrollment.is_invited
+            and not enrollment.is_accepted
             else None
         ),
         "who_can": [],
