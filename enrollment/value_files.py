@@ -23,6 +23,8 @@ MOST_BYTES = 200 * 1024 * 1024
 # One line, or one quoted cell over several, is never longer.
 LONGEST_CELL = 128 * 1024
 FIRST_ROWS = 5
+# What of a file is looked at for them.
+SAMPLE = 256 * 1024
 BOM = b"\xef\xbb\xbf"
 
 DELIMITERS: dict[str, Promise] = {
@@ -279,7 +281,9 @@ def _first_rows(head: bytes, *, delimiter: str) -> FirstRows:
     rows: list[list[str]] = []
     whole = head.removeprefix(BOM)
     # What is cut off at the end of the sample is not shown.
-    cut = whole if len(head) < BLOCK_SIZE else whole[: whole.rfind(b"\n") + 1] or whole
+    cut = whole
+    if len(whole) > SAMPLE:
+        cut = whole[: whole.rfind(b"\n", 0, SAMPLE) + 1] or whole
     reader = iter(Rows([cut], delimiter=delimiter))
     try:
         for row in reader:

@@ -275,8 +275,10 @@ def _read_batch(value_import: ValueImport) -> None:
         },
         today=timezone.localdate(),
     )
-    right, wrong = io.StringIO(), []
-    write = csv.writer(right, lineterminator="\n").writerow
+    # Bytes: text in memory takes four for each character.
+    right, wrong = io.BytesIO(), []
+    lines = io.TextIOWrapper(right, encoding="utf-8", newline="")
+    write = csv.writer(lines, lineterminator="\n").writerow
     count, is_over = 0, True
     is_header = not offset
     for row in rows:
@@ -294,6 +296,7 @@ def _read_batch(value_import: ValueImport) -> None:
         if count >= LINES_AT_ONCE:
             is_over = False
             break
+    lines.flush()
     right.seek(0)
     wrong += _staged(value_import, right)
     _remember_problems(value_import, wrong)
@@ -304,7 +307,7 @@ def _read_batch(value_import: ValueImport) -> None:
     value_import.save(update_fields=["accepted", "rejected", "read_line", "read_to"])
 
 
-def _staged(value_import: ValueImport, lines: io.StringIO) -> list[tuple]:
+def _staged(value_import: ValueImport, lines: io.BytesIO) -> list[tuple]:
     """Bring lines into the database by COPY; return those whose location is unknown."""
     with connection.cursor() as cursor:
         cursor.execute(LINES)
