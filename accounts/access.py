@@ -21,6 +21,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Exists, Model, OuterRef, Value
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http.response import HttpResponseRedirectBase
 from django.shortcuts import redirect, resolve_url
 from django.urls import resolve, reverse
 from django.utils.datastructures import MultiValueDict
@@ -303,7 +304,7 @@ def send_on(request: HttpRequest, waiting: dict, *, target: str = "") -> HttpRes
     _as_typed(request, asked)
     view, keys = request.resolver_match.func, request.resolver_match.kwargs
     response = view(request, **keys)
-    if 300 <= response.status_code < 400:
+    if isinstance(response, HttpResponseRedirectBase):
         return response
     request.session[_REFUSED] = waiting["sealed"]
     return redirect(asked["url"])

@@ -1,5 +1,6 @@
 """From an address to the object: strangers 404, weak roles 403, operators elsewhere."""
 
+from dataclasses import FrozenInstanceError
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -11,12 +12,16 @@ from django.urls import include, path
 from django.utils import timezone
 
 from accounts.access import (
+    Access,
+    Hidden,
     NotAllowed,
+    OperatorNotAllowed,
     for_operators,
     is_global_admin,
     operator_requires,
     owned,
     public,
+    recently_authenticated,
     requires,
     roles_here,
     signed_in,
@@ -144,6 +149,20 @@ class TestObjects:
         ida.role_assignments.update(revoked_at=timezone.now())
 
         assert client.get(f"/probe/edit/{goteborg.pk}/").status_code == 404
+
+    def test_the_right_at_one_location_is_none_at_another(
+        self, client_of, greta, goteborg, malmo
+    ):
+        # R8: both may be looked at, one may be changed.
+        RoleAssignmentFactory(
+            user=greta,
+            partner_account=goteborg.partner_account,
+            location=goteborg,
+        )
+        client = client_of(greta)
+
+        assert client.get(f"/probe/edit/{goteborg.pk}/").status_code == 200
+        assert client.get(f"/probe/edit/{malmo.pk}/").status_code == 403
 
     def test_the_refusal_names_who_can(self, client_of, alice, ida, goteborg):
         page = client_of(alice).get(f"/probe/edit/{goteborg.pk}/").content.decode()
@@ -326,3 +345,45 @@ def test_companies_are_known_to_their_members(lars, nordvik):
     LocationFactory()
 
     assert list(PartnerAccount.objects.with_member(lars)) == [nordvik]
+
+
+@pytest.mark.parametrize(
+    ("decorate", "declared"),
+    [
+        (requires(Permission.PROFILE_EDIT), ("requires", "profile_edit", "")),
+        (
+            requires(Permission.PROFILE_EDIT, on=Location),
+            ("requires", "profile_edit", ""),
+        ),
+        (signed_in("their own"), ("signed_in", "", "their own")),
+        (owned(on=OutgoingEmail), ("owned", "accounts.outgoingemail", "")),
+        (public("a leaflet"), ("public", "", "a leaflet")),
+        (
+            operator_requires("accounts.view_location"),
+            ("operator", "accounts.view_location", ""),
+        ),
+        (for_operators("their own"), ("operator", "", "their own")),
+    ],
+)
+def test_a_view_keeps_its_name_and_what_it_declared(decorate, declared):
+    def first_page(request):
+        """Show it."""
+
+    view = decorate(first_page)
+
+    assert (view.__name__, view.__doc__) == ("first_page", "Show it.")
+    assert view.access == Access(*declared)
+    with pytest.raises(FrozenInstanceError):
+        view.access.kind = "public"
+    assert recently_authenticated(view).__name__ == "first_page"
+
+
+def test_refusals_say_what_was_wanted():
+    wanted = {
+        NotAllowed(Permission.PROFILE_EDIT, row=None, company=None): "profile_edit",
+        OperatorNotAllowed("accounts.view_location"): "accounts.view_location",
+        Hidden(Location, {"pk": 1}, wanted="page"): "accounts.location",
+    }
+
+    for refusal, words in wanted.items():
+        assert str(refusal) == words

@@ -14,6 +14,7 @@ from accounts.holders import (
     holds_anywhere,
     needs_operators,
     needs_recovery,
+    operators_with,
     people_with,
     resetters,
     roles_given_by,
@@ -210,6 +211,26 @@ class TestWhoVouches:
         assert vouchers_of(of_oscar) == []
         assert needs_operators(of_greta)
         assert needs_operators(of_oscar)
+
+    def test_operators_are_those_who_still_are(self, db):
+        group = operator("Vera Lind", "Validator").groups.get()
+        first, second, third, left, partner = (
+            UserFactory(full_name="Kim Ek", operator=True) for _number in range(5)
+        )
+        for person in (first, second, third, left, partner):
+            person.groups.add(group)
+        type(left).objects.filter(pk=left.pk).update(is_active=False)
+        type(left).objects.filter(pk=partner.pk).update(is_staff=False)
+        # Touched last, and so read last from the table.
+        type(left).objects.filter(pk=first.pk).update(full_name="Kim Ek")
+
+        able = operators_with("profiles.validate_profiles")
+
+        assert [one for one in able if one.full_name == "Kim Ek"] == [
+            first,
+            second,
+            third,
+        ]
 
     def test_operators_who_may_reset_do_not_for_themselves(self, oscar):
         iris, ivan = (
