@@ -49,9 +49,12 @@ def test_the_pages_of_people_are_measured_in_a_quick_run(template, tmp_path):
     [
         ("invitations", {"ours", "bulk_create"}),
         ("mail", {"one_worker", "two_workers", "post_office"}),
+        ("import", {"ours", "import_export"}),
     ],
 )
-def test_campaigns_and_their_mail_are_measured_in_a_quick_run(template, name, ratios):
+def test_campaigns_their_mail_and_imports_are_measured_in_a_quick_run(
+    template, name, ratios
+):
     environment = os.environ | {
         "BENCH_TEMPLATE": template,
         "DEMO": "true",
