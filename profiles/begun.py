@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import PartnerAccount, User
+from accounts.models import Location, PartnerAccount, User
 from accounts.roles import Permission
 from profiles import bank_drafting, drafting
-from profiles.models import BankProfileDraft, TaxProfileDraft
+from profiles.models import BankProfileDraft, TaxProfile, TaxProfileDraft
 
+# What both kinds of drafts say: nothing that was typed but the name.
+_FACTS = ("pk", "name", "done", "profile_id")
 BANK_STEPS = {
     "details": _("Details"),
     "account": _("Bank account"),
@@ -70,17 +73,45 @@ def begun_by(user: User, *, company: PartnerAccount | None) -> list[Begun]:
         BankProfileDraft.objects.where_user_may(user, Permission.PROFILE_EDIT)
         .of_company(company)
         .filter(in_use, created_by=user)
-        .defer("details")
+        .order_by()
+        .values_list(Value("bank"), *_FACTS, Value(""), Value(""), "updated_at")
     )
     taxes = (
         TaxProfileDraft.objects.where_user_may(user, Permission.PROFILE_EDIT)
         .of_company(company)
         .unsent()
         .filter(in_use, created_by=user)
-        .defer("details")
-        .select_related("location", "profile")
+        .order_by()
+        .values_list(
+            Value("tax"),
+            *_FACTS,
+            Coalesce("profile__name", Value("")),
+            "location__name",
+            "updated_at",
+        )
     )
-    return [*map(_of_bank, banks), *map(_of_tax, taxes)]
+    # One question for both: banks first, each the latest first.
+    found = banks.union(taxes, all=True)
+    rows = sorted(found, key=lambda row: row[-1], reverse=True)
+    return [_begun(*row[:-1]) for row in sorted(rows, key=lambda row: row[0])]
+
+
+def _begun(
+    kind: str,
+    key: UUID,
+    name: str,
+    done: list[str],
+    profile: UUID | None,
+    profile_name: str,
+    location: str,
+) -> Begun:
+    facts = {"pk": key, "name": name, "done": done, "profile_id": profile}
+    if kind == "bank":
+        return _of_bank(BankProfileDraft(**facts))
+    draft = TaxProfileDraft(**facts, location=Location(name=location))
+    if profile is not None:
+        draft.profile = TaxProfile(pk=profile, name=profile_name)
+    return _of_tax(draft)
 
 
 def _of_bank(draft: BankProfileDraft) -> Begun:

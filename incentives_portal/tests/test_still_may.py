@@ -101,6 +101,7 @@ NOT_PARTNERS = {
     "terms_to_follow",
     "reassess_enrollments",
     "refuse_bad_name",
+    "refuse_link",
     "refuse_too_new",
     "reopen_invitation",
     "release_change",
