@@ -230,6 +230,9 @@ def decide(request, plan):
     kind = request.GET.get("kind", "")
     undecided = year_end.asides(plan, kind=kind).undecided()
     form = DecideForm(request.POST, undecided=undecided)
+    if not undecided.exists():
+        messages.warning(request, _("One of them was decided meanwhile. Look again."))
+        return redirect("ops:set_aside", pk=plan.pk)
     if not form.is_valid():
         return _aside_page(request, plan, form=form, status=422)
     chosen = form.cleaned_data
