@@ -31,7 +31,7 @@ def go_on() -> None:
 
 
 def main() -> None:
-    imports.LINES_AT_ONCE = 5
+    imports.LINES_AT_ONCE = 3
     deaths, seed = map(int, sys.argv[1:])
     chance, died = random.Random(seed), 0
     while True:

@@ -75,7 +75,7 @@ def test_the_last_day_is_over_at_midnight_in_the_calendar(
     is_tomorrow, goteborg, terms, ida, home
 ):
     enrollment = EnrollmentFactory(location=goteborg, terms=terms, enroll_by=TODAY)
-    dates = [day for day, _what in home().context["dates"]]
+    dates = [one.day for one in home().context["dates"]]
     lapsed = services.lapse_invitations(at=late(TODAY))
 
     assert (TODAY in dates) is not is_tomorrow

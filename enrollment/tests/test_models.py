@@ -247,7 +247,9 @@ VIOLATIONS |= {
     "renewalplan_approved_by_somebody_else": lambda w: change(
         w.plan, proposed_by=w.plan.approved_by
     ),
-    "renewalplan_in_force_is_approved": lambda w: change(w.plan, digest=""),
+    "renewalplan_in_force_is_approved": lambda w: change(
+        w.plan, approved_by=None, approved_at=None
+    ),
     "renewalplan_undoing_is_asked_with_reason": lambda w: change(
         w.plan, undo_asked_at=timezone.now(), undo_asked_by=w.plan.approved_by
     ),
