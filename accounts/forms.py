@@ -42,6 +42,18 @@ MOST_BOXES = 20
 PLACE_WORDS = ("name", "country", "partner_id")
 
 
+def without_fields(form: forms.BaseForm) -> forms.BaseForm:
+    """Say what is wrong with a form at no field: its page does not show them any more.
+
+    What it is about went on meanwhile, so that nothing can be filled in there.
+    """
+    wrong = [error for errors in form.errors.as_data().values() for error in errors]
+    if wrong:
+        form.errors.clear()
+        form.add_error(None, wrong)
+    return form
+
+
 class PeopleField(forms.ModelMultipleChoiceField):
     """People of a company by name and address; guests are marked (R14)."""
 

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import services
 from accounts.access import operator_requires, recently_authenticated
+from accounts.forms import without_fields
 from accounts.holders import needs_operators, vouchers_of
 from accounts.models import FactorReset, PartnerAccount, ResetState
 from accounts.posting import posted
@@ -96,6 +97,9 @@ def _page(request, asked, *, vouch_form=None, decline_form=None, status=200):
     is_vouched = asked.state == ResetState.VOUCHED
     has_had_time = timezone.now() >= asked.decided_from
     is_own_word = asked.vouched_by_id == request.user.pk
+    may_vouch = may_decide and not is_vouched and needs_operators(asked)
+    if vouch_form and not may_vouch:
+        without_fields(vouch_form)
     context = {
         "asked": asked,
         "row": reset_row(asked),
@@ -107,7 +111,7 @@ def _page(request, asked, *, vouch_form=None, decline_form=None, status=200):
         "is_own_word": is_own_word,
         "has_had_time": has_had_time,
         "may_decide": may_decide,
-        "may_vouch": may_decide and not is_vouched and needs_operators(asked),
+        "may_vouch": may_vouch,
         "may_reset": may_decide and is_vouched and has_had_time and not is_own_word,
         "vouch_form": vouch_form or VouchForm(),
         "decline_form": decline_form or NoResetForm(auto_id="decline_%s"),

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import operator_requires, recently_authenticated
+from accounts.forms import without_fields
 from accounts.posting import posted
 from accounts.uploads import takes_large_files
 from enrollment import differences, services, value_files
@@ -284,6 +285,10 @@ def _import_page(
     one = ValueImport.objects.select_related(
         "imported_by", "released_by", "apply_by", "undone_by"
     ).get(pk=value_import.pk)
+    if apply_form and not one.is_ready:
+        without_fields(apply_form)
+    if release_form and not one.is_held:
+        without_fields(release_form)
     now = timezone.now()
     is_moving = one.is_reading or (
         one.is_applying and one.effective_on <= timezone.localdate(now)

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import for_operators, operator_requires, recently_authenticated
+from accounts.forms import without_fields
 from accounts.models import Location
 from accounts.posting import posted
 from accounts.rows import role_row
@@ -350,6 +351,8 @@ def _closing_page(request, location, form=None, *, decline_form=None, status=200
     """What would end now, whatever was shown before."""
     location = Location.objects.for_pages().get(pk=location.pk)
     form = form or ReasonForm(initial={"reason": location.closing_reason})
+    if decline_form and not location.is_closing_asked:
+        without_fields(decline_form)
     plan = services.plan_closing(location)
     try:
         check_closing(location)
