@@ -545,6 +545,13 @@ def test_a_hand_made_address_is_a_page_not_an_error(ida_client, invited):
             assert ida_client.get(url("overview") + query).status_code == 200
 
 
+def test_before_any_fiscal_year_there_is_nothing_to_enroll(client_of, ida):
+    response = client_of(ida).get(reverse("enrollment:overview"))
+
+    assert response.status_code == 200
+    assert response.context["all_to_enroll"] == 0
+
+
 def test_the_overview_asks_the_same_number_of_questions_for_many_rows(
     client_of, nordvik, ida, terms, django_assert_max_num_queries
 ):
