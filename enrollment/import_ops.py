@@ -310,6 +310,7 @@ def _import_page(
         "share": differences.share_of(one),
         "look_again": LOOK_AGAIN if is_moving else 0,
         "waits_for_day": one.is_applying and not is_moving,
+        "given_up_at": services.given_up_at(one),
         "undo_until": one.applied_at and one.applied_at + services.TIME_TO_UNDO,
         "why_not_undoing": services.why_not_undoing(one, at=now),
         "may_import": request.user.has_perm(IMPORT),

@@ -59,7 +59,6 @@ from enrollment.eligibility import (
 from enrollment.models import (
     Campaign,
     Enrollment,
-    ImportStatus,
     PayoutAssignment,
     ProgramTerms,
     RenewalPlan,
@@ -811,9 +810,9 @@ def _eligibility_queues(at: datetime) -> list[Queue]:
     disputed = RequirementDispute.objects.open().aggregate(
         count=Count("pk"), oldest=Min("asked_at")
     )
-    waiting = ValueImport.objects.filter(
-        status__in=[ImportStatus.UPLOADED, ImportStatus.READY, ImportStatus.HELD]
-    ).aggregate(count=Count("pk"), oldest=Min("imported_at"))
+    waiting = ValueImport.objects.waiting_for_people().aggregate(
+        count=Count("pk"), oldest=Min("imported_at")
+    )
     return [
         _queue(name, found["count"], found["oldest"], reverse(url), "you", at)
         for name, found, url in (

@@ -1,10 +1,12 @@
 """Files of measured values: what came in, what each line says, what it would change."""
 
+from datetime import datetime
 from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Greatest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -36,6 +38,17 @@ class ImportStatus(models.TextChoices):
 # What nobody can go on with: the same file may come again.
 OVER = ("undone", "canceled", "refused")
 WAITING = ("uploaded", "reading", "ready", "held", "applying")
+# What waits for somebody, and not for a worker or a day.
+WAITING_FOR_PEOPLE = ("uploaded", "ready", "held")
+# The moments at which somebody, or a worker, went on with a file.
+STEPS = (
+    "imported_at",
+    "reading_since",
+    "compared_at",
+    "released_at",
+    "applied_at",
+    "undone_at",
+)
 
 
 class ValueImportQuerySet(models.QuerySet):
@@ -50,6 +63,25 @@ class ValueImportQuerySet(models.QuerySet):
     def in_force(self) -> Self:
         """On the way or applied: the same file is nothing new beside them."""
         return self.exclude(status__in=OVER)
+
+    def waiting_for_people(self) -> Self:
+        """Which go on only when an operator does something."""
+        return self.filter(status__in=WAITING_FOR_PEOPLE)
+
+    def left_since(self, moment: datetime) -> Self:
+        """Neither people nor workers went on with it since, and it has lines still."""
+        lines = [
+            Exists(related.objects.filter(value_import=OuterRef("pk")))
+            for related in (ImportBlock, ImportProblem, ImportEffect, StagedValue)
+        ]
+        return (
+            self.exclude(status__in=("reading", "applying"))
+            .alias(last_step=Greatest(*STEPS))
+            .filter(
+                Q(*lines, _connector=Q.OR) | Q(status__in=WAITING_FOR_PEOPLE),
+                last_step__lt=moment,
+            )
+        )
 
 
 class ValueImport(models.Model):
@@ -201,6 +233,19 @@ class ValueImport(models.Model):
     @property
     def can_be_canceled(self) -> bool:
         return self.status in WAITING
+
+    @property
+    def is_canceled(self) -> bool:
+        return self.status == ImportStatus.CANCELED
+
+    @property
+    def waits_for_people(self) -> bool:
+        return self.status in WAITING_FOR_PEOPLE
+
+    @property
+    def last_step_at(self) -> datetime:
+        """When somebody, or a worker, last went on with it."""
+        return max(filter(None, (getattr(self, name) for name in STEPS)))
 
 
 class ImportBlock(models.Model):

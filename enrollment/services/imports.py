@@ -55,7 +55,7 @@ RELEASE = "enrollment.release_values"
 # A batch: large enough that its transaction costs little, small enough to stop soon.
 LINES_AT_ONCE = 20_000
 TIME_TO_UNDO = timedelta(hours=24)
-# What is kept of a finished file, for looking at it and for undoing.
+# So long the lines of a file are kept after the last step, and a file waits for one.
 KEPT = timedelta(days=30)
 # How far ahead values may be told to count.
 FARTHEST_DAY = timedelta(days=92)
@@ -628,6 +628,7 @@ def carry_out_import(
         return value_import
     with connection.cursor() as cursor:
         cursor.execute(WRITE, {"import": value_import.pk})
+        value_import.changed = cursor.rowcount
     moved = move_by_effects(value_import, on=day, by=value_import.apply_by, at=at)
     value_import.difference |= moved
     value_import.status = ImportStatus.APPLIED
@@ -753,21 +754,40 @@ def _invited_since(value_import: ValueImport) -> bool:
     return value_import.effects.filter(Exists(invited), becomes="met").exists()
 
 
+def given_up_at(value_import: ValueImport) -> datetime | None:
+    """Say when a file is canceled that waits for people and nobody goes on with."""
+    if not value_import.waits_for_people:
+        return None
+    return value_import.last_step_at + KEPT
+
+
 def forget_old_imports(*, at: datetime) -> int:
-    """Delete the lines of files that were finished long ago; their counts stay."""
-    old = ValueImport.objects.filter(imported_at__lt=at - KEPT).exclude(
-        status__in=[ImportStatus.READING, ImportStatus.APPLYING]
+    """Forget the lines of files that were left 30 days ago; their counts stay.
+
+    What still waited for somebody is canceled with that: a file without its lines would
+    be applied, and change nothing. Returns how many were forgotten.
+    """
+    left = ValueImport.objects.left_since(at - KEPT).order_by("pk")
+    return sum(_forget_left(one, since=at - KEPT) for one in left)
+
+
+@transaction.atomic
+def _forget_left(value_import: ValueImport, *, since: datetime) -> bool:
+    """Forget a file's lines, unless somebody is at it or was meanwhile."""
+    left = (
+        ValueImport.objects.select_for_update(of=("self",), skip_locked=True)
+        .left_since(since)
+        .filter(pk=value_import.pk)
+        .first()
     )
-    found = old.filter(
-        Q(blocks__isnull=False) | Q(problems__isnull=False) | Q(effects__isnull=False)
-    )
-    forgotten = 0
-    for value_import in found.distinct().order_by("pk"):
-        with transaction.atomic():
-            _forget_lines(value_import)
-            value_import.blocks.all().delete()
-        forgotten += 1
-    return forgotten
+    if left is None:
+        return False
+    if left.can_be_canceled:
+        cancel_import(left, by=None)
+    else:
+        _forget_lines(left)
+        left.blocks.all().delete()
+    return True
 
 
 # --- All at once ---------------------------------------------------------------------

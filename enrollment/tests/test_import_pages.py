@@ -161,6 +161,7 @@ def test_a_held_import_is_let_through_by_somebody_else(
     )
     tasks.import_values()
     said = words(web.get(one.get_absolute_url()))
+    assert "If nobody goes on with it, it is canceled after" in said
     assert "It would end 1 of 2 that are eligible or enrolled: 50 %." in said
     assert "Somebody else has to let it through." in said
     aino = UserFactory(operator=True)
@@ -174,6 +175,16 @@ def test_a_held_import_is_let_through_by_somebody_else(
 
     one.refresh_from_db()
     assert (one.is_ready, one.release_reason) == (True, "They told us.")
+
+
+def test_a_canceled_file_says_that_nothing_of_it_counts(web, revenue):
+    upload(web, HEADER)
+    one = ValueImport.objects.get()
+
+    said = words(step(web, "cancel_import", one))
+
+    assert "Nothing of the file counts. Upload it again to begin anew." in said
+    assert "it is canceled after" not in said
 
 
 def test_the_same_file_leads_to_where_it_is(web, revenue):

@@ -803,15 +803,61 @@ def test_nobody_cancels_what_is_applied(asking, settings, mina):
         services.cancel_import(applied(LESS), by=mina)
 
 
-def test_old_files_are_forgotten_but_for_their_counts(asking, settings):
+@pytest.mark.parametrize(
+    "lines", [(LESS, "bad"), ("6120102,revenue,30001,2024-11-01,",)]
+)
+def test_old_files_are_forgotten_but_for_their_counts(asking, settings, lines):
     settings.IMPORT_HOLD_PERCENT = 100
-    one = applied(LESS, "bad")
+    one = applied(*lines)
     later = timezone.now() + datetime.timedelta(days=31)
 
     assert services.forget_old_imports(at=later) == 1
     assert services.forget_old_imports(at=later) == 0
     one.refresh_from_db()
-    assert (one.accepted, one.rejected, one.staged.count()) == (1, 1, 0)
+    assert (one.accepted, one.rejected) == (1, len(lines) - 1)
+    assert (one.status, one.staged.count()) == ("applied", 0)
+
+
+def days_from_now(days: int) -> datetime.datetime:
+    return timezone.now() + datetime.timedelta(days=days)
+
+
+def test_a_file_nobody_went_on_with_is_canceled_and_may_come_again(
+    asking, goteborg, revenue, mina
+):
+    one = compared("6120102,revenue,31000,2024-11-01,")
+    assert services.given_up_at(one) == one.compared_at + datetime.timedelta(days=30)
+    services.forget_old_imports(at=days_from_now(29))
+    one.refresh_from_db()
+    assert (one.status, one.staged.count()) == ("ready", 1)
+
+    services.forget_old_imports(at=days_from_now(31))
+
+    one.refresh_from_db()
+    assert (one.status, one.staged.count()) == ("canceled", 0)
+    assert AuditEvent.objects.filter(action="values_canceled").count() == 1
+    with pytest.raises(ValidationError, match="now: Canceled"):
+        services.apply_import(one, by=mina)
+    assert services.given_up_at(one) is None
+    assert applied("6120102,revenue,31000,2024-11-01,").changed == 1
+
+
+def test_a_file_that_came_long_ago_keeps_its_lines_while_somebody_goes_on_with_it(
+    asking, goteborg, revenue, settings, mina
+):
+    settings.IMPORT_HOLD_PERCENT = 100
+    scheduled, undone = compared("6120103,revenue,31000,2024-11-01,"), applied(LESS)
+    day = timezone.localdate(days_from_now(60))
+    services.apply_import(scheduled, effective_on=day, by=None)
+    ValueImport.objects.update(imported_at=days_from_now(-60))
+
+    assert services.forget_old_imports(at=days_from_now(1)) == 0
+    # What was applied today can be undone, whenever it came in.
+    services.undo_import(undone, by=mina)
+    assert value_of(goteborg, revenue) == 30000
+    assert services.forget_old_imports(at=days_from_now(59)) == 1
+    scheduled.refresh_from_db()
+    assert (scheduled.status, scheduled.staged.count()) == ("applying", 1)
 
 
 # --- Two files at once --------------------------------------------------------------------
