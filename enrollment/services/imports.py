@@ -356,13 +356,17 @@ def _forget_lines(value_import: ValueImport) -> None:
 
 
 def _read_anew(value_import: ValueImport) -> None:
-    """Begin again with the first line: what is known is not what it was."""
+    """Begin again with the first line: what is known is not what it was.
+
+    Of a file that was let count it is remembered what was seen to end.
+    """
+    seen = value_import.difference.get("ends")
     _forget_lines(value_import)
     value_import.status = ImportStatus.READING
     value_import.reading_since = timezone.now()
     value_import.read_to = value_import.read_line = 0
     value_import.accepted = value_import.rejected = value_import.changed = 0
-    value_import.difference = {}
+    value_import.difference = {} if seen is None else {"seen": seen}
     value_import.compared_at = None
     value_import.save()
 
@@ -371,7 +375,12 @@ def _read_anew(value_import: ValueImport) -> None:
 
 
 def _compare(value_import: ValueImport, *, at: datetime) -> None:
-    """Settle lines about the same, count what would change, and hold what is too much."""
+    """Settle lines about the same, count what would change, and hold what is too much.
+
+    What was let count before another import came between goes on to its day, unless it
+    would end more than was seen.
+    """
+    seen = value_import.difference.get("seen")
     facts = {"import": value_import.pk}
     with connection.cursor() as cursor:
         cursor.execute(AT_LENGTH, [PATIENCE])
@@ -401,11 +410,20 @@ def _compare(value_import: ValueImport, *, at: datetime) -> None:
         value_import.status = ImportStatus.APPLIED
         value_import.applied_at = at
         value_import.blocks.all().delete()
-    elif is_too_much(value_import):
-        value_import.status = ImportStatus.HELD
-    else:
+    elif is_too_much(value_import) and (seen is None or effects["ends"] > seen):
+        _hold(value_import)
+    elif seen is None:
         value_import.status = ImportStatus.READY
+    else:
+        value_import.status = ImportStatus.APPLYING
     value_import.save()
+
+
+def _hold(value_import: ValueImport) -> None:
+    """Let it wait for a second operator, whoever let it through before."""
+    value_import.status = ImportStatus.HELD
+    value_import.released_by = value_import.released_at = None
+    value_import.release_reason = ""
 
 
 class _OfPair(Func):
@@ -597,8 +615,8 @@ def carry_out_import(
     """Write a file's values and move the enrollments that follow, in one go.
 
     None when another worker is at it. What is known is asked anew: if another import
-    changed it since, this one is read again; if it would end more than was seen, it
-    waits for somebody to look.
+    changed it since, this one is read again, and counts when that is done; if it would
+    end more than was seen, it waits for somebody to look.
     """
     at = at or timezone.now()
     value_import = (
@@ -621,9 +639,8 @@ def carry_out_import(
     if value_import.difference["ends"] > seen:
         value_import.difference["in_force"] = _in_force(value_import, on=day)
     if value_import.difference["ends"] > seen and is_too_much(value_import):
-        value_import.status = ImportStatus.HELD
-        value_import.released_by = value_import.released_at = None
-        value_import.release_reason = ""
+        _hold(value_import)
+        value_import.compared_at = at
         value_import.save()
         return value_import
     with connection.cursor() as cursor:

@@ -719,6 +719,60 @@ def test_a_file_compared_with_what_is_no_longer_known_is_read_again(
     assert value_of(goteborg, revenue) == 32000
 
 
+LATER = datetime.timedelta(days=5)
+
+
+def let_count_later(*lines: str, by=None):
+    day = timezone.localdate(timezone.now() + LATER)
+    return services.apply_import(compared(*lines), effective_on=day, by=by)
+
+
+def test_a_file_counts_on_its_day_though_another_came_between(
+    asking, goteborg, revenue, mina
+):
+    one = let_count_later("6120102,revenue,31000,2024-11-01,", by=mina)
+    day = one.effective_on
+    # Another location altogether.
+    applied("6120103,revenue,32000,2024-11-02,")
+    later = timezone.now() + LATER
+
+    one = read(services.carry_out_import(one, at=later))
+    assert (one.status, one.effective_on, one.apply_by) == ("applying", day, mina)
+    services.carry_out_import(one, at=later)
+
+    assert value_of(goteborg, revenue) == 31000
+
+
+def test_what_a_second_operator_let_through_counts_though_another_came_between(
+    asking, goteborg, revenue, mina
+):
+    aino = UserFactory(operator=True)
+    aino.groups.add(Group.objects.get(name="Approver"))
+    held = compared(LESS, by=mina)
+    services.release_import(held, reason="They lost a contract.", by=aino)
+    one = services.apply_import(held, by=mina)
+    applied("6120103,revenue,32000,2024-11-02,")
+
+    one = read(services.carry_out_import(one))
+    assert (one.difference["ends"], one.released_by) == (1, aino)
+    services.carry_out_import(one)
+
+    assert value_of(goteborg, revenue) == 100
+
+
+def test_a_file_that_ends_more_after_another_came_between_is_held(
+    asking, goteborg, revenue, mina
+):
+    one = let_count_later("6120102,revenue,31000,2024-11-01,")
+    applied("6120102,revenue,50000,2024-10-15,")
+    asking.requirements.update(at_least=40000)
+
+    one = read(services.carry_out_import(one, at=timezone.now() + LATER))
+
+    assert (one.status, one.difference["ends"]) == ("held", 1)
+    assert value_of(goteborg, revenue) == 50000
+
+
 def test_what_would_end_more_than_was_seen_waits_again(asking, goteborg, malmo, ida):
     one = compared("6120102,revenue,31000,2024-11-01,")
     one = services.apply_import(one, by=None)
