@@ -79,7 +79,7 @@ def outcome(process: subprocess.Popen) -> dict:
     return json.loads(out.splitlines()[-1])
 
 
-def measure(rows: int, *, with_pages: bool) -> dict:
+def measure(rows: int, *, with_pages: bool, with_peers: bool) -> dict:
     """Measure one size; return seconds, memory and what else was seen."""
     found: dict[str, dict] = {}
     with database("base") as base:
@@ -105,6 +105,8 @@ def measure(rows: int, *, with_pages: bool) -> dict:
                     "ranges": sorted(one for end in ends for one in end["ranges"]),
                 }
                 hold(outcome(begin("picture", copy))["picture"], picture, name)
+        if not with_peers:
+            return found
         with database("chunks", like=base) as copy:
             found["bulk_create"] = chunks = outcome(begin("chunks", copy))
             if "picture" in chunks:
@@ -231,6 +233,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small, to see it work")
     parser.add_argument("--rows", type=int, help="ending enrollments")
     parser.add_argument("--no-pages", action="store_true", help="only the year end")
+    parser.add_argument("--no-peers", action="store_true", help="no usual Django ways")
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
@@ -244,7 +247,11 @@ def main() -> None:
     lines = {}
     for rows in sizes:
         print(f"{rows} ...", flush=True)
-        found = measure(rows, with_pages=rows == max(sizes) and not options.no_pages)
+        found = measure(
+            rows,
+            with_pages=rows == max(sizes) and not options.no_pages,
+            with_peers=not options.no_peers,
+        )
         lines[rows] = show(rows, found)
     print(f"\n{json.dumps({'benchmark': 'renewal', 'ratios': lines})}")
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -268,6 +268,7 @@ def start_postgres(
     password: str,
     log: Path,
     durable: bool,
+    settings_of_its_own: Sequence[str] = (),
 ) -> str:
     """Start PostgreSQL on files in `folder`, made if need be; return its address."""
     person = database_person()
@@ -284,6 +285,7 @@ def start_postgres(
             "max_connections=200",
             "synchronous_commit=off",
             *speed,
+            *settings_of_its_own,
         ]
         server = running.start(
             "PostgreSQL",
@@ -472,6 +474,7 @@ def new_postgres(
     password: str,
     durable: bool,
     apt: bool,
+    settings_of_its_own: Sequence[str] = (),
 ) -> str:
     """Start a private PostgreSQL on `folder`, with programs that fit its files."""
     version = None
@@ -496,6 +499,7 @@ def new_postgres(
         password=password,
         log=log,
         durable=durable,
+        settings_of_its_own=settings_of_its_own,
     )
 
 

@@ -75,6 +75,9 @@ def with_services(command: list[str]) -> int:
                 password=secrets.token_hex(16),
                 durable=False,
                 apt=apt,
+                settings_of_its_own=environment.pop(
+                    "PRIVATE_POSTGRES_SETTINGS", ""
+                ).split(),
             )
         environment["DATABASE_URL"] = url
         if url := os.environ.get("TEST_REDIS_URL"):
