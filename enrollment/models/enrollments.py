@@ -141,17 +141,21 @@ class Enrollment(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # A year end writes every index of this table for every row: what another index
+    # begins with, or nobody looks for, has none.
     location = models.ForeignKey(
         Location,
         models.PROTECT,
         related_name="enrollments",
         verbose_name=_("location"),
+        db_index=False,
     )
     terms = models.ForeignKey(
         ProgramTerms,
         models.PROTECT,
         related_name="enrollments",
         verbose_name=_("program terms"),
+        db_index=False,
     )
     status = models.CharField(
         _("status"),
@@ -174,6 +178,7 @@ class Enrollment(models.Model):
         blank=True,
         related_name="enrollments_accepted",
         verbose_name=_("accepted by"),
+        db_index=False,
     )
     agreement_version = models.CharField(
         _("agreement accepted"), max_length=20, blank=True
@@ -190,6 +195,7 @@ class Enrollment(models.Model):
         blank=True,
         related_name="enrollments_submitted",
         verbose_name=_("submitted by"),
+        db_index=False,
     )
     enrolled_at = models.DateTimeField(_("enrolled at"), null=True, blank=True)
     earns_from = models.DateField(_("earns from"), null=True, blank=True)
@@ -489,6 +495,7 @@ class PayoutAssignment(models.Model):
         related_name="payout_assignments",
         verbose_name=_("enrollment"),
         db_constraint=False,
+        db_index=False,
     )
     earning_type = models.ForeignKey(
         EarningType,
