@@ -11,6 +11,12 @@ from email.errors import MessageError
 from email.message import EmailMessage, Message
 from uuid import UUID
 
+# What says that an address takes no mail, whatever the mail: no such mailbox or domain,
+# one that is closed, no way there (RFC 3463). A full mailbox, or words that a server
+# does not like, say nothing of the next mail.
+GONE = frozenset(
+    ("5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1", "5.4.4")
+)
 # A report is a few thousand bytes; what is more is read by nobody.
 LARGEST = 1024 * 1024
 
@@ -25,9 +31,14 @@ class Bounce:
     status: str
     diagnostic: str
 
+    @property
+    def is_of_address(self) -> bool:
+        """Whether no other mail would arrive there either."""
+        return self.status in GONE
+
 
 def bounces_in(raw: bytes) -> list[Bounce]:
-    """Return the addresses that a report gives up for good; none for anything else.
+    """Return whom a report says a mail is not delivered to; none for anything else.
 
     "Delayed" and "failed for now" (4.x.x) are no bounce: the server goes on trying.
     """

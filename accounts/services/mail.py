@@ -66,6 +66,8 @@ def receive_mail(raw: bytes) -> int:
 def note_bounces(raw: bytes) -> int:
     """Read a delivery status notification; return how many addresses it marked.
 
+    Marked is only an address that takes no mail at all; that this one came back is
+    noted of it in any case.
     Believed is only what names a mail of ours by both of its marks, to the address it
     went to: whoever can write to the sender's address knows neither (fault 20).
     """
@@ -89,6 +91,8 @@ def _note_bounce(bounce: Bounce) -> bool:
         email.bounced_at = timezone.now()
         email.last_error = bounce.diagnostic[:300]
         email.save(update_fields=["bounced_at", "last_error"])
+    if not bounce.is_of_address:
+        return False
     _address, is_new = UndeliverableAddress.objects.get_or_create(
         address=bounce.address,
         defaults={"diagnostic": bounce.diagnostic[:300], "email": email},

@@ -168,6 +168,16 @@ def test_what_is_no_bounce_of_ours_marks_nobody(sent, greta, changed):
     assert not OutgoingEmail.objects.filter(name="mail_came_back").exists()
 
 
+@pytest.mark.parametrize("status", ["5.7.1", "5.2.2", "5.1.8"])
+def test_what_one_mail_was_refused_for_says_nothing_of_the_next(sent, greta, status):
+    assert services.note_bounces(report(sent, status=status)) == 0
+
+    sent.refresh_from_db()
+    assert sent.bounced_at, "it is noted of this mail"
+    assert not UndeliverableAddress.objects.exists()
+    assert not OutgoingEmail.objects.filter(name="mail_came_back").exists()
+
+
 @pytest.mark.parametrize(
     "raw",
     [b"", b"\xff\xfe\x00", b"Content-Type: multipart/report\r\n\r\n", b"x" * 2_000_000],
