@@ -229,7 +229,16 @@ def release(emails: QuerySet[OutgoingEmail]) -> int:
 
 
 def cancel(emails: QuerySet[OutgoingEmail], *, why: str) -> int:
-    """Stop mails before they leave, for good; return how many."""
+    """Stop mails before they leave, for good; return how many.
+
+    One that may have arrived is given up instead: nobody can say that it was not sent.
+    """
+    emails.filter(status=MailStatus.UNKNOWN).update(
+        status=MailStatus.FAILED,
+        fence=F("fence") + 1,
+        lease_until=None,
+        last_error=f"may have arrived; {why}",
+    )
     return emails.filter(status__in=[MailStatus.HELD, MailStatus.QUEUED]).update(
         status=MailStatus.CANCELED,
         fence=F("fence") + 1,
@@ -430,7 +439,7 @@ def _keep(waiting: Sequence[OutgoingEmail]) -> None:
 def _reachable(
     emails: Iterable[OutgoingEmail], delivery: Delivery
 ) -> list[OutgoingEmail]:
-    """Give up what goes to addresses that mail came back from (fault 20)."""
+    """Give up what would go to addresses that mail came back from (fault 20)."""
     emails = list(emails)
     bad = set(
         UndeliverableAddress.objects.filter(
@@ -569,7 +578,8 @@ def _put_back(email: OutgoingEmail, *, pause: timedelta, error: str) -> None:
 
 def _give_up(email: OutgoingEmail, delivery: Delivery, *, error: str) -> None:
     delivery.failed += 1
-    _stamp(email, status=MailStatus.FAILED, last_error=error)
+    facts = {"to_address": email.to_address, "last_error": error}
+    _stamp(email, status=MailStatus.FAILED, **facts)
     logger.error("mail %s given up: %s", email.pk, error)
 
 
@@ -624,7 +634,8 @@ def _deliver_bulk() -> Delivery:
     waiting = deque(emails)
     stop_at = time.monotonic() + BATCH_TIME.total_seconds()
     try:
-        waiting = deque(_written(_reachable(emails, delivery)))
+        # Whoever has another address by now is written to there.
+        waiting = deque(_reachable(_written(emails), delivery))
         while waiting and not delivery.is_server_away and time.monotonic() < stop_at:
             _keep(waiting)
             some = [waiting.popleft() for _ in range(min(CHUNK, len(waiting)))]
@@ -769,7 +780,8 @@ def prepared_bytes(email: OutgoingEmail) -> bytes | None:
 # Most are the same in every mail of a campaign.
 @lru_cache(maxsize=512)
 def _encoded(name: str, value: str) -> str:
-    return forbid_multi_line_headers(name, value, "utf-8")[1]
+    """A long value is folded; each of its lines ends as SMTP wants it (RFC 5321)."""
+    return forbid_multi_line_headers(name, value, "utf-8")[1].replace("\n", "\r\n")
 
 
 # --- Text -----------------------------------------------------------------------------
