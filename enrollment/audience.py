@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import (
     Location,
+    MailStatus,
     PartnerAccount,
     RoleAssignment,
     UndeliverableAddress,
@@ -23,11 +24,19 @@ from accounts.models import (
 )
 from accounts.roles import Permission, roles_with
 from enrollment.eligibility import (
+    continuing,
     eligible_locations,
     is_offered_in,
     locations_to_invite,
 )
-from enrollment.models import Campaign, Enrollment, ProgramTerms, RequirementCheck
+from enrollment.models import (
+    Campaign,
+    CampaignStatus,
+    Enrollment,
+    Invitation,
+    ProgramTerms,
+    RequirementCheck,
+)
 
 # What operators may write of a recipient, and what it says.
 VARIABLES: dict[str, Promise] = {
@@ -105,7 +114,11 @@ def audience_to_write(
     For writing in ranges, where a constraint keeps what is there: asking "and has none
     yet" in every range reads everything written before, again and again.
     """
-    eligible = eligible_locations(campaign.terms, on=on, after=after, upto=upto)
+    terms = campaign.terms
+    eligible = eligible_locations(terms, on=on, after=after, upto=upto)
+    if ProgramTerms.objects.filter(succession__following=terms).exists():
+        within = {"gt": after} if upto is None else {"gt": after, "lte": upto}
+        eligible = eligible.exclude(Exists(continuing(terms.pk, within=within)))
     return chosen(eligible, campaign)
 
 
@@ -135,6 +148,42 @@ def with_holders(
     )
 
 
+def not_told(campaign: Campaign, *, on: date) -> QuerySet[Enrollment]:
+    """Return what a campaign that was stopped invited, and what still can be answered.
+
+    Whoever may enroll there and got no mail of it is written to by the next one.
+    """
+    stopped = Campaign.objects.filter(
+        terms=campaign.terms_id,
+        status=CampaignStatus.STOPPED,
+        began_at=OuterRef("invited_at"),
+    )
+    asked = chosen(Location.objects.active(), campaign).order_by()
+    return Enrollment.objects.to_answer().filter(
+        Exists(stopped),
+        terms=campaign.terms_id,
+        enroll_by__gte=on,
+        location__in=asked.values("pk"),
+    )
+
+
+def mailed() -> QuerySet[Invitation]:
+    """Return the invitations whose mail was not canceled before it left."""
+    return Invitation.objects.exclude(email__status=MailStatus.CANCELED)
+
+
+def _holders_not_told(campaign: Campaign, *, on: date) -> QuerySet[Location]:
+    """Return one row for each location of not_told() and who waits for a mail of it."""
+    left = not_told(campaign, on=on)
+    told = mailed().filter(
+        enrollment__terms=campaign.terms_id,
+        enrollment__location=OuterRef("pk"),
+        user=OuterRef("holder"),
+    )
+    locations = Location.objects.filter(pk__in=left.order_by().values("location"))
+    return with_holders(locations, campaign.terms).exclude(Exists(told))
+
+
 def people_of(campaign: Campaign, *, on: date) -> QuerySet[User]:
     """Return whom a campaign would write to on a day: one mail each."""
     return User.objects.filter(pk__in=_holders_of(campaign, on=on))
@@ -149,13 +198,20 @@ def count_people(campaign: Campaign, *, on: date) -> int:
 
 def _holders_of(campaign: Campaign, *, on: date) -> QuerySet:
     pairs = with_holders(audience(campaign, on=on), campaign.terms)
-    return pairs.order_by().values("holder").distinct()
+    holders = pairs.order_by().values("holder")
+    if not campaign.follows_a_stopped_one:
+        return holders.distinct()
+    left = _holders_not_told(campaign, on=on).order_by().values("holder")
+    return holders.union(left)
 
 
 def locations_of(campaign: Campaign, person: User, *, on: date) -> QuerySet[Location]:
     """Return the locations that the mail to one person would list, in its order."""
     pairs = with_holders(audience(campaign, on=on), campaign.terms)
     theirs = pairs.filter(holder=person.pk).order_by().values("pk")
+    if campaign.follows_a_stopped_one:
+        left = _holders_not_told(campaign, on=on).filter(holder=person.pk)
+        theirs = theirs.union(left.order_by().values("pk"))
     return (
         Location.objects.filter(pk__in=theirs)
         .select_related("partner_account")
@@ -169,6 +225,7 @@ REASONS: dict[str, Promise] = {
     "nobody": _("Invited, but nobody can enroll there: the admins are told instead"),
     "filter": _("Eligible, but not chosen by the campaign's filters"),
     "enrolled": _("Invited or enrolled already"),
+    "continues": _("Continues from the year before, once the year end has run"),
     "requirements": _("Does not meet a requirement of the program"),
     "country": _("The program is not offered in that country"),
 }
@@ -188,13 +245,31 @@ def left_out(campaign: Campaign, reason: str, *, on: date) -> QuerySet[Location]
         return active.filter(Exists(here), Exists(failing))
     enrolled = Enrollment.objects.filter(terms=terms, location=OuterRef("pk"))
     if reason == "enrolled":
-        return eligible_locations(terms, on=on).filter(Exists(enrolled))
+        found = eligible_locations(terms, on=on).filter(Exists(enrolled))
+        if campaign.follows_a_stopped_one:
+            left = _holders_not_told(campaign, on=on).order_by()
+            found = found.exclude(pk__in=left.values("pk"))
+        return found
+    if reason == "continues":
+        return eligible_locations(terms, on=on).filter(
+            ~Exists(enrolled), Exists(continuing(terms.pk))
+        )
     to_invite = locations_to_invite(terms, on=on)
     if reason == "filter":
         kept = chosen(Location.objects.all(), campaign).order_by().values("pk")
         return to_invite.exclude(pk__in=kept)
     covered = with_holders(audience(campaign, on=on), terms).order_by().values("pk")
     return audience(campaign, on=on).exclude(pk__in=covered)
+
+
+def comes_back(mail: str = "") -> Exists:
+    """Whether mail comes back from the address that a mail's reader has now.
+
+    `mail` is the path to the mail.
+    """
+    return Exists(
+        UndeliverableAddress.objects.filter(address=OuterRef(f"{mail}to_user__email"))
+    )
 
 
 @dataclass(frozen=True)
@@ -204,6 +279,8 @@ class Reach:
     locations: int
     people: int
     left_out: dict[str, int]
+    # Invited by a campaign that was stopped: who got no mail of it is in `people`.
+    locations_not_told: int
     # People whose address mail came back from: they are counted, and get none.
     unreachable: int
 
@@ -219,5 +296,14 @@ def reach_of(campaign: Campaign, *, on: date) -> Reach:
             reason: left_out(campaign, reason, on=on).order_by().count()
             for reason in REASONS
         },
+        locations_not_told=(
+            _holders_not_told(campaign, on=on)
+            .order_by()
+            .values("pk")
+            .distinct()
+            .count()
+            if campaign.follows_a_stopped_one
+            else 0
+        ),
         unreachable=unreachable.order_by().count(),
     )

@@ -124,9 +124,10 @@ class CampaignForm(forms.ModelForm):
 
 
 class ConfirmForm(forms.Form):
-    """The number of people that somebody confirmed."""
+    """The number of people that somebody confirmed, and the draft they looked at."""
 
     people = forms.IntegerField(min_value=0)
+    seen = forms.CharField(max_length=64)
 
 
 class PreviewForm(forms.Form):

@@ -245,9 +245,9 @@ def test(request, campaign):
 def send(request, campaign):
     """Confirm the number of people; a minute later it begins."""
     form = ConfirmForm(request.POST)
-    people = form.cleaned_data["people"] if form.is_valid() else -1
+    confirmed = form.cleaned_data if form.is_valid() else {"people": -1, "seen": ""}
     try:
-        services.confirm_campaign(campaign, people=people, by=request.user)
+        services.confirm_campaign(campaign, **confirmed, by=request.user)
     except ValidationError as error:
         return _campaign_page(request, campaign, refused=error.messages, status=422)
     return redirect(campaign)
@@ -261,7 +261,10 @@ def stop(request, campaign):
     said = (
         _("Taken back. Nothing was sent; it is a draft again.")
         if was_waiting
-        else _("Stopped. Nothing more leaves; who is invited stays invited.")
+        else _(
+            "Stopped. Nothing more leaves; who is invited stays invited. The next "
+            "campaign writes to whoever got no mail."
+        )
     )
     return _taken(request, campaign, services.stop_campaign, said)
 
@@ -302,7 +305,12 @@ def discard(request, campaign):
 @posted(instead=_page_of)
 def resend(request, campaign):
     """Send what could not be delivered once more."""
-    number = services.resend_failures(campaign, by=request.user)
+    log_page = redirect("ops:campaign_log", pk=campaign.pk)
+    try:
+        number = services.resend_failures(campaign, by=request.user)
+    except ValidationError as error:
+        messages.warning(request, " ".join(error.messages))
+        return log_page
     if number:
         said = ngettext(
             "%(count)d mail is on its way again.",
@@ -315,7 +323,7 @@ def resend(request, campaign):
             request,
             _("Nothing to send again: mail to these addresses comes back."),
         )
-    return redirect("ops:campaign_log", pk=campaign.pk)
+    return log_page
 
 
 @operator_requires(VIEW, on=Campaign)

@@ -11,9 +11,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import outbox
 from accounts.models import MailStatus, OutgoingEmail, User
-from enrollment.audience import people_of
+from enrollment.audience import comes_back, people_of
 from enrollment.models import (
     Campaign,
     CampaignRecipient,
@@ -76,7 +75,7 @@ class Progress:
     locations: int
     answered: int
     enrolled: int
-    # Of those that could not be delivered: not to addresses that mail comes back from.
+    # Of those that could not be delivered: not where mail comes back from.
     resendable: int
 
     @property
@@ -101,7 +100,7 @@ def progress_of(campaign: Campaign) -> Progress:
         opened=Count("pk", filter=Q(Exists(opened))),
         resendable=Count(
             "pk",
-            filter=_CONDITIONS["failed"] & ~Q(email__last_error=outbox.COMES_BACK),
+            filter=_CONDITIONS["failed"] & ~Q(comes_back("email__")),
         ),
         **{code: Count("pk", filter=which) for code, which in _CONDITIONS.items()},
     )

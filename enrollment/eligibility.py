@@ -35,7 +35,9 @@ from enrollment.models import (
     PayoutAssignment,
     ProgramTerms,
     RequirementCheck,
+    SetAside,
 )
+from enrollment.states import FOLLOWS_PROFILES
 from profiles.models import (
     BankProfile,
     BankProfileVersion,
@@ -68,8 +70,29 @@ def eligible_locations(
 
 
 def locations_to_invite(terms: ProgramTerms, *, on: date) -> QuerySet[Location]:
-    """Return the eligible locations without an enrollment for the terms (R29)."""
+    """Return the eligible locations without an enrollment for the terms (R29).
+
+    What the year end has still to continue is invited by nobody (R61).
+    """
     return _to_invite(terms.pk, on=on)
+
+
+def continuing(
+    terms: int | OuterRef, *, within: Mapping[str, int] = MappingProxyType({})
+) -> QuerySet[Enrollment]:
+    """Return what continues in the terms, by key, without anybody's doing (R61).
+
+    That is what is under way or in force in the year before, at the location of the
+    query around it, and that no year end has decided. With keys, of a range.
+    """
+    left = SetAside.objects.filter(enrollment=OuterRef("pk"), decided_at__isnull=False)
+    return Enrollment.objects.filter(
+        ~Exists(left),
+        terms__succession__following=terms,
+        location=OuterRef("pk"),
+        status__in=FOLLOWS_PROFILES,
+        **{f"location__{one}": key for one, key in within.items()},
+    )
 
 
 def count_locations_to_invite(keys: Iterable[int], *, on: date) -> dict[int, int]:
@@ -92,7 +115,7 @@ def count_locations_to_invite(keys: Iterable[int], *, on: date) -> dict[int, int
 
 def _to_invite(terms: int | OuterRef, *, on: date) -> QuerySet[Location]:
     enrolled = Enrollment.objects.filter(terms=terms, location=OuterRef("pk"))
-    return _eligible(terms, on=on).exclude(Exists(enrolled))
+    return _eligible(terms, on=on).exclude(Exists(enrolled) | Exists(continuing(terms)))
 
 
 def _eligible(

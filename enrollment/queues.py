@@ -1001,6 +1001,14 @@ def _invitation_queues(at: datetime) -> list[Queue]:
             "them",
             at,
         ),
+        _queue(
+            _("Campaigns to confirm anew"),
+            Campaign.objects.to_confirm_anew().count(),
+            None,
+            reverse("ops:campaigns"),
+            "you",
+            at,
+        ),
     ]
 
 

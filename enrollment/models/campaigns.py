@@ -1,5 +1,7 @@
 """Campaigns: who is invited to a program's year, with which words, and when."""
 
+import hashlib
+import json
 import uuid
 from datetime import timedelta
 from typing import Self
@@ -9,6 +11,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import OutgoingEmail
@@ -59,6 +62,10 @@ class CampaignQuerySet(models.QuerySet):
                 CampaignStatus.STOPPED,
             ]
         )
+
+    def to_confirm_anew(self) -> Self:
+        """Drafts again, because they were not what was confirmed any more."""
+        return self.filter(status=CampaignStatus.DRAFT, ended_because__gt="")
 
     def for_pages(self) -> Self:
         return self.select_related(
@@ -134,6 +141,8 @@ class Campaign(models.Model):
     )
     # Until when mails were let go, where there is a limit by the hour.
     released_until = models.DateTimeField(null=True, blank=True)
+    # What it is for those whose mail has not left; their days begin when it does.
+    last_day = models.DateField(_("last day to enroll"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
     ended_because = models.CharField(_("ended because"), max_length=300, blank=True)
 
@@ -195,12 +204,32 @@ class Campaign(models.Model):
         return self.status == CampaignStatus.PAUSED
 
     @property
+    def is_stopped(self) -> bool:
+        return self.status == CampaignStatus.STOPPED
+
+    @property
     def is_under_way(self) -> bool:
         return self.status in UNDER_WAY
 
     @property
     def has_begun(self) -> bool:
         return self.began_at is not None
+
+    @cached_property
+    def follows_a_stopped_one(self) -> bool:
+        """Whether somebody may wait for a mail that another campaign did not send."""
+        stopped = Campaign.objects.filter(
+            terms=self.terms_id, status=CampaignStatus.STOPPED
+        )
+        return stopped.exclude(pk=self.pk).exists()
+
+    @property
+    def digest(self) -> str:
+        """What stands for all that somebody chose and wrote."""
+        chosen = [self.countries, self.partner_ids, self.words_en, self.words_sv]
+        when = self.send_at and self.send_at.timestamp()
+        text = json.dumps([*chosen, when, self.mails_per_hour])
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def words(self, language: str) -> str:
         """The operator's own words in a language, as they were typed."""

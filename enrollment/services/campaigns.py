@@ -12,8 +12,9 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.db.models import F, Max, QuerySet
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 from django.utils import timezone, translation
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -33,8 +34,11 @@ from enrollment import emails
 from enrollment.audience import (
     audience,
     audience_to_write,
+    comes_back,
     count_people,
     end_of_range,
+    mailed,
+    not_told,
     problems_of_words,
 )
 from enrollment.campaign_mails import preview_of
@@ -46,10 +50,16 @@ from enrollment.models import (
     CampaignStep,
     Enrollment,
     EnrollmentEvent,
+    Invitation,
     ProgramTerms,
 )
 from enrollment.services.enrollments import first_method
-from enrollment.services.invitations import lock_terms, untold
+from enrollment.services.invitations import (
+    hold_values,
+    lock_terms,
+    untold,
+    with_holders,
+)
 from enrollment.states import EnrollmentStatus
 
 # Tried: smaller ranges are more round trips, larger ones more memory of the server.
@@ -65,6 +75,8 @@ CHANGEABLE = (
     "send_at",
     "mails_per_hour",
 )
+# More people than confirmed, by this share: somebody looks again first. Percent.
+MOST_MORE = 5
 ON_THE_WAY = (MailStatus.HELD, MailStatus.SENDING)
 
 
@@ -148,16 +160,28 @@ def send_test(
 
 @transaction.atomic
 def confirm_campaign(
-    campaign: Campaign, *, people: int, by: User | None, at: datetime | None = None
+    campaign: Campaign,
+    *,
+    people: int,
+    seen: str | None = None,
+    by: User | None,
+    at: datetime | None = None,
 ) -> Campaign:
     """Send a campaign to exactly so many people, a minute from now at the earliest.
 
     Until then, and until `send_at`, it can be taken back and nothing has happened.
-    Raises ValidationError when the number is another one by now, a variable is
-    unknown, nobody is left to invite, or another campaign for the program is under way.
+    `seen` is the digest of the draft that somebody looked at. Raises ValidationError
+    when the draft or the number is another one by now, a variable is unknown, nobody is
+    left to invite, mails would leave after the last day to enroll, or another campaign
+    for the program is under way.
     """
     at = at or timezone.now()
     campaign = _draft(campaign)
+    if seen is not None and seen != campaign.digest:
+        raise ValidationError(
+            _("Somebody changed this draft meanwhile. Look again, then send."),
+            code="changed",
+        )
     terms = campaign.terms
     today = terms.fiscal_year.calendar.day_at(at)
     starts_at = max(at + HOLD, campaign.send_at or at)
@@ -167,6 +191,7 @@ def confirm_campaign(
             raise ValidationError(reason, code="closed")
     _refuse_unknown_variables(campaign)
     _refuse_half_words(campaign)
+    _refuse_too_slow(campaign, people=people, starts_at=starts_at)
     if Campaign.objects.under_way().filter(terms=terms).exists():
         raise ValidationError(
             _("Another campaign for %(program)s is under way. Wait until it is done."),
@@ -190,9 +215,11 @@ def confirm_campaign(
     campaign.people_count = people
     campaign.confirmed_at, campaign.confirmed_by = at, by
     campaign.starts_at = starts_at
+    campaign.ended_because = ""
     campaign.save(
         update_fields=[
             "status", "people_count", "confirmed_at", "confirmed_by", "starts_at",
+            "ended_because",
         ]
     )  # fmt: skip
     _record(
@@ -211,29 +238,41 @@ def stop_campaign(
     """Take back what has not begun; let nothing more leave of what has.
 
     In the hold it becomes a draft again and nothing has happened. Later what left
-    stays, and who is invited stays invited: they find it on Home and in the Overview.
+    stays, and who is invited stays invited: they find it on Home and in the Overview,
+    and the next campaign for the program writes to whoever got no mail.
     Stopping twice changes nothing. Raises ValidationError where nothing is under way.
     """
     campaign = _locked(campaign)
     if campaign.is_scheduled:
-        campaign.status = CampaignStatus.DRAFT
-        campaign.confirmed_at = campaign.confirmed_by = campaign.starts_at = None
-        campaign.save(
-            update_fields=["status", "confirmed_at", "confirmed_by", "starts_at"]
-        )
-        _record(campaign, AuditAction.CAMPAIGN_TAKEN_BACK, by=by)
+        _take_back(campaign, by=by, why=why)
         return campaign
-    if campaign.status == CampaignStatus.STOPPED:
+    if campaign.is_stopped:
         return campaign
     if not campaign.is_under_way:
         raise ValidationError(_("This campaign is not under way."), code="not_running")
+    _stop(campaign, at=at or timezone.now(), why=why, by=by)
+    return campaign
+
+
+def _take_back(campaign: Campaign, *, by: User | None, why: str) -> None:
+    campaign.status = CampaignStatus.DRAFT
+    campaign.confirmed_at = campaign.confirmed_by = campaign.starts_at = None
+    campaign.ended_because = why[:300]
+    campaign.save(
+        update_fields=[
+            "status", "confirmed_at", "confirmed_by", "starts_at", "ended_because",
+        ]
+    )  # fmt: skip
+    _record(campaign, AuditAction.CAMPAIGN_TAKEN_BACK, by=by, reason=why)
+
+
+def _stop(campaign: Campaign, *, at: datetime, why: str, by: User | None) -> None:
     canceled = outbox.cancel(mails_of(campaign), why="the campaign was stopped")
     campaign.status = CampaignStatus.STOPPED
-    campaign.ended_at = at or timezone.now()
+    campaign.ended_at = at
     campaign.ended_because = why[:300]
     campaign.save(update_fields=["status", "ended_at", "ended_because"])
     _record(campaign, AuditAction.CAMPAIGN_STOPPED, by=by, after={"mails": canceled})
-    return campaign
 
 
 @transaction.atomic
@@ -276,12 +315,18 @@ def resume_campaign(
 def resend_failures(campaign: Campaign, *, by: User | None) -> int:
     """Put the mails of a campaign that were given up back in line; return how many.
 
-    Not those to addresses that mail came back from: they fail again. Each goes with
-    the Message-ID it had.
+    Not those to addresses that mail comes back from: they fail again. Each goes with
+    the Message-ID it had. Raises ValidationError while it is paused, and for good when
+    it was stopped.
     """
     campaign = _locked(campaign)
+    if campaign.is_paused or campaign.is_stopped:
+        raise ValidationError(
+            _("Nothing leaves while a campaign is paused, or once it was stopped."),
+            code="not_running",
+        )
     failed = mails_of(campaign).filter(status=MailStatus.FAILED)
-    resent = failed.exclude(last_error=outbox.COMES_BACK).update(
+    resent = failed.exclude(comes_back()).update(
         status=MailStatus.QUEUED,
         attempts=0,
         fence=F("fence") + 1,
@@ -305,10 +350,15 @@ def mails_of(campaign: Campaign) -> QuerySet[OutgoingEmail]:
 
 
 def campaigns_to_run(*, at: datetime) -> QuerySet[Campaign]:
-    """Return what is under way and due, the oldest first."""
+    """Return what is under way and due, the oldest first.
+
+    What is paused too, where people have so many days to answer: these do not begin.
+    """
+    paused = Campaign.objects.filter(status=CampaignStatus.PAUSED)
     due = (
         Campaign.objects.filter(status=CampaignStatus.SCHEDULED, starts_at__lte=at)
         | Campaign.objects.running()
+        | paused.filter(terms__enroll_within_days__isnull=False)
     )
     return due.order_by("starts_at", "pk")
 
@@ -329,15 +379,26 @@ def run_next_range(campaign: Campaign, *, at: datetime) -> bool:
         return False
     if campaign.is_scheduled and campaign.starts_at <= at:
         return _start(campaign, at=at)
+    if _keep_days(campaign, at=at):
+        return True
     if not campaign.is_running:
         return False
     return _STEPS[CampaignStep(campaign.step)](campaign, at=at)
 
 
 def _start(campaign: Campaign, *, at: datetime) -> bool:
-    """Begin, unless the program has closed since it was confirmed."""
+    """Begin, unless the program has closed since, or many more would be written to."""
     terms = campaign.terms
-    reason = why_not_inviting(terms, on=terms.fiscal_year.calendar.day_at(at))
+    today = terms.fiscal_year.calendar.day_at(at)
+    reason = why_not_inviting(terms, on=today)
+    people = 0 if reason else count_people(campaign, on=today)
+    if people * 100 > campaign.people_count * (100 + MOST_MORE):
+        more = _(
+            "People to write to: %(confirmed)d when this was confirmed, %(people)d when "
+            "it was to begin. Nothing was sent."
+        ) % {"confirmed": campaign.people_count, "people": people}
+        _take_back(campaign, by=None, why=more)
+        return False
     campaign.status = CampaignStatus.STOPPED if reason else CampaignStatus.RUNNING
     campaign.began_at = at
     campaign.step, campaign.last_key = CampaignStep.LOCATIONS, 0
@@ -356,9 +417,15 @@ def _start(campaign: Campaign, *, at: datetime) -> bool:
 
 
 def _invite_next(campaign: Campaign, *, at: datetime) -> bool:
-    """Invite the next locations, in one statement."""
+    """Invite the next locations, in one statement, unless the program has closed."""
+    if not hold_values(skip_locked=True):
+        return False
     terms = lock_terms(campaign.terms, skip_locked=True)
     if terms is None:
+        return False
+    reason = why_not_inviting(terms, on=terms.fiscal_year.calendar.day_at(at))
+    if reason:
+        _stop(campaign, at=at, why=reason, by=None)
         return False
     today = terms.fiscal_year.calendar.day_at(campaign.began_at)
     after = campaign.last_key
@@ -411,7 +478,7 @@ def _address_next(campaign: Campaign, *, at: datetime) -> bool:
         _move_on(campaign, None, is_over=True)
         return True
     pairs = (
-        untold(_invited_by(campaign).to_answer())
+        _to_tell(campaign, at=at)
         .filter(holder__gt=campaign.last_key, holder__lte=last)
         .order_by()
         .values("holder", "id")
@@ -443,6 +510,23 @@ def _address_next(campaign: Campaign, *, at: datetime) -> bool:
         cursor.execute("DROP TABLE campaign_pairs, campaign_mails")
     _move_on(campaign, last, is_over=False)
     return True
+
+
+def _to_tell(campaign: Campaign, *, at: datetime) -> QuerySet[Enrollment]:
+    """Return one row for each enrollment and `holder` that the campaign writes to.
+
+    That is of what it invited, and of what one that was stopped did not tell them.
+    """
+    if not campaign.follows_a_stopped_one:
+        return untold(_invited_by(campaign).to_answer())
+    today = campaign.terms.fiscal_year.calendar.day_at(at)
+    left = not_told(campaign, on=today).order_by().values("pk")
+    told = mailed().filter(enrollment=OuterRef("pk"), user=OuterRef("holder"))
+    return with_holders(
+        Enrollment.objects.to_answer().filter(
+            Q(invited_at=campaign.began_at) | Q(pk__in=left), terms=campaign.terms
+        )
+    ).exclude(Exists(told))
 
 
 def _tell_next_admins(campaign: Campaign, *, at: datetime) -> bool:
@@ -509,6 +593,42 @@ def _let_go(campaign: Campaign, *, at: datetime) -> bool:
         },
     )
     return False
+
+
+def _keep_days(campaign: Campaign, *, at: datetime) -> bool:
+    """Let the days to answer begin when the mail leaves; False when all is written.
+
+    Once a day the last day of whose mail waits moves on; the program's own last day and
+    the year's stay (domain.md §10.4). Whoever acts on a row just now has seen its day.
+    """
+    terms = campaign.terms
+    last = terms.last_day_for(terms.fiscal_year.calendar.day_at(at))
+    is_written = campaign.last_day is not None and campaign.last_day >= last
+    waits = campaign.is_running and campaign.step == CampaignStep.MAILS
+    if (
+        not (waits or campaign.is_paused)
+        or terms.enroll_within_days is None
+        or is_written
+    ):
+        return False
+    told = Invitation.objects.filter(enrollment=OuterRef("pk"))
+    waiting = told.filter(
+        email__status=MailStatus.HELD, email__campaign_recipient__campaign=campaign
+    )
+    unaddressed = ~Exists(told) & Q(invited_at=campaign.began_at)
+    rows = (
+        Enrollment.objects.invited()
+        .filter(Exists(waiting) | unaddressed, terms=terms, enroll_by__lt=last)
+        .select_for_update(of=("self",), no_key=True, skip_locked=True)
+        .order_by("pk")
+    )
+    some = list(rows.values_list("pk", flat=True)[:LOCATIONS_AT_ONCE])
+    Enrollment.objects.filter(pk__in=some).update(enroll_by=last)
+    if len(some) < LOCATIONS_AT_ONCE:
+        campaign.last_day = last
+        campaign.save(update_fields=["last_day"])
+        return False
+    return True
 
 
 def _is_leaving(campaign: Campaign) -> bool:
@@ -579,6 +699,23 @@ def _refuse_half_words(campaign: Campaign) -> None:
         )
 
 
+def _refuse_too_slow(campaign: Campaign, *, people: int, starts_at: datetime) -> None:
+    """Nobody is written to when it is too late for them to enroll."""
+    if not campaign.mails_per_hour:
+        return
+    leaving = timedelta(hours=people / campaign.mails_per_hour)
+    last = campaign.terms.fiscal_year.calendar.day_at(starts_at + leaving)
+    if why_not_inviting(campaign.terms, on=last):
+        raise ValidationError(
+            _(
+                "At so many an hour the last mail would leave on %(day)s, after the "
+                "last day to enroll. Let more leave in an hour."
+            ),
+            code="too_slow",
+            params={"day": date_format(last, "j F Y")},
+        )
+
+
 def _is_anybody_left(campaign: Campaign, *, at: datetime) -> bool:
     today = campaign.terms.fiscal_year.calendar.day_at(at)
     return audience(campaign, on=today).exists()
@@ -596,8 +733,11 @@ def _plain(value: Any) -> Any:
 # --- The statements ------------------------------------------------------------------
 
 # Whoever was invited meanwhile is not invited twice; what follows is of new rows only.
+# Who closes a location waits, and ends what was invited; one just closed is left out.
 INVITE = """
-WITH chosen AS MATERIALIZED ({query}), fresh AS (
+WITH chosen AS MATERIALIZED (
+    {query} FOR SHARE OF accounts_location
+), fresh AS (
     INSERT INTO enrollment_enrollment
         (id, location_id, terms_id, status, status_since, invited_at, enroll_by,
          agreement_version, end_reason)
@@ -660,5 +800,9 @@ INSERT INTO enrollment_invitation (id, enrollment_id, user_id, email_id, created
 SELECT gen_random_uuid(), p.id, p.holder, m.id, m.created_at
 FROM campaign_pairs p
 JOIN campaign_mails m ON m.to_user_id = p.holder
-ON CONFLICT (enrollment_id, user_id) DO NOTHING
+ON CONFLICT (enrollment_id, user_id) DO UPDATE SET email_id = excluded.email_id
+WHERE EXISTS (
+    SELECT FROM accounts_outgoingemail old
+    WHERE old.id = enrollment_invitation.email_id AND old.status = 'canceled'
+)
 """

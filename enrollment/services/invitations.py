@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -221,6 +221,7 @@ def _tell_if_free(terms: ProgramTerms) -> int:
 
 def _locked_or_busy(terms: ProgramTerms) -> ProgramTerms:
     try:
+        hold_values()
         return lock_terms(terms)
     except OperationalError as error:
         raise ValidationError(
@@ -228,6 +229,21 @@ def _locked_or_busy(terms: ProgramTerms) -> ProgramTerms:
             code="busy",
             params={"program": terms.program.name},
         ) from error
+
+
+def hold_values(*, skip_locked: bool = False) -> bool:
+    """Let no file of values be applied or undone until what is invited is written.
+
+    Whoever applies one holds the criteria alone, before anything else: so it sees who
+    was invited by the values of before, and moves them. False: one is being applied.
+    """
+    waiting = " SKIP LOCKED" if skip_locked else ""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) = (SELECT count(*) FROM enrollment_criterion) FROM "
+            f"(SELECT id FROM enrollment_criterion ORDER BY id FOR SHARE{waiting}) held"
+        )
+        return cursor.fetchone()[0]
 
 
 def lock_terms(

@@ -39,7 +39,9 @@ def test_from_the_program_to_a_draft_to_the_hold_and_back(
     assert "2 locations are invited" in words(page)
     assert "nobody can enroll there: the admins are told instead" in words(page)
 
-    sent = client.post(url("send_campaign", campaign), {"people": 1}, follow=True)
+    shown = {"people": 1, "seen": campaign.digest}
+    assert f'value="{campaign.digest}"' in page.content.decode()
+    sent = client.post(url("send_campaign", campaign), shown, follow=True)
 
     assert "Nothing has been sent yet" in words(sent)
     today = client.get(reverse("ops:today")).context["queues"]
@@ -53,7 +55,8 @@ def test_from_the_program_to_a_draft_to_the_hold_and_back(
 def test_another_number_than_the_true_one_is_refused_on_the_page(
     client_of, mina, campaign
 ):
-    response = client_of(mina).post(url("send_campaign", campaign), {"people": 7})
+    shown = {"people": 7, "seen": campaign.digest}
+    response = client_of(mina).post(url("send_campaign", campaign), shown)
 
     assert response.status_code == 422
     assert "It is 1 person now. Look again, then send." in words(response)
@@ -70,7 +73,9 @@ def test_an_unknown_variable_is_named_with_its_line_and_what_was_typed_is_kept(
     assert "keeps it from being sent" in words(page)
     assert "English, line 2: {guide} is unknown." in words(page)
     assert "{guide}" in page.content.decode()
-    response = client.post(url("send_campaign", campaign), {"people": 1})
+    campaign.refresh_from_db()
+    shown = {"people": 1, "seen": campaign.digest}
+    response = client.post(url("send_campaign", campaign), shown)
     assert response.status_code == 422
     assert "English, line 2: {guide} is unknown." in words(response)
 

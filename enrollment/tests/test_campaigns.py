@@ -1,6 +1,8 @@
 """Campaigns: who is written to, what is held, and that nobody is written to twice."""
 
 import datetime
+import re
+import threading
 import uuid
 from email import message_from_bytes, policy
 from unittest import mock
@@ -8,7 +10,7 @@ from unittest import mock
 import pytest
 from django.core import mail as mailbox
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
 from accounts import outbox
@@ -18,6 +20,7 @@ from accounts.models import (
     MailStatus,
     OutgoingEmail,
     UndeliverableAddress,
+    User,
 )
 from accounts.roles import Role
 from accounts.services import revoke_role
@@ -38,9 +41,18 @@ from enrollment.models import (
     EnrollmentEvent,
     Invitation,
     PayoutAssignment,
+    RenewalPlan,
+    SetAside,
 )
-from enrollment.services import campaigns
-from enrollment.tests.factories import AgreementFactory, EnrollmentFactory
+from enrollment.services import campaigns, imports
+from enrollment.tests.factories import (
+    AgreementFactory,
+    CriterionFactory,
+    EnrollmentFactory,
+    MeasuredValueFactory,
+    RequirementFactory,
+)
+from enrollment.tests.test_imports import DAY, LESS, compared
 
 MINUTE = datetime.timedelta(minutes=1)
 
@@ -48,6 +60,17 @@ MINUTE = datetime.timedelta(minutes=1)
 @pytest.fixture
 def campaign(terms, goteborg, ida, mina):
     return services.plan_campaign(terms, by=mina)
+
+
+@pytest.fixture
+def asking(goteborg, terms):
+    """The cast's program asks for 25 000 of revenue, which Göteborg has."""
+    revenue = CriterionFactory(code="revenue", kind="number")
+    RequirementFactory(terms=terms, criterion=revenue)
+    MeasuredValueFactory(
+        location=goteborg, criterion=revenue, measured_on=DAY, value=30000
+    )
+    return terms
 
 
 def confirmed(campaign, *, people=1, by=None):
@@ -217,12 +240,39 @@ def test_filters_choose_and_each_location_left_out_has_one_reason(
         "nobody": 0,
         "filter": 2,
         "enrolled": 1,
+        "continues": 0,
         "requirements": 0,
         "country": 0,
     }
     services.change_campaign(campaign, partner_ids=[nordvik.partner_id], by=mina)
     campaign.refresh_from_db()
     assert reach_of(campaign, on=terms.today()).left_out["nobody"] == 1
+
+
+def test_what_the_year_end_is_to_continue_is_invited_by_nobody(
+    two_years, malmo, mina, lucia, time_machine
+):
+    time_machine.move_to(datetime.datetime(2027, 7, 1, 8, tzinfo=datetime.UTC))
+    terms, today = two_years.next_terms, datetime.date(2027, 7, 1)
+    # Not under way in the year before: it is invited afresh.
+    Enrollment.objects.filter(location=malmo).update(status="invited")
+    campaign = services.plan_campaign(terms, by=mina)
+
+    reach = reach_of(campaign, on=today)
+    confirmed(campaign, people=reach.people, by=mina)
+    run(campaign)
+
+    assert reach.left_out["continues"] == reach.locations == 1
+    assert list(terms.enrollments.values_list("location__name", flat=True)) == ["Malmö"]
+    assert services.invite_locations(terms, by=mina).invited == 0
+    plan = RenewalPlan.objects.create(into=two_years.into, number=1, known_on=today)
+    SetAside.objects.create(
+        plan=plan,
+        enrollment=two_years.safe,
+        decided_at=timezone.now(),
+        decided_by=lucia,
+    )
+    assert services.invite_locations(terms, by=mina).invited == 1, "it was left there"
 
 
 def _agree(terms, company):
@@ -380,6 +430,285 @@ def test_a_program_that_closes_in_the_hold_invites_nobody(campaign, terms, mina)
     assert not Enrollment.objects.exists()
 
 
+def test_a_program_withdrawn_amid_the_ranges_invites_no_more(many, terms, mina):
+    at = timezone.now() + 2 * MINUTE
+    services.run_next_range(many, at=at)
+    services.run_next_range(many, at=at)
+    services.discontinue_program(terms.program, by=mina)
+
+    run(many)
+
+    assert Enrollment.objects.count() == 5
+    assert not Enrollment.objects.exclude(status="discontinued").exists()
+    assert many.status == CampaignStatus.STOPPED
+    assert "discontinued" in many.ended_because
+
+
+class Amid:
+    """Lets somebody else do something right after a statement, or as it begins."""
+
+    def __init__(self, marker, do, *, before=False):
+        self.marker, self.do, self.before = marker, do, before
+        self.others = None
+
+    def __call__(self, execute, sql, params, many, context):
+        if self.before and self.marker in sql:
+            self._let_them()
+        result = execute(sql, params, many, context)
+        if not self.before and self.marker in sql:
+            self._let_them()
+        return result
+
+    def _let_them(self):
+        if self.others is None:
+            self.others = threading.Thread(target=self._do)
+            self.others.start()
+            # Either they are done, or they wait for this range.
+            self.others.join(timeout=1)
+
+    def _do(self):
+        try:
+            self.do()
+        finally:
+            connections.close_all()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_held", [True, False])
+def test_a_file_of_values_amid_a_range_moves_whom_it_invites(
+    asking, goteborg, ida, mina, settings, monkeypatch, is_held
+):
+    settings.IMPORT_HOLD_PERCENT = 100
+    if not is_held:
+        # The control: nobody holds what is decided by.
+        monkeypatch.setattr(campaigns, "hold_values", lambda **_: True)
+    campaign = services.plan_campaign(asking, by=mina)
+    confirmed(campaign, by=mina)
+    at = timezone.now() + 2 * MINUTE
+    services.run_next_range(campaign, at=at)
+    file = services.apply_import(compared(LESS), by=None)
+    amid = Amid("INTO enrollment_enrollment\n", lambda: services.carry_out_import(file))
+
+    with connection.execute_wrapper(amid):
+        services.run_next_range(campaign, at=at)
+    amid.others.join()
+
+    file.refresh_from_db()
+    assert file.is_applied
+    enrollment = Enrollment.objects.get(location=goteborg)
+    assert enrollment.status == ("ineligible" if is_held else "invited")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_range_waits_for_nobody_who_applies_values(asking, goteborg, ida, mina):
+    campaign = services.plan_campaign(asking, by=mina)
+    confirmed(campaign, by=mina)
+    at = timezone.now() + 2 * MINUTE
+    services.run_next_range(campaign, at=at)
+    went_on = []
+
+    def apply_for_long():
+        services.run_next_range(campaign, at=at)
+        went_on.append(Enrollment.objects.exists())
+
+    with transaction.atomic():
+        imports._lock_criteria()
+        other = threading.Thread(target=Amid("", apply_for_long)._do)
+        other.start()
+        other.join()
+
+    assert went_on == [False]
+    services.run_next_range(campaign, at=at)
+    assert Enrollment.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_location_that_closes_amid_a_range_is_left_out(
+    campaign, goteborg, malmo, ida, mina
+):
+    confirmed(campaign, by=mina)
+    at = timezone.now() + 2 * MINUTE
+    services.run_next_range(campaign, at=at)
+
+    def invite():
+        try:
+            services.run_next_range(campaign, at=at)
+        finally:
+            connections.close_all()
+
+    with transaction.atomic():
+        services.close_location(goteborg, reason="It moved.", by=mina)
+        other = threading.Thread(target=invite)
+        other.start()
+        other.join(timeout=2)
+    other.join()
+
+    assert list(Enrollment.objects.values_list("location__name", flat=True)) == [
+        "Malmö"
+    ]
+
+
+def test_many_more_people_than_confirmed_are_asked_about_again(campaign, mina):
+    services.change_campaign(
+        campaign, send_at=timezone.now() + datetime.timedelta(days=1), by=mina
+    )
+    confirmed(campaign, by=mina)
+    for _ in range(3):
+        company = PartnerAccountFactory()
+        _agree(campaign.terms, company)
+        LocationFactory(partner_account=company)
+        RoleAssignmentFactory(partner_account=company, role=Role.INCENTIVES_ADMIN)
+
+    run(campaign, after=datetime.timedelta(days=1, minutes=2))
+
+    assert campaign.is_draft
+    assert "1 when this was confirmed, 4 when it was" in campaign.ended_because
+    assert not Enrollment.objects.exists()
+    assert list(Campaign.objects.to_confirm_anew()) == [campaign]
+    confirmed(campaign, people=4, by=mina)
+    run(campaign, after=datetime.timedelta(days=1, minutes=2))
+    assert campaign.recipients.count() == 4
+    assert campaign.ended_because == ""
+
+
+def test_what_was_looked_at_is_what_is_sent(campaign, mina):
+    seen = campaign.digest
+    services.change_campaign(campaign, words_en="Other", words_sv="Andra", by=mina)
+
+    with pytest.raises(ValidationError, match="Somebody changed this draft"):
+        services.confirm_campaign(campaign, people=1, seen=seen, by=mina)
+    campaign.refresh_from_db()
+    services.confirm_campaign(campaign, people=1, seen=campaign.digest, by=mina)
+
+
+@pytest.mark.parametrize("step", [services.stop_campaign, services.pause_campaign])
+def test_what_failed_is_not_sent_again_once_nothing_is_to_leave(campaign, mina, step):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    OutgoingEmail.objects.filter(is_bulk=True).update(
+        status=MailStatus.FAILED, last_error="SMTP 554"
+    )
+    step(campaign, by=mina)
+
+    with pytest.raises(ValidationError, match="Nothing leaves"):
+        services.resend_failures(campaign, by=mina)
+
+    assert delivered() == []
+
+
+def test_what_may_have_arrived_is_not_sent_once_more_after_stopping(campaign, mina):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    OutgoingEmail.objects.filter(is_bulk=True).update(
+        status=MailStatus.UNKNOWN, attempts=1, body_text="x", body_html="x"
+    )
+
+    services.stop_campaign(campaign, by=mina)
+
+    assert delivered() == []
+    mail = OutgoingEmail.objects.get(is_bulk=True)
+    assert mail.status == MailStatus.FAILED, "nobody can say that it was not sent"
+    assert "may have arrived" in mail.last_error
+
+
+def test_a_new_address_gets_the_mail_that_the_old_one_would_not(campaign, ida, mina):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    UndeliverableAddress.objects.create(address=ida.email)
+    User.objects.filter(pk=ida.pk).update(email="new@partner.example")
+
+    assert delivered() == ["new@partner.example"]
+
+
+def test_a_mail_given_up_for_its_address_is_sent_again_to_another(campaign, ida, mina):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    UndeliverableAddress.objects.create(address=ida.email)
+    assert delivered() == []
+    assert services.resend_failures(campaign, by=mina) == 0
+    User.objects.filter(pk=ida.pk).update(email="new@partner.example")
+
+    assert progress_of(campaign).resendable == 1
+    assert services.resend_failures(campaign, by=mina) == 1
+
+    assert delivered() == ["new@partner.example"]
+
+
+def test_the_days_to_answer_begin_when_the_mail_leaves(
+    campaign, terms, ida, mina, time_machine
+):
+    terms.enroll_within_days = 7
+    terms.save()
+    confirmed(campaign, by=mina)
+    run(campaign)
+    OutgoingEmail.objects.update(status=MailStatus.HELD)
+    Campaign.objects.update(status=CampaignStatus.RUNNING, ended_at=None)
+    services.pause_campaign(campaign, by=mina)
+    began = timezone.now()
+
+    for day in range(1, 10):
+        time_machine.move_to(began + datetime.timedelta(days=day), tick=False)
+        for one in services.campaigns_to_run(at=timezone.now()):
+            services.run_next_range(one, at=timezone.now())
+        services.lapse_invitations(at=timezone.now())
+    services.resume_campaign(campaign, by=mina)
+    run(campaign, after=0 * MINUTE)
+
+    assert delivered() == [ida.email]
+    last_day = terms.today() + datetime.timedelta(days=7)
+    assert Enrollment.objects.get().enroll_by == last_day
+    time_machine.move_to(timezone.now() + datetime.timedelta(days=1), tick=False)
+    run(campaign, after=0 * MINUTE)
+    assert Enrollment.objects.get().enroll_by == last_day, "from then on it stays"
+
+
+def test_a_campaign_too_slow_for_the_last_day_is_refused(
+    campaign, terms, nordvik, mina
+):
+    RoleAssignmentFactory.create_batch(
+        49, partner_account=nordvik, role=Role.INCENTIVES_ADMIN
+    )
+    terms.enroll_by = terms.today() + datetime.timedelta(days=1)
+    terms.save()
+    services.change_campaign(campaign, mails_per_hour=1, by=mina)
+
+    with pytest.raises(ValidationError, match="after the last day to enroll"):
+        confirmed(campaign, people=50, by=mina)
+
+    services.change_campaign(campaign, mails_per_hour=50, by=mina)
+    confirmed(campaign, people=50, by=mina)
+
+
+def test_who_was_not_mailed_before_stopping_is_mailed_by_the_next_campaign(
+    many, terms, mina, monkeypatch
+):
+    at = timezone.now() + 2 * MINUTE
+    while many.step != "mails":
+        services.run_next_range(many, at=at)
+        many.refresh_from_db()
+    left = many.recipients.order_by("pk")[:3].values_list("email", flat=True)
+    outbox.release(OutgoingEmail.objects.filter(pk__in=list(left)))
+    told = delivered()
+    services.stop_campaign(many, by=mina)
+    company = PartnerAccountFactory()
+    _agree(terms, company)
+    LocationFactory(partner_account=company)
+    RoleAssignmentFactory(partner_account=company, role=Role.INCENTIVES_ADMIN)
+    campaign = services.plan_campaign(terms, by=mina)
+
+    reach = reach_of(campaign, on=terms.today())
+    confirmed(campaign, people=10, by=mina)
+    run(campaign)
+    told_now = delivered()
+
+    assert (reach.locations, reach.locations_not_told) == (1, 18)
+    assert reach.left_out["enrolled"] == 6
+    assert (len(told), len(told_now)) == (3, 10)
+    assert not set(told) & set(told_now)
+    assert Invitation.objects.count() == 25, "each says who was told of what, once"
+    assert Enrollment.objects.count() == 25
+
+
 def test_every_step_is_in_the_trail(campaign, mina):
     confirmed(campaign, by=mina)
     run(campaign)
@@ -458,6 +787,8 @@ def test_what_is_prepared_is_what_django_would_send(campaign, ida, mina, setting
             for one in (prepared, ours)
         )
         assert said == wanted
+    mail.subject = "Välkommen att ansöka: försäljningsbonus för återförsäljare åå"
+    assert re.search(rb"(?<!\r)\n", outbox.prepared_bytes(mail)) is None
     mail.subject = "Two\nlines"
     with pytest.raises(ValueError, match="newlines"):
         outbox.prepared_bytes(mail)
