@@ -14,6 +14,7 @@ from django.utils import translation
 
 from accounts import outbox
 from accounts.models import (
+    MailStatus,
     MailTopic,
     MutedMail,
     OutgoingEmail,
@@ -86,9 +87,16 @@ def _untold(day: date, calendars: Iterable[int], step: int) -> Iterable[tuple]:
     handed_over = Invitation.objects.filter(
         Exists(can_act), enrollment=OuterRef("pk"), user=OuterRef("holder")
     )
+    # Whose invitation has not left hears of that first.
+    held_back = Invitation.objects.filter(
+        enrollment=OuterRef("pk"),
+        user=OuterRef("holder"),
+        email__status=MailStatus.HELD,
+    )
     pairs = (
         with_holders(waiting)
         .exclude(Exists(told))
+        .exclude(Exists(held_back))
         .exclude(Exists(muted))
         .exclude(Exists(handed_over))
     )

@@ -651,6 +651,7 @@ def test_the_days_to_answer_begin_when_the_mail_leaves(
         for one in services.campaigns_to_run(at=timezone.now()):
             services.run_next_range(one, at=timezone.now())
         services.lapse_invitations(at=timezone.now())
+        assert services.remind_next_people(at=timezone.now()) is None
     services.resume_campaign(campaign, by=mina)
     run(campaign, after=0 * MINUTE)
 
