@@ -146,6 +146,10 @@ class ValueImport(models.Model):
         verbose_name=_("applied by"),
     )
     applied_at = models.DateTimeField(_("applied at"), null=True, blank=True)
+    # What has a later key was written by somebody who may have seen the values.
+    last_event = models.BigIntegerField(
+        _("newest event of an enrollment when applied"), null=True, blank=True
+    )
     undone_at = models.DateTimeField(_("undone at"), null=True, blank=True)
     undone_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,

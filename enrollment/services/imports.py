@@ -23,6 +23,7 @@ from django.db.models import (
     Exists,
     F,
     Func,
+    Max,
     OuterRef,
     Q,
     QuerySet,
@@ -38,6 +39,7 @@ from enrollment.eligibility import eligible_locations, is_offered_in
 from enrollment.models import (
     Criterion,
     Enrollment,
+    EnrollmentEvent,
     ImportBlock,
     ImportedCheck,
     ImportEffect,
@@ -650,6 +652,7 @@ def carry_out_import(
     value_import.difference |= moved
     value_import.status = ImportStatus.APPLIED
     value_import.applied_at = at
+    value_import.last_event = EnrollmentEvent.objects.aggregate(last=Max("pk"))["last"]
     value_import.save()
     value_import.blocks.all().delete()
     record_audit_event(
@@ -763,10 +766,15 @@ def undo_import(
 
 
 def _invited_since(value_import: ValueImport) -> bool:
-    invited = Enrollment.objects.filter(
-        location=OuterRef("location"),
-        terms=OuterRef("terms"),
-        invited_at__gte=value_import.applied_at,
+    """Whether somebody was invited who may owe it to the import.
+
+    By the order of writing: a campaign dates all its invitations to its beginning.
+    """
+    invited = EnrollmentEvent.objects.filter(
+        enrollment__location=OuterRef("location"),
+        enrollment__terms=OuterRef("terms"),
+        code__in=(EnrollmentEvent.Code.INVITED, EnrollmentEvent.Code.INVITED_ANEW),
+        pk__gt=value_import.last_event or 0,
     )
     return value_import.effects.filter(Exists(invited), becomes="met").exists()
 

@@ -13,9 +13,11 @@ from accounts.models import AuditEvent
 from accounts.tests.factories import LocationFactory, UserFactory
 from accounts.tests.threads import at_once
 from enrollment import services, value_files
+from enrollment.audience import count_people
 from enrollment.history import history_of
 from enrollment.models import (
     Criterion,
+    Enrollment,
     ImportBlock,
     ImportEffect,
     ImportProblem,
@@ -834,6 +836,29 @@ def test_an_import_is_not_undone_after_a_day_or_after_an_invitation(
 
     services.invite_locations(asking, by=mina)
 
+    with pytest.raises(ValidationError, match="Invitations went out"):
+        services.undo_import(one, by=mina)
+
+
+def test_an_import_is_not_undone_after_a_campaign_that_began_before_it_invited(
+    asking, goteborg, malmo, settings, mina, ida
+):
+    settings.IMPORT_HOLD_PERCENT = 100
+    applied(LESS)
+    campaign = services.plan_campaign(asking, by=mina)
+    seen = count_people(campaign, on=asking.today())
+    campaign = services.confirm_campaign(campaign, people=seen, by=mina)
+    begins = campaign.starts_at + datetime.timedelta(seconds=1)
+    services.run_next_range(campaign, at=begins)
+    one = applied(
+        "6120102,revenue,30000,2024-11-02,", at=begins + datetime.timedelta(seconds=1)
+    )
+    assert services.why_not_undoing(one, at=begins) == ""
+
+    while services.run_next_range(campaign, at=begins + datetime.timedelta(minutes=1)):
+        pass
+
+    assert Enrollment.objects.get(location=goteborg).invited_at < one.applied_at
     with pytest.raises(ValidationError, match="Invitations went out"):
         services.undo_import(one, by=mina)
 
