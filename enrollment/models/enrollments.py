@@ -2,6 +2,7 @@
 
 import base64
 import uuid
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Self
 
@@ -25,7 +26,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Location, OutgoingEmail, PartnerAccount
 from accounts.roles import Permission
 from accounts.scoping import Scope, ScopedQuerySet
-from enrollment.models.terms import EarningType, ProgramTerms
+from enrollment.models.terms import EarningType, ProgramTerms, on_its_day
 from enrollment.states import (
     EDITABLE,
     FOLLOWS_PROFILES,
@@ -96,12 +97,26 @@ class EnrollmentQuerySet(ScopedQuerySet):
         late = self.validating().alias(since=since, until=until)
         return late.filter(was_promised_earlier())
 
-    def unanswered(self, on: date) -> Self:
-        """Invitations whose last day has passed (domain.md §10.4)."""
-        return self.invited().filter(enroll_by__lt=on)
+    def unanswered(self, days: Mapping[date, list[int]]) -> Self:
+        """What was not submitted by its last day (domain.md §10.4).
+
+        Also what somebody began and did not send; but where the last day is the
+        fiscal year's, the year end says what becomes of that. `days` come from
+        FiscalCalendar.objects.by_day().
+        """
+        year = "terms__fiscal_year"
+        late = on_its_day(
+            days, f"{year}__calendar", lambda day: Q(enroll_by__lt=day)
+        )
+        begun = Q(
+            status=EnrollmentStatus.ACTION_REQUIRED,
+            submitted_at=None,
+            enroll_by__lt=F(f"{year}__ends_on"),
+        )
+        return self.filter(Q(status=EnrollmentStatus.INVITED) | begun).filter(late)
 
     def lapsed(self) -> Self:
-        """Expired because nobody answered: they can be invited anew."""
+        """Expired because nothing was submitted in time: they can be invited anew."""
         return self.filter(
             status=EnrollmentStatus.EXPIRED, end_reason=EndReason.NOT_ANSWERED
         )
@@ -337,7 +352,7 @@ class Enrollment(models.Model):
 
     @property
     def is_lapsed(self) -> bool:
-        """Expired because nobody answered: it can be invited anew."""
+        """Expired because nothing was submitted in time: it can be invited anew."""
         return (
             self.status == EnrollmentStatus.EXPIRED
             and self.end_reason == EndReason.NOT_ANSWERED

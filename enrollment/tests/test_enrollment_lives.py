@@ -128,7 +128,8 @@ class Model:
 
     def pass_deadline(self) -> str:
         self.is_late = True
-        if self.status == "invited":
+        begun = self.status == "action_required" and not self.is_submitted
+        if self.status == "invited" or begun:
             self.moved("expired", "lapsed")
         return "done"
 
@@ -566,7 +567,8 @@ SENT = [("invite",), ("anything", "accept"), ("send_tax",), ("anything", "submit
         (
             enrollment_services,
             "_refuse_late",
-            [*SENT[:2], GO_ON, ("pass_the_deadline",)] + [("anything", "decline")],
+            [SENT[0], ("anything", "decline"), ("pass_the_deadline",)]
+            + [("anything", "reconsider")],
         ),
         (enrollment_services, "_refuse_unchangeable", [SENT[0], GO_ON]),
     ],

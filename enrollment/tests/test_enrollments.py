@@ -15,7 +15,7 @@ from accounts.tests.factories import (
     UserFactory,
 )
 from accounts.tests.threads import at_once, meet
-from enrollment import services
+from enrollment import services, tasks
 from enrollment.models import Enrollment, EnrollmentEvent
 from enrollment.services import enrollments as enrollment_services
 from enrollment.states import TRANSITIONS, EnrollmentStatus
@@ -670,6 +670,75 @@ def test_an_unanswered_invitation_lapses_after_its_last_day(invited):
     assert (
         services.lapse_invitations(at=noon(last_day + datetime.timedelta(days=1))) == 0
     )
+
+
+def test_what_was_begun_and_never_sent_lapses_and_is_invited_anew_with_what_was_chosen(
+    accepted, bank_profile, ida, mina
+):
+    # domain.md §10.4: nobody is left where nothing can be done.
+    services.choose_bank_profile(accepted, bank_profile=bank_profile, by=ida)
+    services.ask_for_details(accepted, by=ida)
+    yesterday = timezone.localdate() - datetime.timedelta(days=1)
+    Enrollment.objects.update(enroll_by=yesterday)
+
+    assert services.lapse_invitations(at=timezone.now()) == 1
+
+    accepted.refresh_from_db()
+    event = accepted.events.order_by("pk").last()
+    assert (accepted.status, accepted.end_reason) == ("expired", "not_answered")
+    assert (event.code, event.from_status) == ("lapsed", "action_required")
+    again = services.invite_anew(accepted, by=mina)
+    assert again.is_invited
+    assert again.enroll_by > yesterday
+    assert again.payout_assignments.get().bank_profile == bank_profile
+
+
+def test_what_the_year_end_or_the_program_owner_decides_does_not_lapse(
+    accepted, malmo, terms, ida, bank_profile
+):
+    # domain.md §10.2: Action required continues in the next year.
+    services.ask_for_details(accepted, by=ida)
+    long_ago = timezone.localdate() - datetime.timedelta(days=40)
+    EnrollmentFactory(
+        location=malmo,
+        terms=terms,
+        submitted=True,
+        status="action_required",
+        enroll_by=long_ago,
+    )
+    summer = noon(terms.fiscal_year.ends_on + datetime.timedelta(days=1))
+
+    assert services.lapse_invitations(at=summer) == 0
+
+
+def test_invitations_lapse_in_ranges_and_few_statements(
+    terms, nordvik, monkeypatch, django_assert_max_num_queries
+):
+    for _number in range(5):
+        EnrollmentFactory(
+            location=LocationFactory(partner_account=nordvik), terms=terms
+        )
+    late = noon(terms.fiscal_year.ends_on + datetime.timedelta(days=1))
+    monkeypatch.setattr(enrollment_services, "INVITATIONS_AT_ONCE", 4)
+
+    with django_assert_max_num_queries(8):
+        assert services.lapse_invitations(at=late) == 4
+    assert [services.lapse_invitations(at=late) for _turn in range(2)] == [1, 0]
+
+
+def test_the_clock_takes_every_range_that_lapses(
+    terms, nordvik, monkeypatch, time_machine
+):
+    for _number in range(3):
+        EnrollmentFactory(
+            location=LocationFactory(partner_account=nordvik), terms=terms
+        )
+    monkeypatch.setattr(enrollment_services, "INVITATIONS_AT_ONCE", 1)
+    time_machine.move_to(noon(terms.fiscal_year.ends_on + datetime.timedelta(days=1)))
+
+    tasks.lapse_invitations()
+
+    assert Enrollment.objects.lapsed().count() == 3
 
 
 def test_the_last_day_ends_where_the_program_counts_its_days(goteborg, ida):

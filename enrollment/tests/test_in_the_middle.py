@@ -177,6 +177,11 @@ def test_the_last_day_passing_in_the_middle_keeps_what_was_filled_in(
     assert "What you filled in is kept; nothing of it was sent." in said
     assert "Nordvik EUR" in said
     assert "Submit enrollment" not in said
+    # So it stays once the clock has ended it.
+    assert services.lapse_invitations(at=timezone.now()) == 1
+    later = text(page.get(ready.get_absolute_url()))
+    assert "What you filled in is kept; nothing of it was sent." in later
+    assert "Nordvik EUR" in later
 
 
 def test_nothing_is_recalled_that_could_not_be_submitted_again(page, ready, ida):
