@@ -138,8 +138,8 @@ def clock_of(
 def clock_for(enrollment: Enrollment, *, at: datetime) -> EarningClock | None:
     """Return the clock of an enrollment that its partner has to act on, if it has one.
 
-    Without one: what is with the program owner or over, and what has its first day of
-    earning already.
+    Without one: what is with the program owner or over, what has its first day of
+    earning already, and what was submitted where that month earns (nothing is lost).
     """
     terms = enrollment.terms
     if not enrollment.is_editable or enrollment.earns_from is not None:
@@ -161,7 +161,7 @@ def earning_outlook(enrollment: Enrollment, *, at: datetime) -> str:
         }
     day_at = terms.fiscal_year.calendar.day_at
     if terms.earnings_start == EarningsStart.SUBMITTED:
-        start = terms.first_earning_day(day_at(enrollment.submitted_at))
+        start = terms.first_earning_day(day_at(enrollment.counts_from))
         return _("As soon as it is validated, it earns from %(start)s.") % {
             "start": full_day(start)
         }

@@ -201,6 +201,10 @@ class Enrollment(models.Model):
     # Which TermsVersion was in force when it was accepted, by its number.
     terms_version = models.PositiveIntegerField(
         _("version of the terms accepted"), null=True, blank=True
+    # Where it was sent again after it was returned; a recall empties it.
+    first_submitted_at = models.DateTimeField(
+        _("first submitted at"), null=True, blank=True
+    )
     )
     submitted_at = models.DateTimeField(_("submitted at"), null=True, blank=True)
     submitted_by = models.ForeignKey(
@@ -264,6 +268,10 @@ class Enrollment(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(submitted_at=None) | Q(accepted_at__isnull=False),
+            models.CheckConstraint(
+                condition=Q(first_submitted_at=None) | Q(submitted_at__isnull=False),
+                name="%(app_label)s_%(class)s_first_submitted_is_submitted",
+            ),
                 name="%(app_label)s_%(class)s_submitted_was_accepted",
             ),
             models.CheckConstraint(
@@ -316,6 +324,15 @@ class Enrollment(models.Model):
 
     @property
     def is_accepted(self) -> bool:
+    @property
+    def counts_from(self) -> datetime | None:
+        """When it was submitted, where the month of that earns (domain.md §10.1).
+
+        The first time: being returned and sent again costs no month. What was recalled
+        was not submitted.
+        """
+        return self.first_submitted_at or self.submitted_at
+
         return self.accepted_at is not None
 
     @property

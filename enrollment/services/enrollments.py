@@ -557,7 +557,8 @@ def submit_enrollment(
         code=Code.SUBMITTED,
         by=by,
         at=at,
-        also=["submitted_at", "submitted_by"],
+    enrollment.first_submitted_at = enrollment.counts_from
+        also=["first_submitted_at", "submitted_at", "submitted_by"],
     )
     if is_told:
         emails.enrollment_submitted(enrollment)
@@ -587,14 +588,14 @@ def recall_enrollment(enrollment: Enrollment, *, by: User) -> Enrollment:
             ),
             code="late",
         )
-    enrollment.submitted_at = None
+    enrollment.first_submitted_at = enrollment.submitted_at = None
     enrollment.submitted_by = None
     _move(
         enrollment,
         EnrollmentStatus.ACTION_REQUIRED,
         code=Code.RECALLED,
         by=by,
-        also=["submitted_at", "submitted_by"],
+        also=["first_submitted_at", "submitted_at", "submitted_by"],
     )
     return enrollment
 
@@ -995,7 +996,7 @@ def _reassess(
     if wanted == EnrollmentStatus.ENROLLED and enrollment.enrolled_at is None:
         enrollment.enrolled_at = at
         enrollment.earns_from = enrollment.terms.earns_from(
-            submitted_at=enrollment.submitted_at, validated_at=at
+            submitted_at=enrollment.counts_from, validated_at=at
         )
         also = ["enrolled_at", "earns_from"]
     _move(enrollment, wanted, code=code, by=by, at=at, also=also)

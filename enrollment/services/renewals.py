@@ -847,11 +847,13 @@ CREATE TEMPORARY TABLE renewal_new ON COMMIT DROP AS
 WITH fresh AS (
     INSERT INTO enrollment_enrollment
         (id, location_id, terms_id, status, status_since, invited_at, enroll_by,
-         accepted_at, accepted_by_id, agreement_version, submitted_at,
-         submitted_by_id, enrolled_at, earns_from, end_reason, renewed_from_id)
+         accepted_at, accepted_by_id, agreement_version, first_submitted_at,
+         submitted_at, submitted_by_id, enrolled_at, earns_from, end_reason,
+         renewed_from_id)
     SELECT gen_random_uuid(), e.location_id, f.next_terms, m.renews_as, %(at)s,
            e.invited_at, y.ends_on, e.accepted_at, e.accepted_by_id,
-           e.agreement_version, e.submitted_at, e.submitted_by_id,
+           e.agreement_version, e.first_submitted_at, e.submitted_at,
+           e.submitted_by_id,
            CASE WHEN m.renews_as = 'enrolled' THEN %(at)s END,
            CASE WHEN m.renews_as = 'enrolled' THEN y.starts_on END,
            '', e.id
@@ -867,6 +869,7 @@ WITH fresh AS (
         invited_at = EXCLUDED.invited_at, enroll_by = EXCLUDED.enroll_by,
         accepted_at = EXCLUDED.accepted_at, accepted_by_id = EXCLUDED.accepted_by_id,
         agreement_version = EXCLUDED.agreement_version,
+        first_submitted_at = EXCLUDED.first_submitted_at,
         submitted_at = EXCLUDED.submitted_at,
         submitted_by_id = EXCLUDED.submitted_by_id,
         enrolled_at = EXCLUDED.enrolled_at, earns_from = EXCLUDED.earns_from,

@@ -16,6 +16,7 @@ from accounts.tests.factories import (
 )
 from accounts.tests.threads import at_once, meet
 from enrollment import services, tasks
+from enrollment.clock import earning_outlook
 from enrollment.models import Enrollment, EnrollmentEvent
 from enrollment.services import enrollments as enrollment_services
 from enrollment.states import TRANSITIONS, EnrollmentStatus
@@ -498,6 +499,46 @@ def test_mending_a_returned_profile_sends_the_enrollment_back_to_validation(
 
     accepted.refresh_from_db()
     assert accepted.status == EnrollmentStatus.VALIDATING
+
+
+def test_what_is_returned_and_submitted_again_keeps_its_first_month(
+    accepted, default_bank, tax_profile, nordvik, ida, maria, oscar, time_machine
+):
+    # domain.md §10.1: the month of submission counts, and being returned costs none.
+    terms = accepted.terms
+    terms.earnings_start = "submitted"
+    terms.save()
+    time_machine.move_to(noon(datetime.date(2026, 11, 10)), tick=False)
+    services.submit_enrollment(accepted, by=ida)
+    bank = default_bank.bank_profile
+    return_version(bank.versions.get(), returned=RETURNED, by=oscar)
+    time_machine.move_to(noon(datetime.date(2026, 12, 3)), tick=False)
+    other = BankProfileFactory(partner_account=nordvik, created_by=maria)
+    services.choose_bank_profile(accepted, bank_profile=other, by=ida)
+    services.choose_currency(accepted, currency="SEK", by=ida)
+
+    again = services.submit_enrollment(accepted, by=ida)
+
+    assert again.submitted_at == timezone.now()
+    said = "As soon as it is validated, it earns from 1 November 2026."
+    assert earning_outlook(again, at=timezone.now()) == said
+    for part in ("bank", "tax"):
+        enrolled = services.confirm_payout(again, part=part, by=oscar)
+    assert enrolled.earns_from == datetime.date(2026, 11, 1)
+
+
+def test_what_was_recalled_counts_from_when_it_is_sent_again(
+    submitted, ida, time_machine
+):
+    terms = submitted.terms
+    terms.earnings_start = "submitted"
+    terms.save()
+    time_machine.move_to(noon(datetime.date(2026, 12, 3)), tick=False)
+
+    services.recall_enrollment(submitted, by=ida)
+    again = services.submit_enrollment(submitted, by=ida)
+
+    assert again.counts_from == timezone.now()
 
 
 def test_changing_a_profile_of_an_enrolled_enrollment_validates_it_again(

@@ -189,6 +189,13 @@ VIOLATIONS = {
     "enrollment_submitted_was_accepted": lambda w: change(
         w.enrollment, accepted_at=None, accepted_by=None
     ),
+    "enrollment_first_submitted_is_submitted": lambda w: change(
+        w.enrollment,
+        status="action_required",
+        first_submitted_at=timezone.now(),
+        submitted_at=None,
+        submitted_by=None,
+    ),
     "enrollment_validating_was_submitted": lambda w: change(
         w.enrollment, submitted_at=None, submitted_by=None
     ),
