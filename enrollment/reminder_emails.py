@@ -31,10 +31,12 @@ def reminder(
     program = first.terms.program if len(programs) == 1 else None
     companies = dict.fromkeys(one.location.partner_account for one in enrollments)
     left = (first.enroll_by - first.terms.fiscal_year.calendar.day_at(at)).days
+    # Of each last day anew: who is invited anew has another one.
+    event = f"{first.pk}:{first.enroll_by}:{len(enrollments)}:{left}"
     return outbox.prepare(
         "reminder",
         to=user,
-        dedupe_key=f"reminder:{first.pk}:{len(enrollments)}:{left}:{user.pk}",
+        dedupe_key=f"reminder:{event}:{user.pk}",
         context={
             "only": only,
             "rows": [

@@ -41,7 +41,8 @@ class TaxExpiryNotice(models.Model):
 class Reminder(models.Model):
     """That somebody was reminded of an invitation, so many days before its last day.
 
-    Once for each person and step, however often the clock asks.
+    Once for each person, step and last day, however often the clock asks: who is invited
+    anew is reminded anew.
     """
 
     enrollment = models.ForeignKey(
@@ -57,6 +58,7 @@ class Reminder(models.Model):
         verbose_name=_("person"),
     )
     days_before = models.PositiveSmallIntegerField(_("days before"))
+    last_day = models.DateField(_("last day"), null=True)
     email = models.ForeignKey(
         OutgoingEmail,
         models.PROTECT,
@@ -70,7 +72,7 @@ class Reminder(models.Model):
         ordering = ("pk",)
         constraints = [
             models.UniqueConstraint(
-                fields=["enrollment", "user", "days_before"],
+                fields=["enrollment", "user", "days_before", "last_day"],
                 name="%(app_label)s_%(class)s_once_per_step",
             ),
         ]

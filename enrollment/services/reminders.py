@@ -65,7 +65,10 @@ def _untold(day: date, calendars: Iterable[int], step: int) -> Iterable[tuple]:
         _is_due(day, step), terms__fiscal_year__calendar__in=list(calendars)
     )
     told = Reminder.objects.filter(
-        enrollment=OuterRef("pk"), user=OuterRef("holder"), days_before=step
+        enrollment=OuterRef("pk"),
+        user=OuterRef("holder"),
+        days_before=step,
+        last_day=OuterRef("enroll_by"),
     )
     muted = MutedMail.objects.filter(
         Q(program=None) | Q(program=OuterRef("terms__program")),
@@ -145,7 +148,13 @@ def _remind(due: dict[int, dict[int, set]], at: datetime) -> int:
                 mail = reminder(people[person], [row for row, _ in some], at=at)
             mails.append(mail)
             told += [
-                Reminder(enrollment=row, user_id=person, days_before=step, email=mail)
+                Reminder(
+                    enrollment=row,
+                    user_id=person,
+                    days_before=step,
+                    last_day=row.enroll_by,
+                    email=mail,
+                )
                 for row, step in some
             ]
     queued = outbox.queue_many(mails)

@@ -386,7 +386,11 @@ VIOLATIONS |= {
     "campaignrecipient_once_per_campaign": lambda w: [recipient(w) for _ in "12"],
     "reminder_once_per_step": lambda w: [
         Reminder.objects.create(
-            enrollment=w.enrollment, user=w.person, days_before=7, email=mail(w)
+            enrollment=w.enrollment,
+            user=w.person,
+            days_before=7,
+            last_day=w.enrollment.enroll_by,
+            email=mail(w),
         )
         for _ in "12"
     ],

@@ -12,7 +12,7 @@ from accounts import outbox
 from accounts.models import AuditAction, AuditEvent, MutedMail, OutgoingEmail
 from accounts.tests.factories import LocationFactory, RoleAssignmentFactory
 from enrollment import services
-from enrollment.models import Reminder
+from enrollment.models import Enrollment, Reminder
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
 
 DAY = datetime.timedelta(days=1)
@@ -128,8 +128,29 @@ def test_a_reminder_is_written_down_once_by_the_database(invited, ida):
 
     with pytest.raises(IntegrityError):
         Reminder.objects.create(
-            enrollment=invited, user=ida, days_before=14, email=told.email
+            enrollment=invited,
+            user=ida,
+            days_before=14,
+            last_day=told.last_day,
+            email=told.email,
         )
+
+
+def test_who_is_invited_anew_is_reminded_anew(invited, ida, mina, time_machine):
+    # The same number of days before another last day is another reminder.
+    time_machine.move_to(datetime.datetime(2026, 9, 1, 12, tzinfo=datetime.UTC))
+    invited.terms.enroll_within_days = 30
+    invited.terms.save()
+    Enrollment.objects.update(
+        invited_at=timezone.now() - 20 * DAY, enroll_by=timezone.localdate() + 7 * DAY
+    )
+    assert remind(days_left=30)
+    time_machine.shift(8 * DAY)
+    assert services.lapse_invitations(at=timezone.now()) == 1
+
+    services.invite_anew(Enrollment.objects.get(), by=mina)
+
+    assert [bool(remind(days_left=left)) for left in (14, 7, 2)] == [True] * 3
 
 
 # --- Unsubscribing (RFC 8058) --------------------------------------------------------
