@@ -25,6 +25,7 @@ from accounts.holders import (
 )
 from accounts.models import (
     Location,
+    AccessRequest,
     MailTopic,
     OutgoingEmail,
     PartnerAccount,
@@ -547,7 +548,7 @@ def dispute_answered(dispute: RequirementDispute) -> None:
 
 
 def handed_over(
-    invitations: list[Invitation],
+    handed: list[Invitation],
     *,
     to: User,
     note: str,
@@ -555,8 +556,14 @@ def handed_over(
     takes_it: bool,
     by: User,
 ) -> None:
-    """Tell a colleague what was handed over to them, and whether they can begin."""
-    enrollments = [one.enrollment for one in invitations]
+    """Tell a colleague what was handed over to them now, and whether they can begin.
+
+    Each hand-over is told; what waits for a role once for each time it is asked for.
+    """
+    enrollments = sorted(
+        [one.enrollment for one in handed] + lacking,
+        key=lambda one: (one.location.name, one.pk),
+    )
     company, terms = enrollments[0].location.partner_account, enrollments[0].terms
     if takes_it:
         path = path_in(company, "accounts:assign")
@@ -567,7 +574,7 @@ def handed_over(
     outbox.queue(
         "handed_over",
         to=to,
-        dedupe_key=f"handed_over:{invitations[0].pk}:{to.pk}:{bool(lacking)}",
+        dedupe_key=f"handed_over:{event}:{to.pk}",
         context={
             "colleague": by,
             "company": company,
@@ -601,12 +608,16 @@ def location_closed(
     path = path_in(location.partner_account, "home")
     return outbox.queue_many(
         outbox.prepare(
+    asked: list[AccessRequest],
             "location_closed",
             to=person,
             dedupe_key=f"location_closed:{location.pk}:{person.pk}",
             context={
                 "company": location.partner_account,
                 "location": location,
+    facts = [f"{one.pk}@{one.handed_at.isoformat()}" for one in handed]
+    facts += [str(one.pk) for one in asked or lacking]
+    event = hashlib.sha256(",".join(facts).encode()).hexdigest()[:32]
                 "reason": location.closing_reason,
                 "day": location.closed_at,
                 "programs": [

@@ -89,7 +89,13 @@ def hand_over(
     _hand(handed, to=to, by=by, at=now)
     if handed or lacking:
         emails.handed_over(
-            mine, to=to, note=note, lacking=lacking, takes_it=takes_it, by=by
+            handed,
+            to=to,
+            note=note,
+            lacking=lacking,
+            asked=asked,
+            takes_it=takes_it,
+            by=by,
         )
     return HandedOver(
         handed=[one.enrollment for one in mine if one.enrollment_id in can],

@@ -184,3 +184,30 @@ def test_what_one_mail_invited_is_handed_over_in_part(
     assert [one.enrollment for one in Invitation.objects.filter(user=petra)] == [
         other.enrollment
     ]
+
+
+def test_each_hand_over_is_told_and_says_what_is_new(
+    nordvik, goteborg, malmo, terms, ida, petra
+):
+    RoleAssignmentFactory(user=ida, partner_account=nordvik, location=malmo)
+    here, there = (
+        InvitationFactory(
+            enrollment=EnrollmentFactory(location=place, terms=terms), user=ida
+        )
+        for place in (goteborg, malmo)
+    )
+
+    services.hand_over([here], to=petra, by=ida)
+    services.hand_over([here, there], to=petra, by=ida)
+    # Given back, and handed over once more.
+    services.hand_over(
+        petra.invitations.filter(enrollment=here.enrollment), to=ida, by=petra
+    )
+    services.hand_over([here], to=petra, by=ida)
+
+    told = OutgoingEmail.objects.filter(name="handed_over", to_user=petra)
+    said = sorted(
+        [name for name in ("Göteborg", "Malmö") if name in mail.body_text]
+        for mail in told
+    )
+    assert said == [["Göteborg"], ["Göteborg"], ["Malmö"]]
