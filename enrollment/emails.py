@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Model
 from django.utils import timezone, translation
 from django.utils.functional import lazy
 from django.utils.translation import get_language
@@ -24,8 +25,8 @@ from accounts.holders import (
     people_with,
 )
 from accounts.models import (
-    Location,
     AccessRequest,
+    Location,
     MailTopic,
     OutgoingEmail,
     PartnerAccount,
@@ -395,16 +396,34 @@ def _unsaid(gaps: Iterable[Gap], version: ProfileVersion) -> list[Gap]:
 
 
 def profile_decided(version: ProfileVersion) -> None:
-    """Tell whoever sent a profile that is used nowhere yet what was decided."""
+    """Tell whoever sent a profile that is used nowhere yet what was decided.
+
+    If they may not see it any more, who may change it is told.
+    """
     about = _about(version)
     path = path_in(about["company"], version.profile)
-    outbox.queue(
-        "profile_approved" if version.is_approved else "profile_returned",
-        to=version.submitted_by,
-        dedupe_key=f"profile_decided:{version.pk}:{version.decided_at.isoformat()}",
-        context=about | {"url": settings.PUBLIC_BASE_URL + path},
-        about_url=path,
-    )
+    for person in _still_may_read(
+        version.submitted_by,
+        Permission.PROFILE_VIEW,
+        company=about["company"],
+        row=version.profile,
+        otherwise=Permission.PROFILE_EDIT,
+    ):
+        outbox.queue(
+            "profile_approved" if version.is_approved else "profile_returned",
+            to=person,
+            dedupe_key=(
+                f"profile_decided:{version.pk}:{version.decided_at.isoformat()}"
+                f":{person.pk}"
+            ),
+            context=about
+            | {
+                "sent_by": version.submitted_by,
+                "is_own": person == version.submitted_by,
+                "url": settings.PUBLIC_BASE_URL + path,
+            },
+            about_url=path,
+        )
 
 
 def _tell_incentive_admins(
@@ -522,29 +541,59 @@ def readers_of_closing(
 
 
 def dispute_answered(dispute: RequirementDispute) -> None:
-    """Tell whoever disputed a requirement what the program owner answered."""
-    path = path_in(
-        dispute.location.partner_account, "enrollment:why", pk=dispute.place_id
-    )
+    """Tell whoever disputed a requirement what the program owner answered.
+
+    If they may not see requirements there any more, who may enroll there is told.
+    """
+    company = dispute.location.partner_account
+    path = path_in(company, "enrollment:why", pk=dispute.place_id)
     requirement = dispute.requirement
-    with translation.override(dispute.asked_by.language):
-        name = (
-            requirement.criterion.name if requirement else _("Active partner agreement")
+    for person in _still_may_read(
+        dispute.asked_by,
+        Permission.REQUIREMENT_VIEW,
+        company=company,
+        row=dispute,
+        otherwise=Permission.ENROLLMENT_EDIT,
+    ):
+        with translation.override(person.language):
+            name = (
+                requirement.criterion.name
+                if requirement
+                else _("Active partner agreement")
+            )
+        outbox.queue(
+            "dispute_answered",
+            to=person,
+            dedupe_key=f"dispute_answered:{dispute.pk}:{person.pk}",
+            context={
+                "dispute": dispute,
+                "asked_by": dispute.asked_by,
+                "is_own": person == dispute.asked_by,
+                "requirement": name,
+                "location": dispute.location,
+                "program": dispute.terms.program,
+                "is_corrected": dispute.outcome == DisputeOutcome.CORRECTED,
+                "url": settings.PUBLIC_BASE_URL + path,
+            },
+            about_url=path,
         )
-    outbox.queue(
-        "dispute_answered",
-        to=dispute.asked_by,
-        dedupe_key=f"dispute_answered:{dispute.pk}",
-        context={
-            "dispute": dispute,
-            "requirement": name,
-            "location": dispute.location,
-            "program": dispute.terms.program,
-            "is_corrected": dispute.outcome == DisputeOutcome.CORRECTED,
-            "url": settings.PUBLIC_BASE_URL + path,
-        },
-        about_url=path,
-    )
+
+
+def _still_may_read(
+    person: User,
+    permission: Permission,
+    *,
+    company: PartnerAccount,
+    row: Model,
+    otherwise: Permission,
+) -> list[User]:
+    """Who reads the answer to what somebody sent: they, or others if their role ended.
+
+    A mail tells nobody what its page would refuse them (R8, security.md T5).
+    """
+    if person in people_with(permission, company=company, row=row):
+        return [person]
+    return people_with(otherwise, company=company, row=row)
 
 
 def handed_over(
@@ -553,6 +602,7 @@ def handed_over(
     to: User,
     note: str,
     lacking: list[Enrollment],
+    asked: list[AccessRequest],
     takes_it: bool,
     by: User,
 ) -> None:
@@ -565,6 +615,9 @@ def handed_over(
         key=lambda one: (one.location.name, one.pk),
     )
     company, terms = enrollments[0].location.partner_account, enrollments[0].terms
+    facts = [f"{one.pk}@{one.handed_at.isoformat()}" for one in handed]
+    facts += [str(one.pk) for one in asked or lacking]
+    event = hashlib.sha256(",".join(facts).encode()).hexdigest()[:32]
     if takes_it:
         path = path_in(company, "accounts:assign")
     elif lacking:
@@ -608,16 +661,12 @@ def location_closed(
     path = path_in(location.partner_account, "home")
     return outbox.queue_many(
         outbox.prepare(
-    asked: list[AccessRequest],
             "location_closed",
             to=person,
             dedupe_key=f"location_closed:{location.pk}:{person.pk}",
             context={
                 "company": location.partner_account,
                 "location": location,
-    facts = [f"{one.pk}@{one.handed_at.isoformat()}" for one in handed]
-    facts += [str(one.pk) for one in asked or lacking]
-    event = hashlib.sha256(",".join(facts).encode()).hexdigest()[:32]
                 "reason": location.closing_reason,
                 "day": location.closed_at,
                 "programs": [

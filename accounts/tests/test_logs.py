@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from accounts.logs import JsonFormatter, redact, request_id
+from accounts.muting import mute_token
 
 IBAN = "SE3550000000054910000003"
 
@@ -53,6 +54,7 @@ def line(*arguments, **extra):
         (f"Not Found: /accounts/lost/stop/{'aB3_-' * 8}xyz/", "aB3"),
         (f"Not Found: /profiles/stop/{'aB3_-' * 8}xyz/", "aB3"),
         (f"Too Many Requests: /calendar/{'aB3_-' * 8}xyz.ics", "aB3"),
+        (f"Not Found: /u/{mute_token(7, 'reminders:12')}/", "reminders"),
         ("mail to ida.berg@nordvik.example", "ida.berg"),
         ("holder: Nordvik Konsult AB", "Konsult"),
         (

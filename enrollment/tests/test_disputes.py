@@ -6,6 +6,8 @@ from django.urls import reverse
 from django.utils.html import strip_tags
 
 from accounts.models import AuditEvent, OutgoingEmail
+from accounts.services import revoke_role
+from accounts.tests.factories import RoleAssignmentFactory
 from enrollment import services
 from enrollment.models import ProgramAtLocation, RequirementDispute
 from enrollment.tests.factories import (
@@ -107,3 +109,22 @@ def test_who_may_not_see_requirements_any_more_disputes_none(place, revenue, ida
 
     with pytest.raises(ValidationError):
         asked(place, revenue, ida)
+
+
+def test_the_answer_goes_to_colleagues_where_whoever_asked_has_no_role_any_more(
+    place, revenue, nordvik, ida, mina, greta
+):
+    one = asked(place, revenue, ida)
+    petra = RoleAssignmentFactory(partner_account=nordvik, location=place.location).user
+    for held in ida.role_assignments.all():
+        revoke_role(held, by=greta)
+    OutgoingEmail.objects.all().delete()
+
+    services.answer_dispute(one, outcome="kept", answer="It is so.", by=mina)
+
+    mail = OutgoingEmail.objects.get()
+    said = " ".join(mail.body_text.split())
+    assert mail.to_user == petra
+    assert f"{ida.full_name} wrote: We sold 26 000." in said
+    assert f"{ida.full_name}, who disputed the requirement" in said
+    assert "You wrote" not in mail.body_html

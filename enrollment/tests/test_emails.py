@@ -107,6 +107,21 @@ def returned_version(profile, **facts):
 
 
 @pytest.fixture
+def maria(maria, nordvik):
+    """She may see and send the company's profiles."""
+    RoleAssignmentFactory(user=maria, partner_account=nordvik)
+    return maria
+
+
+@pytest.fixture
+def ida_at_malmo(ida, malmo):
+    """Ida is Incentives admin of Malmö too."""
+    account = malmo.partner_account
+    RoleAssignmentFactory(user=ida, partner_account=account, location=malmo)
+    return ida
+
+
+@pytest.fixture
 def one_of_each(nordvik, goteborg, malmo, terms, ida, greta, settings):
     """One mail of each kind, and several of those that have variants."""
     services.invite_locations(terms, by=None)
@@ -145,6 +160,7 @@ def one_of_each(nordvik, goteborg, malmo, terms, ida, greta, settings):
     )
     emails.terms_changed(terms, {submitted: [GAPS["currency_refused"]]})
     emails.profile_decided(version)
+    RoleAssignmentFactory(user=ida, partner_account=nordvik, location=malmo)
     emails.profile_decided(
         BankProfileFactory(partner_account=nordvik, created_by=ida).versions.get()
     )
@@ -587,8 +603,9 @@ def test_the_example_of_other_reasons_is_kept(nordvik, maria):
 
 
 def test_a_decision_on_an_unused_profile_goes_to_who_sent_it(
-    nordvik, malmo, ida, maria
+    nordvik, malmo, ida_at_malmo, maria
 ):
+    ida = ida_at_malmo
     bank = BankProfileFactory(partner_account=nordvik, created_by=maria)
     emails.profile_decided(bank.versions.get())
     tax = TaxProfileFactory(location=malmo, version=False)
@@ -602,6 +619,18 @@ def test_a_decision_on_an_unused_profile_goes_to_who_sent_it(
     )
     assert mail_to(ida).subject == "Your tax profile ••0669 is approved"
     assert "The enrollments of Malmö can use it now." in flat(mail_to(ida).body_text)
+
+
+def test_a_decision_goes_to_colleagues_where_who_sent_it_has_no_role_any_more(
+    nordvik, ida, maria
+):
+    bank = BankProfileFactory(partner_account=nordvik, created_by=maria)
+    maria.role_assignments.all().delete()
+
+    emails.profile_decided(bank.versions.get())
+
+    assert f"because {maria.full_name}, who sent" in flat(mail_to(ida).body_text)
+    assert not OutgoingEmail.objects.addressed_to(maria).exists()
 
 
 def test_a_profile_without_a_number_is_called_by_its_name(nordvik, maria):

@@ -155,6 +155,7 @@ class TestClosing:
         self, client_of, goteborg, malmo, terms, uma, lucia, mina
     ):
         company = goteborg.partner_account
+        RoleAssignmentFactory(user=uma, partner_account=company)
         kinds = ("there", "spare", "elsewhere", "default")
         banks = {
             kind: BankProfileFactory(
