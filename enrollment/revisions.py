@@ -17,6 +17,7 @@ from django.utils.translation import pgettext
 from accounts.models import User
 from enrollment.models import Enrollment, EnrollmentEvent, PayoutAssignment
 from enrollment.states import EnrollmentStatus
+from enrollment.versions import changes_since
 from profiles.models import BankProfileVersion, TaxProfileVersion
 
 SALT = "enrollment.revisions"
@@ -83,8 +84,17 @@ def notes_in(seen: str) -> tuple[dict[str, str], dict[str, str]] | None:
 def is_same(
     enrollment: Enrollment, rows: Iterable[PayoutAssignment], seen: str
 ) -> bool:
-    """Whether an enrollment is still as the note says; an unreadable note is no."""
-    return _read(seen) == json.loads(json.dumps(_state(enrollment, rows)))
+    """Whether an enrollment is still as the note says; an unreadable note is no.
+
+    So are its terms, as far as partners read them.
+    """
+    before = _read(seen)
+    if before is None:
+        return False
+    number = before.pop("terms", None)
+    now = json.loads(json.dumps(_state(enrollment, rows)))
+    del now["terms"]
+    return before == now and not changes_since(enrollment.terms, number)
 
 
 def differences(
@@ -114,6 +124,10 @@ def differences(
                 _version(now["agreement"]),
             )
         )
+    found += [
+        Difference(one.label, "; ".join(one.before), "; ".join(one.after))
+        for one in changes_since(enrollment.terms, before.get("terms"))
+    ]
     names = {str(row.pk): row.earning_type.get_kind_display() for row in rows}
     for key, name in names.items():
         old, new = before["lines"].get(key), now["lines"][key]
@@ -197,6 +211,7 @@ def _state(enrollment: Enrollment, rows: Iterable[PayoutAssignment]) -> dict:
         "enrollment": str(enrollment.pk),
         "status": str(enrollment.status),
         "agreement": enrollment.terms.agreement_version,
+        "terms": enrollment.terms.version,
         "lines": {
             str(row.pk): {
                 "bank": _key(row.newest_bank_version),

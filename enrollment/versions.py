@@ -250,6 +250,26 @@ def differences(
     return found
 
 
+def changes_since(terms: ProgramTerms, number: int | None) -> list[Difference]:
+    """Say what partners read otherwise in the terms in force than in a version.
+
+    But for the agreement, which is accepted anew. Asks nothing of the version in force,
+    and says nothing of one that is not known.
+    """
+    if number is None or number == terms.version:
+        return []
+    kept = dict(
+        terms.versions.filter(number__in=[number, terms.version]).values_list(
+            "number", "content"
+        )
+    )
+    return differences(
+        kept.get(number),
+        kept.get(terms.version) or content_of(terms),
+        sections=[one for one in PARTNERS_SECTIONS if one != "agreement"],
+    )
+
+
 def requirement_words(asked: Mapping[str, Any]) -> str:
     """Name one requirement and how much of it is needed, as in "Revenue: 300,000 USD"."""
     name = in_language(asked, "name")

@@ -11,7 +11,12 @@ from django.utils import timezone
 from accounts.tests.factories import RoleAssignmentFactory
 from enrollment import services
 from enrollment.models import Enrollment, PayoutAssignment
-from enrollment.tests.factories import EarningTypeFactory, EnrollmentFactory
+from enrollment.tests.factories import (
+    EarningTypeFactory,
+    EnrollmentFactory,
+    ProgramTermsFactory,
+)
+from enrollment.tests.test_publishing import publish
 from enrollment.tests.test_views import text
 from profiles.tests.factories import BankProfileFactory, BankVersionFactory
 
@@ -159,6 +164,63 @@ def test_an_agreement_changed_in_the_middle_is_accepted_anew(page, ready, terms)
     accepted = page.post(url("accept", ready), {"version": "2"}, follow=True)
     assert "Version 2, accepted" in text(accepted)
     assert "Submit enrollment" in text(accepted)
+
+
+def published(terms, mina, **content) -> None:
+    draft = services.begin_terms_draft(
+        terms.program, fiscal_year=terms.fiscal_year, by=mina
+    )
+    draft.content |= content
+    draft.save()
+    publish(draft, mina)
+
+
+def test_terms_published_in_the_middle_are_shown_before_anything_is_submitted(
+    page, ready, terms, ida, mina
+):
+    # experience.md §4.5: the difference is shown before Submit.
+    published(terms, mina, validation_hours=72)
+    Enrollment.objects.update(accepted_at=None, accepted_by=None, status="invited")
+    services.accept_enrollment(ready, by=ida)
+    seen = seen_on(page.get(ready.get_absolute_url()))
+    published(terms, mina, validation_hours=96, earnings_start="submitted")
+
+    refused = page.post(url("submit", ready), {"seen": seen})
+
+    assert refused.status_code == 422
+    shown = text(refused)
+    assert "Promised answer 3 days 4 days the program owner" in shown
+    assert "it is validated the month in which it is submitted" in shown
+    # Who comes back later reads it too, and decides about what is there now.
+    later = page.get(ready.get_absolute_url())
+    assert "What the program changed since" in text(later)
+    assert "4 days" in text(later)
+    # How mail is sent is nothing to partners.
+    published(terms, mina, sender_name="Incentives")
+    page.post(url("submit", ready), {"seen": seen_on(later)})
+    ready.refresh_from_db()
+    assert ready.is_validating
+
+
+def test_what_lapsed_in_an_open_program_is_enrolled_by_its_button_and_with_others(
+    page, goteborg, ida, time_machine
+):
+    # R26
+    time_machine.move_to(datetime.datetime(2026, 9, 1, 12, tzinfo=datetime.UTC))
+    terms = ProgramTermsFactory(open_to_all=True, enroll_within_days=7)
+    enrollment = services.start_open_enrollment(goteborg, terms=terms, by=ida)
+    place = f"{terms.pk}-{goteborg.pk}"
+    start = reverse("enrollment:start", kwargs={"pk": place})
+    for way in (start, reverse("enrollment:begin_batch")):
+        time_machine.shift(datetime.timedelta(days=9))
+        assert services.lapse_invitations(at=timezone.now()) == 1
+        assert start in page.get(enrollment.get_absolute_url()).content.decode()
+        assert start in page.get(reverse("enrollment:overview")).content.decode()
+
+        assert page.post(way, {"row": place}).status_code == 302
+
+        enrollment.refresh_from_db()
+        assert enrollment.is_invited
 
 
 def test_the_last_day_passing_in_the_middle_keeps_what_was_filled_in(

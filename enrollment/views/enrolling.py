@@ -30,6 +30,7 @@ from enrollment.receipts import receipt_of
 from enrollment.revisions import differences, revision_of
 from enrollment.rows import enrollment_rows
 from enrollment.states import EDITABLE, VEILED, EnrollmentStatus
+from enrollment.versions import changes_since
 from enrollment.views.posting import posted
 
 # Nothing can be done here any more; who could enroll is no question.
@@ -261,6 +262,12 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
         "changes": (
             changes_of({enrollment: row.forecast}).get(enrollment.pk, [])
             if row.forecast
+            else []
+        ),
+        # What the program changed since it was accepted, before it is submitted.
+        "terms_changes": (
+            changes_since(enrollment.terms, enrollment.terms_version)
+            if enrollment.is_editable and enrollment.submitted_at is None
             else []
         ),
         "foreseen": (
