@@ -121,7 +121,7 @@ def check_page(batch: EnrollmentBatch, *, user: User) -> CheckPage:
     for row in rows:
         missing = readiness(row.gaps, enrollment=row.enrollment).missing
         checked = CheckedRow(row, payments[row.enrollment.pk], missing)
-        if not row.is_to_enroll:
+        if not (row.is_to_enroll and row.enrollment.is_editable):
             page.stopped.append(checked)
         elif not missing:
             page.ready.append(checked)

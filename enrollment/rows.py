@@ -52,6 +52,7 @@ from enrollment.states import (
     EDITABLE,
     FOLLOWS_PROFILES,
     VEILED,
+    EndReason,
     EnrollmentStatus,
     Outcome,
     Turn,
@@ -77,7 +78,7 @@ class Row:
     @property
     def is_to_enroll(self) -> bool:
         """Whether this reader can begin it or go on with it, alone or with others."""
-        if self.enrollment is None:
+        if self.enrollment is None or self.enrollment.is_lapsed:
             return self.standing.action is not None and self.standing.action.is_post
         is_mine = self.standing.turn in (Turn.NEW, Turn.YOU)
         return is_mine and self.enrollment.is_editable
@@ -85,7 +86,8 @@ class Row:
     @property
     def is_ready(self) -> bool:
         """Whether nothing is missing, but for accepting."""
-        return self.enrollment is not None and self.is_to_enroll and not self.gaps
+        is_begun = self.enrollment is not None and self.enrollment.is_editable
+        return is_begun and self.is_to_enroll and not self.gaps
 
     @property
     def place_id(self) -> str:
@@ -453,7 +455,13 @@ def is_to_enroll(days: Mapping[date, list[int]]) -> Q:
     )
     is_closed = on_its_day(days, calendar, lambda day: Q(terms__enroll_by__lt=day))
     # By the columns behind `status`: what nobody began has requirements to be asked of.
-    is_open = Q(enrollment=None) & Q(terms__is_open_to_all=True)
+    is_lapsed = Q(
+        enrollment__status=EnrollmentStatus.EXPIRED,
+        enrollment__end_reason=EndReason.NOT_ANSWERED,
+        location__closed_at=None,
+        program__discontinued_at=None,
+    )
+    is_open = (Q(enrollment=None) | is_lapsed) & Q(terms__is_open_to_all=True)
     is_open &= Q(enrollment_between_years=None)
     return Q(may_edit=True) & (
         Q(enrollment__status__in=EDITABLE) & ~is_late & ~is_over | is_open & ~is_closed

@@ -116,6 +116,7 @@ def standing(
             shown,
             may_edit=may_edit and not enrollment.is_late(at),
             sees_requirements=sees_requirements,
+            at=at,
         ),
         clock=clock_for(enrollment, at=at) if may_edit else None,
     )
@@ -222,8 +223,13 @@ def _action(
     *,
     may_edit: bool,
     sees_requirements: bool,
+    at: datetime,
 ) -> Action | None:
     url = enrollment.get_absolute_url()
+    row_id = f"{enrollment.terms_id}-{enrollment.location_id}"
+    if may_edit and enrollment.can_begin_again(at):
+        url = reverse("enrollment:start", kwargs={"pk": row_id})
+        return Action(_("Enroll"), url, is_post=True)
     if may_edit and _is_begun(enrollment):
         return Action(_("Continue"), url, is_primary=True)
     if may_edit and shown.code == "invited":
@@ -238,7 +244,6 @@ def _action(
     if may_edit and shown.code == "declined":
         return Action(_("Change your mind"), url)
     if shown.code == "ineligible":
-        row_id = f"{enrollment.terms_id}-{enrollment.location_id}"
         return _requirements(row_id, is_seen=sees_requirements)
     return Action(_("View"), url)
 

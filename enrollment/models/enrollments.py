@@ -105,9 +105,7 @@ class EnrollmentQuerySet(ScopedQuerySet):
         FiscalCalendar.objects.by_day().
         """
         year = "terms__fiscal_year"
-        late = on_its_day(
-            days, f"{year}__calendar", lambda day: Q(enroll_by__lt=day)
-        )
+        late = on_its_day(days, f"{year}__calendar", lambda day: Q(enroll_by__lt=day))
         begun = Q(
             status=EnrollmentStatus.ACTION_REQUIRED,
             submitted_at=None,
@@ -201,12 +199,12 @@ class Enrollment(models.Model):
     # Which TermsVersion was in force when it was accepted, by its number.
     terms_version = models.PositiveIntegerField(
         _("version of the terms accepted"), null=True, blank=True
+    )
+    submitted_at = models.DateTimeField(_("submitted at"), null=True, blank=True)
     # Where it was sent again after it was returned; a recall empties it.
     first_submitted_at = models.DateTimeField(
         _("first submitted at"), null=True, blank=True
     )
-    )
-    submitted_at = models.DateTimeField(_("submitted at"), null=True, blank=True)
     submitted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.PROTECT,
@@ -268,11 +266,11 @@ class Enrollment(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(submitted_at=None) | Q(accepted_at__isnull=False),
+                name="%(app_label)s_%(class)s_submitted_was_accepted",
+            ),
             models.CheckConstraint(
                 condition=Q(first_submitted_at=None) | Q(submitted_at__isnull=False),
                 name="%(app_label)s_%(class)s_first_submitted_is_submitted",
-            ),
-                name="%(app_label)s_%(class)s_submitted_was_accepted",
             ),
             models.CheckConstraint(
                 condition=~Q(status__in=["validating", "enrolled"])
@@ -324,6 +322,8 @@ class Enrollment(models.Model):
 
     @property
     def is_accepted(self) -> bool:
+        return self.accepted_at is not None
+
     @property
     def counts_from(self) -> datetime | None:
         """When it was submitted, where the month of that earns (domain.md §10.1).
@@ -332,8 +332,6 @@ class Enrollment(models.Model):
         was not submitted.
         """
         return self.first_submitted_at or self.submitted_at
-
-        return self.accepted_at is not None
 
     @property
     def is_agreement_outdated(self) -> bool:
@@ -373,6 +371,20 @@ class Enrollment(models.Model):
         return (
             self.status == EnrollmentStatus.EXPIRED
             and self.end_reason == EndReason.NOT_ANSWERED
+        )
+
+    def can_begin_again(self, at: datetime) -> bool:
+        """Whether its partner begins it again without being invited (R26).
+
+        What lapsed of a program that is open to all, while it takes enrollments.
+        """
+        today = self.terms.fiscal_year.calendar.day_at(at)
+        return (
+            self.is_lapsed
+            and self.terms.is_open_to_all
+            and self.terms.program.discontinued_at is None
+            and self.location.closed_at is None
+            and today <= self.terms.last_day_for(today)
         )
 
     def is_late(self, at: datetime) -> bool:

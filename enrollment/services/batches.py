@@ -51,7 +51,8 @@ def begin_batch(
 ) -> EnrollmentBatch:
     """Keep what somebody ticked, so that one page can show all of it.
 
-    Programs that are open to all are begun, as by their own button (R26). Raises
+    Programs that are open to all are begun, or begun again, as by their own button:
+    Enroll and ticking are the same wish (R26). Raises
     ValidationError when nothing of it can be enrolled, or it is too much at once.
     """
     places = list(places)
@@ -63,7 +64,7 @@ def begin_batch(
         )
     to_begin = defaultdict(list)
     for place in places:
-        if place.enrollment_id is None:
+        if place.enrollment_id is None or place.enrollment.is_lapsed:
             to_begin[place.terms].append(place.location)
     programs = {terms.program_id for terms in to_begin}
     # In their order, and before the company: as withdrawing a program does.

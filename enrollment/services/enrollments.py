@@ -80,11 +80,11 @@ def start_open_enrollment(
 ) -> Enrollment:
     """Begin an enrollment in a program that is open to all (R26).
 
-    Beginning twice returns the same enrollment. Raises ValidationError when the
-    program is not open to this location now.
+    Beginning twice returns the same enrollment; one that lapsed is begun again. Raises
+    ValidationError when the program is not open to this location now.
     """
     started = start_open_enrollments([location], terms=terms, by=by)
-    if not started:
+    if not started or started[0].is_lapsed:
         raise ValidationError(
             _("This program is not open to %(location)s now."),
             params={"location": location.name},
@@ -99,8 +99,10 @@ def start_open_enrollments(
 ) -> list[Enrollment]:
     """Begin enrollments in a program that is open to all, or return those begun (R26).
 
-    Locations that it is not open to now are left out. Raises ValidationError when
-    somebody may not begin one of them any more, or a company has not migrated.
+    What lapsed is begun again, with everything that was chosen: nobody has to invite to
+    such a program. Locations that it is not open to now are left out. Raises
+    ValidationError when somebody may not begin one of them any more, or a company has
+    not migrated.
     """
     # The program first, so that it is not withdrawn meanwhile.
     program = IncentiveProgram.objects.select_for_update(of=("self",), no_key=True).get(
@@ -108,7 +110,8 @@ def start_open_enrollments(
     )
     lock_companies(*{location.partner_account_id for location in locations})
     begun = list(Enrollment.objects.filter(location__in=locations, terms=terms))
-    known = {enrollment.location_id for enrollment in begun}
+    lapsed = {one.location_id: one for one in begun if one.is_lapsed}
+    known = {enrollment.location_id for enrollment in begun} - lapsed.keys()
     others = [location for location in locations if location.pk not in known]
     today = terms.today()
     if not (
@@ -133,6 +136,10 @@ def start_open_enrollments(
     places = ProgramAtLocation.objects.filter(location__in=others, terms=terms)
     check_still_may(*places, permission=Permission.ENROLLMENT_EDIT, by=by)
     now = timezone.now()
+    for location in others:
+        if enrollment := lapsed.get(location.pk):
+            enrollment.terms = terms
+            reopen_invitation(enrollment, code=Code.STARTED, by=by, at=now)
     started = Enrollment.objects.bulk_create(
         Enrollment(
             location=location,
@@ -142,6 +149,7 @@ def start_open_enrollments(
             enroll_by=terms.last_day_for(today),
         )
         for location in others
+        if location.pk not in lapsed
     )
     EnrollmentEvent.objects.bulk_create(
         EnrollmentEvent(
@@ -549,6 +557,7 @@ def submit_enrollment(
         row.tax_profile_id = row.used_tax
         row.currency = row.used_currency or ""
         row.save(update_fields=["bank_profile", "tax_profile", "currency"])
+    enrollment.first_submitted_at = enrollment.counts_from
     enrollment.submitted_at = at
     enrollment.submitted_by = by
     _move(
@@ -557,7 +566,6 @@ def submit_enrollment(
         code=Code.SUBMITTED,
         by=by,
         at=at,
-    enrollment.first_submitted_at = enrollment.counts_from
         also=["first_submitted_at", "submitted_at", "submitted_by"],
     )
     if is_told:
@@ -861,7 +869,9 @@ def lapse_invitations(*, at: datetime) -> int:
     return len(lapsed)
 
 
-def reopen_invitation(enrollment: Enrollment, *, by: User, at: datetime) -> Enrollment:
+def reopen_invitation(
+    enrollment: Enrollment, *, code: str = Code.INVITED_ANEW, by: User, at: datetime
+) -> Enrollment:
     """Move a lapsed invitation back to Invited, with a last day counted from now.
 
     Whoever accepted it before accepts the agreement as it is now. The part of
@@ -877,7 +887,7 @@ def reopen_invitation(enrollment: Enrollment, *, by: User, at: datetime) -> Enro
     _move(
         enrollment,
         EnrollmentStatus.INVITED,
-        code=Code.INVITED_ANEW,
+        code=code,
         by=by,
         at=at,
         also=[

@@ -878,6 +878,29 @@ def test_beginning_twice_is_one_enrollment(goteborg, ida):
     assert Enrollment.objects.count() == 1
 
 
+def test_what_lapsed_in_an_open_program_is_begun_again(goteborg, ida, time_machine):
+    # R26: it is there for everybody as long as the program takes enrollments.
+    time_machine.move_to(noon(datetime.date(2026, 9, 1)), tick=False)
+    terms = ProgramTermsFactory(open_to_all=True, enroll_within_days=7)
+    first = services.start_open_enrollment(goteborg, terms=terms, by=ida)
+    time_machine.shift(datetime.timedelta(days=9))
+    assert services.lapse_invitations(at=timezone.now()) == 1
+
+    again = services.start_open_enrollment(goteborg, terms=terms, by=ida)
+
+    assert (again.pk, again.is_invited) == (first.pk, True)
+    assert again.enroll_by == datetime.date(2026, 9, 17)
+    assert codes(again) == ["started", "lapsed", "started"]
+    assert not OutgoingEmail.objects.exists()
+    # Once the program takes none any more, it stays.
+    time_machine.shift(datetime.timedelta(days=9))
+    services.lapse_invitations(at=timezone.now())
+    terms.enroll_by = datetime.date(2026, 9, 15)
+    terms.save()
+    with pytest.raises(ValidationError, match="not open"):
+        services.start_open_enrollment(goteborg, terms=terms, by=ida)
+
+
 def test_a_program_with_criteria_cannot_be_begun_without_an_invitation(
     goteborg, terms, ida
 ):
