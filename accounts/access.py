@@ -37,9 +37,9 @@ from accounts.companies import (
     enter,
 )
 from accounts.holders import follow, held_in, roles_held_by
-from accounts.models import Membership, PartnerAccount, RoleAssignment
+from accounts.models import Membership, PartnerAccount
 from accounts.roles import GUARDED, PROVED_ROLES, Permission, Role, roles_with
-from accounts.scoping import HeldRoles
+from accounts.scoping import HeldRoles, live_assignments
 from accounts.sealing import DecryptionError, seal, unseal
 from accounts.services import note_refusal
 
@@ -461,7 +461,7 @@ def is_global_admin(user) -> bool:
     """
     if not user.is_authenticated or user.is_staff:
         return False
-    held = RoleAssignment.objects.live().filter(user=user, role=Role.GLOBAL_ADMIN)
+    held = live_assignments().filter(user=user, role=Role.GLOBAL_ADMIN)
     working_in = getattr(user, "working_in", None)
     return (held.of_company(working_in) if working_in else held).exists()
 

@@ -19,14 +19,14 @@ from accounts.models import (
 from accounts.models.factor_resets import UNANSWERED
 from accounts.operators import groups_with
 from accounts.roles import GRANTS, Permission, Role, roles_that_grant, roles_with
-from accounts.scoping import HeldRoles
+from accounts.scoping import HeldRoles, live_assignments
 
 
 def people_with(
     permission: Permission, *, company: PartnerAccount, row: Model | None = None
 ) -> list[User]:
     """Return the active people whose roles carry the permission, on a row if given."""
-    assignments = RoleAssignment.objects.live().filter(
+    assignments = live_assignments().filter(
         partner_account=company, role__in=roles_with(permission)
     )
     scope = type(row)._default_manager.all().scope if row is not None else None
@@ -60,7 +60,7 @@ def holds_anywhere(user, permission: Permission, company) -> bool:
     """Whether a live role of the person in the company carries the permission."""
     return (
         company is not None
-        and RoleAssignment.objects.live()
+        and live_assignments()
         .filter(user=user, partner_account=company, role__in=roles_with(permission))
         .exists()
     )
@@ -68,13 +68,13 @@ def holds_anywhere(user, permission: Permission, company) -> bool:
 
 def roles_held_by(user: User, company: PartnerAccount) -> frozenset[Role]:
     """Return the roles a person holds in a company, wherever in it."""
-    held = RoleAssignment.objects.live().filter(user=user, partner_account=company)
+    held = live_assignments().filter(user=user, partner_account=company)
     return frozenset(map(Role, held.order_by().values_list("role", flat=True)))
 
 
 def held_in(user: User, company: PartnerAccount) -> HeldRoles:
     """Return what a person holds in a company, and what of it for the whole company."""
-    held = RoleAssignment.objects.live().filter(user=user, partner_account=company)
+    held = live_assignments().filter(user=user, partner_account=company)
     is_everywhere = Q(location=None, program=None)
     roles = list(held.order_by().values_list("role", is_everywhere).distinct())
     return HeldRoles(
@@ -99,7 +99,7 @@ def roles_given_in(company: PartnerAccount) -> dict[int, frozenset[Role]]:
     """Return what each admin of a company may give and end, by the person's key."""
     given: dict[int, frozenset[Role]] = {}
     giving = [role for role, grant in GRANTS.items() if grant.gives]
-    held = RoleAssignment.objects.live().of_company(company).filter(role__in=giving)
+    held = live_assignments().of_company(company).filter(role__in=giving)
     for person, role in held.order_by("pk").values_list("user_id", "role"):
         given[person] = given.get(person, frozenset()) | GRANTS[Role(role)].gives
     return given
@@ -108,9 +108,7 @@ def roles_given_in(company: PartnerAccount) -> dict[int, frozenset[Role]]:
 def givers_of(role: Role, company: PartnerAccount) -> list[User]:
     """Return the people of a company who may give and end a role."""
     givers = (
-        RoleAssignment.objects.live()
-        .of_company(company)
-        .filter(role__in=roles_that_grant(role))
+        live_assignments().of_company(company).filter(role__in=roles_that_grant(role))
     )
     return list(
         User.objects.filter(pk__in=givers.values("user_id")).order_by("full_name", "pk")
@@ -136,7 +134,7 @@ def vouchers_for(user: User, company: PartnerAccount) -> list[User]:
     nothing.
     """
     held = (
-        RoleAssignment.objects.live()
+        live_assignments()
         .of_company(company)
         .filter(role__in=roles_with(Permission.ROLE_ASSIGN))
         .given_by_others()

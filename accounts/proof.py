@@ -12,8 +12,9 @@ from allauth.account.authentication import get_authentication_records
 from allauth.mfa.models import Authenticator
 from django.conf import settings
 
-from accounts.models import FactorReset, RoleAssignment
+from accounts.models import FactorReset
 from accounts.roles import GUARDED, roles_with_any
+from accounts.scoping import live_assignments
 
 # What somebody signs in with besides the password; recovery codes stand in for these.
 SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
@@ -44,7 +45,7 @@ def needs_second_factor(user) -> bool:
     """Whether the person is an operator, or a role of theirs reaches what is guarded."""
     return (
         user.is_staff
-        or RoleAssignment.objects.live()
+        or live_assignments()
         .filter(user=user, role__in=roles_with_any(GUARDED))
         .exists()
     )

@@ -20,7 +20,6 @@ from accounts.models import (
     IncentiveProgram,
     Location,
     PartnerAccount,
-    RoleAssignment,
     User,
 )
 from accounts.operators import groups_with
@@ -34,6 +33,7 @@ from accounts.roles import (
     roles_that_grant,
     roles_with,
 )
+from accounts.scoping import live_assignments
 
 # People in one list; the rest is a number.
 MOST_NAMED = 10
@@ -164,9 +164,7 @@ def _missing(
 def _givers(roles: Iterable[Role], company: PartnerAccount) -> list[User]:
     """The people who give any of the roles."""
     granting = frozenset[Role]().union(*(roles_that_grant(role) for role in roles))
-    givers = RoleAssignment.objects.live().filter(
-        partner_account=company, role__in=granting
-    )
+    givers = live_assignments().filter(partner_account=company, role__in=granting)
     return list(
         User.objects.filter(pk__in=givers.values("user_id")).order_by("full_name", "pk")
     )

@@ -3,6 +3,7 @@
 import datetime
 import json
 import re
+from functools import cache, lru_cache
 from urllib.parse import parse_qsl, urlsplit
 
 from django import template
@@ -29,7 +30,7 @@ BULLET = "\N{BULLET}"
 @register.simple_tag
 def icon(name: str, label: str = "", css: str = "") -> str:
     """A picture of the sprite: hidden from screen readers unless it has a label."""
-    address = f"{static('img/icons.svg')}#{name}"
+    address = f"{_sprite()}#{name}"
     classes = f"icon {css}" if css else "icon"
     if label:
         return format_html(
@@ -39,6 +40,18 @@ def icon(name: str, label: str = "", css: str = "") -> str:
             label,
             address,
         )
+    return _mute_picture(address, classes)
+
+
+@cache
+def _sprite() -> str:
+    """Where all pictures are: the same as long as the portal runs."""
+    return static("img/icons.svg")
+
+
+@lru_cache
+def _mute_picture(address: str, classes: str) -> str:
+    """A page has dozens of them, of a few kinds; nobody typed any part."""
     return format_html(
         '<svg class="{}" width="20" height="20" aria-hidden="true" focusable="false">'
         '<use href="{}"></use></svg>',
