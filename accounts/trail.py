@@ -563,7 +563,7 @@ class _Reader:
         if isinstance(value, dict):
             words = getattr(field and field.model, "words_of_codes", {})
             value = {str(words.get(code, code)): one for code, one in value.items()}
-        if name == "people":
+        if name == "people" and isinstance(value, list):
             return self._people(value)
         if name == "places":
             return "; ".join(self._scope(place) for place in value[:MOST_NAMED])
@@ -627,8 +627,9 @@ def _collect(values: dict[str, Any], asked: dict[str, set[int]]) -> None:
     for name in ("person", "location", "program"):
         if isinstance(values.get(name), int):
             asked[name].add(values[name])
-    for key in values.get("people") or []:
-        asked["people"].add(key)
+    # Where there are many, only how many.
+    if isinstance(values.get("people"), list):
+        asked["people"].update(values["people"])
     for place in values.get("places") or []:
         if isinstance(place, dict):
             _collect(place, asked)

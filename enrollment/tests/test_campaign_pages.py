@@ -52,6 +52,17 @@ def test_from_the_program_to_a_draft_to_the_hold_and_back(
     assert not OutgoingEmail.objects.exists()
 
 
+def test_the_audit_page_says_how_many_people_it_was_confirmed_for(
+    client_of, oscar, mina, campaign
+):
+    services.confirm_campaign(campaign, people=1, by=mina)
+
+    page = client_of(oscar).get(reverse("ops:audit"))
+
+    assert page.status_code == 200
+    assert re.search(r"People\W+1\b", words(page))
+
+
 def test_another_number_than_the_true_one_is_refused_on_the_page(
     client_of, mina, campaign
 ):
