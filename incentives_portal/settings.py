@@ -323,7 +323,7 @@ INVITATION_SUBJECT = env.str("INVITATION_SUBJECT", default="") or _(
 if DEMO:
     SENDER_ADDRESS = SENDER_ADDRESS or "no-reply@partners.example"
     SUPPORT_ADDRESS = SUPPORT_ADDRESS or "support@partners.example"
-    OPERATOR_NAME = OPERATOR_NAME or _("The demo's program owner")
+    OPERATOR_NAME = OPERATOR_NAME or "Specimen Program Office"
     OPERATOR_POSTAL_ADDRESS = OPERATOR_POSTAL_ADDRESS or "1 Example Street, Demo Town"
 DEMO_MAIL_DIR = Path(env.str("DEMO_MAIL_DIR", default=str(BASE_DIR / "var" / "mail")))
 DEFAULT_FROM_EMAIL = SENDER_ADDRESS or "no-reply@invalid"

@@ -16,12 +16,14 @@ ENROLLED = {
 OTHERWISE = {
     "AZ-MIG Cardiff": "validating",
     "AZ-MIG Stockholm": "validating",
+    "BA-PRE Cardiff": "invited",
     "BA-PRE Edinburgh": "declined",
     "CSP-DB Curitiba": "invited",
     "CSP-DB Göteborg": "invited",
     "CSP-DB Hamburg": "validating",
     "CSP-DB Leipzig": "invited",
     "CSP-DB München": "invited",
+    "CSP-IP Göteborg": "invited",
     "CSP-IP Osaka": "invited",
     "CSP-IR Boise": "expired",
     "CSP-IR Pune": "invited",
@@ -38,9 +40,20 @@ OTHERWISE = {
     "SEC-ENG Malmö": "invited",
     "SEC-ENG Recife": "invited",
 }
+# Whom the campaigns that began invited.
+INVITED = {
+    "CSP-IR": "Jönköping Kalmar Karlstad Linköping",
+    "LEARN": "Norrköping Sundsvall Umeå Västerås",
+    "MW-ADV": (
+        "Borås Eskilstuna Gävle Halmstad Helsingborg Jönköping Kalmar Karlstad "
+        "Linköping Norrköping Sundsvall Umeå Västerås Örebro"
+    ),
+    "SEC-ENG": "Borås Eskilstuna Gävle Halmstad Helsingborg",
+}
 STATES = OTHERWISE | {
-    f"{program} {location}": "enrolled"
-    for program, locations in ENROLLED.items()
+    f"{program} {location}": status
+    for status, places in (("enrolled", ENROLLED), ("invited", INVITED))
+    for program, locations in places.items()
     for location in locations.split()
 }
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.encryption import EncryptedTextField
 from accounts.models import (
+    AccessRequest,
     IncentiveProgram,
     Location,
     OutgoingEmail,
@@ -29,20 +30,26 @@ from accounts.tests.canaries import (
     everything_in_tables,
 )
 from enrollment import renewal
+from enrollment.audience import problems_of_words
 from enrollment.eligibility import gaps_of, payout_of
 from enrollment.management.commands.load_demo import PASSWORD
 from enrollment.models import (
+    Campaign,
     Enrollment,
     EnrollmentEvent,
     FiscalCalendar,
     FiscalYear,
+    Invitation,
     ProgramAtLocation,
     RequirementCheck,
+    RequirementDispute,
+    ValueImport,
 )
 from enrollment.tests.demo_states import STATES, states
 from profiles.models import (
     BankProfile,
     BankProfileVersion,
+    PreparedPart,
     TaxDocument,
     TaxProfileVersion,
 )
@@ -126,8 +133,8 @@ def test_a_second_run_changes_nothing(demo):
 
     assert "Nothing was changed" in output.getvalue()
     assert everything() == before
-    assert PartnerAccount.objects.count() == 10
-    assert Location.objects.count() == 27
+    assert PartnerAccount.objects.count() == 11
+    assert Location.objects.count() == 41
     assert IncentiveProgram.objects.count() == 12
 
 
@@ -222,9 +229,11 @@ def test_nordic_growth_booster_is_open_to_every_place_in_sweden(demo):
     days = FiscalCalendar.objects.by_day(timezone.now())
     rows = ProgramAtLocation.objects.current(days).with_status(days)
 
-    assert set(
-        rows.filter(program__code="NORD-Q2").values_list("location__name", "status")
-    ) == {("Stockholm", "open"), ("Göteborg", "open"), ("Malmö", "open")}
+    open_rows = rows.filter(program__code="NORD-Q2").order_by()
+    assert set(open_rows.values_list("status", flat=True)) == {"open"}
+    assert set(open_rows.values_list("location", flat=True)) == set(
+        Location.objects.filter(country="SE").values_list("pk", flat=True)
+    )
 
 
 def test_hamburg_changes_its_account_beside_the_one_in_force(demo):
@@ -280,7 +289,7 @@ def test_only_news_is_mailed_and_history_is_kept_as_sent(demo):
     waiting = OutgoingEmail.objects.filter(status="queued")
     sent = OutgoingEmail.objects.filter(status="sent")
 
-    assert 20 <= waiting.count() <= 60
+    assert 20 <= waiting.count() <= 80
     assert set(waiting.values_list("name", flat=True)) >= {
         "invitation",
         "enrollment_submitted",
@@ -290,6 +299,84 @@ def test_only_news_is_mailed_and_history_is_kept_as_sent(demo):
     }
     assert sent.count() > waiting.count()
     assert not sent.filter(created_at__gt=timezone.now() - timedelta(hours=1)).exists()
+
+
+def test_there_is_a_place_for_each_way_through_the_second_step(demo):
+    at = {
+        "A": ("Göteborg", "CSP-DB"),
+        "B": ("Cardiff", "BA-PRE"),
+        "C": ("Groningen", "DEV-RES"),
+        "D": ("Malmö", "SEC-ENG"),
+        "E": ("Göteborg", "CSP-IP"),
+        "F": ("Halifax", "DEV-RES"),
+        "G": ("Stockholm", "CSP-IR"),
+        "I": ("Recife", "SEC-ENG"),
+    }
+
+    assert {letter: gaps_at(*where) for letter, where in at.items()} == {
+        "A": set(),
+        "B": set(),
+        "C": {"bank_missing", "tax_missing"},
+        "D": {"tax_incomplete"},
+        "E": {"currency_refused"},
+        "F": {"bank_missing", "tax_missing"},
+        "G": {"bank_returned"},
+        "I": {"bank_country", "currency_refused", "tax_missing"},
+    }
+    tax = TaxProfileVersion.objects.get(profile__location__name="Cardiff")
+    assert tax.is_pending
+    # H: two earning types, in A and C.
+    assert enrollment_of("Groningen", "DEV-RES").payout_assignments.count() == 2
+    banks = BankProfile.objects.filter(partner_account__locations__name="Groningen")
+    assert banks.count() == 2
+
+
+def test_one_person_can_submit_a_dozen_locations_together(demo):
+    enrollments = Enrollment.objects.for_pages().filter(
+        terms__program__code="MW-ADV",
+        location__partner_account__name="Vintergata Partner AB",
+    )
+    rows = payout_of(enrollments, on=timezone.localdate())
+
+    lacking = [{gap.part for gap in gaps_of(row)} for row in rows.values()]
+
+    assert lacking.count(set()) == 12
+    assert {"tax"} in lacking
+    assert {"bank", "tax"} in [parts - {"currency"} for parts in lacking]
+
+
+def test_campaigns_and_imports_stand_in_each_state(demo):
+    campaigns = dict(Campaign.objects.values_list("terms__program__code", "status"))
+    imports = ValueImport.objects.order_by("pk").values_list("file_name", "status")
+
+    assert campaigns == {
+        "AZ-MIG": "scheduled",
+        "BA-PRE": "draft",
+        # It is done as soon as a worker has sent its mail.
+        "CSP-IR": "running",
+        "LEARN": "stopped",
+        "MW-ADV": "running",
+        "SEC-ENG": "paused",
+    }
+    assert problems_of_words(Campaign.objects.get(status="draft"))
+    assert list(imports)[-3:] == [
+        ("designations-october.csv", "applied"),
+        ("revenue-november.csv", "ready"),
+        ("designations-november.csv", "held"),
+    ]
+    difference = ValueImport.objects.get(status="ready").difference
+    assert (difference["gained"], difference["lost"]) == (2, 1)
+
+
+def test_colleagues_handed_over_asked_filled_in_and_disputed(demo):
+    assert Invitation.objects.filter(handed_to__full_name="Viggo Alm").exists()
+    asked = AccessRequest.objects.get(user__full_name="Lars Ek")
+    assert asked.asked_by.full_name == "Åsa Lindqvist"
+    assert set(PreparedPart.objects.values_list("full_name", "state")) == {
+        ("Maria Petersson", "open"),
+        ("Elin Strand", "filled"),
+    }
+    assert RequirementDispute.objects.open().get().location.name == "Amsterdam"
 
 
 def test_everybody_signs_in_with_the_printed_password(demo, client):

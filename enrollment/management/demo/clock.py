@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from enrollment.models import FiscalCalendar, FiscalYear
 
-OFFSET = re.compile(r"(?P<origin>start|end)?(?P<count>[+-]\d+)(?P<unit>[dh])")
+OFFSET = re.compile(r"(?P<origin>start|end)?(?P<count>[+-]\d+)(?P<unit>[dhm])")
+UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 OFFICE_HOUR = time(9)
 # The story of a fiscal year's enrollments, and its latest part, which is kept longest.
 STORY = timedelta(days=100)
@@ -38,8 +39,7 @@ class Clock:
         found = OFFSET.fullmatch(offset)
         if found is None:
             raise ValueError(f"{offset} is not an offset like -20d, -5h or start+30d")
-        count = int(found["count"]) * (24 if found["unit"] == "d" else 1)
-        since = -timedelta(hours=count) - wait
+        since = -timedelta(**{UNITS[found["unit"]]: int(found["count"])}) - wait
         if found["origin"]:
             day = year.starts_on if found["origin"] == "start" else year.ends_on
             since += self.now - first_moment(day, year.calendar, hour=OFFICE_HOUR)

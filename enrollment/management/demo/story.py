@@ -21,6 +21,7 @@ from accounts.models import (
     User,
 )
 from enrollment import services
+from enrollment.management.demo import under_way
 from enrollment.management.demo.cast import Cast
 from enrollment.management.demo.clock import NEWS
 from enrollment.management.demo.files import as_csv, entries, rows
@@ -30,6 +31,7 @@ from profiles import services as profiles
 from profiles.models import Profile
 
 MANAGER = "mina.okafor@partners.example"
+ADDRESS = ("street", "postcode", "city")
 BETWEEN_STEPS = timedelta(minutes=4)
 # A role that ends when all else has happened; others end at an offset.
 AT_LAST = "yes"
@@ -77,6 +79,9 @@ class Story:
         self.plan_enrollments()
         self.plan_recoveries()
         self.plan_rehearsals()
+        under_way.plan_campaigns(self.cast, plan=self.plan, by=MANAGER)
+        under_way.plan_imports(self.cast, plan=self.plan, by=MANAGER)
+        under_way.plan_colleagues(self.cast, plan=self.plan)
         self.plan_ends_of_roles()
         for step in sorted(self.steps, key=lambda step: step.at):
             with nullcontext() if step.is_news else outbox.as_sent_at(step.at):
@@ -121,7 +126,10 @@ class Story:
         for row in rows("measured_values"):
             for offset in row["measured_on"].split():
                 day = self.clock.day(offset).isoformat()
-                files[offset].append(row | {"measured_on": day})
+                files[offset] += [
+                    row | {"measured_on": day, "partner_id": key}
+                    for key in row["partner_id"].split()
+                ]
         for offset, lines in files.items():
             self.plan(offset, partial(_import, lines, by=self.cast.people[MANAGER]))
 
@@ -149,16 +157,16 @@ class Story:
 
     def plan_tax_profiles(self) -> None:
         for entry in entries("tax_profiles"):
-            location = self.cast.locations[entry["location"]]
-            self.plan_versions(
-                entry["versions"],
-                find=partial(location.tax_profiles.get, name=entry["name"]),
-                create=partial(
-                    profiles.create_tax_profile, location, name=entry["name"]
-                ),
-                revise=profiles.revise_tax_profile,
-                location=location,
-            )
+            for key in entry.get("locations") or [entry["location"]]:
+                location = self.cast.locations[key]
+                name = entry.get("name", location.name)
+                self.plan_versions(
+                    entry["versions"],
+                    find=partial(location.tax_profiles.get, name=name),
+                    create=partial(profiles.create_tax_profile, location, name=name),
+                    revise=profiles.revise_tax_profile,
+                    location=location,
+                )
 
     def plan_versions(
         self,
@@ -171,9 +179,11 @@ class Story:
     ) -> None:
         """Send each version of a profile, then decide about it."""
         for number, version in enumerate(versions):
+            # What is left out of a location's tax details is its own address.
+            place = {name: getattr(location, name) for name in ADDRESS if location}
             facts = {
                 "country": version["country"],
-                "details": version["details"],
+                "details": place | version["details"],
                 "by": self.cast.people[version["by"]],
             }
             if "expires_on" in version:
