@@ -122,6 +122,10 @@ class PayoutLine:
     mismatch: str
     gaps: list[Gap]
 
+    @property
+    def is_currency_refused(self) -> bool:
+        return any(gap.code == "currency_refused" for gap in self.gaps)
+
 
 def payout_page(
     enrollment: Enrollment,
@@ -183,6 +187,7 @@ def payout_page(
     missing = [gap for gap in gaps if _is_to_be_added(gap, codes)]
     refusal = _refusal(lines)
     no_form = _parts_without_form(enrollment, codes, has_banks=bool(choices))
+    can_choose_bank = any(not card.refusal for _option, card in choices)
     return {
         "enrollment": enrollment,
         "location": enrollment.location,
@@ -203,7 +208,9 @@ def payout_page(
         "gap_codes": codes,
         "readiness": readiness(gaps, enrollment=enrollment),
         "missing": missing_words(enrollment, lines, missing),
-        "sentence": _sentence(lines, missing, has_form=not no_form),
+        "sentence": _sentence(
+            lines, missing, has_form=not no_form, can_choose_bank=can_choose_bank
+        ),
         "refusal": refusal,
         "no_form": no_form,
         "can_continue": any(gap.part not in no_form for gap in gaps),
@@ -211,7 +218,7 @@ def payout_page(
         "is_by_credit_note": "method_refused" in codes,
         "by_credit_note": _by_credit_note(),
         "has_usable_bank": any(line.bank for line in lines) and not refusal,
-        "can_choose_bank": any(not card.refusal for _option, card in choices),
+        "can_choose_bank": can_choose_bank,
         "form": bank_form,
         "bank_choices": choices,
         "tax_form": tax_form or ChooseTaxProfileForm(enrollment=enrollment),
@@ -407,9 +414,26 @@ def missing_words(
     for gap in gaps:
         if gap.code == "tax_incomplete":
             words += _missing_tax_fields(enrollment, lines)
+        elif gap.code == "currency_refused":
+            words += _refused_currencies(lines) or [str(gap.sentence)]
         else:
             words.append(str(gap.sentence))
     return list(dict.fromkeys(words))
+
+
+def _refused_currencies(lines: list[PayoutLine]) -> list[str]:
+    """Say of each currency that cannot be used which ones can (variant E)."""
+    accepted = listed(accepted_currencies([line.assignment for line in lines]))
+    if not accepted:
+        return []
+    return [
+        _("This program and your bank accept %(codes)s, not %(code)s.")
+        % {"codes": accepted, "code": code}
+        for code in dict.fromkeys(
+            line.currency for line in lines if line.is_currency_refused
+        )
+        if code
+    ]
 
 
 def _is_to_be_added(gap: Gap, codes: set[str]) -> bool:
@@ -480,7 +504,17 @@ def _missing_tax_fields(enrollment: Enrollment, lines: list[PayoutLine]) -> list
     return words or [str(GAPS["tax_incomplete"].sentence)]
 
 
-def _sentence(lines: list[PayoutLine], gaps: list[Gap], *, has_form: bool) -> str:
+# Nothing is missing but the choice; the currency is asked for with it.
+_ONE_TO_CHOOSE = ({"bank_missing"}, {"bank_missing", "currency_missing"})
+
+
+def _sentence(
+    lines: list[PayoutLine],
+    gaps: list[Gap],
+    *,
+    has_form: bool,
+    can_choose_bank: bool,
+) -> str:
     """Say first, plainly, how things stand (the variants of the enroll flow)."""
     if not lines:
         return ""
@@ -488,13 +522,15 @@ def _sentence(lines: list[PayoutLine], gaps: list[Gap], *, has_form: bool) -> st
         return _("This enrollment cannot be completed with the portal's forms alone.")
     banks = {line.bank.profile.pk for line in lines if line.bank}
     taxes = {line.tax.profile.pk for line in lines if line.tax}
-    if not banks and not taxes:
+    if can_choose_bank and {gap.code for gap in gaps} in _ONE_TO_CHOOSE:
+        return _("Choose the account for this enrollment.")
+    if not banks and not taxes and not can_choose_bank:
         return _(
             "You need a bank profile and a tax profile. It takes about 10 minutes; "
             "have the bank's letter and your tax registration at hand."
         )
     if any(gap.code in RETURNED for gap in gaps):
-        return _("Something was returned to you. Mend it; the rest stays as it is.")
+        return _("Something was returned to you. Fix it; the rest stays as it is.")
     if gaps:
         return ngettext(
             "%(count)d thing is missing before you can submit.",

@@ -61,6 +61,7 @@ class ReadyItem:
     sentence: Promise | str = ""
     url: str = ""
     way: Promise | str = ""
+    gap: str = ""
 
     @property
     def label(self) -> Promise:
@@ -109,8 +110,8 @@ def readiness(
 ) -> Readiness:
     """Say what an enrollment needs, each in place or missing: the one rule of it.
 
-    Without a bank profile there is no currency either. What is missing leads to the
-    page of `enrollment` that mends it.
+    Without a bank profile there is no currency either; with one that was returned there
+    is. What is missing leads to the page of `enrollment` that mends it.
     """
     return _of_four(
         role,
@@ -121,6 +122,7 @@ def readiness(
                 sentence=gap.sentence,
                 url=_page_of(enrollment, gap) if enrollment else "",
                 way=_MEND[gap.code],
+                gap=gap.code,
             )
             for gap in gaps
         ],
@@ -129,7 +131,7 @@ def readiness(
 
 def _of_four(role: ReadyItem, lacking: list[ReadyItem]) -> Readiness:
     parts = {item.code for item in lacking}
-    if "bank" in parts:
+    if any(one.code == "bank" and one.gap != "bank_returned" for one in lacking):
         parts.add("currency")
     return Readiness(
         items=[role]
@@ -279,6 +281,7 @@ def _next_lacking(location: Location, has_banks: set[int]) -> list[ReadyItem]:
                 sentence=sentence,
                 url=_address(code, location, company, has_banks),
                 way=way,
+                gap=code,
             )
         )
     return lacking

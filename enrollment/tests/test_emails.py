@@ -451,7 +451,7 @@ def test_a_return_is_told_with_its_whole_reason(goteborg, bank_profile, ida):
         assert (
             "The reviewer writes: Write Nordvik IT AB, as the register has it." in said
         )
-        assert "Only this has to be mended" in said
+        assert "Only this has to be fixed" in said
         assert "was returned to you" not in said
 
 
@@ -465,7 +465,7 @@ def test_everything_that_is_wrong_is_told_at_once(goteborg, bank_profile, ida):
     said = flat(mail_to(ida).body_text)
     assert "The name does not match the legal entity." in said
     assert "The tax profile has expired." in said
-    assert "Only this has to be mended" not in said
+    assert "Only this has to be fixed" not in said
 
 
 @pytest.fixture
@@ -516,7 +516,7 @@ def test_a_return_that_holds_up_several_enrollments_is_told_once(
         goteborg = said.index(f"{program}, Göteborg (PartnerID 6120102)")
         assert goteborg < said.index(f"{program}, Malmö (PartnerID 6120103)")
         assert said.count("Problem: The name does not match the legal entity.") == 1
-        assert "Only this has to be mended" in said
+        assert "Only this has to be fixed" in said
         assert "was returned to you" not in said
         assert "Incentives admin for Göteborg and Malmö." in said
     # Who has one of them reads of that one, as ever.
@@ -543,7 +543,7 @@ def test_what_each_of_several_lacks_besides_is_told_beside_it(
     for said in (flat(mail_to(ida).body_text), words(mail_to(ida))):
         assert "(PartnerID 6120103): The tax profile has expired." in said
         assert said.count("The tax profile has expired.") == 1
-        assert "Only this has to be mended" not in said
+        assert "Only this has to be fixed" not in said
 
 
 def test_an_expiry_is_told_once_for_all_enrollments_of_a_location(
@@ -674,7 +674,7 @@ def test_every_kind_of_mail_is_looked_at_here(one_of_each):
 def test_every_mail_says_who_really_sends_it_and_why_it_came(one_of_each, place):
     for email in one_of_each:
         for said in (flat(email.body_text), words(email)):
-            assert "Sent by The demo's program owner, 1 Example Street, Demo Town" in (
+            assert "Sent by Specimen Program Office, 1 Example Street, Demo Town" in (
                 said
             )
             assert "Help: support@partners.example" in said
