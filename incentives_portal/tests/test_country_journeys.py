@@ -1,6 +1,6 @@
 """Bank and tax profiles of six countries, on a phone, in both languages, in Chromium.
 
-And what becomes of them: returned and mended, changed and frozen, expired and renewed.
+And what becomes of them: changed and frozen, expired and renewed.
 """
 
 import pytest
@@ -28,10 +28,8 @@ from incentives_portal.tests.wizards import (
 )
 from profiles import countries
 from profiles.models import BankProfile, TaxProfile
-from profiles.services import return_version
 from profiles.tests.country_answers import COUNTRIES
 from profiles.tests.factories import (
-    BANK_DETAILS,
     BankProfileFactory,
     TaxDocumentFactory,
     TaxProfileFactory,
@@ -93,9 +91,7 @@ def on_a_phone(chromium, portal, client_of):
         context = chromium.new_context(
             locale=LOCALES[language],
             viewport=viewport,
-            is_mobile=True,
-            has_touch=True,
-            **options,
+            **{"is_mobile": True, "has_touch": True} | options,
         )
         context.set_default_timeout(15_000)
         contexts.append(context)
@@ -161,37 +157,6 @@ def test_a_company_sends_its_bank_and_its_tax_profile(
 def stored(schema, typed: dict[str, str]) -> dict[str, str]:
     """What becomes of what was typed."""
     return countries.validate(schema, typed)
-
-
-def test_what_was_returned_is_mended_from_the_mail_on(
-    on_a_phone, portal, mail, nordvik, ida, oscar
-):
-    person = on_a_phone(ida, "sv")
-    profile = BankProfileFactory(
-        partner_account=nordvik,
-        name="Huvudkonto",
-        created_by=ida,
-        version__pending=True,
-        version__details=BANK_DETAILS | {"account_holder": "Nordvik Consulting"},
-    )
-    reason = {"field": "account_holder", "code": "BANK_NAME_MISMATCH", "note": ""}
-    return_version(profile.versions.get(), returned=[reason], by=oscar)
-    told = mail_to(mail, ida, "Åtgärd krävs: bankprofilen ••0003")
-
-    person.goes_to(button_of(told, "Åtgärda"))
-    person.presses("Åtgärda")
-    assert person.page.url.endswith("#id_account_holder")
-    person.presses("Åtgärda")
-    field = person.page.locator("#id_account_holder")
-    assert field.input_value() == "Nordvik Consulting"
-    assert person.page.locator("#id_iban").input_value() == ""
-    answers(person, {"account_holder": "Nordvik IT AB"})
-    confirms(person)
-
-    newest = profile.versions.get(number=2)
-    assert newest.is_pending
-    assert newest.details["account_holder"] == "Nordvik IT AB"
-    assert newest.details["iban"] == profile.versions.get(number=1).details["iban"]
 
 
 def test_a_changed_account_is_frozen_by_a_colleague_whom_the_mail_asked(

@@ -31,7 +31,6 @@ from accounts.tests.mail_server import MailServer
 from accounts.tests.markup import faults_of
 from accounts.tests.second_factors import code_of
 from enrollment.models import Enrollment, EnrollmentEvent
-from enrollment.services import confirm_payout
 from enrollment.tests.factories import (
     AgreementFactory,
     EnrollmentFactory,
@@ -380,40 +379,6 @@ EVENTS_OF_THE_LONG_WAY = [
     "bank_confirmed",
     "enrolled",
 ]
-
-
-def test_the_same_in_swedish(
-    portal, mail, visitor, terms, ida, oscar, default_bank, tax_profile, program
-):
-    # R70
-    ida.language = "sv"
-    ida.save(update_fields=["language"])
-    call_command("invite", program.code)
-    invitation = mail_to(mail, ida, "Inbjudan till registrering i partnerincitament")
-    # axe reads no words: these pages were looked at by the other journeys.
-    partner = visitor(language="sv-SE", checks=False)
-
-    partner.goes_to(button_of(invitation, "Kom igång"))
-    assert partner.page.locator("html").get_attribute("lang") == "sv"
-    partner.signs_in(ida)
-    partner.goes_to(portal.url)
-    partner.sees("Du är inbjuden att registrera Göteborg")
-    partner.presses("Registrera")
-    partner.presses("Acceptera och fortsätt")
-    partner.sees("Du kan skicka nu. Bankprofilen valideras redan.")
-    partner.presses("Skicka registreringen")
-    partner.sees("Skickat – nu är det programägarens tur")
-    mail_to(mail, ida, f"Skickat: {program.name}, Göteborg")
-
-    enrollment = Enrollment.objects.get()
-    # The operators' pages speak English in every journey.
-    for part in ("bank", "tax"):
-        confirm_payout(enrollment, part=part, by=oscar)
-    a_second_operator_approves()
-
-    partner.goes_to(portal.url + enrollment.get_absolute_url())
-    partner.sees("Göteborg är registrerad")
-    mail_to(mail, ida, f"Göteborg är registrerad i {program.name}")
 
 
 def test_the_same_without_javascript_on_a_small_screen(

@@ -39,7 +39,9 @@ def plan_campaigns(cast: Cast, *, plan: Plan, by: str) -> None:
     """Let each campaign come as far as its entry says."""
     for entry in entries("campaigns"):
         terms = cast.terms[entry["program"], "current"]
-        run = partial(_run_campaign, terms, entry, by=cast.people[by], now=cast.clock.now)
+        run = partial(
+            _run_campaign, terms, entry, by=cast.people[by], now=cast.clock.now
+        )
         plan(entry["began"], run)
 
 
