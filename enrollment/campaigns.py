@@ -80,8 +80,9 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """Mails that nobody waits for any more."""
-        return self.people - self.outcomes["waiting"] - self.outcomes["again"]
+        """Mails that left, or were given up; not those that a stop kept back."""
+        not_yet = ("waiting", "again", "canceled")
+        return self.people - sum(self.outcomes[code] for code in not_yet)
 
     @property
     def rows(self) -> list[tuple[str, Promise, int]]:

@@ -2,23 +2,25 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
-from django.utils.translation import override
+from django.utils.translation import gettext_lazy, override, pgettext_lazy
 
 from accounts.safe_csv import csv_lines
 from enrollment import value_files
 from enrollment.changes import amount
 from enrollment.models import (
+    Criterion,
     Enrollment,
     ImportStatus,
     LineOutcome,
     RequirementCheck,
     RequirementDispute,
+    StagedValue,
     ValueImport,
 )
 from enrollment.states import SHOWN, ShownStatus
@@ -43,11 +45,11 @@ SHOWN_IMPORTS: dict[str, ShownStatus] = {
 
 
 STAGES = (
-    (_lazy("File"), ()),
-    (_lazy("Columns"), (ImportStatus.UPLOADED,)),
-    (_lazy("Lines"), (ImportStatus.READING,)),
-    (_lazy("Difference"), (ImportStatus.READY, ImportStatus.HELD)),
-    (_lazy("Applied"), (ImportStatus.APPLYING,)),
+    (gettext_lazy("File"), ()),
+    (gettext_lazy("Columns"), (ImportStatus.UPLOADED,)),
+    (gettext_lazy("Lines"), (ImportStatus.READING,)),
+    (gettext_lazy("Difference"), (ImportStatus.READY, ImportStatus.HELD)),
+    (pgettext_lazy("import", "Applied"), (ImportStatus.APPLYING,)),
 )
 
 
@@ -299,11 +301,37 @@ TABLES = {
 }
 
 
-def sample_values(value_import: ValueImport) -> list:
+@dataclass(frozen=True)
+class SampleValue:
+    """A value that changes, before and after as its criterion counts."""
+
+    line: StagedValue
+    before: str
+    after: str
+
+
+def sample_values(value_import: ValueImport) -> list[SampleValue]:
     """Return some values that change, the ones a person looks at first."""
     changed = value_import.staged.filter(outcome=LineOutcome.CHANGED)
     rows = changed if changed.exists() else value_import.staged.news()
-    return list(rows.select_related("location", "criterion").order_by("line")[:SAMPLE])
+    rows = rows.select_related("location", "criterion").order_by("line")[:SAMPLE]
+    return [
+        SampleValue(
+            one,
+            before=_said(one.old_value, one.criterion),
+            after=_said(one.value, one.criterion),
+        )
+        for one in rows
+    ]
+
+
+def _said(value: Decimal | None, criterion: Criterion | None) -> str:
+    """A measured value in words: a number with its unit, else yes or no."""
+    if value is None:
+        return ""
+    if criterion is not None and criterion.kind == criterion.Kind.NUMBER:
+        return amount(value, criterion.unit)
+    return _("yes") if value else _("no")
 
 
 def template_lines() -> Iterator[bytes]:
@@ -342,21 +370,13 @@ def dispute_rows(disputes) -> list[dict[str, Any]]:
         criterion = one.requirement.criterion if one.requirement else None
         now = known.get((one.location_id, one.terms_id, one.requirement_id))
         is_number = criterion is not None and criterion.kind == criterion.Kind.NUMBER
-
-        def said(value, criterion=criterion, is_number=is_number):
-            if value is None:
-                return ""
-            if is_number:
-                return amount(value, criterion.unit)
-            return _("yes") if value else _("no")
-
         rows.append(
             {
                 "dispute": one,
                 "name": criterion.name if criterion else _("Active partner agreement"),
-                "needed": said(one.needed) if is_number else _("yes"),
-                "then": said(one.yours),
-                "yours": said(now.value) if now else "",
+                "needed": _said(one.needed, criterion) if is_number else _("yes"),
+                "then": _said(one.yours, criterion),
+                "yours": _said(now.value, criterion) if now else "",
                 "valid_from": now.valid_from if now else None,
                 "source": now.source if now else "",
             }

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -24,7 +23,7 @@ from enrollment import services
 from enrollment.management.demo import under_way
 from enrollment.management.demo.cast import Cast
 from enrollment.management.demo.clock import NEWS
-from enrollment.management.demo.files import as_csv, entries, rows
+from enrollment.management.demo.files import entries, rows
 from enrollment.management.demo.papers import documents_of
 from enrollment.models import Enrollment, FiscalYear, ProgramTerms
 from profiles import services as profiles
@@ -131,7 +130,9 @@ class Story:
                     for key in row["partner_id"].split()
                 ]
         for offset, lines in files.items():
-            self.plan(offset, partial(_import, lines, by=self.cast.people[MANAGER]))
+            name = f"values-{self.clock.day(offset)}.csv"
+            by = self.cast.people[MANAGER]
+            self.plan(offset, partial(under_way.bring_file, name, lines, by=by))
 
     def plan_bank_profiles(self) -> None:
         for entry in entries("bank_profiles"):
@@ -317,12 +318,6 @@ def _rehearse(year: FiscalYear, *, by: User, at: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     services.rehearse_renewals(year, by=by, at=at)
-
-
-def _import(lines: list[dict[str, str]], *, by: User, at: datetime) -> None:
-    report = services.import_measured_values(as_csv(lines), by=by)
-    if report.errors:
-        raise ValidationError(report.errors)
 
 
 def _set_default(

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from accounts.models import User
 from enrollment import services
 from enrollment.audience import count_people
 from enrollment.management.demo.cast import Cast
@@ -54,7 +55,7 @@ def plan_imports(cast: Cast, *, plan: Plan, by: str) -> None:
             line = row | {"partner_id": key, "measured_on": day}
             files[line.pop("file"), line.pop("at"), line.pop("becomes")].append(line)
     for (name, offset, becomes), lines in files.items():
-        bring = partial(_bring_file, name, lines, becomes, by=cast.people[by])
+        bring = partial(bring_file, name, lines, becomes=becomes, by=cast.people[by])
         plan(offset, bring)
 
 
@@ -72,7 +73,7 @@ def plan_colleagues(cast: Cast, *, plan: Plan) -> None:
 
 
 def _run_campaign(
-    terms: ProgramTerms, entry: dict[str, Any], *, by, now: datetime, at: datetime
+    terms: ProgramTerms, entry: dict[str, Any], *, by: User, now: datetime, at: datetime
 ) -> None:
     campaign = services.plan_campaign(terms, by=by)
     becomes = entry["becomes"]
@@ -110,9 +111,18 @@ def _carry_on(campaign: Campaign, *, at: datetime) -> None:
         pass
 
 
-def _bring_file(
-    name: str, lines: list[dict[str, str]], becomes: str, *, by, at: datetime
+def bring_file(
+    name: str,
+    lines: list[dict[str, str]],
+    *,
+    becomes: str = "applied",
+    by: User,
+    at: datetime,
 ) -> None:
+    """Let a file come in and be compared; apply it unless it is to wait.
+
+    Raises ValidationError when something else became of it.
+    """
     kept = services.keep_file([as_csv(lines)], name=name, by=by).value_import
     first = services.first_rows(kept)
     kept = services.name_columns(
@@ -121,7 +131,7 @@ def _bring_file(
     while kept.is_reading:
         kept = services.read_next_lines(kept, at=at)
     ValueImport.objects.filter(pk=kept.pk).update(imported_at=at)
-    if becomes == "applied":
+    if becomes == "applied" and not kept.is_applied:
         services.apply_import(kept, by=by, at=at)
         kept = services.carry_out_import(kept, at=at)
     if kept.status != becomes:
