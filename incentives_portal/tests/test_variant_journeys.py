@@ -209,7 +209,8 @@ def a_profile_was_returned(case: Case) -> None:
     told = mail_to(
         case.mail,
         case.ida,
-        _("Action needed: bank profile “%(name)s”") % {"name": case.bank.name},
+        _("Action needed: bank profile, %(location)s")
+        % {"location": case.goteborg.name},
     )
     case.person.goes_to(button_of(told, _("Fix it")))
     case.person.presses(_("Fix it"))
@@ -240,9 +241,7 @@ def two_ways_of_earning_are_paid_apart(case: Case) -> None:
         page.locator("main a", has_text=_("Choose another bank profile")).last.click()
     case.person.looks()
     page.locator(f"main [name=bank_profile][value='{other.pk}']").check()
-    same = page.locator("main [name=same_for_all]")
-    page.locator(f"main label[for={same.get_attribute('id')}]").click()
-    expect(same).not_to_be_checked()
+    page.locator("main [name=same_for_all]").set_checked(False, force=True)
     case.person.presses(_("Use this profile"))
     case.person.sees("Nordvik co-op")
     case.submits()
