@@ -124,7 +124,7 @@ def invitation_facts(
     context = {
         "invitation_subject": invitation_subject(terms),
         "sender_name": terms.sender_name,
-        "promise": promise_words(terms.validation_hours),
+        "promise": lazy(promise_words, str)(terms.validation_hours),
         "company_names": company_names,
         "location_names": [row["location"].name for row in rows],
         "program": terms.program,

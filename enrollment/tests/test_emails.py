@@ -231,6 +231,7 @@ def test_the_default_subject_is_said_in_the_readers_language(goteborg, terms, id
     assert email.subject == "Inbjudan till registrering i partnerincitament"
     assert button(email)[0] == "Kom igång"
     assert '<html lang="sv"' in email.body_html
+    assert "oftast inom 2 dagar" in " ".join(email.body_text.split())
 
 
 def test_the_invitation_says_what_is_ready_and_what_to_do(
