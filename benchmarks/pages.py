@@ -29,6 +29,7 @@ def measure(*, locations: int, enrollments: int, rounds: int, is_quick: bool) ->
 
     from accounts.models import IncentiveProgram
     from accounts.tests import cast
+    from enrollment.models import ProgramAtLocation
     from enrollment.tests.sizes import fill_overviews
 
     if _pages.TEMPLATE not in os.environ:
@@ -49,17 +50,25 @@ def measure(*, locations: int, enrollments: int, rounds: int, is_quick: bool) ->
         reverse("enrollment:overview"),
         reverse("admin:enrollment_enrollment_changelist"),
     )
-    last = -(-locations * 12 // 100)
+    late = (
+        ProgramAtLocation.objects.of_company(person.memberships.get().partner_account)
+        .order_by("-program_name", "-location_name", "-pk")
+        .select_related("location")[min(60, locations)]
+    )
     asked = {
         "bare": ("partner", "/bare/", ""),
         "home": ("partner", reverse("home"), program),
         "overview": ("partner", overview, program),
-        "overview_deep": ("partner", f"{overview}?page={last}", "Branch"),
+        "overview_deep": ("partner", f"{overview}?after={late.pk}", "Branch"),
+        "overview_turn": ("partner", f"{overview}?turn=you", "Branch"),
+        "overview_status": ("partner", f"{overview}?status=validating", "Branch"),
+        "overview_sorted": ("partner", f"{overview}?sort=status", "Branch"),
+        "overview_places": ("partner", f"{overview}?view=location", "Branch"),
         "overview_found": ("partner", f"{overview}?q=program+03", "Program 03"),
         "matrix": ("partner", f"{overview}?view=matrix", program),
         "matrix_deep": (
             "partner",
-            f"{overview}?view=matrix&page={-(-locations // 25)}",
+            f"{overview}?view=matrix&after={late.location_id}",
             "Branch",
         ),
         "today": ("owner", reverse("ops:today"), ""),

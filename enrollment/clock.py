@@ -10,10 +10,12 @@ are made in the language that is active: call it in the reader's.
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
+from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from accounts.dates import day, full_day
 from enrollment.models import Enrollment, ProgramTerms
@@ -50,12 +52,13 @@ class EarningClock:
     @property
     def line(self) -> str:
         """The clock of a row: "Enroll by 30 Nov and earn from 1 Nov; later, …"."""
-        return self._in_words(day)
+        # Rows of a list say the same few lines.
+        return _line(self, get_language() or "", timezone.localdate().year)
 
     @property
     def sentence(self) -> str:
         """The clock of a page or a mail, days written out, and the last day at all."""
-        said = [f"{self._in_words(full_day)}."]
+        said = [f"{self.in_words(full_day)}."]
         if not self.counts_submission:
             said.append(
                 ngettext(
@@ -72,7 +75,8 @@ class EarningClock:
             )
         return " ".join(said)
 
-    def _in_words(self, written) -> str:
+    def in_words(self, written) -> str:
+        """The days that count, as `written` writes a day."""
         words = {
             "by": written(self.act_by),
             "start": written(self.earns_from),
@@ -107,6 +111,11 @@ class EarningClock:
             "Enroll by %(by)s and earn from %(start)s; validated after %(end)s, "
             "%(month)s is lost"
         )
+
+
+@lru_cache(maxsize=1024)
+def _line(clock: EarningClock, language: str, this_year: int) -> str:
+    return clock.in_words(day)
 
 
 def clock_of(

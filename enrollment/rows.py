@@ -13,17 +13,26 @@ from uuid import UUID
 from django.db.models import (
     Case,
     CharField,
-    Exists,
-    OuterRef,
+    Count,
+    F,
+    FilteredRelation,
     Q,
     QuerySet,
     Value,
     When,
+    Window,
 )
+from django.db.models.functions import RowNumber
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import IncentiveProgram, Location, RoleAssignment
+from accounts.models import (
+    IncentiveProgram,
+    Location,
+    PartnerAccount,
+    RoleAssignment,
+    User,
+)
 from accounts.roles import Permission, roles_with
 from accounts.scoping import HeldRoles
 from enrollment.eligibility import Gap, gaps_of, note_held, payout_at
@@ -32,6 +41,7 @@ from enrollment.forecast import (
     KINDS,
     WORTH_TELLING,
     Forecast,
+    Found,
     Kind,
     Reader,
     forecasts_of,
@@ -45,6 +55,7 @@ from enrollment.models import (
     ProgramAtLocation,
     ProgramTerms,
     RequirementCheck,
+    ShownTerms,
 )
 from enrollment.models.overview import CheckState
 from enrollment.models.terms import on_its_day
@@ -153,6 +164,87 @@ def enrollment_rows(
 
 
 @dataclass(frozen=True)
+class UnderWay:
+    """The first of what is under way by whose turn it is, and how many there are.
+
+    New are messages that were not selected yet, by the key of the invitation.
+    """
+
+    keys: dict[Turn, list[UUID]]
+    counts: Mapping[Turn, int]
+    messages: dict[UUID, UUID]
+
+
+def under_way(
+    mine: QuerySet[Enrollment], *, user, days: Mapping[date, list[int]], most: int
+) -> UnderWay:
+    """Find what waits for somebody or with the program owner: `most` keys of each turn.
+
+    `mine` are the enrollments that the reader may change. What standing() says of their
+    turns, asked of thousands; what nobody can go on with any more is not among them. An
+    invitation that was accepted is somebody's turn, no longer a message.
+    """
+    calendar = "terms__fiscal_year__calendar"
+    is_late = Q(submitted_at=None) & on_its_day(
+        days, calendar, lambda day: Q(enroll_by__lt=day)
+    )
+    is_over = Q(status__in=FOLLOWS_PROFILES) & on_its_day(
+        days, calendar, lambda day: Q(terms__fiscal_year__ends_on__lt=day)
+    )
+    is_invited = Q(status=EnrollmentStatus.INVITED)
+    is_with_owner = Q(status=EnrollmentStatus.VALIDATING, asked_at=None)
+    unopened = Q(invitations__user=user, invitations__opened_at=None)
+    by_turn = {"partition_by": F("turn")}
+    ranked = (
+        mine.exclude(
+            is_over,
+            set_aside__decided_at__isnull=False,
+            set_aside__is_applied=False,
+        )
+        .annotate(message=FilteredRelation("invitations", condition=unopened))
+        .filter(
+            is_over
+            | Q(status=EnrollmentStatus.VALIDATING)
+            | Q(status=EnrollmentStatus.ACTION_REQUIRED) & ~is_late
+            | is_invited & Q(accepted_at__isnull=False) & ~is_late
+            | is_invited & Q(accepted_at=None, message__isnull=False) & ~is_late
+        )
+        .annotate(
+            turn=Case(
+                When(is_over | is_with_owner, then=Value(Turn.THEM)),
+                When(is_invited, accepted_at=None, then=Value(Turn.NEW)),
+                default=Value(Turn.YOU),
+                output_field=CharField(),
+            ),
+        )
+        # Messages by their last day and place, all else by how long it has waited.
+        .annotate(
+            last_day=Case(When(turn=Turn.NEW, then=F("enroll_by"))),
+            name=Case(When(turn=Turn.NEW, then=F("location__name"))),
+        )
+        .annotate(
+            count=Window(Count("pk"), **by_turn),
+            place=Window(
+                RowNumber(),
+                order_by=["last_day", "name", "status_since", "pk"],
+                **by_turn,
+            ),
+        )
+        .filter(place__lte=most)
+        .order_by("place")
+        .values_list("pk", "turn", "count", "message__pk")
+    )
+    found = UnderWay(
+        {one: [] for one in (Turn.NEW, Turn.YOU, Turn.THEM)}, Counter(), {}
+    )
+    for key, turn, count, message in ranked:
+        found.keys[Turn(turn)].append(key)
+        found.counts[Turn(turn)] = count
+        found.messages[key] = message
+    return found
+
+
+@dataclass(frozen=True)
 class NextYearRow:
     """An enrollment that the next year puts at risk or ends."""
 
@@ -171,33 +263,37 @@ class NextYear:
     continuing: list[tuple[date, int]]
 
 
+def at_risk(foreseen: Mapping[UUID, Found]) -> list[UUID]:
+    """The keys of what the next year puts at risk or ends, the worst first."""
+    return [key for key, row in foreseen.items() if row.outcome in WORTH_TELLING]
+
+
 def next_year_rows(
-    enrollments: QuerySet[Enrollment], *, years: Mapping[FiscalYear, date], most: int
+    foreseen: Mapping[UUID, Found],
+    *,
+    known: list[Enrollment],
+    years: Mapping[FiscalYear, date],
 ) -> NextYear:
     """Return what is at risk or ends, and count what continues by itself.
 
-    What is the person's turn already is told there. `enrollments` are those that the
-    reader may change.
+    What is the person's turn already is told there. `foreseen` is what forecast.found()
+    says of the enrollments that the reader may change, `known` those that are shown.
     """
-    found_rows = found(enrollments, years)
-    worst = {
-        key: row for key, row in found_rows.items() if row.outcome in WORTH_TELLING
-    }
-    shown = dict(list(worst.items())[:most])
-    known = Enrollment.objects.for_pages().in_bulk(shown) if shown else {}
     told_rows = told(
-        {known[key]: row for key, row in shown.items() if key in known},
+        {one: foreseen[one.pk] for one in known},
         years,
         reader=lambda one: ADMIN,
     )
     days = Counter(
         row.into
-        for row in found_rows.values()
+        for row in foreseen.values()
         if KINDS[Outcome(row.outcome)] == Kind.CONTINUES
     )
     return NextYear(
-        rows=[NextYearRow(known[key], one) for key, one in told_rows.items()],
-        more=len(worst) - len(shown),
+        rows=[
+            NextYearRow(one, told_rows[one.pk]) for one in known if one.pk in told_rows
+        ],
+        more=len(at_risk(foreseen)) - len(known),
         continuing=[(year.starts_on, days[year.pk]) for year in years if days[year.pk]],
     )
 
@@ -219,18 +315,21 @@ def _reader(row: Enrollment | ProgramAtLocation) -> Reader:
 def overview_rows(
     places: Iterable[ProgramAtLocation],
     *,
+    terms: ShownTerms,
     at: datetime,
     years: Mapping[FiscalYear, date] = MappingProxyType({}),
 ) -> list[Row]:
-    """Return the Overview's rows; `places` are annotated by overview_places().
+    """Return the Overview's rows; `places` and `terms` are those of overview_places().
 
     `years` as for enrollment_rows().
     """
     places = list(places)
     readers = {}
     for place in places:
+        # The same objects, so that nothing is asked again.
+        place.terms = terms[place.terms_id]
+        place.program = place.terms.program
         if place.enrollment is not None:
-            # The same objects, so that nothing is asked again.
             place.enrollment.location = place.location
             place.enrollment.terms = place.terms
             readers[place.enrollment_id] = _reader(place)
@@ -246,28 +345,7 @@ def overview_rows(
     for place in places:
         old = between.get(place.enrollment_between_years)
         gaps = gaps_of(payouts.get(place.enrollment_id, ()))
-        if old is not None:
-            seen = standing(
-                old,
-                sees_progress=place.sees_progress,
-                may_edit=place.may_edit,
-                sees_requirements=place.sees_requirements,
-                gaps=(),
-                at=at,
-            )
-        elif place.enrollment is None:
-            tally = counts[place.terms_id, place.location_id]
-            seen = standing_without_enrollment(
-                place.status,
-                row_id=place.pk,
-                terms=place.terms,
-                may_edit=place.may_edit,
-                sees_requirements=place.sees_requirements,
-                met=tally[CheckState.MET],
-                total=tally.total(),
-                on=place.terms.fiscal_year.calendar.day_at(at),
-            )
-        else:
+        if place.enrollment is not None:
             seen = standing(
                 place.enrollment,
                 sees_progress=place.sees_progress,
@@ -276,6 +354,19 @@ def overview_rows(
                 gaps=gaps,
                 at=at,
                 is_at_risk=_is_at_risk(forecasts, place.enrollment),
+            )
+        elif old is not None:
+            seen = standing(
+                old,
+                sees_progress=place.sees_progress,
+                may_edit=place.may_edit,
+                sees_requirements=place.sees_requirements,
+                gaps=(),
+                at=at,
+            )
+        else:
+            seen = _without_enrollment(
+                place, counts[place.terms_id, place.location_id], at=at
             )
         rows.append(
             Row(
@@ -291,30 +382,45 @@ def overview_rows(
     return rows
 
 
+def _without_enrollment(
+    place: ProgramAtLocation, tally: Counter, *, at: datetime
+) -> Standing:
+    """What is seen where nothing was begun, by what with_status() says of many."""
+    met, total = tally[CheckState.MET], tally.total()
+    status = "eligible" if met == total else "ineligible"
+    return standing_without_enrollment(
+        "open" if place.is_open_to_all else status,
+        row_id=place.pk,
+        terms=place.terms,
+        may_edit=place.may_edit,
+        sees_requirements=place.sees_requirements,
+        met=met,
+        total=total,
+        on=place.terms.fiscal_year.calendar.day_at(at),
+    )
+
+
 def _between_years(places: Iterable[ProgramAtLocation]) -> dict[UUID, Enrollment]:
     """Enrollments of the year before that the year end has not reached yet."""
-    keys = [one.enrollment_between_years for one in places]
-    if not any(keys):
-        return {}
-    return Enrollment.objects.for_pages().in_bulk([key for key in keys if key])
+    keys = [key for one in places if (key := one.enrollment_between_years)]
+    return Enrollment.objects.for_pages().in_bulk(keys) if keys else {}
 
 
 def overview_places(
-    held: HeldRoles, *, days: Mapping[date, list[int]]
+    held: HeldRoles, *, terms: ShownTerms
 ) -> QuerySet[ProgramAtLocation]:
     """Return every program at every location in the person's scope (R10, R27).
 
-    `days` come from FiscalCalendar.objects.days_at().
+    `terms` come from ProgramTerms.objects.shown().
     """
     return (
         ProgramAtLocation.objects.where_held(held, Permission.ENROLLMENT_VIEW)
-        .current(days)
-        .with_status(days)
+        .current(terms)
         .with_held(held, Permission.ENROLLMENT_SEE_PROGRESS, name="sees_progress")
         .with_held(held, Permission.ENROLLMENT_EDIT, name="may_edit")
         .with_held(held, Permission.REQUIREMENT_VIEW, name="sees_requirements")
         .with_enrollment_between_years()
-        .for_pages()
+        .select_related("location", "enrollment")
     )
 
 
@@ -359,31 +465,66 @@ def kinds_of_places(
     return sorted({country for country, _sees in kinds}), {sees for _c, sees in kinds}
 
 
-def places_about(places: QuerySet[ProgramAtLocation], text: str) -> QuerySet:
+def places_about(
+    places: QuerySet[ProgramAtLocation],
+    text: str,
+    *,
+    held: HeldRoles,
+    terms: ShownTerms,
+) -> QuerySet[ProgramAtLocation]:
     """Narrow the Overview to what a text names: program, location, PartnerID, person.
 
     A person stands for the rows they may enroll, and for what they accepted or
-    submitted where the reader sees progress (R42).
+    submitted where the reader sees progress (R42). What the text names is asked first,
+    of programs, locations and people: there are far fewer of them than rows.
     """
-    admins = RoleAssignment.objects.live().filter(
-        Q(location=None) | Q(location=OuterRef("location")),
-        Q(program=None) | Q(program=OuterRef("program")),
-        partner_account=OuterRef("location__partner_account"),
-        role__in=roles_with(Permission.ENROLLMENT_EDIT),
-        user__full_name__icontains=text,
+    named = Q(
+        terms__in=[
+            one.pk
+            for one in (*terms.running.values(), *terms.over.values())
+            if text.lower() in one.program.name.lower()
+            or text.lower() == one.program.code.lower()
+        ]
     )
+    locations = Location.objects.of_company(held.account).filter(
+        Q(name__icontains=text) | Q(partner_id__startswith=text)
+    )
+    people = User.objects.filter(
+        memberships__partner_account=held.account, full_name__icontains=text
+    )
+    # One question for both.
+    found = locations.order_by().values_list(Value("location"), "pk")
+    keys: dict[str, set[int]] = defaultdict(set)
+    for kind, key in found.union(people.order_by().values_list(Value("person"), "pk")):
+        keys[kind].add(key)
+    if keys["location"]:
+        named |= Q(location__in=keys["location"])
+    if not (people := keys["person"]):
+        return places.filter(named)
+    at_work = Q(enrollment__accepted_by__in=people)
+    at_work |= Q(enrollment__submitted_by__in=people)
     return places.filter(
-        Q(program__name__icontains=text)
-        | Q(program__code__iexact=text)
-        | Q(location__name__icontains=text)
-        | Q(location__partner_id__startswith=text)
-        | Exists(admins)
-        | Q(sees_progress=True)
-        & (
-            Q(enrollment__accepted_by__full_name__icontains=text)
-            | Q(enrollment__submitted_by__full_name__icontains=text)
-        )
+        named | _enrolled_by(people, held.account) | at_work & Q(sees_progress=True)
     )
+
+
+def _enrolled_by(people: set[int], company: PartnerAccount) -> Q:
+    """The rows that some people may enroll in a company."""
+    admins = RoleAssignment.objects.live().filter(
+        partner_account=company,
+        role__in=roles_with(Permission.ENROLLMENT_EDIT),
+        user__in=people,
+    )
+    scopes: dict[int | None, set[int | None]] = defaultdict(set)
+    for program, location in admins.order_by().values_list("program", "location"):
+        scopes[program].add(location)
+    covered = Q(pk__in=[])
+    for program, locations in scopes.items():
+        here = Q() if program is None else Q(program=program)
+        if None not in locations:
+            here &= Q(location__in=locations)
+        covered |= here or ~Q(pk__in=[])
+    return covered
 
 
 def places_of_turn(
@@ -398,85 +539,87 @@ def places_of_turn(
     What wording.standing() says of a row, asked of many.
     """
     calendar = "fiscal_year__calendar"
-    is_late = Q(enrollment__submitted_at=None) & on_its_day(
-        days, calendar, lambda day: Q(enrollment__enroll_by__lt=day)
+    is_late = Q(submitted_at=None) & on_its_day(
+        days, calendar, lambda day: Q(enroll_by__lt=day)
     )
-    is_over = Q(status__in=FOLLOWS_PROFILES) & on_its_day(
+    is_over = Q(enrollment_status__in=FOLLOWS_PROFILES) & on_its_day(
         days, calendar, lambda day: Q(fiscal_year__ends_on__lt=day)
     )
     is_closed = on_its_day(days, calendar, lambda day: Q(terms__enroll_by__lt=day))
     mine = Enrollment.objects.filter(at_location__in=places.order_by().values("pk"))
-    at_risk = [
-        key
-        for key, row in (found(mine, years) if years else {}).items()
-        if row.outcome in WORTH_TELLING
-    ]
-    return places.annotate(
-        whose=Case(
-            When(is_over, then=Value("them")),
-            When(enrollment_between_years__isnull=False, then=Value("them")),
-            When(
-                Q(may_edit=True, status__in=EDITABLE) & ~is_late
-                | Q(
-                    may_edit=True,
-                    status=EnrollmentStatus.VALIDATING,
-                    enrollment__asked_at__isnull=False,
-                )
-                | Q(
-                    may_edit=True,
-                    status=EnrollmentStatus.ENROLLED,
-                    enrollment__in=at_risk,
+    worst = at_risk(found(mine, years)) if years else []
+    return (
+        places.with_status(days)
+        .annotate(
+            whose=Case(
+                When(is_over, then=Value("them")),
+                When(enrollment_between_years__isnull=False, then=Value("them")),
+                When(
+                    Q(may_edit=True, enrollment_status__in=EDITABLE) & ~is_late
+                    | Q(
+                        may_edit=True,
+                        enrollment_status=EnrollmentStatus.VALIDATING,
+                        asked_at__isnull=False,
+                    )
+                    | Q(
+                        may_edit=True,
+                        enrollment_status=EnrollmentStatus.ENROLLED,
+                        enrollment__in=worst,
+                    ),
+                    then=Value("you"),
                 ),
-                then=Value("you"),
-            ),
-            When(
-                Q(status=EnrollmentStatus.VALIDATING)
-                | Q(status__in=VEILED, sees_progress=False)
-                | Q(status="eligible") & ~is_closed,
-                then=Value("them"),
-            ),
-            default=Value("none"),
-            output_field=CharField(),
+                When(
+                    Q(enrollment_status=EnrollmentStatus.VALIDATING)
+                    | Q(enrollment_status__in=VEILED, sees_progress=False)
+                    | Q(status="eligible") & ~is_closed,
+                    then=Value("them"),
+                ),
+                default=Value("none"),
+                output_field=CharField(),
+            )
         )
-    ).filter(whose=turn)
+        .filter(whose=turn)
+    )
 
 
-def is_to_enroll(days: Mapping[date, list[int]]) -> Q:
-    """Whether its reader can begin a row of the Overview or go on with it.
+def places_to_enroll(
+    places: QuerySet[ProgramAtLocation], *, days: Mapping[date, list[int]]
+) -> QuerySet[ProgramAtLocation]:
+    """Narrow the Overview to what its reader can begin or go on with.
 
     What Row.is_to_enroll says of a row, asked of many.
     """
     calendar = "fiscal_year__calendar"
-    is_late = Q(enrollment__submitted_at=None) & on_its_day(
-        days, calendar, lambda day: Q(enrollment__enroll_by__lt=day)
+    is_late = Q(submitted_at=None) & on_its_day(
+        days, calendar, lambda day: Q(enroll_by__lt=day)
     )
-    is_over = Q(enrollment__status__in=FOLLOWS_PROFILES) & on_its_day(
+    is_over = Q(enrollment_status__in=FOLLOWS_PROFILES) & on_its_day(
         days, calendar, lambda day: Q(fiscal_year__ends_on__lt=day)
     )
     is_closed = on_its_day(days, calendar, lambda day: Q(terms__enroll_by__lt=day))
     # By the columns behind `status`: what nobody began has requirements to be asked of.
     is_lapsed = Q(
-        enrollment__status=EnrollmentStatus.EXPIRED,
+        enrollment_status=EnrollmentStatus.EXPIRED,
         enrollment__end_reason=EndReason.NOT_ANSWERED,
         location__closed_at=None,
         program__discontinued_at=None,
     )
-    is_open = (Q(enrollment=None) | is_lapsed) & Q(terms__is_open_to_all=True)
-    is_open &= Q(enrollment_between_years=None)
-    return Q(may_edit=True) & (
-        Q(enrollment__status__in=EDITABLE) & ~is_late & ~is_over | is_open & ~is_closed
+    is_open = (Q(enrollment=None) | is_lapsed) & Q(
+        is_open_to_all=True, enrollment_between_years=None
+    )
+    return places.filter(
+        Q(enrollment_status__in=EDITABLE) & ~is_late & ~is_over | is_open & ~is_closed,
+        may_edit=True,
     )
 
 
-def hidden_places(
-    held: HeldRoles, *, days: Mapping[date, list[int]]
-) -> QuerySet[ProgramAtLocation]:
+def hidden_places(held: HeldRoles, *, terms: ShownTerms) -> QuerySet[ProgramAtLocation]:
     """Return what overview_places() leaves out of the company's: to say how many (R15).
 
     Other programs at the person's locations too, where the role is for one program.
     """
     hidden = ProgramAtLocation.objects.hidden_from(held, Permission.ENROLLMENT_VIEW)
-    return hidden.current(days).order_by()
+    return hidden.current(terms).order_by()
 
 
 def requirement_counts(
@@ -485,7 +628,7 @@ def requirement_counts(
     """Count met, unmet and unknown requirements by terms and location."""
     by_day: dict[date, list[ProgramAtLocation]] = defaultdict(list)
     for place in places:
-        if place.enrollment_id is None:
+        if place.enrollment_id is None and not place.is_open_to_all:
             by_day[place.terms.fiscal_year.calendar.day_at(at)].append(place)
     counts: dict[tuple[int, int], Counter] = defaultdict(Counter)
     for day, some in by_day.items():

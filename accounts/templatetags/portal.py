@@ -60,6 +60,25 @@ def _mute_picture(address: str, classes: str) -> str:
     )
 
 
+@register.simple_tag
+def status_chip(status) -> str:
+    """A status in words, with its icon. Never a link: the row or card around it is.
+
+    `status` has label, icon and turn (you, them, done, stop, idle or new).
+    """
+    return _chip(str(status.label), status.turn, status.icon)
+
+
+@lru_cache(maxsize=1024)
+def _chip(label: str, turn: str, name: str) -> str:
+    return format_html(
+        '<span class="chip" data-turn="{}">{}{}</span>',
+        turn,
+        icon(name) if name else "",
+        label,
+    )
+
+
 @register.simple_tag(takes_context=True)
 def current_page(context, url: str) -> str:
     """The attribute that marks a link to this very page, its query included."""

@@ -58,6 +58,7 @@ from enrollment.models.terms import (
     FiscalCalendar,
     FiscalYear,
     ProgramTerms,
+    ShownTerms,
 )
 from enrollment.models.versions import GuideFile, TermsDraft, TermsVersion
 
@@ -105,6 +106,7 @@ __all__ = [
     "RequirementCheck",
     "RequirementDispute",
     "SetAside",
+    "ShownTerms",
     "StagedValue",
     "TaxExpiryNotice",
     "TermsDraft",

@@ -83,6 +83,15 @@ class EnrollmentQuerySet(ScopedQuerySet):
         """Sent by the partner: from here on profiles move them (R40, R41, R44)."""
         return self.filter(status__in=FOLLOWS_PROFILES, submitted_at__isnull=False)
 
+    def between_years(self) -> Self:
+        """In force, and no decision of the year end has left it behind.
+
+        With the terms that follow: its year is over, or will be.
+        """
+        return self.filter(status__in=FOLLOWS_PROFILES).exclude(
+            set_aside__decided_at__isnull=False
+        )
+
     def validating(self) -> Self:
         """Waiting for the program owner."""
         return self.filter(status=EnrollmentStatus.VALIDATING)
@@ -243,8 +252,11 @@ class Enrollment(models.Model):
         constraints = [
             # Terms are a program's year, so this is one per location, program and
             # year (R29).
+            # What stands where is read from the index alone.
             models.UniqueConstraint(
-                fields=["location", "terms"], name="%(app_label)s_%(class)s_once"
+                fields=["location", "terms"],
+                include=["id", "status"],
+                name="%(app_label)s_%(class)s_once",
             ),
             models.UniqueConstraint(
                 fields=["id", "location"],

@@ -6,7 +6,7 @@ row and for a million alike. Nothing writes them.
 """
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Self
 
 from django.db import models
@@ -15,14 +15,19 @@ from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import IncentiveProgram, Location
+from accounts.models import IncentiveProgram, Location, PartnerAccount
 from accounts.roles import Permission
 from accounts.scoping import Scope, ScopedQuerySet
 from enrollment.models.enrollments import Enrollment
 from enrollment.models.imports import ValueImport
 from enrollment.models.requirements import Agreement, Criterion, Requirement
-from enrollment.models.terms import FiscalYear, ProgramTerms, on_its_day
-from enrollment.states import FOLLOWS_PROFILES, STATUS_ORDER
+from enrollment.models.terms import (
+    FiscalYear,
+    ProgramTerms,
+    ShownTerms,
+    on_its_day,
+)
+from enrollment.states import STATUS_ORDER
 
 
 class CheckState(models.TextChoices):
@@ -188,20 +193,8 @@ class ImportedCheck(models.Model):
 CALENDAR = "fiscal_year__calendar"
 
 
-def _is_current(day: date) -> Q:
-    this_year = ProgramTerms.objects.current(day).filter(program=OuterRef("program"))
-    return Q(fiscal_year__starts_on__lte=day, fiscal_year__ends_on__gte=day) | Q(
-        ~Exists(this_year),
-        enrollment__isnull=False,
-        fiscal_year__ends_on__lt=day,
-        fiscal_year__ends_on__gte=day - timedelta(days=366),
-    )
-
-
 class ProgramAtLocationQuerySet(ScopedQuerySet):
-    scope = Scope(
-        account="location__partner_account", location="location", program="program"
-    )
+    scope = Scope(account="partner_account", location="location", program="program")
     view_permission = Permission.ENROLLMENT_KNOW
 
     def for_pages(self) -> Self:
@@ -214,24 +207,25 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
             "enrollment",
         )
 
-    def current(self, days: Mapping[date, list[int]]) -> Self:
+    def current(self, terms: ShownTerms) -> Self:
         """Rows of this fiscal year, and what ended with a program's last year.
 
-        `days` come from FiscalCalendar.objects.by_day(), here and below: each program
-        counts its days in its own calendar (R66).
+        `terms` come from ProgramTerms.objects.shown().
         """
-        return self.filter(on_its_day(days, CALENDAR, _is_current))
+        return self.filter(
+            Q(terms__in=list(terms.running))
+            | Q(terms__in=list(terms.over), enrollment__isnull=False)
+        )
 
     def with_enrollment_between_years(self) -> Self:
         """Annotate the key of the enrollment of the year before, if that still counts.
 
         Its year is over, and the year end has neither carried it over nor ended it.
         """
-        before = Enrollment.objects.filter(
+        before = Enrollment.objects.between_years().filter(
             location=OuterRef("location"),
             terms__succession__following=OuterRef("terms"),
-            status__in=FOLLOWS_PROFILES,
-        ).exclude(set_aside__decided_at__isnull=False)
+        )
         return self.annotate(
             enrollment_between_years=Case(
                 When(
@@ -242,7 +236,11 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
         )
 
     def with_status(self, days: Mapping[date, list[int]]) -> Self:
-        """Annotate `status`: the enrollment's, or open, eligible, not eligible."""
+        """Annotate `status`: the enrollment's, or open, eligible, not eligible.
+
+        `days` come from FiscalCalendar.objects.by_day(): each program counts its days
+        in its own calendar (R66).
+        """
         checks = RequirementCheck.objects.filter(
             location=OuterRef("location"), terms=OuterRef("terms")
         )
@@ -250,9 +248,9 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
             days, CALENDAR, lambda day: Q(Exists(checks.failing(day)))
         )
         status = Coalesce(
-            "enrollment__status",
+            "enrollment_status",
             Case(
-                When(terms__is_open_to_all=True, then=Value("open")),
+                When(is_open_to_all=True, then=Value("open")),
                 When(is_ineligible, then=Value("ineligible")),
                 default=Value("eligible"),
                 output_field=models.CharField(),
@@ -292,13 +290,24 @@ class ProgramAtLocation(models.Model):
     enrollment = models.ForeignKey(
         Enrollment, models.DO_NOTHING, null=True, related_name="at_location"
     )
+    partner_account = models.ForeignKey(
+        PartnerAccount, models.DO_NOTHING, related_name="+"
+    )
+    location_name = models.CharField(max_length=120)
+    program_name = models.CharField(max_length=120)
+    is_open_to_all = models.BooleanField()
+    # Of the enrollment, if there is one.
+    enrollment_status = models.CharField(max_length=20, null=True)  # noqa: DJ001
+    enroll_by = models.DateField(null=True)
+    submitted_at = models.DateTimeField(null=True)
+    asked_at = models.DateTimeField(null=True)
 
     objects = ProgramAtLocationQuerySet.as_manager()
 
     class Meta:
         managed = False
         db_table = "enrollment_programatlocation"
-        ordering = ("program__name", "location__name", "id")
+        ordering = ("program_name", "location_name", "id")
 
     def __str__(self) -> str:
         return self.pk

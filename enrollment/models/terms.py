@@ -55,9 +55,10 @@ class FiscalCalendarQuerySet(models.QuerySet):
 
         In one question: pages that ask for one need the other.
         """
-        begins = (at.date() - timedelta(days=1), at.date() + SIX_MONTHS)
         calendars = self.annotate(
-            year=FilteredRelation("years", condition=Q(years__starts_on__range=begins)),
+            year=FilteredRelation(
+                "years", condition=Q(years__starts_on__range=_begins(at))
+            ),
             **{f"year_{name}": F(f"year__{name}") for name in _YEAR},
         )
         days: dict[date, list[int]] = defaultdict(list)
@@ -66,12 +67,7 @@ class FiscalCalendarQuerySet(models.QuerySet):
             today = calendar.day_at(at)
             if calendar.pk not in days[today]:
                 days[today].append(calendar.pk)
-            if calendar.year_id is None:
-                continue
-            facts = {name: getattr(calendar, f"year_{name}") for name in _YEAR}
-            year = FiscalYear(calendar=calendar, **facts)
-            if year.is_near(today):
-                coming[year] = today
+            coming |= _coming(calendar, calendar, today)
         return CalendarDays(days=dict(days), coming=coming)
 
     def by_day(self, at: datetime) -> dict[date, list[int]]:
@@ -83,6 +79,20 @@ class FiscalCalendarQuerySet(models.QuerySet):
         for calendar in self.order_by("pk"):
             days[calendar.day_at(at)].append(calendar.pk)
         return dict(days)
+
+
+def _begins(at: datetime) -> tuple[date, date]:
+    """When years begin that people read of at a moment."""
+    return at.date() - timedelta(days=1), at.date() + SIX_MONTHS
+
+
+def _coming(calendar: "FiscalCalendar", row, today: date) -> dict["FiscalYear", date]:
+    """The year to come that a row of a question says of its calendar, if it is near."""
+    if row.year_id is None:
+        return {}
+    facts = {name: getattr(row, f"year_{name}") for name in _YEAR}
+    year = FiscalYear(calendar=calendar, **facts)
+    return {year: today} if year.is_near(today) else {}
 
 
 class FiscalCalendar(models.Model):
@@ -232,10 +242,68 @@ class EarningsStart(models.TextChoices):
     SUBMITTED = "submitted", _("the month in which it is submitted")
 
 
+@dataclass(frozen=True)
+class ShownTerms:
+    """What rows of the Overview are about: asked once for a page, by their keys."""
+
+    running: dict[int, "ProgramTerms"]
+    # Of the last year of programs that have none now: shown where somebody enrolled.
+    over: dict[int, "ProgramTerms"]
+    # Of their programs, as the database orders them.
+    names: list[str]
+    # What FiscalCalendar.objects.days_at() says of their calendars.
+    days: CalendarDays
+
+    def __getitem__(self, key: int) -> "ProgramTerms":
+        return self.running.get(key) or self.over[key]
+
+
 class ProgramTermsQuerySet(models.QuerySet):
     def current(self, on: date) -> Self:
         """Terms of the fiscal years that contain the day."""
         return self.filter(fiscal_year__starts_on__lte=on, fiscal_year__ends_on__gte=on)
+
+    def shown(self, at: datetime) -> ShownTerms:
+        """Return the terms of the years that run at a moment, and of those that ran last.
+
+        Each program counts its days in its own calendar (R66). Texts that only one
+        program's page shows stay there.
+        """
+        years = "fiscal_year__calendar__years"
+        rows = (
+            self.filter(
+                fiscal_year__starts_on__lte=at.date() + timedelta(days=1),
+                fiscal_year__ends_on__gte=at.date() - timedelta(days=367),
+            )
+            .annotate(
+                year=FilteredRelation(
+                    years, condition=Q(**{f"{years}__starts_on__range": _begins(at)})
+                ),
+                **{f"year_{name}": F(f"year__{name}") for name in _YEAR},
+            )
+            .select_related("program", "fiscal_year__calendar")
+            .defer("agreement_text_en", "agreement_text_sv")
+            .order_by("program__name", "pk", "year__starts_on")
+        )
+        days, coming = defaultdict(list), {}
+        running, over = {}, {}
+        for terms in rows:
+            calendar, year = terms.fiscal_year.calendar, terms.fiscal_year
+            today = calendar.day_at(at)
+            if calendar.pk not in days[today]:
+                days[today].append(calendar.pk)
+            coming |= _coming(calendar, terms, today)
+            if year.starts_on > today or year.ends_on < today - timedelta(days=366):
+                continue
+            (over if year.ends_on < today else running)[terms.pk] = terms
+        programs = {terms.program_id for terms in running.values()}
+        over = {key: one for key, one in over.items() if one.program_id not in programs}
+        names = dict.fromkeys(
+            terms.program.name
+            for terms in rows
+            if terms.pk in running or terms.pk in over
+        )
+        return ShownTerms(running, over, list(names), CalendarDays(dict(days), coming))
 
     def offered(self) -> Self:
         """Terms of programs that are not discontinued."""

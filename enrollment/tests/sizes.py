@@ -8,10 +8,17 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
-from enrollment.models import Agreement, Enrollment, PayoutAssignment, ProgramTerms
+from enrollment.models import (
+    Agreement,
+    Enrollment,
+    Invitation,
+    PayoutAssignment,
+    ProgramTerms,
+)
 from enrollment.tests.factories import (
     AgreementFactory,
     EnrollmentFactory,
+    InvitationFactory,
     ProgramTermsFactory,
     RequirementFactory,
 )
@@ -117,7 +124,9 @@ def _enrollment(location, terms, life: str, *, bank, tax, by: User) -> None:
             "payout__bank_version": bank.versions.get(),
             "payout__tax_version": tax.versions.get(),
         }
-    EnrollmentFactory(**facts)
+    enrollment = EnrollmentFactory(**facts)
+    if life == "invited":
+        InvitationFactory(enrollment=enrollment, user=by)
 
 
 def _multiply_locations(company: PartnerAccount, *, copies: int) -> None:
@@ -188,6 +197,11 @@ def _copy_locations(
             Enrollment.objects.filter(location=location),
             this,
             of_location | renamed("id", this),
+        )
+        copy_rows(
+            Invitation.objects.filter(enrollment__location=location),
+            this,
+            renamed("id", this) | renamed("enrollment_id", this),
         )
         copy_rows(
             PayoutAssignment.objects.filter(location=location),

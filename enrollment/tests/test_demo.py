@@ -41,6 +41,7 @@ from enrollment.models import (
     FiscalYear,
     Invitation,
     ProgramAtLocation,
+    ProgramTerms,
     RequirementCheck,
     RequirementDispute,
     ValueImport,
@@ -116,9 +117,7 @@ def check_of(location, program):
         for check in RequirementCheck.objects.filter(
             location__name=location,
             terms__program__code=program,
-            terms__in=ProgramAtLocation.objects.current(
-                FiscalCalendar.objects.by_day(timezone.now())
-            ).values("terms"),
+            terms__in=ProgramTerms.objects.shown(timezone.now()).running,
         )
         .as_of(timezone.localdate())
         .select_related("criterion")
@@ -227,7 +226,8 @@ def test_device_reseller_shows_everything_a_next_year_can_bring(demo):
 
 def test_nordic_growth_booster_is_open_to_every_place_in_sweden(demo):
     days = FiscalCalendar.objects.by_day(timezone.now())
-    rows = ProgramAtLocation.objects.current(days).with_status(days)
+    terms = ProgramTerms.objects.shown(timezone.now())
+    rows = ProgramAtLocation.objects.current(terms).with_status(days)
 
     open_rows = rows.filter(program__code="NORD-Q2").order_by()
     assert set(open_rows.values_list("status", flat=True)) == {"open"}

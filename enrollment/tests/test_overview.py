@@ -4,7 +4,9 @@ import copy
 import csv
 import datetime
 import io
+from importlib import import_module
 from types import SimpleNamespace
+from urllib.parse import parse_qsl
 
 import pytest
 from django.urls import reverse
@@ -21,6 +23,8 @@ from enrollment.tests.factories import (
     RequirementFactory,
 )
 from enrollment.tests.test_views import text
+
+overview = import_module("enrollment.views.overview")
 
 YESTERDAY = timezone.localdate() - datetime.timedelta(days=1)
 WHOSE = {Turn.NEW: "you", Turn.YOU: "you", Turn.THEM: "them"}
@@ -104,7 +108,8 @@ def uma(everything):
 
 
 @pytest.fixture
-def page_of(client_of):
+def page_of(client_of, monkeypatch):
+    monkeypatch.setattr(overview, "ROWS_PER_PAGE", 50)
     address = reverse("enrollment:overview")
     return lambda who, **query: client_of(who).get(address, query)
 
@@ -263,3 +268,47 @@ def test_every_way_of_looking_asks_few_questions(
         client.get(address, query)
         with django_assert_max_num_queries(15, info=str(query)):
             client.get(address, query)
+
+
+def test_every_row_is_met_once_on_the_way_there_and_on_the_way_back(
+    page_of, everything, ida, monkeypatch
+):
+    whole = page_of(ida).context["page"].rows
+    monkeypatch.setattr(overview, "ROWS_PER_PAGE", 9)
+    monkeypatch.setattr(overview, "LOCATIONS_PER_PAGE", 1)
+    ways = [{"view": view} for view in ("program", "location", "matrix")]
+    ways += [{"sort": sort} for sort in ("-name", "status", "-status")]
+    for way in ways:
+        there = walked(page_of, ida, way, "next")
+        assert len(there) > 1, way
+        met = [row for page in there for row in page.rows]
+        assert len(met) == len(set(met)), way
+        if way != {"view": "matrix"}:
+            assert set(met) == set(whole), way
+        back = walked(page_of, ida, way | asked_in(there[-1].previous), "previous")
+        assert [row for page in back[::-1] for row in page.rows] == [
+            row for page in there[:-1] for row in page.rows
+        ], way
+
+
+def test_a_place_in_the_list_that_is_none_begins_it_anew(page_of, everything, ida):
+    first = page_of(ida).context["page"].rows
+    for after in ("", "x", "1", "0-0", "9" * 30 + "-1", "-"):
+        for view in ("program", "matrix"):
+            page = page_of(ida, view=view, after=after).context["page"]
+            assert page.rows, (view, after)
+            assert not page.previous, (view, after)
+        assert page_of(ida, after=after).context["page"].rows == first, after
+
+
+def walked(page_of, who, way: dict, side: str) -> list:
+    """The stretches of the Overview, one after the other."""
+    found = [page_of(who, **way).context["page"]]
+    while address := getattr(found[-1], side):
+        assert len(found) < 50
+        found.append(page_of(who, **asked_in(address)).context["page"])
+    return found
+
+
+def asked_in(address: str) -> dict:
+    return dict(parse_qsl(address.removeprefix("?")))

@@ -177,6 +177,36 @@ def test_home_says_whose_turn_it_is(ida_client, goteborg, ida):
     assert "With the program owner 1" in page
 
 
+def test_home_shows_the_first_of_many_and_how_many_there_are(
+    ida_client, nordvik, goteborg, ida, terms
+):
+    # Each with a program of its own, the one that waited longest first.
+    names = [f"Program {number:02}" for number in range(12)]
+    for age, name in enumerate(reversed(names)):
+        at = timezone.now() - datetime.timedelta(hours=age)
+        for facts in ({"accepted": True}, {"submitted": True}, {}):
+            program = f"{name} {next(iter(facts), 'new')}"
+            one = EnrollmentFactory(
+                location=goteborg, terms__program__name=program, **facts
+            )
+            Enrollment.objects.filter(pk=one.pk).update(status_since=at)
+            if not facts:
+                InvitationFactory(enrollment=one, user=ida)
+
+    response = ida_client.get("/")
+
+    assert response.context["message_count"] == 12
+    assert response.context["turn_count"] == 12
+    assert response.context["with_owner_count"] == 12
+    for shown in ("your_turn", "with_owner"):
+        rows = response.context[shown]
+        assert [row.program.name[:10] for row in rows] == names[:10], shown
+    assert len(response.context["messages_to_open"]) == 10
+    page = response.content.decode()
+    for way in ("status=invited", "turn=you", "turn=them"):
+        assert f"?{way}" in page
+
+
 def test_home_without_anything_to_do_says_so(ida_client, goteborg):
     EnrollmentFactory(location=goteborg, complete=True)
 
@@ -386,9 +416,9 @@ def test_the_veil_holds_in_the_filter_too(client_of, uma, goteborg):
     unveiled = client.get(url("overview") + "?status=validating")
     veiled = client.get(url("overview") + "?status=enrolling")
 
-    assert len(veiled.context["page"].object_list) == 1
+    assert len(veiled.context["page"].rows) == 1
     # A status this reader never sees filters nothing and is not offered.
-    assert list(unveiled.context["page"]) == list(everything.context["page"])
+    assert unveiled.context["page"].rows == everything.context["page"].rows
     offered = dict(unveiled.context["filter"].fields["status"].choices)
     assert "enrolling" in offered
     assert not {"validating", "action_required"} & set(offered)
@@ -576,7 +606,7 @@ def test_a_company_wide_admin_sees_every_location_and_program(
     person = RoleAssignmentFactory(partner_account=nordvik).user
     ProgramTermsFactory(open_to_all=True)
 
-    rows = client_of(person).get(url("overview")).context["page"].object_list
+    rows = client_of(person).get(url("overview")).context["page"].rows
 
     assert len(rows) == 4
 
@@ -1417,7 +1447,7 @@ def test_a_role_for_one_program_hides_the_others_at_its_location(
 
     def shown_and_hidden(client) -> tuple[int, int]:
         context = client.get(url("overview"), {"status": ""}).context
-        return context["page"].paginator.count, context["hidden_count"]
+        return len(context["page"].rows), context["hidden_count"]
 
     assert shown_and_hidden(client) == (1, 4)
     # A filter hides nothing: it is the reader's own.

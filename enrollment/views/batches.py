@@ -18,7 +18,7 @@ from accounts.safe_csv import csv_lines
 from enrollment import services
 from enrollment.batches import check_page, result_rows
 from enrollment.models import TO_DO, BatchOutcome, EnrollmentBatch
-from enrollment.rows import is_to_enroll
+from enrollment.rows import places_to_enroll
 from enrollment.views.overview import asked_of, led_to_overview
 from enrollment.views.posting import posted
 
@@ -40,7 +40,7 @@ ORDER = (
 def begin_batch(request):
     """Keep the rows that were ticked, or all that the address leaves, to check them."""
     asked = asked_of(request)
-    places = asked.places.filter(is_to_enroll(asked.days.days))
+    places = places_to_enroll(asked.places, days=asked.days.days)
     if "all" not in request.POST:
         keys = request.POST.getlist("row")[: services.MOST_TOGETHER]
         pairs = [key.split("-") for key in keys]
@@ -55,7 +55,7 @@ def begin_batch(request):
             pk__in=[f"{terms}-{location}" for terms, location in pairs],
         )
     # One more, so that it is known whether there are.
-    order = ("program__name", "location__name", "pk")
+    order = ("program_name", "location_name", "pk")
     found = list(places.order_by(*order)[: services.MOST_TOGETHER + 1])
     try:
         batch = services.begin_batch(

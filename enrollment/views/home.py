@@ -1,6 +1,8 @@
 """Home: what needs this person now."""
 
-from django.db.models import Count, Q, Window
+from itertools import chain
+
+from django.db.models import Count, Window
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -11,18 +13,17 @@ from accounts.location_choice import choose_location
 from accounts.models import AccessRequest, Location
 from accounts.reach import shown_coverage
 from accounts.roles import Permission, roles_with
-from enrollment.clock import clock_for
 from enrollment.coming import coming_dates
-from enrollment.eligibility import gaps_of, payout_at
-from enrollment.models import Enrollment, FiscalCalendar, Invitation
-from enrollment.models.terms import on_its_day
+from enrollment.forecast import found
+from enrollment.models import Enrollment, FiscalCalendar
 from enrollment.places import places_not_ready, readiness
-from enrollment.rows import enrollment_rows, next_year_rows
+from enrollment.rows import at_risk, enrollment_rows, next_year_rows, under_way
 from enrollment.states import EnrollmentStatus, Turn
 from profiles.begun import begun_by
 from profiles.parts import parts_waiting
 
-CALENDAR = "terms__fiscal_year__calendar"
+# Of invitations, of what is somebody's turn, of what is with the program owner.
+MOST_ROWS = 10
 MOST_GAPS = 5
 MOST_FORECASTS = 10
 MOST_REQUESTS = 5
@@ -35,48 +36,56 @@ def home(request):
     """Show invitations, then what is the person's turn, then dates and gaps."""
     user, company = request.user, request.company or None
     now = timezone.now()
-    mine = Enrollment.objects.where_user_may(
-        user, Permission.ENROLLMENT_EDIT
-    ).of_company(company)
+    held = roles_here(request)
+    mine = Enrollment.objects.none()
+    if held is not None:
+        mine = Enrollment.objects.where_held(held, Permission.ENROLLMENT_EDIT)
     location = choose_location(request)
     if location is not None:
         mine = mine.filter(location=location)
     days = FiscalCalendar.objects.days_at(now)
-    is_over = on_its_day(
-        days.days, CALENDAR, lambda day: Q(terms__fiscal_year__ends_on__lt=day)
+    started = under_way(mine, user=user, days=days.days, most=MOST_ROWS)
+    foreseen = found(mine, days.coming)
+    worst = at_risk(foreseen)[:MOST_FORECASTS]
+    keys = {*worst, *chain.from_iterable(started.keys.values())}
+    shown = {
+        row.enrollment.pk: row
+        for row in enrollment_rows(
+            Enrollment.objects.filter(pk__in=keys).order_by(), user=user
+        )
+    }
+    to_open, turn, waiting = (
+        [shown[key] for key in started.keys[whose] if key in shown]
+        for whose in (Turn.NEW, Turn.YOU, Turn.THEM)
     )
-    under_way = enrollment_rows(
-        mine.filter(
-            Q(
-                status__in=[
-                    EnrollmentStatus.ACTION_REQUIRED,
-                    EnrollmentStatus.VALIDATING,
-                ]
-            )
-            | Q(status=EnrollmentStatus.INVITED, accepted_at__isnull=False)
-            # What the year end has not reached, and nobody decided to leave.
-            | Q(is_over, status=EnrollmentStatus.ENROLLED)
-        ).order_by("status_since", "pk"),
-        user=user,
+    next_year = next_year_rows(
+        foreseen,
+        known=[shown[key].enrollment for key in worst if key in shown],
+        years=days.coming,
     )
-    waiting = [row for row in under_way if row.standing.turn == Turn.THEM]
-    turn = [row for row in under_way if row.standing.turn == Turn.YOU]
-    to_open = _invitations(user, company, now, location=location)
-    next_year = next_year_rows(mine, years=days.coming, most=MOST_FORECASTS)
     to_answer = _requests(request)
     begun = begun_by(user, company=company)
     parts = parts_waiting(user, company=company, at=now)
     to_do = turn or to_answer or begun or parts
     is_empty = not (to_open or to_do or waiting or next_year.rows)
     context = {
-        "messages_to_open": to_open,
+        "messages_to_open": [
+            (started.messages[row.enrollment.pk], row, readiness(row.gaps))
+            for row in to_open
+        ],
+        "message_count": started.counts[Turn.NEW],
         "your_turn": turn,
         "to_answer": to_answer,
         "begun": begun,
         "parts": parts,
-        "turn_count": len(turn) + len(to_answer) + len(begun) + len(parts),
+        "more_turns": started.counts[Turn.YOU] > len(turn),
+        "turn_count": started.counts[Turn.YOU]
+        + len(to_answer)
+        + len(begun)
+        + len(parts),
         "not_ready": _not_ready(request, now, location=location),
         "with_owner": waiting,
+        "with_owner_count": started.counts[Turn.THEM],
         "next_year": next_year,
         "is_empty": is_empty,
         "dates": coming_dates(
@@ -121,44 +130,6 @@ def _requests(request) -> list[AccessRequest]:
         .select_related("user", "location", "program", "asked_by")
         .order_by("asked_at", "pk")[:MOST_REQUESTS]
     )
-
-
-def _invitations(user, company, now, *, location=None):
-    """The messages the person has not selected yet, each with what is missing.
-
-    An invitation that was accepted is somebody's turn, no longer a message.
-    """
-    mine = Invitation.objects.visible_to(user).of_company(company)
-    if location is not None:
-        mine = mine.filter(enrollment__location=location)
-    invitations = list(
-        mine.addressed_to(user)
-        .unopened()
-        .filter(
-            enrollment__status=EnrollmentStatus.INVITED, enrollment__accepted_at=None
-        )
-        .select_related(
-            "enrollment__location__partner_account",
-            "enrollment__terms__program",
-            "enrollment__terms__fiscal_year__calendar",
-        )
-        .order_by("enrollment__enroll_by", "enrollment__location__name", "pk")
-    )
-    payouts = payout_at([one.enrollment for one in invitations], at=now)
-    return [
-        {
-            "invitation": invitation,
-            "enrollment": invitation.enrollment,
-            "location": invitation.enrollment.location,
-            "program": invitation.enrollment.terms.program,
-            "year": invitation.enrollment.terms.fiscal_year,
-            "clock": clock_for(invitation.enrollment, at=now),
-            "readiness": readiness(gaps_of(payouts[invitation.enrollment_id])),
-            "gaps": gaps_of(payouts[invitation.enrollment_id]),
-        }
-        for invitation in invitations
-        if not invitation.enrollment.is_late(now)
-    ]
 
 
 def _not_ready(request, now, *, location=None) -> list:

@@ -30,7 +30,7 @@ from accounts.services import (
 )
 from enrollment import services
 from enrollment.forms import AddLocationForm, LocationsFilter, ReasonForm
-from enrollment.models import Enrollment, FiscalCalendar
+from enrollment.models import Enrollment, ProgramTerms
 from enrollment.places import place_rows
 from enrollment.rows import enrollment_rows, overview_places, overview_rows
 from profiles.countries import country_name
@@ -205,11 +205,12 @@ def _enrollment_rows(user, location, now):
         return enrollment_rows(
             kept.filter(location=location).order_by("-status_since", "pk"), user=user
         )
-    days = FiscalCalendar.objects.days_at(now)
-    held = held_in(user, location.partner_account)
-    places = overview_places(held, days=days.days)
+    terms = ProgramTerms.objects.shown(now)
+    places = overview_places(held_in(user, location.partner_account), terms=terms)
     return overview_rows(
-        places.filter(location=location).order_by("program__name", "pk"), at=now
+        places.filter(location=location).order_by("program_name", "pk"),
+        terms=terms,
+        at=now,
     )
 
 

@@ -1,13 +1,15 @@
 """Incentives: every program at every location in scope, and why one is not eligible."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import groupby
+from operator import itemgetter
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
-from django.db.models import Count, Q, QuerySet, Value
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.http import StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone, translation
@@ -16,15 +18,22 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import requires, roles_here, signed_in
 from accounts.location_choice import choose_location
+from accounts.models import Location
 from accounts.roles import Permission
 from accounts.safe_csv import csv_lines
+from accounts.scoping import HeldRoles
+from accounts.stretches import Stretch, is_number, stretch_of
 from enrollment import services
 from enrollment.forms import OverviewFilter
-from enrollment.models import FiscalCalendar, ProgramAtLocation
+from enrollment.models import (
+    ProgramAtLocation,
+    ProgramTerms,
+    ShownTerms,
+)
 from enrollment.models.terms import CalendarDays
 from enrollment.rows import (
+    Row,
     hidden_places,
-    is_to_enroll,
     kinds_of_places,
     overview_places,
     overview_rows,
@@ -35,16 +44,18 @@ from enrollment.rows import (
 from enrollment.states import VEILED, EnrollmentStatus
 from enrollment.views.posting import leading_to, posted
 
-ROWS_PER_PAGE = 100
+ROWS_PER_PAGE = 25
+# Of the table that is exported: so many rows are read at once.
+ROWS_AT_ONCE = 500
 # Of the table of both; so many programs as the company has stand beside each.
-LOCATIONS_PER_PAGE = 25
+LOCATIONS_PER_PAGE = 10
 # What a row is found by again.
 KEY = ("pk", "location_id", "terms_id")
 SORTS = {
-    "name": ("location__name",),
-    "-name": ("-location__name",),
-    "program": ("program__name",),
-    "-program": ("-program__name",),
+    "name": ("location_name",),
+    "-name": ("-location_name",),
+    "program": ("program_name",),
+    "-program": ("-program_name",),
     "status": ("status_order",),
     "-status": ("-status_order",),
 }
@@ -63,6 +74,13 @@ class Asked:
     places: QuerySet[ProgramAtLocation]
     now: datetime
     days: CalendarDays
+    terms: ShownTerms
+
+    def rows(self, places: Iterable[ProgramAtLocation]) -> list[Row]:
+        """What a page says of some of them."""
+        return overview_rows(
+            places, terms=self.terms, at=self.now, years=self.days.coming
+        )
 
 
 @requires(Permission.ENROLLMENT_VIEW)
@@ -74,36 +92,40 @@ def overview(request):
     """
     asked, view = asked_of(request), request.GET.get("view")
     by_location = view == "location"
-    query = request.GET.copy()
-    query.pop("page", None)
     context = {
         "view": view if view in ("location", "matrix") else "program",
         "by_location": by_location,
         "filter": asked.form,
         "is_filtered": any(asked.form.cleaned_data.values()),
-        "query": query.urlencode(),
-        "hidden_count": hidden_places(
-            roles_here(request), days=asked.days.days
-        ).count(),
+        "hidden_count": hidden_places(roles_here(request), terms=asked.terms).count(),
     }
     if view == "matrix":
         return render(
             request, "enrollment/matrix.html", context | _matrix(request, asked)
         )
     sort = request.GET.get("sort", "")
-    group = "location__name" if by_location else "program__name"
+    group = "location_name" if by_location else "program_name"
     default = "program" if by_location else "name"
-    order = SORTS.get(sort, SORTS[default])
-    ordered = asked.places.order_by(
-        group, *order, "location__name", "program__name", "pk"
+    order = dict.fromkeys(
+        (group, *SORTS.get(sort, SORTS[default]), "location_name", "program_name")
     )
-    counts = _counts(asked, of="pk")
-    page = _Counted(
-        ordered.values_list(*KEY), ROWS_PER_PAGE, total=counts["total"]
-    ).get_page(request.GET.get("page"))
-    rows = overview_rows(
-        places_by_key(asked.places, page), at=asked.now, years=asked.days.coming
+    # The group's own name says nothing more; by a name it is either way around.
+    order = [name for name in order if name[0] == "-" or f"-{name}" not in order] + [
+        "pk"
+    ]
+    choice = getattr(request, "location_choice", None)
+    has_many = choice is not None and choice.has_more
+    page = stretch_of(
+        request,
+        asked.places.values_list(*KEY),
+        order=order,
+        size=ROWS_PER_PAGE,
+        values_of=partial(_values_of, asked.whole, order=order),
+        key_of=itemgetter(0),
+        # Few locations are one question's.
+        groups=asked.terms.names if has_many and not by_location else (),
     )
+    rows = asked.rows(places_by_key(asked.whole, page.rows))
     return render(
         request,
         "enrollment/overview.html",
@@ -111,45 +133,33 @@ def overview(request):
         | {
             "page": page,
             "groups": _groups(rows, asked.whole, by_location=by_location),
-            **_to_enroll(counts, rows),
             "has_guides": any(row.terms.guide_url for row in rows),
             "sort": sort or default,
             "name_sort": "program" if by_location else "name",
+            **_to_enroll(page, rows),
         },
     )
 
 
-class _Counted(Paginator):
-    """Pages of rows that were counted with something else in one question."""
-
-    def __init__(self, *args, total: int, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.count = total
-
-
-def _counts(asked: Asked, *, of: str) -> dict[str, int]:
-    """Count what there are pages of, and what its reader can enroll together.
-
-    One row of values: aggregate() would hold each part of the question against all that
-    is told of a row, which takes longer than all the rest of the page.
-    """
-    counted = (
-        asked.places.order_by()
-        .values(all=Value(1))
-        .annotate(
-            total=Count(of, distinct=of != "pk"),
-            to_enroll=Count("pk", filter=is_to_enroll(asked.days.days)),
-        )
-    )
-    # Where Django knows that there is nothing, it does not ask.
-    return next(iter(counted), {"total": 0, "to_enroll": 0})
+def _values_of(
+    places: QuerySet[ProgramAtLocation], key: str, *, order: list[str]
+) -> tuple | None:
+    """What a row that the address names is ordered by."""
+    terms, _dash, location = key.partition("-")
+    if not (is_number(terms) and is_number(location)):
+        return None
+    place = places.filter(terms=int(terms), location=int(location)).order_by()
+    values = {
+        f"edge_{number}": F(name.lstrip("-")) for number, name in enumerate(order)
+    }
+    return place.annotate(**values).values_list(*values).first()
 
 
-def _to_enroll(counts: dict[str, int], rows) -> dict:
-    """How many rows of the page, and of all pages, their reader can enroll together."""
+def _to_enroll(page: Stretch, rows) -> dict:
+    """How many rows of the page its reader can enroll together, and whether of all."""
     return {
         "to_enroll": sum(row.is_to_enroll for row in rows),
-        "all_to_enroll": counts["to_enroll"],
+        "is_whole": page.is_whole,
         "most_together": services.MOST_TOGETHER,
     }
 
@@ -157,33 +167,43 @@ def _to_enroll(counts: dict[str, int], rows) -> dict:
 def asked_of(request) -> Asked:
     """The rows that somebody may see, as far as the address leaves them."""
     now = timezone.now()
-    days = FiscalCalendar.objects.days_at(now)
+    terms = ProgramTerms.objects.shown(now)
+    days = terms.days
     held = roles_here(request)
-    places = overview_places(held, days=days.days)
+    places = overview_places(held, terms=terms)
     location = choose_location(request)
     if location is not None:
         places = places.filter(location=location)
     countries, sees = kinds_of_places(places, held=held)
     form = OverviewFilter(request.GET, countries=countries, sees=sees)
-    return Asked(form, places, _filtered(places, form, days), now, days)
+    if "status" in request.GET.get("sort", ""):
+        places = places.with_status(days.days)
+    chosen = _filtered(places, form, held=held, days=days, terms=terms)
+    return Asked(form, places, chosen, now, days, terms)
 
 
 def _matrix(request, asked: Asked) -> dict:
     """Locations down, programs across: one cell says where each stands."""
-    counts = _counts(asked, of="location")
-    page = _Counted(
-        asked.places.order_by("location__name", "location_id")
-        .values_list("location_id", flat=True)
-        .distinct(),
-        LOCATIONS_PER_PAGE,
-        total=counts["total"],
-    ).get_page(request.GET.get("page"))
-    rows = overview_rows(
-        asked.places.filter(location__in=list(page)).order_by(
-            "location__name", "location_id", "program__name", "-terms_id"
+    here = asked.places.filter(location=OuterRef("pk"))
+    locations = Location.objects.where_held(
+        roles_here(request), Permission.ENROLLMENT_VIEW
+    )
+    page = stretch_of(
+        request,
+        locations.filter(Exists(here.order_by())).values_list("name", "pk"),
+        order=("name", "pk"),
+        size=LOCATIONS_PER_PAGE,
+        values_of=lambda key: (
+            locations.filter(pk=key).values_list("name", "pk").first()
+            if is_number(key)
+            else None
         ),
-        at=asked.now,
-        years=asked.days.coming,
+        key_of=itemgetter(1),
+    )
+    rows = asked.rows(
+        asked.places.filter(location__in=[key for _name, key in page.rows]).order_by(
+            "location_name", "location_id", "program_name", "-terms_id"
+        )
     )
     programs = dict(sorted({row.program.name: row.program for row in rows}.items()))
     lines = []
@@ -199,7 +219,7 @@ def _matrix(request, asked: Asked) -> dict:
         "page": page,
         "programs": list(programs.values()),
         "lines": lines,
-        **_to_enroll(counts, rows),
+        **_to_enroll(page, rows),
     }
 
 
@@ -209,7 +229,7 @@ def export_overview(request):
     """Write what the Overview shows as a table, all of its pages."""
     asked = asked_of(request)
     keys = list(
-        asked.places.order_by("program__name", "location__name", "pk").values_list(*KEY)
+        asked.places.order_by("program_name", "location_name", "pk").values_list(*KEY)
     )
     response = StreamingHttpResponse(
         _spoken_lines(asked, keys, language=request.LANGUAGE_CODE),
@@ -248,9 +268,9 @@ def _spoken_lines(asked: Asked, keys: list[tuple], *, language: str):
 
 
 def _cells(asked: Asked, keys: list[tuple]):
-    for start in range(0, len(keys), ROWS_PER_PAGE):
-        known = places_by_key(asked.whole, keys[start : start + ROWS_PER_PAGE])
-        for row in overview_rows(known, at=asked.now, years=asked.days.coming):
+    for start in range(0, len(keys), ROWS_AT_ONCE):
+        known = places_by_key(asked.whole, keys[start : start + ROWS_AT_ONCE])
+        for row in asked.rows(known):
             one = row.enrollment
             yield [
                 row.program.name,
@@ -289,23 +309,34 @@ def start(request, place):
     return redirect(enrollment)
 
 
-def _filtered(places, form: OverviewFilter, days: CalendarDays):
+def _filtered(
+    places,
+    form: OverviewFilter,
+    *,
+    held: HeldRoles,
+    days: CalendarDays,
+    terms: ShownTerms,
+):
     """Narrow by what is chosen; the veil holds in filters too (R42)."""
     form.is_valid()  # What it does not offer is left out; it has no errors.
     asked = form.cleaned_data
     status = asked["status"]
     if status == "enrolling":
-        places = places.filter(status__in=VEILED, sees_progress=False)
+        places = places.filter(enrollment_status__in=VEILED, sees_progress=False)
     elif status in VEILED:
-        places = places.filter(status=status, sees_progress=True)
+        places = places.filter(enrollment_status=status, sees_progress=True)
+    elif status in ("eligible", "ineligible"):
+        places = places.with_status(days.days).filter(status=status)
+    elif status == "open":
+        places = places.filter(enrollment=None, is_open_to_all=True)
     elif status:
-        places = places.filter(status=status)
+        places = places.filter(enrollment_status=status)
     if asked["country"]:
         places = places.filter(location__country=asked["country"])
     if asked["pays"]:
         places = places.filter(terms__earning_types__kind=asked["pays"])
     if asked["q"]:
-        places = places_about(places, asked["q"])
+        places = places_about(places, asked["q"], held=held, terms=terms)
     if asked["turn"]:
         places = places_of_turn(
             places, asked["turn"], days=days.days, years=days.coming
@@ -325,9 +356,7 @@ def _groups(rows, whole, *, by_location: bool):
         .values(name)
         .annotate(
             total=Count("pk"),
-            enrolled=Count(
-                "pk", filter=Q(enrollment__status=EnrollmentStatus.ENROLLED)
-            ),
+            enrolled=Count("pk", filter=Q(enrollment_status=EnrollmentStatus.ENROLLED)),
         )
         .values(name, "total", "enrolled")
     }

@@ -8,7 +8,7 @@ from accounts.access import requires, roles_here
 from accounts.location_choice import choose_location
 from accounts.roles import Permission
 from enrollment.history import lately
-from enrollment.models import FiscalCalendar, ProgramAtLocation
+from enrollment.models import ProgramAtLocation, ProgramTerms
 from enrollment.offers import offer_of
 from enrollment.program_rows import shown_guides
 from enrollment.rows import overview_places, overview_rows
@@ -23,16 +23,18 @@ MOST_STEPS = 10
 def program(request, place):
     """Show a program's year, and the location the address names first among its own."""
     now = timezone.now()
-    days = FiscalCalendar.objects.days_at(now)
     choose_location(request)
     # The one the address names, and the others of the reader's scope.
-    places = overview_places(roles_here(request), days=days.days).filter(
+    terms = ProgramTerms.objects.shown(now)
+    places = overview_places(roles_here(request), terms=terms).filter(
         terms=place.terms_id
     )
-    shown = list(places.order_by("location__name", "pk")[: MOST_LOCATIONS + 1])
+    shown = list(places.order_by("location_name", "pk")[: MOST_LOCATIONS + 1])
     if all(one.pk != place.pk for one in shown):
         shown = [*places.filter(pk=place.pk), *shown[:MOST_LOCATIONS]]
-    rows = overview_rows(shown[:MOST_LOCATIONS], at=now, years=days.coming)
+    rows = overview_rows(
+        shown[:MOST_LOCATIONS], terms=terms, at=now, years=terms.days.coming
+    )
     chosen = next((row for row in rows if row.location.pk == place.location_id), None)
     return render(
         request,

@@ -1,0 +1,112 @@
+"""Lists that go on from a row and are not counted: the last page is as fast as the first."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from django.db.models import Q, QuerySet
+
+# Whose place in the list the address names.
+AFTER, BEFORE = "after", "before"
+_LONGEST_KEY = 60
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some rows of a list in its order, and the addresses of those before and after."""
+
+    rows: list
+    previous: str
+    next: str
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there are no other rows."""
+        return not (self.previous or self.next)
+
+
+def stretch_of(
+    request,
+    rows: QuerySet,
+    *,
+    order: Sequence[str],
+    size: int,
+    values_of: Callable[[str], tuple | None],
+    key_of: Callable[[object], object],
+    groups: Sequence = (),
+) -> Stretch:
+    """Return the rows after, or before, the one that the address names by its key.
+
+    `order` are columns that are never empty, as for order_by(), the last of them unique;
+    `values_of` says a key's values of them, None where there is no such row: then the
+    list begins anew. `key_of` says the key of a row that was found. `groups` are all
+    values of the first column in their order, if they are known: the group the stretch
+    begins in is asked for alone, and only where it does not fill it are the others.
+    """
+    after, before = (
+        request.GET.get(name, "").replace("\0", "")[:_LONGEST_KEY]
+        for name in (AFTER, BEFORE)
+    )
+    edge = values_of(after or before) if after or before else None
+    is_back = bool(edge and not after)
+    found = _beside(rows, order, edge, is_back, size, groups)
+    if edge and not found:
+        # Nothing is there any more: begin again.
+        is_back, edge = False, None
+        found = _beside(rows, order, edge, is_back, size, groups)
+    has_more, found = len(found) > size, found[:size]
+    if is_back:
+        found.reverse()
+    has_next = is_back or has_more
+    has_previous = has_more if is_back else bool(edge)
+    return Stretch(
+        rows=found,
+        previous=_address(request, BEFORE, key_of(found[0])) if has_previous else "",
+        next=_address(request, AFTER, key_of(found[-1])) if has_next else "",
+    )
+
+
+def _beside(rows, order, edge: tuple | None, is_back, size, groups) -> list:
+    """The rows after an edge, or before it, nearest first; and one more."""
+    rows = rows.order_by(*map(_turned, order) if is_back else order)
+    wanted, group = size + 1, edge[0] if edge else next(iter(groups), None)
+    if not groups or order[0][0] == "-":
+        return list(rows.filter(_beyond(order, edge, is_back))[:wanted])
+    column, side = order[0], "lt" if is_back else "gt"
+    here = rows.filter(**{column: group})
+    if edge:
+        here = here.filter(_beyond(order[1:], edge[1:], is_back))
+    found = list(here[:wanted])
+    if len(found) < wanted and group != groups[0 if is_back else -1]:
+        further = rows.filter(**{f"{column}__{side}": group})
+        found += further[: wanted - len(found)]
+    return found
+
+
+def _beyond(order: Sequence[str], edge: tuple | None, is_back: bool) -> Q:
+    """Whether a row comes after the edge; by its first column, too, for an index."""
+    condition = Q()
+    for column, value in reversed(list(zip(order, edge or (), strict=bool(edge)))):
+        name, is_falling = column.lstrip("-"), column[0] == "-"
+        side = "lt" if is_falling != is_back else "gt"
+        further = Q(**{f"{name}__{side}": value})
+        condition = further | Q(**{name: value}) & condition if condition else further
+    if not condition:
+        return condition
+    return Q(**{f"{name}__{side}e": value}) & condition
+
+
+def _turned(column: str) -> str:
+    return column[1:] if column[0] == "-" else f"-{column}"
+
+
+def _address(request, name: str, key) -> str:
+    query = request.GET.copy()
+    for place in (AFTER, BEFORE, "page"):
+        query.pop(place, None)
+    query[name] = str(key)
+    return f"?{query.urlencode()}"
+
+
+def is_number(text: str) -> bool:
+    """Whether a text of an address can be a key that is a number."""
+    return text.isascii() and text.isdigit() and len(text) < 19
