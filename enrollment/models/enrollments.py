@@ -79,6 +79,10 @@ class EnrollmentQuerySet(ScopedQuerySet):
         """Under way or in force."""
         return self.filter(status__in=OPEN)
 
+    def ineligible(self) -> Self:
+        """Not eligible: waiting to be so again."""
+        return self.filter(status=EnrollmentStatus.INELIGIBLE)
+
     def submitted(self) -> Self:
         """Sent by the partner: from here on profiles move them (R40, R41, R44)."""
         return self.filter(status__in=FOLLOWS_PROFILES, submitted_at__isnull=False)

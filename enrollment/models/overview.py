@@ -10,7 +10,7 @@ from datetime import date
 from typing import Self
 
 from django.db import models
-from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Exists, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -156,10 +156,6 @@ class ImportedCheckQuerySet(ScopedQuerySet):
                 day, is_met="was_met", begins="was_valid_from", ends="was_valid_until"
             ),
         )
-
-    def turned(self, day: date) -> Self:
-        """Requirements that what a file says would turn, on a day."""
-        return self.as_of(day).exclude(state=F("was"))
 
 
 class ImportedCheck(models.Model):

@@ -37,6 +37,7 @@ from accounts.services import check_second_person, record_audit_event
 from enrollment import value_files
 from enrollment.eligibility import eligible_locations, is_offered_in
 from enrollment.models import (
+    CheckState,
     Criterion,
     Enrollment,
     EnrollmentEvent,
@@ -435,16 +436,27 @@ class _OfPair(Func):
 
 
 def _weigh(value_import: ValueImport, *, on: date) -> dict[str, int]:
-    """Write down whom applying makes eligible on a day, or not so; return the counts."""
+    """Write down whom applying makes eligible on a day, or not so; return the counts.
+
+    And whose enrollment is not where what is known puts it: it moves with the others.
+    """
     value_import.effects.all().delete()
-    turned = (
+    enrollments = Enrollment.objects.filter(
+        location=OuterRef("location"), terms=OuterRef("terms")
+    )
+    asked = (
         ImportedCheck.objects.filter(
             is_offered_in(F("location__country"), terms="terms__"),
             value_import=value_import,
             terms__in=ProgramTerms.objects.current(on).offered(),
             location__closed_at=None,
         )
-        .turned(on)
+        .as_of(on)
+        .filter(
+            ~Q(state=F("was"))
+            | Q(Exists(enrollments.open()), state=CheckState.UNMET)
+            | Q(Exists(enrollments.ineligible()), state=CheckState.MET)
+        )
         .order_by()
         .values("location", "terms")
         .distinct()
@@ -457,7 +469,7 @@ def _weigh(value_import: ValueImport, *, on: date) -> dict[str, int]:
     then = ImportedCheck.objects.filter(value_import=value_import).as_of(on).order_by()
     # In the order in which the statement mentions them.
     parts = {
-        "pairs": turned.values_list("location_id", "terms_id"),
+        "pairs": asked.values_list("location_id", "terms_id"),
         "then": then.values_list("location_id", "terms_id", "requirement_id", "state"),
         "now": now.values_list("requirement_id", "state"),
     }
@@ -465,7 +477,7 @@ def _weigh(value_import: ValueImport, *, on: date) -> dict[str, int]:
     params = [value for _sql, values in compiled.values() for value in values]
     statement = EFFECTS.format(**{name: sql for name, (sql, _) in compiled.items()})
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*params, value_import.pk])
+        cursor.execute(statement, [*params, value_import.pk, list(map(str, OPEN))])
         cursor.execute("ANALYZE enrollment_importeffect")
     return _effect_counts(value_import)
 
@@ -484,8 +496,8 @@ def _ending(value_import: ValueImport) -> QuerySet[ImportEffect]:
 def _effect_counts(value_import: ValueImport) -> dict[str, int]:
     effects = value_import.effects
     out = Exists(
-        Enrollment.objects.filter(
-            location=OuterRef("location"), terms=OuterRef("terms"), status="ineligible"
+        Enrollment.objects.ineligible().filter(
+            location=OuterRef("location"), terms=OuterRef("terms")
         )
     )
     return {
@@ -1057,7 +1069,10 @@ INSERT INTO enrollment_importeffect
     (value_import_id, location_id, terms_id, was, becomes, was_status)
 SELECT %s, location_id, terms_id, was, becomes, ''
 FROM weighed
+LEFT JOIN enrollment_enrollment e USING (location_id, terms_id)
 WHERE was <> becomes
+   OR (becomes = 'unmet' AND e.status = ANY (%s))
+   OR (becomes = 'met' AND e.status = 'ineligible')
 """
 
 WRITE = """

@@ -29,6 +29,7 @@ from enrollment.models import (
 from enrollment.services import imports
 from enrollment.tests.factories import (
     CriterionFactory,
+    EnrollmentFactory,
     MeasuredValueFactory,
     RequirementFactory,
     enrolled,
@@ -627,6 +628,32 @@ def test_losing_eligibility_moves_to_not_eligible_and_regaining_back(
     enrollment.refresh_from_db()
     back = enrollment.events.latest("pk")
     assert (enrollment.status, back.code) == (status, "eligibility_regained")
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "value", "becomes"),
+    [
+        # Each was so before, though nothing moved the enrollment then.
+        ("invited", 40000, 29000, "ineligible"),
+        ("ineligible", 15000, 29000, "invited"),
+        ("invited", 15000, 29000, "invited"),
+        ("declined", 40000, 50000, "declined"),
+    ],
+)
+def test_an_enrollment_is_where_what_is_known_puts_it_though_nothing_turned(
+    asking, goteborg, settings, status, asked, value, becomes
+):
+    settings.IMPORT_HOLD_PERCENT = 100
+    enrollment = EnrollmentFactory(location=goteborg, terms=asking, status=status)
+    asking.requirements.update(at_least=asked)
+
+    one = applied(f"6120102,revenue,{value},2024-11-01,")
+
+    enrollment.refresh_from_db()
+    assert enrollment.status == becomes
+    moved = int(becomes != status)
+    counts = ("enrollments_ending", "enrollments_back")
+    assert sum(one.difference[count] for count in counts) == moved
 
 
 def test_what_comes_back_follows_what_became_of_its_profiles(
