@@ -115,7 +115,12 @@ def count_locations_to_invite(keys: Iterable[int], *, on: date) -> dict[int, int
 
 def _to_invite(terms: int | OuterRef, *, on: date) -> QuerySet[Location]:
     enrolled = Enrollment.objects.filter(terms=terms, location=OuterRef("pk"))
-    return _eligible(terms, on=on).exclude(Exists(enrolled) | Exists(continuing(terms)))
+    # Each by itself: of the two in one condition PostgreSQL makes no join.
+    return (
+        _eligible(terms, on=on)
+        .exclude(Exists(enrolled))
+        .exclude(Exists(continuing(terms)))
+    )
 
 
 def _eligible(

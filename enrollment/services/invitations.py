@@ -225,7 +225,10 @@ def _locked_or_busy(terms: ProgramTerms) -> ProgramTerms:
         return lock_terms(terms)
     except OperationalError as error:
         raise ValidationError(
-            _("Somebody else is inviting to %(program)s. Look again in a minute."),
+            _(
+                "Somebody else is inviting to %(program)s, or values are being "
+                "applied. Look again in a minute."
+            ),
             code="busy",
             params={"program": terms.program.name},
         ) from error

@@ -74,6 +74,34 @@ def test_another_number_than_the_true_one_is_refused_on_the_page(
     assert "Send to 1 person" in words(response)
 
 
+def test_what_did_not_begin_as_confirmed_is_shown_with_the_reason(
+    client_of, mina, campaign
+):
+    Campaign.objects.update(ended_because="It was 4 by then.")
+    client = client_of(mina)
+
+    assert "It was 4 by then." in words(client.get(url("campaign", campaign)))
+    today = client.get(reverse("ops:today")).context["queues"]
+    assert {q.name: q.count for q in today}["Campaigns to confirm anew"] == 1
+
+
+def test_once_stopped_nothing_that_failed_is_offered_to_be_sent_again(
+    client_of, mina, campaign
+):
+    services.confirm_campaign(campaign, people=1, by=mina)
+    run(campaign)
+    OutgoingEmail.objects.update(status="failed")
+    client = client_of(mina)
+    assert "failed mail again" in words(client.get(url("campaign_log", campaign)))
+    services.stop_campaign(campaign, by=mina)
+
+    page = client.post(url("resend_campaign", campaign), follow=True)
+
+    assert "Nothing leaves while a campaign is paused" in page.content.decode()
+    assert "failed mail again" not in words(page)
+    assert "failed mail again" not in words(client.get(url("campaign", campaign)))
+
+
 def test_an_unknown_variable_is_named_with_its_line_and_what_was_typed_is_kept(
     client_of, mina, campaign
 ):

@@ -445,32 +445,33 @@ def test_a_program_withdrawn_amid_the_ranges_invites_no_more(many, terms, mina):
 
 
 class Amid:
-    """Lets somebody else do something right after a statement, or as it begins."""
+    """Lets somebody else do something right after a statement."""
 
-    def __init__(self, marker, do, *, before=False):
-        self.marker, self.do, self.before = marker, do, before
+    def __init__(self, marker, do):
+        self.marker, self.do = marker, do
         self.others = None
 
     def __call__(self, execute, sql, params, many, context):
-        if self.before and self.marker in sql:
-            self._let_them()
         result = execute(sql, params, many, context)
-        if not self.before and self.marker in sql:
-            self._let_them()
+        if self.marker in sql and self.others is None:
+            self.others = begun(self.do)
+            # Either they are done, or they wait for this one.
+            self.others.join(timeout=1)
         return result
 
-    def _let_them(self):
-        if self.others is None:
-            self.others = threading.Thread(target=self._do)
-            self.others.start()
-            # Either they are done, or they wait for this range.
-            self.others.join(timeout=1)
 
-    def _do(self):
+def begun(do) -> threading.Thread:
+    """Let somebody else do something, over a connection of their own."""
+
+    def alone():
         try:
-            self.do()
+            do()
         finally:
             connections.close_all()
+
+    thread = threading.Thread(target=alone)
+    thread.start()
+    return thread
 
 
 @pytest.mark.django_db(transaction=True)
@@ -500,6 +501,33 @@ def test_a_file_of_values_amid_a_range_moves_whom_it_invites(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_anew", [True, False])
+def test_nobody_is_invited_while_a_file_of_values_is_applied(
+    asking, goteborg, mina, is_anew
+):
+    lapsed = EnrollmentFactory(
+        location=goteborg, terms=asking, status="expired", end_reason="not_answered"
+    )
+    applying, is_over = threading.Event(), threading.Event()
+
+    def apply():
+        with transaction.atomic():
+            imports._lock_criteria()
+            applying.set()
+            is_over.wait(timeout=60)
+
+    other = begun(apply)
+    applying.wait(timeout=60)
+    invite = services.invite_anew if is_anew else services.invite_locations
+    with transaction.atomic():
+        connection.cursor().execute("SET LOCAL lock_timeout = 200")
+        with pytest.raises(ValidationError, match="or values are being applied"):
+            invite(lapsed if is_anew else asking, by=mina)
+    is_over.set()
+    other.join()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_range_waits_for_nobody_who_applies_values(asking, goteborg, ida, mina):
     campaign = services.plan_campaign(asking, by=mina)
     confirmed(campaign, by=mina)
@@ -507,15 +535,13 @@ def test_a_range_waits_for_nobody_who_applies_values(asking, goteborg, ida, mina
     services.run_next_range(campaign, at=at)
     went_on = []
 
-    def apply_for_long():
+    def run_next():
         services.run_next_range(campaign, at=at)
         went_on.append(Enrollment.objects.exists())
 
     with transaction.atomic():
         imports._lock_criteria()
-        other = threading.Thread(target=Amid("", apply_for_long)._do)
-        other.start()
-        other.join()
+        begun(run_next).join()
 
     assert went_on == [False]
     services.run_next_range(campaign, at=at)
@@ -530,16 +556,9 @@ def test_a_location_that_closes_amid_a_range_is_left_out(
     at = timezone.now() + 2 * MINUTE
     services.run_next_range(campaign, at=at)
 
-    def invite():
-        try:
-            services.run_next_range(campaign, at=at)
-        finally:
-            connections.close_all()
-
     with transaction.atomic():
         services.close_location(goteborg, reason="It moved.", by=mina)
-        other = threading.Thread(target=invite)
-        other.start()
+        other = begun(lambda: services.run_next_range(campaign, at=at))
         other.join(timeout=2)
     other.join()
 

@@ -763,8 +763,8 @@ def test_a_run_that_waits_too_long_says_that_somebody_else_is_inviting(goteborg,
 
     assert isinstance(error, ValidationError)
     assert "".join(error.messages) == (
-        "Somebody else is inviting to Cloud Solution Provider – Direct Bill. Look "
-        "again in a minute."
+        "Somebody else is inviting to Cloud Solution Provider – Direct Bill, or "
+        "values are being applied. Look again in a minute."
     )
 
 
