@@ -22,6 +22,8 @@ from enrollment.models import (
 from enrollment.places import ReadyItem, readiness
 from enrollment.revisions import Difference, differences, note_of_many
 from enrollment.rows import Row, enrollment_rows
+from enrollment.versions import Difference as TermsDifference
+from enrollment.versions import changes_since
 from profiles.models import BankProfileVersion, TaxProfileVersion
 
 # Of how many refused rows a page says what changed; their own pages say it of each.
@@ -93,6 +95,18 @@ class CheckPage:
                 one.count += 1
                 one.ready += group is self.ready
         return sorted(asked.values(), key=lambda one: one.terms.program.name)
+
+    @cached_property
+    def terms_changes(self) -> list[tuple[ProgramTerms, list[TermsDifference]]]:
+        """What programs changed since rows that are ready were accepted."""
+        accepted: dict[ProgramTerms, int] = {}
+        for checked in self.ready:
+            number = checked.row.enrollment.terms_version
+            if number is not None and not checked.is_to_accept:
+                terms = checked.row.terms
+                accepted[terms] = min(number, accepted.get(terms, number))
+        found = [(terms, changes_since(terms, one)) for terms, one in accepted.items()]
+        return [(terms, changes) for terms, changes in found if changes]
 
     @cached_property
     def seen(self) -> str:

@@ -34,6 +34,7 @@ from enrollment.tests.factories import (
     EnrollmentFactory,
     ProgramTermsFactory,
 )
+from enrollment.tests.test_publishing import publish
 from enrollment.tests.test_views import text
 from profiles.tests.factories import (
     BankProfileFactory,
@@ -330,6 +331,29 @@ def test_too_many_are_taken_in_parts_and_said_so(page, world, monkeypatch):
     assert set(outcomes(EnrollmentBatch.objects.get())) == {"Arvika", "Borås"}
     with pytest.raises(ValidationError, match="2 rows at most"):
         batch_of(world, *world.all)
+
+
+def test_what_a_program_changed_since_rows_were_accepted_is_read_before_they_are_sent(
+    page, world, mina
+):
+    # experience.md §4.5
+    for hours in (72, 96):
+        draft = services.begin_terms_draft(
+            world.terms.program, fiscal_year=world.terms.fiscal_year, by=mina
+        )
+        draft.content |= {"validation_hours": hours}
+        draft.save()
+        version = publish(draft, mina).number
+        rows = Enrollment.objects.filter(pk=world.accepted.pk, terms_version=None)
+        rows.update(terms_version=version)
+
+    shown = text(page.get(chosen(page, *world.all[:2]).get_absolute_url()))
+
+    assert "What programs changed since you accepted" in shown
+    assert "Promised answer 3 days 4 days" in shown
+    only_new = chosen(page, world.invited)
+    said = text(page.get(only_new.get_absolute_url()))
+    assert "What programs changed since you accepted" not in said
 
 
 def test_programs_that_are_open_to_all_are_begun_by_choosing_them(page, world):
