@@ -38,6 +38,7 @@ from enrollment.models import (
     PayoutAssignment,
     ProgramAtLocation,
     ProgramTerms,
+    RequirementCheck,
 )
 from enrollment.models.enrollments import EnrollmentQuerySet
 from enrollment.revisions import is_same
@@ -534,7 +535,7 @@ def submit_enrollment(
     What was the location's default is written down as chosen. Submitting what is
     submitted already changes nothing. Without `is_told` the caller sends the receipt,
     of many at once. Raises ValidationError naming everything that
-    is missing, when it is closed or too late, when the agreement has another version
+    is missing, when it is closed or too late, when a requirement is not met, when the agreement has another version
     than was accepted, or when it is not as `seen` any more.
     """
     enrollment = _read_as_editor(enrollment, by=by)
@@ -542,6 +543,7 @@ def submit_enrollment(
         return enrollment
     at = at or timezone.now()
     _refuse_unchangeable(enrollment, at=at)
+    _refuse_unmet(enrollment, at=at)
     rows = _payout_of(enrollment, at=at)
     _refuse_changed(enrollment, seen=seen, rows=rows, at=at)
     if enrollment.is_agreement_outdated:
@@ -1239,6 +1241,25 @@ def _refuse_late(enrollment: Enrollment, *, at: datetime | None) -> None:
         raise ValidationError(
             _("The last day to enroll has passed. Write to the program owner."),
             code="late",
+        )
+
+
+def _refuse_unmet(enrollment: Enrollment, *, at: datetime) -> None:
+    """Refuse what is measured and does not meet a requirement, though nothing moved it yet.
+
+    What is not known refuses nobody who was invited.
+    """
+    unmet = RequirementCheck.objects.filter(
+        location=enrollment.location_id, terms=enrollment.terms_id
+    ).known_unmet(_day_at(enrollment, at))
+    if unmet.exists():
+        raise ValidationError(
+            _("%(location)s does not meet what %(program)s asks now."),
+            code="unmet",
+            params={
+                "location": enrollment.location.name,
+                "program": enrollment.terms.program.name,
+            },
         )
 
 

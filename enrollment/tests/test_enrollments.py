@@ -20,7 +20,12 @@ from enrollment.clock import earning_outlook
 from enrollment.models import Enrollment, EnrollmentEvent
 from enrollment.services import enrollments as enrollment_services
 from enrollment.states import TRANSITIONS, EnrollmentStatus
-from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
+from enrollment.tests.factories import (
+    EnrollmentFactory,
+    MeasuredValueFactory,
+    ProgramTermsFactory,
+    RequirementFactory,
+)
 from profiles.models import DefaultBankProfile
 from profiles.services import (
     approve_version,
@@ -234,6 +239,32 @@ def test_submitting_is_refused_with_the_names_of_everything_missing(accepted, id
     accepted.refresh_from_db()
     assert accepted.status == EnrollmentStatus.INVITED
     assert accepted.submitted_at is None
+
+
+@pytest.mark.parametrize(
+    ("value", "refusals", "status"),
+    [
+        # What is not known refuses nobody who was invited.
+        (None, [], "validating"),
+        (25000, [], "validating"),
+        (24999, ["Göteborg does not meet what {} asks now."], "invited"),
+    ],
+)
+def test_nobody_submits_against_a_requirement_that_is_known_not_to_be_met(
+    ready, goteborg, terms, ida, value, refusals, status
+):
+    criterion = RequirementFactory(terms=terms, at_least=25000).criterion
+    if value is not None:
+        MeasuredValueFactory(location=goteborg, criterion=criterion, value=value)
+    said = []
+
+    try:
+        services.submit_enrollment(ready, by=ida)
+    except ValidationError as refusal:
+        said = refusal.messages
+
+    assert said == [one.format(terms.program.name) for one in refusals]
+    assert Enrollment.objects.get(pk=ready.pk).status == status
 
 
 def test_submitting_twice_is_one_submission(submitted, ida):
