@@ -598,8 +598,9 @@ def _let_go(campaign: Campaign, *, at: datetime) -> bool:
 def _keep_days(campaign: Campaign, *, at: datetime) -> bool:
     """Let the days to answer begin when the mail leaves; False when all is written.
 
-    Once a day the last day of whose mail waits moves on; the program's own last day and
-    the year's stay (domain.md §10.4). Whoever acts on a row just now has seen its day.
+    Once a day the last day of what nobody was told of moves on; the program's own last
+    day and the year's stay (domain.md §10.4). Whoever acts on a row just now has seen
+    its day.
     """
     terms = campaign.terms
     last = terms.last_day_for(terms.fiscal_year.calendar.day_at(at))
@@ -616,9 +617,11 @@ def _keep_days(campaign: Campaign, *, at: datetime) -> bool:
         email__status=MailStatus.HELD, email__campaign_recipient__campaign=campaign
     )
     unaddressed = ~Exists(told) & Q(invited_at=campaign.began_at)
+    gone = told.exclude(email__status__in=[MailStatus.HELD, MailStatus.CANCELED])
     rows = (
         Enrollment.objects.invited()
         .filter(Exists(waiting) | unaddressed, terms=terms, enroll_by__lt=last)
+        .exclude(Exists(gone))
         .select_for_update(of=("self",), no_key=True, skip_locked=True)
         .order_by("pk")
     )

@@ -682,6 +682,27 @@ def test_the_days_to_answer_begin_when_the_mail_leaves(
     assert Enrollment.objects.get().enroll_by == last_day, "from then on it stays"
 
 
+def test_once_somebody_was_told_the_last_day_stays(
+    campaign, terms, nordvik, ida, mina, time_machine
+):
+    RoleAssignmentFactory(partner_account=nordvik, role=Role.INCENTIVES_ADMIN)
+    terms.enroll_within_days = 7
+    terms.save()
+    confirmed(campaign, people=2, by=mina)
+    run(campaign)
+    mails = OutgoingEmail.objects.filter(is_bulk=True)
+    mails.filter(to_user=ida).update(
+        status=MailStatus.SENT, sent_at=timezone.now(), body_text="x", body_html="x"
+    )
+    mails.exclude(to_user=ida).update(status=MailStatus.HELD)
+    last_day = Enrollment.objects.get(location__name="Göteborg").enroll_by
+
+    time_machine.move_to(timezone.now() + datetime.timedelta(days=1), tick=False)
+    run(campaign, after=0 * MINUTE)
+
+    assert Enrollment.objects.get(location__name="Göteborg").enroll_by == last_day
+
+
 def test_a_campaign_too_slow_for_the_last_day_is_refused(
     campaign, terms, nordvik, mina
 ):
