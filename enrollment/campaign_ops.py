@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 from csp.decorators import csp
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
@@ -172,6 +173,10 @@ def preview(request, campaign):
         "mail": mail,
         "part": part,
         "mail_languages": ways("language", form.fields["language"].choices),
+        "sender": f"{mail.sender_name or settings.SENDER_NAME} "
+        f"<{settings.DEFAULT_FROM_EMAIL}>"
+        if mail
+        else "",
         "parts": ways("part", form.fields["part"].choices),
         "looks": ways("look", form.fields["look"].choices),
         "frame_url": reverse("ops:preview_campaign_html", kwargs={"pk": campaign.pk})
@@ -362,6 +367,24 @@ def _taken(request, campaign, step, said: str):
     return redirect(campaign)
 
 
+def _stopped_words(campaign: Campaign, progress: shown.Progress) -> str:
+    """Say how many mails had left, and how many people get none."""
+    left, rest = shown.left_and_rest(campaign, progress)
+    said = ngettext(
+        "%(count)d mail had left when it was stopped.",
+        "%(count)d mails had left when it was stopped.",
+        left,
+    ) % {"count": left}
+    if not rest:
+        return said
+    none = ngettext(
+        "%(count)d person got none. It does not go on; a new campaign writes to them.",
+        "%(count)d people got none. It does not go on; a new campaign writes to them.",
+        rest,
+    ) % {"count": rest}
+    return f"{said} {none}"
+
+
 def _fresh(campaign: Campaign) -> Campaign:
     return Campaign.objects.for_pages().get(pk=campaign.pk)
 
@@ -416,8 +439,10 @@ def _campaign_page(request, campaign, *, form=None, refused=(), status=200):
     elif campaign.is_scheduled:
         context["seconds"] = max(0, int((campaign.starts_at - now).total_seconds()))
     else:
+        progress = shown.progress_of(campaign)
         context |= {
-            "progress": shown.progress_of(campaign),
+            "progress": progress,
             "step_words": shown.step_words(campaign),
+            "stopped_words": campaign.is_stopped and _stopped_words(campaign, progress),
         }
     return render(request, "ops/campaign.html", context, status=status)

@@ -124,6 +124,15 @@ def progress_of(campaign: Campaign) -> Progress:
     )
 
 
+def left_and_rest(campaign: Campaign, progress: Progress) -> tuple[int, int]:
+    """Count the mails of a stopped campaign that had left, and the people without one.
+
+    Also those it had not come to when it was stopped.
+    """
+    left = progress.people - progress.outcomes["canceled"]
+    return left, max(progress.people, campaign.people_count) - left
+
+
 @dataclass(frozen=True)
 class LogRow:
     """One person of a campaign: what became of their mail, and when."""

@@ -295,7 +295,9 @@ def test_pausing_holds_what_has_not_left_also_of_a_worker_at_it(campaign, ida, m
     assert delivered() == [ida.email]
 
 
-def test_stopping_lets_nothing_more_leave_and_nobody_else_mails_it(campaign, ida, mina):
+def test_stopping_lets_nothing_more_leave_and_nobody_else_mails_it(
+    client_of, campaign, ida, mina
+):
     confirmed(campaign, by=mina)
     run(campaign)
 
@@ -305,6 +307,11 @@ def test_stopping_lets_nothing_more_leave_and_nobody_else_mails_it(campaign, ida
     assert services.notify_waiting_admins() == 0
     assert OutgoingEmail.objects.get(to_user=ida).status == MailStatus.CANCELED
     assert Invitation.objects.unopened().filter(user=ida).exists(), "on Home"
+    page = client_of(mina).get(campaign.get_absolute_url())
+    assert page.context["stopped_words"] == (
+        "0 mails had left when it was stopped. 1 person got none. It does not go on; a "
+        "new campaign writes to them."
+    )
 
 
 def test_while_a_campaign_is_at_it_the_clock_tells_nobody_of_its_invitations(
