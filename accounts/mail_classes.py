@@ -27,6 +27,7 @@ CLASSES: dict[str, MailClass] = {
             "factor_reset_notice",
             "factors_reset",
             "factors_reset_notice",
+            "calendar_address",
         ),
         MailClass.SECURITY,
     ),

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Model
+from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.functional import lazy
 from django.utils.translation import get_language
@@ -40,6 +41,7 @@ from enrollment.audience import filled_in
 from enrollment.clock import clock_for, clock_of
 from enrollment.eligibility import Gap, gaps_of
 from enrollment.models import (
+    CalendarFeed,
     DisputeOutcome,
     Enrollment,
     EnrollmentBatch,
@@ -567,6 +569,7 @@ def dispute_answered(dispute: RequirementDispute) -> None:
             dedupe_key=f"dispute_answered:{dispute.pk}:{person.pk}",
             context={
                 "dispute": dispute,
+                "sender_name": dispute.terms.sender_name,
                 "asked_by": dispute.asked_by,
                 "is_own": person == dispute.asked_by,
                 "requirement": name,
@@ -631,6 +634,7 @@ def handed_over(
         context={
             "colleague": by,
             "company": company,
+            "sender_name": terms.sender_name,
             "program": terms.program,
             "year": terms.fiscal_year,
             "rows": [{"location": one.location} for one in enrollments],
@@ -640,6 +644,18 @@ def handed_over(
             "takes_it": takes_it,
             "url": settings.PUBLIC_BASE_URL + path,
         },
+        about_url=path,
+    )
+
+
+def calendar_address_made(feed: CalendarFeed, *, replaces: bool) -> None:
+    """Tell a person that their calendar has a new address, which nobody signs in for."""
+    path = reverse("enrollment:calendar")
+    outbox.queue(
+        "calendar_address",
+        to=feed.user,
+        dedupe_key=f"calendar_address:{feed.pk}",
+        context={"replaces": replaces, "url": settings.PUBLIC_BASE_URL + path},
         about_url=path,
     )
 

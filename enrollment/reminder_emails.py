@@ -48,6 +48,7 @@ def reminder(
             "enroll_by": first.enroll_by,
             "days_left": left,
             "program": program,
+            "sender_name": first.terms.sender_name if program else "",
             "company_names": [one.name for one in companies],
             "location_names": list(
                 dict.fromkeys(one.location.name for one in enrollments)

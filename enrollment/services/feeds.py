@@ -12,6 +12,7 @@ from accounts.link_tokens import CALENDAR, fingerprint_of, token_for
 from accounts.models import AuditAction, RoleAssignment, User
 from accounts.roles import Permission, roles_with
 from accounts.services import record_of_person
+from enrollment import emails
 from enrollment.models import CalendarFeed
 
 # How old "last read" may be before it is written anew.
@@ -22,7 +23,8 @@ READ_NOTED = timedelta(hours=1)
 def make_calendar_feed(person: User, *, by: User) -> CalendarFeed:
     """Give a person's calendar an address, a new one if there is one already.
 
-    The old one opens nothing from then on. Raises ValidationError when it is somebody
+    The old one opens nothing from then on. A mail tells the person: whoever has the
+    address reads without signing in. Raises ValidationError when it is somebody
     else's calendar, and for whoever is Incentives admin nowhere: nothing would be in it.
     """
     _refuse_others(person, by=by)
@@ -35,7 +37,8 @@ def make_calendar_feed(person: User, *, by: User) -> CalendarFeed:
         )
     User.objects.select_for_update(of=("self",)).get(pk=person.pk)
     now = timezone.now()
-    CalendarFeed.objects.filter(user=person, ended_at=None).update(ended_at=now)
+    old = CalendarFeed.objects.filter(user=person, ended_at=None)
+    replaces = old.update(ended_at=now) > 0
     key = uuid.uuid4()
     feed = CalendarFeed.objects.create(
         pk=key,
@@ -44,6 +47,7 @@ def make_calendar_feed(person: User, *, by: User) -> CalendarFeed:
         made_at=now,
     )
     record_of_person(person, AuditAction.FEED_MADE, by=by)
+    emails.calendar_address_made(feed, replaces=replaces)
     return feed
 
 

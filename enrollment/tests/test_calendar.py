@@ -11,7 +11,13 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import AuditEvent, Language, RoleAssignment, User
+from accounts.models import (
+    AuditEvent,
+    Language,
+    OutgoingEmail,
+    RoleAssignment,
+    User,
+)
 from accounts.services import revoke_role
 from accounts.tests.factories import LocationFactory
 from enrollment import services
@@ -122,6 +128,13 @@ def test_a_new_address_ends_the_old_one_and_its_end_ends_it(client_of, ida, acce
         shown.append(found[0])
 
     assert [Client().get(one).status_code for one in shown] == [404, 200]
+    mails = OutgoingEmail.objects.filter(to_user=ida, name="calendar_address")
+    first, second = mails.order_by("created_at")
+    assert "The address from before no longer works" not in first.body_text
+    assert "The address from before no longer works" in " ".join(
+        second.body_text.split()
+    )
+    assert not any(one in mail.body_text for one in shown for mail in mails)
     web.post(reverse("enrollment:end_calendar"))
     assert Client().get(shown[1]).status_code == 404
     assert shown[1] not in web.get(page).content.decode()
