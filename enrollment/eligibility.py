@@ -37,7 +37,7 @@ from enrollment.models import (
     RequirementCheck,
     SetAside,
 )
-from enrollment.states import FOLLOWS_PROFILES
+from enrollment.states import FOLLOWS_PROFILES, EnrollmentStatus
 from profiles.models import (
     BankProfile,
     BankProfileVersion,
@@ -144,6 +144,24 @@ def is_offered_in(country: F | OuterRef, *, terms: str = "") -> Q:
     """Whether terms, at a path, take locations of a country; no list takes all."""
     countries = f"{terms}countries"
     return Q(**{countries: []}) | Q(_IsIn(country, F(countries)))
+
+
+def not_eligible_any_more(terms: ProgramTerms, *, on: date) -> QuerySet[Enrollment]:
+    """Return what is under way or in force though a requirement is not met on a day."""
+    unmet = RequirementCheck.objects.filter(
+        location=OuterRef("location"), terms=terms.pk
+    ).unmet(on)
+    return Enrollment.objects.open().filter(Exists(unmet), terms=terms)
+
+
+def eligible_again(terms: ProgramTerms, *, on: date) -> QuerySet[Enrollment]:
+    """Return what is Not eligible though every requirement is known to be met on a day."""
+    failing = RequirementCheck.objects.filter(
+        location=OuterRef("location"), terms=terms.pk
+    ).failing(on)
+    return Enrollment.objects.filter(
+        ~Exists(failing), terms=terms, status=EnrollmentStatus.INELIGIBLE
+    )
 
 
 def why_not_inviting(terms: ProgramTerms, *, on: date) -> str:

@@ -1,28 +1,23 @@
 """What happened to an enrollment, year after year: who, when and why, in words."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.roles import Permission
 from enrollment import renewal
-from enrollment.changes import amount
 from enrollment.forecast import reason_words
 from enrollment.models import Criterion, Enrollment, EnrollmentEvent
 from enrollment.models.terms import on_its_day
 from enrollment.states import VEILED, EnrollmentStatus
+from enrollment.unmet import criteria_unmet, unmet_words
 
 Code = EnrollmentEvent.Code
 # Their notes are codes of renewal.with_outcome().
 _OF_THE_YEAR_END = (Code.YEAR_ENDED, Code.RENEWED)
-# Of the note of lost eligibility: code=yours/needed.
-UNMET = re.compile(r"([-\w]+)=(-?[0-9.]+)/(-?[0-9.]+)")
-BETWEEN = "; "
 
 
 @dataclass(frozen=True)
@@ -53,14 +48,8 @@ def history_of(enrollment: Enrollment, *, sees_progress: bool) -> dict:
         if event.code in _OF_THE_YEAR_END
         for code in event.note.split()
     )
-    criteria |= Criterion.objects.in_bulk(
-        {
-            code
-            for event in steps
-            if event.code == Code.ELIGIBILITY_LOST
-            for code, _yours, _needed in _unmet_of(event.note)
-        },
-        field_name="code",
+    criteria |= criteria_unmet(
+        event.note for event in steps if event.code == Code.ELIGIBILITY_LOST
     )
     related = _years_beside(enrollment)
     return {
@@ -131,35 +120,6 @@ def past_years(user, *, company, days) -> QuerySet[Enrollment]:
     )
 
 
-def _unmet_of(note: str) -> list[tuple[str, str, str]]:
-    """Read code, yours and needed of each unmet requirement from an event's note.
-
-    services.standings writes them; what does not look so is left out.
-    """
-    found = (UNMET.fullmatch(part) for part in note.split(BETWEEN))
-    return [match.groups() for match in found if match]
-
-
-def _unmet_words(note: str, *, criteria: Mapping[str, Criterion]) -> list[str]:
-    words = []
-    for code, yours, needed in _unmet_of(note):
-        criterion = criteria.get(code)
-        if criterion is None:
-            continue
-        if criterion.kind == Criterion.Kind.YES_NO:
-            words.append(_("%(requirement)s: no") % {"requirement": criterion.name})
-        else:
-            words.append(
-                _("%(requirement)s: %(yours)s of %(needed)s")
-                % {
-                    "requirement": criterion.name,
-                    "yours": amount(Decimal(yours), ""),
-                    "needed": amount(Decimal(needed), criterion.unit),
-                }
-            )
-    return words
-
-
 def _step(
     event: EnrollmentEvent, criteria: Mapping[str, Criterion], *, tells_why: bool
 ) -> Step:
@@ -169,7 +129,7 @@ def _step(
     elif event.code in _OF_THE_YEAR_END:
         why = " ".join(reason_words(event.note.split(), criteria=criteria))
     elif event.code == Code.ELIGIBILITY_LOST:
-        why = "; ".join(_unmet_words(event.note, criteria=criteria))
+        why = "; ".join(unmet_words(event.note, criteria=criteria))
     elif event.code == Code.ACCEPTED and event.note:
         why = _("agreement version %(version)s") % {"version": event.note}
     else:

@@ -2,6 +2,7 @@
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
+from django.http import StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -360,6 +361,24 @@ def publish_draft(request, draft):
         "seen": effects.digest,
     }
     return _form_page(request, "ops/publish_terms.html", form, context)
+
+
+@operator_requires(CHANGE, on=TermsDraft)
+@require_safe
+def stranded_enrollments(request, draft):
+    """Hand out every enrollment that publishing would strand, as a table."""
+    try:
+        lines = rows.stranded_table(
+            draft, at=timezone.now(), language=request.LANGUAGE_CODE
+        )
+    except ValidationError as error:
+        messages.warning(request, " ".join(error.messages))
+        return redirect(draft)
+    name = f"{draft.program.code}-{draft.fiscal_year.number}-publish.csv"
+    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 def _confirmation(number: int) -> str:

@@ -1,13 +1,17 @@
 """What operators' pages show of programs: years, sections, differences, effects."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 from django.db.models import Case, Count, Q, QuerySet, When
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from accounts.models import IncentiveProgram, Location
+from accounts.safe_csv import csv_lines
 from enrollment.clock import EarningClock, clock_of
 from enrollment.eligibility import GAPS, why_not_enrolling
 from enrollment.models import (
@@ -18,9 +22,15 @@ from enrollment.models import (
     ProgramTerms,
     TermsDraft,
 )
-from enrollment.services import Effects, Stranded, problems_of
-from enrollment.services.publishing import AGREEMENT, COUNTRY, REQUIREMENT
-from enrollment.states import OPEN, SHOWN, EnrollmentStatus, ShownStatus
+from enrollment.services import Effects, Stranded, problems_of, read_stranded
+from enrollment.services.publishing import AGREEMENT, COUNTRY, UNKNOWN
+from enrollment.states import (
+    ENDS_WITH_PROGRAM,
+    OPEN,
+    SHOWN,
+    EnrollmentStatus,
+    ShownStatus,
+)
 from enrollment.versions import (
     SECTION_NAMES,
     SECTIONS,
@@ -254,12 +264,7 @@ def draft_differences(draft: TermsDraft) -> list[Difference]:
 
 def effect_rows(effects: Effects) -> list[Effect]:
     """Say why enrollments are stranded, what becomes of them, and which they are."""
-    codes = [
-        one.reason.removeprefix(REQUIREMENT)
-        for one in effects.stranded
-        if one.reason.startswith(REQUIREMENT)
-    ]
-    names = {one.code: one.name for one in Criterion.objects.filter(code__in=codes)}
+    names = _criterion_names(one.reason for one in effects.stranded)
     return [
         Effect(
             why=_why(one.reason, names),
@@ -272,21 +277,82 @@ def effect_rows(effects: Effects) -> list[Effect]:
     ]
 
 
-def _why(reason: str, names: dict[str, str]) -> str:
+def stranded_table(
+    draft: TermsDraft, *, at: datetime, language: str
+) -> Iterator[bytes]:
+    """Write every enrollment that publishing would strand as a table.
+
+    Into a file first: the rehearsal is over before the first line leaves. Raises
+    ValidationError as foresee_publishing().
+    """
+    file = TemporaryFile()  # noqa: SIM115 - closed once it was sent
+    with override(language):
+        names = {one.code: one.name for one in Criterion.objects.all()}
+        header = [
+            _("PartnerID"),
+            _("Location"),
+            _("Company"),
+            _("Reference"),
+            _("Why"),
+            _("Before"),
+            _("After"),
+        ]
+
+        def read(found: Iterator[tuple]) -> None:
+            file.writelines(csv_lines(header, (_cells(row, names) for row in found)))
+
+        read_stranded(draft, at=at, read=read)
+    file.seek(0)
+    return _emptied(file)
+
+
+def _cells(row: tuple, names: Mapping[str, str]) -> list[object]:
+    reason, status, becomes, partner_id, location, company, key = row
+    return [
+        partner_id,
+        location,
+        company,
+        Enrollment(pk=key).reference,
+        _why(reason, names),
+        SHOWN[status].label,
+        SHOWN[becomes].label,
+    ]
+
+
+def _emptied(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while block := file.read(65536):
+            yield block
+
+
+def _criterion_names(reasons: Iterable[str]) -> dict[str, str]:
+    codes = {one.rpartition(":")[2] for one in reasons}
+    return {one.code: one.name for one in Criterion.objects.filter(code__in=codes)}
+
+
+def _why(reason: str, names: Mapping[str, str]) -> str:
     if reason in GAPS:
         return str(GAPS[reason].sentence)
     if reason == COUNTRY:
         return _("The program is not offered in the location's country.")
     if reason == AGREEMENT:
         return _("The company has no active partner agreement.")
-    code = reason.removeprefix(REQUIREMENT)
-    return _("The location does not meet “%(name)s”, or it is not known.") % {
-        "name": names.get(code, code)
-    }
+    kind, _colon, code = reason.rpartition(":")
+    name = names.get(code, code)
+    if f"{kind}:" == UNKNOWN:
+        return _("It is not known whether the location meets “%(name)s”.") % {
+            "name": name
+        }
+    return _("The location does not meet “%(name)s”.") % {"name": name}
 
 
 def _what(one: Stranded) -> str:
     before, after = _shown(one.status).label, _shown(one.becomes).label
+    if one.becomes == EnrollmentStatus.INELIGIBLE:
+        return _(
+            "%(before)s → %(after)s; whoever can enroll there gets one mail. They come "
+            "back by themselves once the requirement is met."
+        ) % {"before": before, "after": after}
     if one.becomes != one.status:
         return _("%(before)s → %(after)s; whoever can mend it gets one mail.") % {
             "before": before,
@@ -296,6 +362,10 @@ def _what(one: Stranded) -> str:
         return _(
             "%(before)s: they stay so, and cannot be submitted before it is mended."
         ) % {"before": before}
+    if one.reason.startswith(UNKNOWN):
+        return _("%(before)s: they stay so. What is not known ends nothing.") % {
+            "before": before
+        }
     return _(
         "%(before)s: they stay so this year, and do not continue into the next."
     ) % {"before": before}
@@ -341,7 +411,7 @@ def partners_view(terms: ProgramTerms, *, at: datetime) -> PartnersView:
 def discontinued_counts(program: IncentiveProgram) -> list[tuple[ShownStatus, int]]:
     """Count the enrollments that end with a program, by what they are now (R67)."""
     counted = (
-        Enrollment.objects.filter(terms__program=program, status__in=OPEN)
+        Enrollment.objects.filter(terms__program=program, status__in=ENDS_WITH_PROGRAM)
         .order_by()
         .values_list("status")
         .annotate(number=Count("pk"))

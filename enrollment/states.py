@@ -92,6 +92,8 @@ OPEN = EDITABLE | {
     EnrollmentStatus.VALIDATING,
     EnrollmentStatus.ENROLLED,
 }
+# What a program's withdrawal ends: that somebody waits to be eligible again, too (R67).
+ENDS_WITH_PROGRAM = OPEN | {EnrollmentStatus.INELIGIBLE}
 # Follows its profiles: their decisions and changes move it (R40, R41, R44, R54).
 FOLLOWS_PROFILES = frozenset(map(EnrollmentStatus, FOLLOWING))
 # Hidden from those who are not Incentives admins behind "Enrolling" (R42).

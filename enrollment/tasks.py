@@ -90,6 +90,39 @@ def follow_changed_terms() -> None:
 
 
 @shared_task
+def follow_requirements() -> None:
+    """Hold this year's requirements against everybody once a day, and when asked anew.
+
+    It asks what is due and not done: what a worker leaves, the next one goes on with.
+    """
+    began = time.monotonic()
+    for terms in services.terms_to_sweep(at=timezone.now()):
+        while time.monotonic() - began < LONG_ENOUGH:
+            if not services.follow_requirements(terms, at=timezone.now()):
+                services.finish_sweep(terms, at=timezone.now())
+                break
+
+
+@shared_task
+def end_discontinued() -> None:
+    """End what is left of programs that were withdrawn."""
+    began = time.monotonic()
+    for program in services.programs_to_end():
+        while time.monotonic() - began < LONG_ENOUGH:
+            if not services.end_next_of_program(program, by=None, at=timezone.now()):
+                break
+
+
+@shared_task
+def tell_of_standings() -> None:
+    """Mail what is not eligible any more, what came back, and what was discontinued."""
+    began = time.monotonic()
+    while time.monotonic() - began < LONG_ENOUGH:
+        if services.tell_next_of_standings(at=timezone.now()) is None:
+            return
+
+
+@shared_task
 def tell_of_tax_expiry() -> None:
     """Mail whoever can renew a tax form before it expires.
 

@@ -87,6 +87,11 @@ urlpatterns = [
         name="preview_draft",
     ),
     path(
+        "programs/drafts/<int:pk>/publish/enrollments.csv",
+        program_ops.stranded_enrollments,
+        name="stranded_enrollments",
+    ),
+    path(
         "programs/drafts/<int:pk>/publish/",
         program_ops.publish_draft,
         name="publish_draft",

@@ -262,6 +262,23 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 55},
     },
+    # What a day turns: agreements that ended, terms that changed. Once a day for each.
+    "follow-requirements": {
+        "task": "enrollment.tasks.follow_requirements",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
+    "tell-of-standings": {
+        "task": "enrollment.tasks.tell_of_standings",
+        "schedule": 120.0,
+        "options": {"expires": 110},
+    },
+    # What withdrawing a program left for later.
+    "end-discontinued": {
+        "task": "enrollment.tasks.end_discontinued",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
     # What operators uploaded; each call goes on where the last one was.
     "import-values": {
         "task": "enrollment.tasks.import_values",

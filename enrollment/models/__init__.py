@@ -20,7 +20,7 @@ from enrollment.models.enrollments import (
     Invitation,
     PayoutAssignment,
 )
-from enrollment.models.expiry import Reminder, TaxExpiryNotice
+from enrollment.models.expiry import Reminder, StandingNotice, TaxExpiryNotice
 from enrollment.models.feeds import CalendarFeed
 from enrollment.models.following import FollowingPayout, FollowingTerms
 from enrollment.models.imports import (
@@ -108,6 +108,7 @@ __all__ = [
     "SetAside",
     "ShownTerms",
     "StagedValue",
+    "StandingNotice",
     "TaxExpiryNotice",
     "TermsDraft",
     "TermsVersion",

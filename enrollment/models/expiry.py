@@ -79,3 +79,46 @@ class Reminder(models.Model):
 
     def __str__(self) -> str:
         return f"reminder {self.pk}"
+
+
+class StandingNotice(models.Model):
+    """That somebody was told where an enrollment went: not eligible, or discontinued.
+
+    Once for each person and each time it went there. `is_over` is whether they were
+    told that it came back.
+    """
+
+    enrollment = models.ForeignKey(
+        Enrollment,
+        models.PROTECT,
+        related_name="standing_notices",
+        verbose_name=_("enrollment"),
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        related_name="standing_notices",
+        verbose_name=_("person"),
+    )
+    since = models.DateTimeField(_("since"))
+    email = models.ForeignKey(
+        OutgoingEmail,
+        models.PROTECT,
+        related_name="standing_notices",
+        verbose_name=_("mail"),
+    )
+    is_over = models.BooleanField(_("told that it came back"), default=False)
+
+    class Meta:
+        verbose_name = _("notice of where an enrollment went")
+        verbose_name_plural = _("notices of where enrollments went")
+        ordering = ("pk",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["enrollment", "user", "since"],
+                name="%(app_label)s_%(class)s_once_each_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"notice of standing {self.pk}"

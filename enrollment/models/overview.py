@@ -89,6 +89,13 @@ class RequirementCheckQuerySet(ScopedQuerySet):
         """Requirements that are not met, or not known to be met, on a day."""
         return self.as_of(day).exclude(state=CheckState.MET)
 
+    def unmet(self, day: date) -> Self:
+        """Requirements that are known not to be met on a day, and a missing agreement.
+
+        What moves an enrollment to Not eligible; what is not known moves nothing.
+        """
+        return self.as_of(day).filter(state=CheckState.UNMET)
+
     def known_unmet(self, day: date) -> Self:
         """What is measured and known not to be met on a day.
 

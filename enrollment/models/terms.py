@@ -418,6 +418,10 @@ class ProgramTerms(models.Model):
     version = models.PositiveIntegerField(_("version"), default=0, editable=False)
     # Whether every enrollment stands where these terms put it.
     is_followed = models.BooleanField(_("followed"), default=True, editable=False)
+    # The day whose requirements every enrollment stands by; empty: to be asked anew.
+    standing_on = models.DateField(
+        _("requirements followed on"), null=True, blank=True, editable=False
+    )
 
     objects = ProgramTermsQuerySet.as_manager()
 

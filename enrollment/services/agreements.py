@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from accounts.models import AuditAction, PartnerAccount, User
 from accounts.services import lock_companies, record_audit_event
 from enrollment.models import Agreement
+from enrollment.services.standings import follow_agreements
 
 
 @transaction.atomic
@@ -23,7 +24,7 @@ def record_agreement(
     """Write down that a company signed the partner agreement (domain.md §4).
 
     Recorded again for the same day, it gets the last day given; nothing new changes
-    nothing. Raises ValidationError when the last day is before the first, and when
+    nothing. Enrollments that lacked an active one come back with it. Raises ValidationError when the last day is before the first, and when
     the agreement was terminated: what comes after is another agreement.
     """
     lock_companies(account.pk)
@@ -45,6 +46,7 @@ def record_agreement(
         before=before,
         after=_described(agreement),
     )
+    follow_agreements(account, by=by)
     return agreement
 
 
@@ -53,7 +55,7 @@ def end_agreement(agreement: Agreement, *, on: date, by: User | None) -> Agreeme
     """Terminate an agreement: from that day on it is not active, for good.
 
     The company's locations are not eligible from then on where a program needs an
-    agreement; enrollments stay as they are until the year's end (domain.md §10.2).
+    agreement: their enrollments are Not eligible until there is another (domain.md §4).
     Ending it on the same day again changes nothing. Raises ValidationError when it
     was terminated on another day, and when the day is before it began.
     """
@@ -74,6 +76,7 @@ def end_agreement(agreement: Agreement, *, on: date, by: User | None) -> Agreeme
         before=before,
         after=_described(agreement),
     )
+    follow_agreements(agreement.partner_account, by=by)
     return agreement
 
 

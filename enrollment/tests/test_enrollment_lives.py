@@ -135,7 +135,7 @@ class Model:
 
     def discontinue(self) -> str:
         self.is_over = True
-        if self.status in OPEN:
+        if self.status in (*OPEN, "ineligible"):
             self.moved("discontinued", "discontinued")
         return "done"
 
@@ -148,8 +148,7 @@ class Model:
 
     def regain(self) -> str:
         self.is_eligible = True
-        # Of a program that is withdrawn nobody asks any more who is eligible.
-        if self.status == "ineligible" and not self.is_over:
+        if self.status == "ineligible":
             self.moved(self.before, "eligibility_regained")
             if self.is_submitted and self.status in ("validating", "enrolled"):
                 is_waiting = not (self.is_bank_confirmed and self.is_tax_confirmed)

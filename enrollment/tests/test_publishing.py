@@ -5,6 +5,7 @@ import datetime
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEvent, IncentiveProgram, OutgoingEmail
@@ -12,6 +13,7 @@ from accounts.tests.factories import LocationFactory, RoleAssignmentFactory
 from enrollment.models import (
     Enrollment,
     FiscalYear,
+    MeasuredValue,
     ProgramTerms,
     TermsDraft,
     TermsVersion,
@@ -30,9 +32,11 @@ from enrollment.services import (
     problems_of,
     publish_terms,
     section_digest,
+    tell_next_of_standings,
 )
 from enrollment.states import EnrollmentStatus
 from enrollment.tests.factories import (
+    AgreementFactory,
     CriterionFactory,
     EnrollmentFactory,
     FiscalYearFactory,
@@ -294,18 +298,83 @@ def test_every_kind_of_change_finds_whom_it_strands(
     assert effects.enrollments == 2
 
 
-def test_a_requirement_strands_those_who_do_not_meet_it(in_euro, draft, mina):
-    criterion = CriterionFactory(code="revenue")
-    MeasuredValueFactory(
-        location=in_euro[0].location, criterion=criterion, value=50_000
-    )
+@pytest.fixture
+def asking(in_euro, draft, mina):
+    """A draft that asks for revenue, which one location has and one has too little of."""
+    criterion = CriterionFactory(code="revenue", name_en="Revenue", name_sv="Intäkt")
+    for enrollment, value in zip(in_euro, (50_000, 300), strict=True):
+        MeasuredValueFactory(
+            location=enrollment.location, criterion=criterion, value=value
+        )
     asked = [{"criterion": "revenue", "at_least": "40000.00"}]
+    return write(draft, "requirements", mina, requirements=asked)
 
-    effects = foreseen(write(draft, "requirements", mina, requirements=asked))
 
-    (one,) = effects.stranded
+def test_a_requirement_moves_those_who_do_not_meet_it_as_was_foreseen(
+    in_euro, asking, mina, terms, ida
+):
+    (one,) = foreseen(asking).stranded
     assert (one.reason, one.count) == ("requirement:revenue", 1)
-    assert one.samples == (in_euro[1],)
+    assert (one.becomes, one.samples) == ("ineligible", (in_euro[1],))
+    assert not Enrollment.objects.filter(status="ineligible").exists()
+
+    publish(asking, mina)
+
+    moved = Enrollment.objects.get(status="ineligible")
+    assert moved == in_euro[1]
+    step = moved.events.latest("pk")
+    assert (step.code, step.note) == ("eligibility_lost", "revenue=300.00/40000.00")
+    tell_next_of_standings(at=timezone.now() + datetime.timedelta(hours=2))
+    mail = OutgoingEmail.objects.get(to_user=ida)
+    assert mail.name == "eligibility_lost"
+    assert "Revenue: 300 of 40,000 USD" in " ".join(mail.body_text.split())
+
+    # Asked for no longer, it is foreseen to come back, and does.
+    draft = begin_terms_draft(terms.program, fiscal_year=terms.fiscal_year, by=mina)
+    draft = write(draft, "requirements", mina, requirements=[])
+    assert foreseen(draft).back == 1
+    publish(draft, mina)
+    moved.refresh_from_db()
+    assert moved.status == "enrolled"
+
+
+def test_what_is_not_known_of_a_requirement_ends_nothing(in_euro, asking, mina):
+    MeasuredValue.objects.all().delete()
+
+    (one,) = foreseen(asking).stranded
+    assert (one.reason, one.count) == ("unknown:revenue", 2)
+    assert one.becomes == one.status == "enrolled"
+    publish(asking, mina)
+
+    assert not Enrollment.objects.exclude(status="enrolled").exists()
+
+
+def test_without_the_move_what_was_foreseen_does_not_come_true(
+    asking, mina, monkeypatch
+):
+    """The control."""
+    monkeypatch.setattr(
+        "enrollment.services.publishing.follow_requirements", lambda *_, **__: 0
+    )
+
+    publish(asking, mina)
+
+    assert not Enrollment.objects.filter(status="ineligible").exists()
+
+
+def test_all_that_is_stranded_is_handed_out_as_a_table(asking, client, mina, malmo):
+    client.force_login(mina)
+    url = reverse("ops:stranded_enrollments", kwargs={"pk": asking.pk})
+
+    answer = b"".join(client.get(url).streaming_content).decode("utf-8-sig")
+
+    header, row = answer.splitlines()
+    assert header.startswith('"PartnerID","Location","Company","Reference"')
+    assert row.startswith(f'"{malmo.partner_id}","Malmö"')
+    assert row.endswith(
+        '"The location does not meet “Revenue”.","Enrolled","Not eligible"'
+    )
+    assert not Enrollment.objects.filter(status="ineligible").exists()
 
 
 def test_invited_locations_are_counted_and_stay(terms, goteborg, draft, mina):
@@ -322,6 +391,7 @@ def test_what_is_too_much_at_once_the_clock_does(
 ):
     for _one in range(2):
         place = LocationFactory(country="SE")
+        AgreementFactory(partner_account=place.partner_account)
         enrolled(place, terms, currency="EUR")
     monkeypatch.setattr("enrollment.services.enrollments.COMPANIES_AT_ONCE", 1)
     monkeypatch.setattr("enrollment.services.publishing.AT_ONCE", 1)

@@ -282,6 +282,7 @@ TABLE: dict[str, Row] = {
             ("add_calendar", ""),
         )
     },
+    "ops:stranded_enrollments": _ops("mina", on="terms_draft"),
     "ops:remove_guide": _ops("mina", methods=("POST",), on="guide"),
     "ops:discard_draft": _ops("mina", methods=("POST",), on="terms_draft"),
     "ops:add_year": _ops("mina", methods=("POST",), on="calendar"),

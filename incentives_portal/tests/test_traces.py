@@ -53,6 +53,7 @@ SILENT = {
     "enrollment.tell_next_of_batch": "queues mails, which are kept",
     "enrollment.remind_next_people": "queues mails, which are kept",
     "enrollment.note_calendar_read": "when a person's own calendar was last read",
+    "enrollment.finish_sweep": "how far the clock has come; each move is told",
     "enrollment.send_test": "a mail to oneself, which changes nothing",
 }
 
