@@ -165,6 +165,12 @@ SENTENCES = {
     AuditAction.DISPUTE_ANSWERED: gettext_lazy(
         "A disputed eligibility requirement was answered."
     ),
+    AuditAction.EXTENSION_ASKED: gettext_lazy(
+        "The company asked for more time to enroll."
+    ),
+    AuditAction.EXTENSION_ANSWERED: gettext_lazy(
+        "A request for more time to enroll was answered."
+    ),
     AuditAction.PAYOUT_CONFIRMED: gettext_lazy(
         "The payout details of an enrollment were confirmed."
     ),

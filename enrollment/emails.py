@@ -45,6 +45,7 @@ from enrollment.models import (
     DisputeOutcome,
     Enrollment,
     EnrollmentBatch,
+    ExtensionRequest,
     Invitation,
     PayoutAssignment,
     ProgramTerms,
@@ -645,6 +646,23 @@ def handed_over(
             "url": settings.PUBLIC_BASE_URL + path,
         },
         about_url=path,
+    )
+
+
+def extension_answered(request: ExtensionRequest, enrollment: Enrollment) -> None:
+    """Tell whoever asked for more time; granted, everybody who may enroll there."""
+    readers = {request.asked_by}
+    if request.until is not None:
+        readers |= set(_incentive_admins(enrollment))
+    _tell_incentive_admins(
+        "extension_answered",
+        enrollment,
+        event=str(request.pk),
+        context={
+            "request": request,
+            "clock": clock_for(enrollment, at=timezone.now()),
+        },
+        to=sorted(readers, key=lambda person: person.pk),
     )
 
 

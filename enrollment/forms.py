@@ -407,6 +407,18 @@ class ReasonForm(forms.Form):
         return " ".join(self.cleaned_data["reason"].split())
 
 
+class ExtensionForm(forms.Form):
+    """Why a partner needs more time to enroll."""
+
+    text = CleanTextField(
+        label=_("Why do you need more time?"),
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        help_text=_("Say what is missing, and until when you have it."),
+        error_messages={"required": _("Say why you need more time.")},
+    )
+
+
 class DisputeForm(forms.Form):
     """What a partner says is wrong of what is known of a requirement."""
 

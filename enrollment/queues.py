@@ -59,6 +59,7 @@ from enrollment.eligibility import (
 from enrollment.models import (
     Campaign,
     Enrollment,
+    ExtensionRequest,
     PayoutAssignment,
     ProgramTerms,
     RenewalPlan,
@@ -796,6 +797,7 @@ def queues_today(at: datetime, *, may: Callable[[str], bool]) -> list[Queue]:
         queues.append(_undelivered_mail(at))
     if may("enrollment.view_programterms"):
         queues += _invitation_queues(at)
+        queues.append(_extensions_asked(at))
     if may("accounts.view_location"):
         queues.append(_closings_asked(at))
     if may("enrollment.view_valueimport"):
@@ -820,6 +822,21 @@ def _eligibility_queues(at: datetime) -> list[Queue]:
             (_("Files of measured values that wait"), waiting, "ops:imports"),
         )
     ]
+
+
+def _extensions_asked(at: datetime) -> Queue:
+    """Who asked for more time to enroll."""
+    asked = ExtensionRequest.objects.open().aggregate(
+        count=Count("pk"), oldest=Min("asked_at")
+    )
+    return _queue(
+        _("Requests for more time"),
+        asked["count"],
+        asked["oldest"],
+        reverse("ops:extensions"),
+        "you",
+        at,
+    )
 
 
 def _validation_queues(at: datetime) -> list[Queue]:

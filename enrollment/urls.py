@@ -34,6 +34,7 @@ urlpatterns = [
     path("enroll/<uuid:pk>/profiles/", views.profiles, name="profiles"),
     path("enroll/<uuid:pk>/prepare/", views.prepare, name="prepare"),
     path("enroll/<uuid:pk>/submit/", views.submit, name="submit"),
+    path("enroll/<uuid:pk>/more-time/", views.ask_extension, name="ask_extension"),
     path("enroll/<uuid:pk>/receipt/", views.receipt, name="receipt"),
     path("enroll/<uuid:pk>/terms/", views.terms, name="terms"),
     path("enroll/<uuid:pk>/recall/", views.recall, name="recall"),

@@ -4,7 +4,13 @@ from django.urls import path
 
 from accounts import ops as accounts_ops
 from accounts import recovery_ops, reset_ops, sign_in_ops
-from enrollment import campaign_ops, import_ops, program_ops, renewal_ops
+from enrollment import (
+    campaign_ops,
+    extension_ops,
+    import_ops,
+    program_ops,
+    renewal_ops,
+)
 from enrollment import ops as enrollment_ops
 from profiles import ops as profiles_ops
 
@@ -268,6 +274,12 @@ urlpatterns = [
     path("eligibility/", import_ops.imports, name="imports"),
     path("eligibility/new/", import_ops.upload, name="upload_import"),
     path("eligibility/template/", import_ops.template, name="import_template"),
+    path("invitations/more-time/", extension_ops.extensions, name="extensions"),
+    path(
+        "invitations/more-time/<uuid:pk>/answer/",
+        extension_ops.answer_extension,
+        name="answer_extension",
+    ),
     path("eligibility/disputes/", import_ops.disputes, name="disputes"),
     path(
         "eligibility/disputes/<uuid:pk>/answer/",

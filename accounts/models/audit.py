@@ -77,6 +77,8 @@ class AuditAction(models.TextChoices):
     INVITATION_HANDED_OVER = "invitation_handed_over", _("Invitation handed over")
     REQUIREMENT_DISPUTED = "requirement_disputed", _("Requirement disputed")
     DISPUTE_ANSWERED = "dispute_answered", _("Disputed requirement answered")
+    EXTENSION_ASKED = "extension_asked", _("More time to enroll asked for")
+    EXTENSION_ANSWERED = "extension_answered", _("Request for more time answered")
     PAYOUT_CONFIRMED = "payout_confirmed", _("Payout details confirmed")
     MAIL_RESENT = "mail_resent", _("Mail sent again")
     MAIL_BOUNCED = "mail_bounced", _("Mail came back")

@@ -21,6 +21,7 @@ from enrollment.models.enrollments import (
     PayoutAssignment,
 )
 from enrollment.models.expiry import Reminder, StandingNotice, TaxExpiryNotice
+from enrollment.models.extensions import ExtensionRequest
 from enrollment.models.feeds import CalendarFeed
 from enrollment.models.following import FollowingPayout, FollowingTerms
 from enrollment.models.imports import (
@@ -80,6 +81,7 @@ __all__ = [
     "Enrollment",
     "EnrollmentBatch",
     "EnrollmentEvent",
+    "ExtensionRequest",
     "FiscalCalendar",
     "FiscalYear",
     "FollowingPayout",

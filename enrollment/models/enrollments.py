@@ -674,6 +674,7 @@ class EnrollmentEvent(models.Model):
         INVITED = "invited", _("Invited")
         STARTED = "started", _("Enrollment started")
         INVITED_ANEW = "invited_anew", _("Invited anew")
+        EXTENDED = "extended", _("More time given")
         ACCEPTED = "accepted", _("Invitation accepted")
         DECLINED = "declined", _("Invitation declined")
         RECONSIDERED = "reconsidered", _("Decline taken back")

@@ -47,6 +47,11 @@ from enrollment.services.enrollments import (
     submit_enrollment,
     terms_to_follow,
 )
+from enrollment.services.extensions import (
+    answer_extension,
+    ask_for_extension,
+    why_not_asking,
+)
 from enrollment.services.feeds import (
     end_calendar_feed,
     make_calendar_feed,
@@ -203,10 +208,12 @@ __all__ = [
     "add_guide",
     "add_program",
     "answer_dispute",
+    "answer_extension",
     "apply_import",
     "approve_renewals",
     "approve_undoing",
     "ask_for_details",
+    "ask_for_extension",
     "ask_for_rehearsal",
     "ask_to_undo",
     "batches_to_run",
@@ -329,6 +336,7 @@ __all__ = [
     "undo_next_range",
     "undoable",
     "unfinished_rehearsals",
+    "why_not_asking",
     "why_not_undoing",
     "withdraw_renewals",
 ]

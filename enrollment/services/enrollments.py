@@ -904,6 +904,29 @@ def reopen_invitation(
     return enrollment
 
 
+def extend_last_day(
+    enrollment: Enrollment, *, until: date, note: str, by: User, at: datetime
+) -> Enrollment:
+    """Give an enrollment another last day; one that lapsed is open again.
+
+    The part of extensions.answer_extension() that changes the enrollment. What was
+    chosen stays.
+    """
+    if enrollment.is_lapsed:
+        reopen_invitation(enrollment, by=by, at=at)
+    enrollment.enroll_by = until
+    enrollment.save(update_fields=["enroll_by"])
+    _write_event(
+        enrollment,
+        code=Code.EXTENDED,
+        from_status=enrollment.status,
+        by=by,
+        note=note,
+        at=at,
+    )
+    return enrollment
+
+
 def read_alone(enrollment: Enrollment) -> Enrollment:
     """Read the enrollment again, alone: the company first, then the row."""
     lock_companies(enrollment.location.partner_account_id)

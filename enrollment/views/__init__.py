@@ -26,6 +26,7 @@ from enrollment.views.enrolling import (
     reconsider,
     submit,
 )
+from enrollment.views.extending import ask_extension
 from enrollment.views.handing_over import hand_over
 from enrollment.views.history import past
 from enrollment.views.home import home
@@ -54,6 +55,7 @@ __all__ = [
     "accept",
     "add",
     "ask_closing",
+    "ask_extension",
     "ask_for_details",
     "batch",
     "begin_batch",

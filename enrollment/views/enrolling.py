@@ -211,6 +211,18 @@ def _profiles_page(request, enrollment, **forms):
     )
 
 
+def _extension_of(enrollment, *, at) -> dict:
+    """Whether more time can be asked for, and what became of the last wish."""
+    if not (enrollment.may_edit and (enrollment.is_editable or enrollment.is_lapsed)):
+        return {}
+    last = enrollment.extension_requests.order_by("-asked_at", "pk").first()
+    waits = last is not None and last.is_open
+    return {
+        "last": last,
+        "can_ask": not waits and not services.why_not_asking(enrollment, at=at),
+    }
+
+
 def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
     """The enrollment's page in the variant its status and its reader ask for."""
     shown = (
@@ -242,6 +254,7 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
         and enrollment.terms.today() <= enrollment.enroll_by,
         "is_closed": is_closed,
         "is_between_years": enrollment.is_between_years(now),
+        "extension": _extension_of(enrollment, at=now),
         "receipt": (
             receipt_of(enrollment, payouts=_payouts(context["lines"]))
             if enrollment.may_edit and enrollment.is_validating

@@ -73,6 +73,9 @@ TABLE: dict[str, Row] = {
     "enrollment:dispute": Row(
         ("ida", "greta"), ("uma", "alice"), ("GET", "POST"), on="place"
     ),
+    "enrollment:ask_extension": Row(
+        ("ida",), EDITING["no"], ("GET", "POST"), "enrollment"
+    ),
     "enrollment:start": _post("open_place", "ida", **EDITING),
     "enrollment:get_started": Row(("ida",), on="invitation"),
     "enrollment:hand_over": Row(("ida",), methods=("GET", "POST"), on="invitation"),
@@ -328,6 +331,8 @@ TABLE: dict[str, Row] = {
     # The year end: who prepares it does not approve it.
     "ops:imports": _ops("mina", "reader", "oscar", "aino"),
     "ops:disputes": _ops("mina", "reader", "oscar", "aino"),
+    "ops:extensions": _ops("mina", "reader", "oscar", "aino"),
+    "ops:answer_extension": _ops("mina", methods=("POST",), on="extension"),
     "ops:answer_dispute": _ops("mina", methods=("POST",), on="dispute"),
     "ops:upload_import": _ops("mina", methods=("POST",)),
     "ops:import_template": _ops("mina", "reader", "oscar", "aino"),
