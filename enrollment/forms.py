@@ -273,10 +273,10 @@ class HandOverForm(RefusableForm):
         address = User.objects.normalize_email(self.cleaned_data["email"])
         person = User.objects.filter(email=address, is_active=True).first()
         if person is None:
-            raise ValidationError(
-                {"email": _("Nobody of your company has this address.")},
-                code="stranger",
+            stranger = ValidationError(
+                _("Nobody of your company has this address."), code="stranger"
             )
+            raise ValidationError({"email": stranger})
         return person
 
 

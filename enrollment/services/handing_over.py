@@ -111,9 +111,10 @@ def _refuse_bad_colleague(to: User, *, company, by: User) -> None:
         )
     members = Membership.objects.current().of_company(company)
     if to.is_staff or not members.filter(user=to).exists():
-        raise ValidationError(
-            {"email": _("Nobody of your company has this address.")}, code="stranger"
+        stranger = ValidationError(
+            _("Nobody of your company has this address."), code="stranger"
         )
+        raise ValidationError({"email": stranger})
 
 
 def _ask(enrollment: Enrollment, *, to: User, note: str, by: User) -> AccessRequest:

@@ -154,6 +154,28 @@ def test_nothing_goes_to_oneself_to_strangers_or_once_it_is_over(
     assert not OutgoingEmail.objects.filter(name="handed_over").exists()
 
 
+def test_who_may_add_people_is_led_to_invite_a_stranger_with_what_was_typed(
+    client_of, invitation, ida, nordvik
+):
+    typed = {"to": "other", "email": "new@partner.example", "note": "I am away."}
+    answer = client_of(ida).post(page_of(invitation), typed)
+    assert answer.status_code == 422
+    assert not answer.context["invite_url"], "only an admin adds people"
+    RoleAssignmentFactory(user=ida, partner_account=nordvik, role=Role.GLOBAL_ADMIN)
+    web = client_of(ida)
+
+    answer = web.post(page_of(invitation), typed)
+
+    assert "I am away." in answer.content.decode()
+    page = web.get(answer.context["invite_url"], follow=True)
+    form = page.context["form"]
+    enrollment = invitation.enrollment
+    assert form["email"].value() == "new@partner.example"
+    assert form["role"].value() == Role.INCENTIVES_ADMIN
+    assert form["location"].value() == [str(enrollment.location_id)]
+    assert form["program"].value() == [str(enrollment.terms.program_id)]
+
+
 def test_a_role_that_ended_hands_over_nothing(invitation, ida, petra):
     RoleAssignment.objects.filter(user=ida).update(revoked_at=timezone.now())
 

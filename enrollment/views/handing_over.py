@@ -1,5 +1,7 @@
 """Handing an invitation over: from the mail or the first step, to a named colleague."""
 
+from urllib.parse import urlencode
+
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import Http404
@@ -10,10 +12,11 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import requires
+from accounts.companies import path_in
 from accounts.dates import full_day
-from accounts.holders import appointers
+from accounts.holders import appointers, people_with
 from accounts.models import User
-from accounts.roles import Permission
+from accounts.roles import Permission, Role
 from accounts.templatetags.portal import listed
 from enrollment import services
 from enrollment.forms import HandOverForm
@@ -51,6 +54,7 @@ def hand_over(request, invitation):
         "only": first.location if len(together) == 1 else None,
         "last_day": full_day(min(one.enrollment.enroll_by for one in together)),
         "appointers": appointers(first.location.partner_account),
+        "invite_url": _invite_url(request, form, together),
     }
     return render(
         request,
@@ -58,6 +62,28 @@ def hand_over(request, invitation):
         context,
         status=422 if form.errors else 200,
     )
+
+
+def _invite_url(request, form, together: list[Invitation]) -> str:
+    """Where to invite whom the company does not know yet, with what was typed.
+
+    "" for who may not add people: they are told who can.
+    """
+    company = together[0].enrollment.location.partner_account
+    if not form.has_error("email", code="stranger") or request.user not in people_with(
+        Permission.PERSON_EDIT, company=company
+    ):
+        return ""
+    chosen = form.cleaned_data.get("invitations") or [str(together[0].pk)]
+    places = [one.enrollment for one in together if str(one.pk) in chosen]
+    typed = {
+        "email": form.data.get("email", ""),
+        "role": Role.INCENTIVES_ADMIN.value,
+        "location": [one.location_id for one in places],
+        "depth": "some",
+        "program": sorted({one.terms.program_id for one in places}),
+    }
+    return f"{path_in(company, 'accounts:invite')}?{urlencode(typed, doseq=True)}"
 
 
 def _together(request, invitation) -> list[Invitation]:
