@@ -579,7 +579,7 @@ def test_before_any_fiscal_year_there_is_nothing_to_enroll(client_of, ida):
     response = client_of(ida).get(reverse("enrollment:overview"))
 
     assert response.status_code == 200
-    assert response.context["all_to_enroll"] == 0
+    assert response.context["to_enroll"] == 0
 
 
 def test_the_overview_asks_the_same_number_of_questions_for_many_rows(
