@@ -92,7 +92,8 @@ OPEN = EDITABLE | {
     EnrollmentStatus.VALIDATING,
     EnrollmentStatus.ENROLLED,
 }
-# What a program's withdrawal ends: that somebody waits to be eligible again, too (R67).
+# What a program's withdrawal ends (R67), and a location's closing: that somebody waits to
+# be eligible again, too.
 ENDS_WITH_PROGRAM = OPEN | {EnrollmentStatus.INELIGIBLE}
 # Follows its profiles: their decisions and changes move it (R40, R41, R44, R54).
 FOLLOWS_PROFILES = frozenset(map(EnrollmentStatus, FOLLOWING))

@@ -29,6 +29,7 @@ from accounts.scoping import Scope, ScopedQuerySet
 from enrollment.models.terms import EarningType, ProgramTerms, on_its_day
 from enrollment.states import (
     EDITABLE,
+    ENDS_WITH_PROGRAM,
     FOLLOWS_PROFILES,
     OPEN,
     TRANSITIONS,
@@ -82,6 +83,10 @@ class EnrollmentQuerySet(ScopedQuerySet):
     def ineligible(self) -> Self:
         """Not eligible: waiting to be so again."""
         return self.filter(status=EnrollmentStatus.INELIGIBLE)
+
+    def not_over(self) -> Self:
+        """Under way, in force, or waiting to be eligible again."""
+        return self.filter(status__in=ENDS_WITH_PROGRAM)
 
     def submitted(self) -> Self:
         """Sent by the partner: from here on profiles move them (R40, R41, R44)."""

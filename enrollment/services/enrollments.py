@@ -943,12 +943,12 @@ def _read_as_editor(enrollment: Enrollment, *, by: User) -> Enrollment:
 def end_at_closed_location(
     location: Location, *, reason: str, by: User, at: datetime
 ) -> list[Enrollment]:
-    """End every open enrollment of a location that is closed; return them.
+    """End every enrollment of a location that is closed and not over; return them.
 
     The part of locations.close_location() that changes enrollments. Earning stops at
     once (account-deletion); the history stays.
     """
-    ended = _locked_all(Enrollment.objects.open().filter(location=location))
+    ended = _locked_all(Enrollment.objects.not_over().filter(location=location))
     for enrollment in ended:
         enrollment.end_reason = EndReason.LOCATION_CLOSED
         _move(

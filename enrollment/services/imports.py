@@ -744,7 +744,8 @@ def undo_import(
 ) -> ValueImport:
     """Take the values of an import back, and the enrollments it moved.
 
-    Values that another import changed since, and enrollments that moved on since, stay.
+    Values that another import changed since stay, and enrollments that moved on since or
+    may not be where they were (move_back).
     Undoing twice changes nothing. Raises ValidationError after 24 hours, and when an
     invitation went out because of it.
     """
@@ -760,7 +761,7 @@ def undo_import(
         cursor.execute(AT_LENGTH, [PATIENCE])
         cursor.execute(TAKE_BACK, {"import": value_import.pk})
         back = cursor.fetchone()[0]
-    moved = move_back(value_import, by=by, at=at)
+    moved = move_back(value_import, on=_today(at), by=by, at=at)
     undone = {"values_back": back, "values_kept": value_import.changed - back} | moved
     value_import.difference |= {"undone": undone}
     value_import.status = ImportStatus.UNDONE

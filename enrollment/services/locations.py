@@ -64,7 +64,7 @@ def plan_closing(location: Location) -> ClosingPlan:
     return ClosingPlan(
         location=location,
         enrollments=list(
-            Enrollment.objects.open()
+            Enrollment.objects.not_over()
             .filter(location=location)
             .for_pages()
             .order_by("terms__program__name", "pk")
@@ -91,7 +91,7 @@ def plan_closing(location: Location) -> ClosingPlan:
 def close_location(
     location: Location, *, reason: str, seen: str | None = None, by: User
 ) -> Location:
-    """Close a location for good: open enrollments and the roles there end.
+    """Close a location for good: its enrollments and the roles there end.
 
     What was offered or asked for there alone is withdrawn, its tax profiles are put
     away, and nothing waits for validation because of it any more. Its history stays. Its people and the company's admins are told, each once. `seen`
@@ -129,9 +129,9 @@ def close_location(
 
 
 def _banks_used_at(location: Location) -> list:
-    """The bank profiles that open enrollments or the default of a location use."""
+    """The bank profiles that enrollments there or the default of a location use."""
     used = BankProfile.objects.filter(
-        Q(payout_assignments__enrollment__in=Enrollment.objects.open())
+        Q(payout_assignments__enrollment__in=Enrollment.objects.not_over())
         & Q(payout_assignments__enrollment__location=location)
         | Q(defaults__location=location)
     )

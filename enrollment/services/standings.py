@@ -10,7 +10,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import BigIntegerField, Exists, Func, OuterRef, QuerySet
+from django.db.models import BigIntegerField, Exists, Func, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import AuditAction, IncentiveProgram, PartnerAccount, User
@@ -25,6 +25,7 @@ from enrollment.models import (
     Enrollment,
     EnrollmentEvent,
     FiscalCalendar,
+    ImportEffect,
     PayoutAssignment,
     ProgramTerms,
     RequirementCheck,
@@ -319,21 +320,47 @@ def move_by_effects(
 
 
 def move_back(
-    value_import: ValueImport, *, by: User | None, at: datetime
+    value_import: ValueImport, *, on: date, by: User | None, at: datetime
 ) -> dict[str, int]:
-    """Put the enrollments that an import moved back; what moved since stays."""
-    facts = {
-        "import": value_import.pk,
-        "by": by.pk if by else None,
-        "at": at,
-        "since": value_import.applied_at,
-    }
+    """Put the enrollments that an import moved back, as far as that is right on a day.
+
+    What moved since stays. So does what would be in force though its location is closed,
+    its program discontinued, or a requirement as it is now not met; and what would be Not
+    eligible though all are met. What comes back follows its profiles (R38, R44).
+    """
+    moved = value_import.effects.filter(enrollment__isnull=False)
     with connection.cursor() as cursor:
-        cursor.execute(COMPANIES_MOVED, facts)
+        cursor.execute(COMPANIES_MOVED, {"import": value_import.pk})
         lock_companies(*(key for (key,) in cursor.fetchall()))
-        cursor.execute(PUT_BACK, facts)
-        moved, all_of_them = cursor.fetchone()
-    return {"enrollments_back": moved, "enrollments_kept": all_of_them - moved}
+        columns = ("enrollment", "enrollment__status", "was_status")
+        chosen, values = _compiled(_to_put_back(value_import, on=on), *columns)
+        cursor.execute(
+            PUT_BACK.format(chosen=chosen),
+            [*values, at, by.pk if by else None, at],
+        )
+        back = [key for (key,) in cursor.fetchall()]
+    _follow_profiles(Enrollment.objects.filter(pk__in=back), on=on, by=by, at=at)
+    return {
+        "enrollments_back": len(back),
+        "enrollments_kept": moved.count() - len(back),
+    }
+
+
+def _to_put_back(value_import: ValueImport, *, on: date) -> QuerySet[ImportEffect]:
+    since = EnrollmentEvent.objects.filter(
+        enrollment=OuterRef("enrollment"), pk__gt=value_import.last_event or 0
+    )
+    checks = RequirementCheck.objects.filter(
+        location=OuterRef("location"), terms=OuterRef("terms")
+    )
+    was_out = Q(was_status=EnrollmentStatus.INELIGIBLE)
+    return value_import.effects.filter(
+        ~Exists(since),
+        was_out & Exists(checks.failing(on)) | ~was_out & ~Exists(checks.unmet(on)),
+        enrollment__isnull=False,
+        enrollment__location__closed_at=None,
+        enrollment__terms__program__discontinued_at=None,
+    )
 
 
 def _follow_profiles(
@@ -516,30 +543,18 @@ WITH chosen AS MATERIALIZED (
 SELECT count(*) FROM moved
 """
 
-# Only where the import's own step is still the last one.
 PUT_BACK = """
-WITH chosen AS MATERIALIZED (
-    SELECT e.id, e.status AS now, f.was_status AS back
-    FROM enrollment_importeffect f
-    JOIN enrollment_enrollment e ON e.id = f.enrollment_id
-    WHERE f.value_import_id = %(import)s
-      AND NOT EXISTS (
-          SELECT FROM enrollment_enrollmentevent v
-          WHERE v.enrollment_id = e.id AND v.at > %(since)s
-      )
+WITH chosen (id, now, back) AS MATERIALIZED (
+    {chosen}
 ), moved AS (
     UPDATE enrollment_enrollment e
-    SET status = c.back, status_since = %(at)s
-    FROM chosen c
-    WHERE e.id = c.id
-    RETURNING e.id
-), told AS (
-    INSERT INTO enrollment_enrollmentevent
-        (enrollment_id, code, from_status, to_status, by_id, note, at)
-    SELECT c.id, 'eligibility_undone', c.now, c.back, %(by)s, '', %(at)s
-    FROM chosen c
+    SET status = chosen.back, status_since = %s
+    FROM chosen
+    WHERE e.id = chosen.id
 )
-SELECT (SELECT count(*) FROM moved),
-       (SELECT count(*) FROM enrollment_importeffect f
-        WHERE f.value_import_id = %(import)s AND f.enrollment_id IS NOT NULL)
+INSERT INTO enrollment_enrollmentevent
+    (enrollment_id, code, from_status, to_status, by_id, note, at)
+SELECT chosen.id, 'eligibility_undone', chosen.now, chosen.back, %s, '', %s
+FROM chosen
+RETURNING enrollment_id
 """

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from accounts.models import AuditEvent
+from accounts.models import AuditEvent, IncentiveProgram
 from accounts.tests.factories import LocationFactory, UserFactory
 from accounts.tests.threads import at_once
 from enrollment import services, value_files
@@ -34,6 +34,7 @@ from enrollment.tests.factories import (
     RequirementFactory,
     enrolled,
 )
+from profiles.tests.factories import BankVersionFactory
 
 HEADER = "partner_id,criterion,value,measured_on,source\n"
 
@@ -849,6 +850,63 @@ def test_what_changed_since_is_kept_when_an_import_is_undone(
     services.undo_import(one, by=mina)
 
     assert value_of(goteborg, revenue) == 27000
+
+
+@pytest.fixture
+def lost(asking, goteborg, settings):
+    """An import that made an enrollment in force Not eligible, and the enrollment."""
+    settings.IMPORT_HOLD_PERCENT = 100
+    enrollment = enrolled(goteborg, asking)
+    return applied(LESS), enrollment
+
+
+def undone(lost, by) -> str:
+    one, enrollment = lost
+    services.undo_import(one, by=by)
+    enrollment.refresh_from_db()
+    return enrollment.status
+
+
+def test_what_an_undoing_brings_back_follows_its_profiles(lost, mina):
+    # R38, R44: a new version came in meanwhile.
+    bank = lost[1].payout_assignments.get().bank_profile
+    number = bank.versions.get().number + 1
+    BankVersionFactory(profile=bank, number=number, status="pending")
+
+    assert undone(lost, mina) == "validating"
+
+
+def test_an_undoing_brings_nothing_back_at_a_closed_location(lost, malmo, mina):
+    services.close_location(lost[1].location, reason="It moved.", by=mina)
+
+    assert undone(lost, mina) == "inactive"
+
+
+def test_an_undoing_brings_nothing_back_in_a_discontinued_program(lost, mina):
+    # R67, before the clock came to end what is left.
+    IncentiveProgram.objects.update(discontinued_at=timezone.now())
+
+    assert undone(lost, mina) == "ineligible"
+    assert lost[1].events.latest("pk").code == "eligibility_lost"
+
+
+def test_an_undoing_brings_nothing_back_against_a_requirement_as_it_is_now(
+    lost, asking, mina
+):
+    asking.requirements.update(at_least=40000)
+
+    assert undone(lost, mina) == "ineligible"
+
+
+def test_undoing_what_brought_back_asks_the_requirements_as_they_are_now(
+    lost, asking, mina
+):
+    back = applied("6120102,revenue,30000,2024-11-02,")
+    assert undone((back, lost[1]), mina) == "ineligible"
+
+    back = applied("6120102,revenue,30001,2024-11-02,")
+    asking.requirements.update(at_least=50)
+    assert undone((back, lost[1]), mina) == "enrolled"
 
 
 def test_an_import_is_not_undone_after_a_day_or_after_an_invitation(
