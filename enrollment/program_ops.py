@@ -368,14 +368,14 @@ def publish_draft(request, draft):
 def stranded_enrollments(request, draft):
     """Hand out every enrollment that publishing would strand, as a table."""
     try:
-        lines = rows.stranded_table(
+        table = rows.stranded_table(
             draft, at=timezone.now(), language=request.LANGUAGE_CODE
         )
     except ValidationError as error:
         messages.warning(request, " ".join(error.messages))
         return redirect(draft)
     name = f"{draft.program.code}-{draft.fiscal_year.number}-publish.csv"
-    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+    response = StreamingHttpResponse(table, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "no-store"
     return response

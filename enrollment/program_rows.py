@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from tempfile import TemporaryFile
-from typing import BinaryIO
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 from django.db.models import Case, Count, Q, QuerySet, When
 from django.utils.translation import gettext as _
@@ -47,6 +47,9 @@ from enrollment.versions import (
 
 # Years to come that can be written beside the last one.
 YEARS_AHEAD = 2
+
+# What is larger than this lies on disk until it was sent; bytes.
+IN_MEMORY = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -277,15 +280,25 @@ def effect_rows(effects: Effects) -> list[Effect]:
     ]
 
 
-def stranded_table(
-    draft: TermsDraft, *, at: datetime, language: str
-) -> Iterator[bytes]:
+def stranded_table(draft: TermsDraft, *, at: datetime, language: str) -> IO[bytes]:
     """Write every enrollment that publishing would strand as a table.
 
-    Into a file first: the rehearsal is over before the first line leaves. Raises
-    ValidationError as foresee_publishing().
+    Into a file first: the rehearsal is over before the first line leaves; whoever sends
+    it closes it. Raises ValidationError as foresee_publishing().
     """
-    file = TemporaryFile()  # noqa: SIM115 - closed once it was sent
+    file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - its reader closes it
+    try:
+        _write_stranded(file, draft, at=at, language=language)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
+
+
+def _write_stranded(
+    file: IO[bytes], draft: TermsDraft, *, at: datetime, language: str
+) -> None:
     with override(language):
         names = {one.code: one.name for one in Criterion.objects.all()}
         header = [
@@ -302,8 +315,6 @@ def stranded_table(
             file.writelines(csv_lines(header, (_cells(row, names) for row in found)))
 
         read_stranded(draft, at=at, read=read)
-    file.seek(0)
-    return _emptied(file)
 
 
 def _cells(row: tuple, names: Mapping[str, str]) -> list[object]:
@@ -317,12 +328,6 @@ def _cells(row: tuple, names: Mapping[str, str]) -> list[object]:
         SHOWN[status].label,
         SHOWN[becomes].label,
     ]
-
-
-def _emptied(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while block := file.read(65536):
-            yield block
 
 
 def _criterion_names(reasons: Iterable[str]) -> dict[str, str]:

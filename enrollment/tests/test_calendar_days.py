@@ -91,9 +91,9 @@ def test_a_month_that_has_begun_there_is_the_one_that_earns(
     InvitationFactory(enrollment=enrollment, user=ida)
     month = datetime.date(2026, 12 if is_tomorrow else 11, 1)
 
-    (message,) = home().context["messages_to_open"]
+    ((_message, row, _ready),) = home().context["messages_to_open"]
 
-    assert message["clock"].earns_from == month
+    assert row.standing.clock.earns_from == month
     assert f"from 1 {month:%B}" in page_of("detail", pk=enrollment.pk)
     assert f"from 1 {month:%b}" in page_of("overview")
 

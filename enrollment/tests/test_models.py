@@ -25,6 +25,7 @@ from enrollment.models import (
     Enrollment,
     EnrollmentBatch,
     EnrollmentEvent,
+    ExtensionRequest,
     FiscalYear,
     Invitation,
     PayoutAssignment,
@@ -32,6 +33,7 @@ from enrollment.models import (
     Reminder,
     RenewalPlan,
     RequirementDispute,
+    StandingNotice,
     TaxExpiryNotice,
     ValueImport,
     YearEndNotice,
@@ -305,6 +307,8 @@ VIOLATIONS |= {
         asked_by=w.person,
         answer="Yes.",
     ),
+    "extensionrequest_one_waits": lambda w: [extension(w) for _ in "12"],
+    "extensionrequest_answer_is_whole": lambda w: extension(w, answer="Yes."),
     "enrollmentbatch_finished_was_sent": lambda w: batch(w, finished_at=timezone.now()),
     "batchrow_once": lambda w: [
         one.rows.create(enrollment=w.enrollment) for one in [batch(w)] * 2
@@ -376,7 +380,27 @@ def mail(w) -> OutgoingEmail:
     )
 
 
+def extension(w, **changes) -> ExtensionRequest:
+    return ExtensionRequest.objects.create(
+        enrollment=w.enrollment,
+        enroll_by=w.enrollment.enroll_by,
+        text="Late.",
+        asked_at=timezone.now(),
+        asked_by=w.person,
+        **changes,
+    )
+
+
+def standing_notice(w, *, since: datetime.datetime) -> StandingNotice:
+    return StandingNotice.objects.create(
+        enrollment=w.enrollment, user=w.person, since=since, email=mail(w)
+    )
+
+
 VIOLATIONS |= {
+    "standingnotice_once_each_time": lambda w: [
+        standing_notice(w, since=w.enrollment.status_since) for _ in "12"
+    ],
     "campaign_one_under_way": lambda w: [campaign(w) for _ in "12"],
     "campaign_status_is_known": lambda w: campaign(w, status="lost"),
     "campaign_step_is_known": lambda w: campaign(w, step="lost"),
