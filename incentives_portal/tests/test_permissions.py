@@ -419,7 +419,12 @@ class Matrix:
         with self.cell(draws=draws, writes=writes):
             self.sparing.remembers = True
             self.sparing.is_blind = method == "HEAD"
-            return client.generic(method, path)
+            response = client.generic(method, path)
+        if method == "HEAD" and response.streaming:
+            # Nobody reads to its end what has no body; the connection stays open.
+            for close in response._resource_closers:
+                close()
+        return response
 
     def ask_about(self, row, *asked, **options):
         """Ask for one cell; return the answer, and whether such a row was looked for."""
