@@ -414,6 +414,19 @@ UNMET = """
     ) unmet
 """
 
+# Where it was before it became Not eligible: there it goes back to.
+BEFORE = """
+    LEFT JOIN LATERAL (
+        SELECT v.from_status AS was
+        FROM enrollment_enrollmentevent v
+        WHERE v.enrollment_id = {whose}
+          AND v.to_status = 'ineligible'
+          AND v.from_status = ANY ({open})
+        ORDER BY v.id DESC
+        LIMIT 1
+    ) before ON true
+"""
+
 LOSE = f"""
 WITH chosen AS MATERIALIZED (
     SELECT e.id, e.status AS was, f.id AS effect, f.location_id, f.terms_id
@@ -462,21 +475,13 @@ FROM chosen
 {UNMET}
 """
 
-REGAIN_CHOSEN = """
+REGAIN_CHOSEN = f"""
 WITH asked (id) AS MATERIALIZED (
-    {chosen}
+    {{chosen}}
 ), chosen AS MATERIALIZED (
     SELECT asked.id, COALESCE(before.was, 'invited') AS back
     FROM asked
-    LEFT JOIN LATERAL (
-        SELECT v.from_status AS was
-        FROM enrollment_enrollmentevent v
-        WHERE v.enrollment_id = asked.id
-          AND v.to_status = 'ineligible'
-          AND v.from_status = ANY (%s)
-        ORDER BY v.id DESC
-        LIMIT 1
-    ) before ON true
+    {BEFORE.format(whose="asked.id", open="%s")}
 ), moved AS (
     UPDATE enrollment_enrollment e
     SET status = chosen.back, status_since = %s
@@ -505,21 +510,13 @@ SELECT chosen.id, %s, chosen.was, %s, %s, '', %s
 FROM chosen
 """
 
-REGAIN = """
+REGAIN = f"""
 WITH chosen AS MATERIALIZED (
     SELECT e.id, f.id AS effect, COALESCE(before.was, 'invited') AS back
     FROM enrollment_importeffect f
     JOIN enrollment_enrollment e
         ON e.location_id = f.location_id AND e.terms_id = f.terms_id
-    LEFT JOIN LATERAL (
-        SELECT v.from_status AS was
-        FROM enrollment_enrollmentevent v
-        WHERE v.enrollment_id = e.id
-          AND v.to_status = 'ineligible'
-          AND v.from_status = ANY (%(open)s)
-        ORDER BY v.id DESC
-        LIMIT 1
-    ) before ON true
+    {BEFORE.format(whose="e.id", open="%(open)s")}
     WHERE f.value_import_id = %(import)s
       AND f.becomes = 'met'
       AND e.status = 'ineligible'
