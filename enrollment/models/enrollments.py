@@ -704,11 +704,14 @@ class EnrollmentEvent(models.Model):
         ELIGIBILITY_REGAINED = "eligibility_regained", _("Eligible again")
         ELIGIBILITY_UNDONE = "eligibility_undone", _("An import was undone")
 
+    # The database holds the other end: nobody deletes what has a history. Asking for
+    # every event whether its enrollment is there was a tenth of a year end.
     enrollment = models.ForeignKey(
         Enrollment,
         models.PROTECT,
         related_name="events",
         verbose_name=_("enrollment"),
+        db_constraint=False,
     )
     code = models.CharField(_("what happened"), max_length=20, choices=Code)
     from_status = models.CharField(

@@ -662,6 +662,13 @@ def test_an_event_cannot_be_deleted(event):
         EnrollmentEvent.objects.filter(pk=event.pk).delete()
 
 
+def test_an_enrollment_with_a_history_cannot_be_deleted(event):
+    alone = Enrollment.objects.filter(pk=event.enrollment_id)
+
+    with pytest.raises(IntegrityError, match="has a history"), transaction.atomic():
+        alone._raw_delete(alone.db)
+
+
 @pytest.mark.parametrize(
     "edit",
     [
