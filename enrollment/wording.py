@@ -180,7 +180,11 @@ def standing_without_enrollment(
     action, clock = None, None
     last_day = terms.last_day_for(on)
     if status == "ineligible":
-        line = _("%(met)d of %(total)d requirements met") % {"met": met, "total": total}
+        line = ngettext(
+            "%(met)d of %(total)d requirement met",
+            "%(met)d of %(total)d requirements met",
+            total,
+        ) % {"met": met, "total": total}
         action = _requirements(row_id, is_seen=sees_requirements)
     elif on > last_day:
         line = _("The last day to enroll was %(day)s") % {"day": day(last_day)}

@@ -219,7 +219,7 @@ def test_the_page_of_a_program_says_what_it_is_and_where_one_stands(
     assert response.context["chosen"].location == malmo
     assert [row.location.name for row in response.context["others"]] == ["Göteborg"]
     assert "the first day of the month in which it is validated" in said
-    assert "1 of 1 requirements met" in said
+    assert "1 of 1 requirement met" in said
     assert (
         f'href="{address}"'
         in client.get(reverse("enrollment:overview")).content.decode()

@@ -76,7 +76,8 @@ def pages(invited, accepted_elsewhere):
         "ready": accepted_elsewhere.get_absolute_url(),
         "bank": reverse("enrollment:choose_bank", kwargs=editing),
         "profiles": reverse("enrollment:profiles", kwargs=editing),
-        "mails": reverse("enrollment:notifications"),
+        "messages": reverse("enrollment:notifications"),
+        "mails": reverse("enrollment:notifications") + "?tab=mail",
         "opened": reverse("enrollment:notifications") + "?tab=opened",
     }
 

@@ -17,8 +17,9 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.mails import make_email
 from enrollment import services
-from enrollment.models import Enrollment, Invitation, ProgramAtLocation
+from enrollment.models import Enrollment, Invitation, ProgramAtLocation, Reminder
 from enrollment.states import EnrollmentStatus
 from enrollment.tests.factories import (
     EnrollmentFactory,
@@ -1375,6 +1376,54 @@ def test_every_mail_can_be_read_again_by_its_reader_alone(
     assert mail.subject in text(ida_client.get(url("notifications")))
     assert ready.reference in text(ida_client.get(url("notification", mail)))
     assert client_of(sam).get(url("notification", mail)).status_code == 404
+
+
+def test_invitations_and_reminders_are_told_apart_by_program_and_place(
+    ida_client, ida, goteborg, malmo
+):
+    def mailed(name, rows, subject, **facts):
+        mail = make_email(name=name, to_user=ida, subject=subject)
+        for one in rows:
+            if name == "reminder":
+                Reminder.objects.create(enrollment=one, user=ida, email=mail, **facts)
+            else:
+                InvitationFactory(enrollment=one, user=ida, email=mail)
+
+    sales = ProgramTermsFactory(program__name="Cloud Sales")
+    both = [EnrollmentFactory(terms=sales, location=at) for at in (goteborg, malmo)]
+    other = EnrollmentFactory(location=goteborg, terms__program__name="Security")
+    mailed("invitation", both, "You are invited")
+    mailed("invitation", [other], "You are invited")
+    mailed("reminder", both, "Reminder: enroll 2 locations", days_before=7)
+    mailed("reminder", [both[0], other], "Reminder: enroll 3 locations", days_before=2)
+
+    said = text(ida_client.get(url("notifications")))
+
+    assert "You are invited · Cloud Sales, 2 locations" in said
+    assert "You are invited · Security, Göteborg" in said
+    assert "Reminder: enroll 2 locations · Cloud Sales" in said
+    assert "Reminder: enroll 3 locations ·" not in said
+
+
+def test_mails_and_opened_invitations_are_listed_together_and_apart(
+    ida_client, invitation, ida
+):
+    ida_client.post(url("open_invitation", invitation))
+    subject = make_email(to_user=ida, subject="Something happened").subject
+    opened = f"{invitation.enrollment.terms.program.name}, Göteborg"
+
+    said = {
+        tab: text(ida_client.get(url("notifications") + tab))
+        for tab in ("", "?tab=mail", "?tab=opened")
+    }
+
+    # The newest first.
+    assert said[""].index(subject) < said[""].index(opened)
+    assert subject in said["?tab=mail"]
+    assert opened not in said["?tab=mail"]
+    assert opened in said["?tab=opened"]
+    assert subject not in said["?tab=opened"]
+    assert "Choose the mail you get" in said[""]
 
 
 def test_an_operator_is_led_to_the_operators_pages(client_of, oscar):
