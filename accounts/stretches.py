@@ -9,6 +9,9 @@ from django.db.models import Q, QuerySet
 AFTER, BEFORE = "after", "before"
 _LONGEST_KEY = 60
 
+# So many of what waits are counted; of more it is said that they are more.
+MOST_COUNTED = 100
+
 
 @dataclass(frozen=True)
 class Stretch:

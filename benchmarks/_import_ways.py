@@ -81,9 +81,9 @@ WHERE (l.id + c) %% 2 = 0
 """
 ENROLLED = """
 INSERT INTO enrollment_enrollment
-    (id, location_id, terms_id, status, status_since, invited_at, enroll_by,
-     agreement_version, end_reason)
-SELECT gen_random_uuid(), l.id, %(terms)s, 'invited', now(), now(), %(last)s, '', ''
+    (id, location_id, partner_account_id, terms_id, status, status_since, invited_at,
+     enroll_by, agreement_version, end_reason)
+SELECT gen_random_uuid(), l.id, l.partner_account_id, %(terms)s, 'invited', now(), now(), %(last)s, '', ''
 FROM accounts_location l
 WHERE l.id %% 10 = 0
 """

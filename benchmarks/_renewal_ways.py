@@ -133,11 +133,12 @@ WITH following AS (
     WHERE e.status <> 'expired'
 ), fresh AS (
     INSERT INTO enrollment_enrollment
-        (id, location_id, terms_id, status, status_since, invited_at, enroll_by,
-         accepted_at, accepted_by_id, agreement_version, submitted_at,
+        (id, location_id, partner_account_id, terms_id, status, status_since,
+         invited_at, enroll_by, accepted_at, accepted_by_id, agreement_version,
+         submitted_at,
          submitted_by_id, enrolled_at, earns_from, end_reason, renewed_from_id)
-    SELECT gen_random_uuid(), d.location_id, d.next_terms, m.renews_as, %(at)s,
-           d.invited_at, d.ends_on, d.accepted_at, d.accepted_by_id,
+    SELECT gen_random_uuid(), d.location_id, d.partner_account_id, d.next_terms,
+           m.renews_as, %(at)s, d.invited_at, d.ends_on, d.accepted_at, d.accepted_by_id,
            d.agreement_version, d.submitted_at, d.submitted_by_id,
            CASE WHEN m.renews_as = 'enrolled' THEN %(at)s::timestamptz END,
            CASE WHEN m.renews_as = 'enrolled' THEN d.starts_on END, '', d.id

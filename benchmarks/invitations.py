@@ -189,9 +189,9 @@ RAW = (
 CREATE TEMPORARY TABLE invited ON COMMIT DROP AS
 WITH fresh AS (
     INSERT INTO enrollment_enrollment
-        (id, location_id, terms_id, status, status_since, invited_at, enroll_by,
-         agreement_version, end_reason)
-    SELECT gen_random_uuid(), l.id, %(terms)s, 'invited', %(at)s, %(at)s, %(last)s,
+        (id, location_id, partner_account_id, terms_id, status, status_since,
+         invited_at, enroll_by, agreement_version, end_reason)
+    SELECT gen_random_uuid(), l.id, l.partner_account_id, %(terms)s, 'invited', %(at)s, %(at)s, %(last)s,
            '', ''
     FROM accounts_location l
     JOIN enrollment_agreement a ON a.partner_account_id = l.partner_account_id

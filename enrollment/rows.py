@@ -4,25 +4,23 @@ Constant numbers of queries, whatever the number of rows.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from operator import itemgetter
 from types import MappingProxyType
 from uuid import UUID
 
 from django.db.models import (
     Case,
     CharField,
-    Count,
-    F,
     FilteredRelation,
     Q,
     QuerySet,
+    UUIDField,
     Value,
     When,
-    Window,
 )
-from django.db.models.functions import RowNumber
 from django.urls import reverse
 from django.utils import timezone
 
@@ -35,6 +33,7 @@ from accounts.models import (
 )
 from accounts.roles import Permission, roles_with
 from accounts.scoping import HeldRoles
+from accounts.stretches import MOST_COUNTED
 from enrollment.eligibility import Gap, gaps_of, note_held, payout_at
 from enrollment.forecast import (
     ADMIN,
@@ -167,7 +166,8 @@ def enrollment_rows(
 class UnderWay:
     """The first of what is under way by whose turn it is, and how many there are.
 
-    New are messages that were not selected yet, by the key of the invitation.
+    New are messages that were not selected yet, by the key of the invitation. Of more
+    than MOST_COUNTED the count is one more than that.
     """
 
     keys: dict[Turn, list[UUID]]
@@ -182,66 +182,58 @@ def under_way(
 
     `mine` are the enrollments that the reader may change. What standing() says of their
     turns, asked of thousands; what nobody can go on with any more is not among them. An
-    invitation that was accepted is somebody's turn, no longer a message.
+    invitation that was accepted is somebody's turn, no longer a message. Messages come
+    by their last day and place, all else by how long it has waited.
     """
+    # Each is asked for where its index begins, and no further than it is counted.
+    parts = [
+        part.order_by(*order).values_list(
+            "pk", Value(turn), "status_since", message or Value(None, UUIDField())
+        )[: MOST_COUNTED + 1]
+        for turn, part, order, message in _parts_under_way(mine, user=user, days=days)
+    ]
+    rows: dict[Turn, list[tuple]] = {one: [] for one in (Turn.NEW, Turn.YOU, Turn.THEM)}
+    for key, turn, since, message in parts[0].union(*parts[1:], all=True):
+        rows[Turn(turn)].append((since, key, message))
+    for turn in (Turn.YOU, Turn.THEM):
+        rows[turn].sort(key=itemgetter(0, 1))
+    return UnderWay(
+        keys={
+            turn: [key for _since, key, _message in some[:most]]
+            for turn, some in rows.items()
+        },
+        counts={turn: min(len(some), MOST_COUNTED + 1) for turn, some in rows.items()},
+        messages={key: message for _since, key, message in rows[Turn.NEW]},
+    )
+
+
+def _parts_under_way(
+    mine: QuerySet[Enrollment], *, user, days: Mapping[date, list[int]]
+) -> Iterator[tuple[Turn, QuerySet[Enrollment], tuple[str, ...], str | None]]:
+    """What is under way, with whose turn it is, its order, and its message's path."""
     calendar = "terms__fiscal_year__calendar"
     is_late = Q(submitted_at=None) & on_its_day(
         days, calendar, lambda day: Q(enroll_by__lt=day)
     )
-    is_over = Q(status__in=FOLLOWS_PROFILES) & on_its_day(
+    is_over = on_its_day(
         days, calendar, lambda day: Q(terms__fiscal_year__ends_on__lt=day)
     )
-    is_invited = Q(status=EnrollmentStatus.INVITED)
-    is_with_owner = Q(status=EnrollmentStatus.VALIDATING, asked_at=None)
     unopened = Q(invitations__user=user, invitations__opened_at=None)
-    by_turn = {"partition_by": F("turn")}
-    ranked = (
-        mine.exclude(
-            is_over,
-            set_aside__decided_at__isnull=False,
-            set_aside__is_applied=False,
-        )
-        .annotate(message=FilteredRelation("invitations", condition=unopened))
-        .filter(
-            is_over
-            | Q(status=EnrollmentStatus.VALIDATING)
-            | Q(status=EnrollmentStatus.ACTION_REQUIRED) & ~is_late
-            | is_invited & Q(accepted_at__isnull=False) & ~is_late
-            | is_invited & Q(accepted_at=None, message__isnull=False) & ~is_late
-        )
-        .annotate(
-            turn=Case(
-                When(is_over | is_with_owner, then=Value(Turn.THEM)),
-                When(is_invited, accepted_at=None, then=Value(Turn.NEW)),
-                default=Value(Turn.YOU),
-                output_field=CharField(),
-            ),
-        )
-        # Messages by their last day and place, all else by how long it has waited.
-        .annotate(
-            last_day=Case(When(turn=Turn.NEW, then=F("enroll_by"))),
-            name=Case(When(turn=Turn.NEW, then=F("location__name"))),
-        )
-        .annotate(
-            count=Window(Count("pk"), **by_turn),
-            place=Window(
-                RowNumber(),
-                order_by=["last_day", "name", "status_since", "pk"],
-                **by_turn,
-            ),
-        )
-        .filter(place__lte=most)
-        .order_by("place")
-        .values_list("pk", "turn", "count", "message__pk")
-    )
-    found = UnderWay(
-        {one: [] for one in (Turn.NEW, Turn.YOU, Turn.THEM)}, Counter(), {}
-    )
-    for key, turn, count, message in ranked:
-        found.keys[Turn(turn)].append(key)
-        found.counts[Turn(turn)] = count
-        found.messages[key] = message
-    return found
+    waiting = ("status_since", "pk")
+    invited, validating = mine.invited().filter(~is_late), mine.validating()
+    messages = invited.annotate(
+        message=FilteredRelation("invitations", condition=unopened)
+    ).filter(accepted_at=None, message__isnull=False)
+    by_day = ("enroll_by", "location__name", "status_since", "pk")
+    yield Turn.NEW, messages, by_day, "message__pk"
+    yield Turn.YOU, invited.filter(accepted_at__isnull=False), waiting, None
+    begun = mine.filter(~is_late & ~is_over, status=EnrollmentStatus.ACTION_REQUIRED)
+    yield Turn.YOU, begun, waiting, None
+    asked = validating.filter(~is_over, asked_at__isnull=False)
+    yield Turn.YOU, asked, waiting, None
+    yield Turn.THEM, validating.filter(~is_over, asked_at=None), waiting, None
+    over = mine.filter(is_over, status__in=FOLLOWS_PROFILES).with_was_left()
+    yield Turn.THEM, over.filter(was_left=False), waiting, None
 
 
 @dataclass(frozen=True)

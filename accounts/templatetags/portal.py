@@ -17,11 +17,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.dates import day, full_day, local_day
+from accounts.stretches import MOST_COUNTED
 from accounts.text import one_stop
 
 register = template.Library()
 
 BULLET = "\N{BULLET}"
+
+
+@register.filter
+def counted(number: int) -> str:
+    """How many there are, or "100+": no page of a large partner counts on."""
+    return f"{MOST_COUNTED}+" if number > MOST_COUNTED else str(number)
 
 
 # --- Pictures and places --------------------------------------------------------

@@ -57,7 +57,7 @@ def was_promised_earlier() -> Q:
 
 class EnrollmentQuerySet(ScopedQuerySet):
     scope = Scope(
-        account="location__partner_account",
+        account="partner_account",
         location="location",
         program="terms__program",
     )
@@ -179,6 +179,19 @@ class Enrollment(models.Model):
         models.PROTECT,
         related_name="enrollments",
         verbose_name=_("location"),
+        db_constraint=False,
+        db_index=False,
+    )
+    # The location's company, by which a large company's rows are found without its
+    # locations. Only for asking the database, which fills it in where a writer does not;
+    # one key holds both.
+    partner_account = models.ForeignKey(
+        PartnerAccount,
+        models.PROTECT,
+        related_name="enrollments",
+        verbose_name=_("company"),
+        editable=False,
+        db_constraint=False,
         db_index=False,
     )
     terms = models.ForeignKey(
@@ -312,6 +325,10 @@ class Enrollment(models.Model):
         indexes = [
             models.Index(
                 fields=["terms", "status", "id"], name="enrollment_terms_status"
+            ),
+            models.Index(
+                fields=["partner_account", "status", "status_since", "id"],
+                name="enrollment_of_company",
             ),
             models.Index(
                 fields=["status_since"],

@@ -742,9 +742,10 @@ WITH chosen AS MATERIALIZED (
     {query} FOR SHARE OF accounts_location
 ), fresh AS (
     INSERT INTO enrollment_enrollment
-        (id, location_id, terms_id, status, status_since, invited_at, enroll_by,
-         agreement_version, end_reason)
-    SELECT gen_random_uuid(), id, %s, %s, %s, %s, %s, '', '' FROM chosen
+        (id, location_id, partner_account_id, terms_id, status, status_since,
+         invited_at, enroll_by, agreement_version, end_reason)
+    SELECT gen_random_uuid(), id, partner_account_id, %s, %s, %s, %s, %s, '', ''
+    FROM chosen
     ON CONFLICT (location_id, terms_id) DO NOTHING
     RETURNING id, location_id
 ), told AS (

@@ -143,6 +143,7 @@ def start_open_enrollments(
     started = Enrollment.objects.bulk_create(
         Enrollment(
             location=location,
+            partner_account_id=location.partner_account_id,
             terms=terms,
             status_since=now,
             invited_at=now,

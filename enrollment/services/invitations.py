@@ -301,6 +301,7 @@ def _create_enrollments(
         (
             Enrollment(
                 location=location,
+                partner_account_id=location.partner_account_id,
                 terms=terms,
                 status=EnrollmentStatus.INVITED,
                 status_since=at,

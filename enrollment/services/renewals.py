@@ -846,13 +846,13 @@ RENEW = """
 CREATE TEMPORARY TABLE renewal_new ON COMMIT DROP AS
 WITH fresh AS (
     INSERT INTO enrollment_enrollment
-        (id, location_id, terms_id, status, status_since, invited_at, enroll_by,
-         accepted_at, accepted_by_id, agreement_version, first_submitted_at,
-         submitted_at, submitted_by_id, enrolled_at, earns_from, end_reason,
+        (id, location_id, partner_account_id, terms_id, status, status_since,
+         invited_at, enroll_by, accepted_at, accepted_by_id, agreement_version,
+         first_submitted_at, submitted_at, submitted_by_id, enrolled_at, earns_from, end_reason,
          renewed_from_id)
-    SELECT gen_random_uuid(), e.location_id, f.next_terms, m.renews_as, %(at)s,
-           e.invited_at, y.ends_on, e.accepted_at, e.accepted_by_id,
-           e.agreement_version, e.first_submitted_at, e.submitted_at,
+    SELECT gen_random_uuid(), e.location_id, e.partner_account_id, f.next_terms,
+           m.renews_as, %(at)s, e.invited_at, y.ends_on, e.accepted_at,
+           e.accepted_by_id, e.agreement_version, e.first_submitted_at, e.submitted_at,
            e.submitted_by_id,
            CASE WHEN m.renews_as = 'enrolled' THEN %(at)s END,
            CASE WHEN m.renews_as = 'enrolled' THEN y.starts_on END,

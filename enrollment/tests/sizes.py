@@ -196,7 +196,7 @@ def _copy_locations(
         copy_rows(
             Enrollment.objects.filter(location=location),
             this,
-            of_location | renamed("id", this),
+            of_account | of_location | renamed("id", this),
         )
         copy_rows(
             Invitation.objects.filter(enrollment__location=location),

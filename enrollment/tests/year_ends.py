@@ -122,7 +122,7 @@ def _multiply(enrollment: Enrollment, *, companies: int, first: int) -> None:
     copy_rows(
         Enrollment.objects.filter(pk=enrollment.pk),
         by_location,
-        of_location | renamed("id", by_location),
+        of_account | of_location | renamed("id", by_location),
     )
     copy_rows(
         PayoutAssignment.objects.filter(enrollment=enrollment),
