@@ -199,7 +199,7 @@ def queue_many(emails: Iterable[OutgoingEmail]) -> list[OutgoingEmail]:
 
 @contextlib.contextmanager
 def as_sent_at(moment: datetime) -> Iterator[None]:
-    """Keep what is queued inside as sent at a moment long ago: history, not news."""
+    """Keep what is queued or let go inside as sent at a moment long ago: no news."""
     token = _long_ago.set(moment)
     try:
         yield
@@ -218,8 +218,19 @@ def hold(emails: QuerySet[OutgoingEmail]) -> int:
     )
 
 
+def _keep_as_sent(emails: QuerySet[OutgoingEmail], *, at: datetime) -> int:
+    written = _written(list(emails.select_related("to_user")))
+    for email in written:
+        email.status, email.sent_at = MailStatus.SENT, at
+    fields = [*WRITTEN, "status", "sent_at"]
+    return OutgoingEmail.objects.bulk_update(written, fields)
+
+
 def release(emails: QuerySet[OutgoingEmail]) -> int:
     """Put held mails in line, after all that somebody waits for; return how many."""
+    long_ago = _long_ago.get()
+    if long_ago is not None:
+        return _keep_as_sent(emails.filter(status=MailStatus.HELD), at=long_ago)
     released = emails.filter(status=MailStatus.HELD).update(
         status=MailStatus.QUEUED, next_attempt_at=timezone.now()
     )

@@ -35,6 +35,7 @@ from enrollment.eligibility import gaps_of, payout_of
 from enrollment.management.commands.load_demo import PASSWORD
 from enrollment.models import (
     Campaign,
+    CampaignRecipient,
     Enrollment,
     EnrollmentEvent,
     FiscalCalendar,
@@ -358,6 +359,18 @@ def test_campaigns_and_imports_stand_in_each_state(demo):
         "MW-ADV": "running",
         "SEC-ENG": "paused",
     }
+    mails = {
+        status: list(
+            CampaignRecipient.objects.filter(campaign__status=status)
+            .order_by("pk")
+            .values_list("email__status", flat=True)
+        )
+        for status in ("paused", "stopped")
+    }
+    assert mails == {
+        "paused": ["sent", "held", "held"],
+        "stopped": ["sent", "sent", "canceled"],
+    }
     assert problems_of_words(Campaign.objects.get(status="draft"))
     assert list(imports)[-3:] == [
         ("designations-october.csv", "applied"),
@@ -365,7 +378,7 @@ def test_campaigns_and_imports_stand_in_each_state(demo):
         ("designations-november.csv", "held"),
     ]
     difference = ValueImport.objects.get(status="ready").difference
-    assert (difference["gained"], difference["lost"]) == (2, 1)
+    assert (difference["gained"], difference["ends"]) == (2, 1)
 
 
 def test_colleagues_handed_over_asked_filled_in_and_disputed(demo):

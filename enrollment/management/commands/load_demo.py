@@ -1,11 +1,9 @@
 """Loads the demo: invented companies and people, and all that happened to them.
 
-What the files under demo/ leave out, because the portal cannot do it yet: documents
-such as a certificate of tax residence; tax details outside Sweden, Germany, the United
-Kingdom and the United States, so locations elsewhere are invited but cannot submit;
-bank accounts in Japan, India, Australia and Canada; the confirmation of a credit note;
-last year's enrollments continued into this one; a company whose people have all left.
-Nordic Growth Booster runs the whole year, so that it is open on every day.
+What the files hold, and whom to sign in as for what: demo/README.md. They leave out the
+confirmation of a credit note, which has no page yet, and last year's enrollments
+continued into this one, which takes a year end and two operators. Canada, Australia,
+Japan and India have no bank or tax profile: who enrolls there begins with them. Nordic Growth Booster runs the whole year, so that it is open on every day.
 """
 
 from django.conf import settings

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from accounts import outbox
 from accounts.models import User
 from enrollment import services
 from enrollment.audience import count_people
@@ -99,7 +100,8 @@ def _run_campaign(
     _carry_on(campaign, at=at)
     if becomes in ("paused", "stopped"):
         # What may leave in this time has left.
-        _carry_on(campaign, at=at + A_WHILE)
+        with outbox.as_sent_at(at + A_WHILE):
+            _carry_on(campaign, at=at + A_WHILE)
         if becomes == "paused":
             services.pause_campaign(campaign, by=by)
         else:
