@@ -368,13 +368,20 @@ def _taken(request, campaign, step, said: str):
 
 
 def _stopped_words(campaign: Campaign, progress: shown.Progress) -> str:
-    """Say how many mails had left, and how many people get none."""
-    left, rest = shown.left_and_rest(campaign, progress)
+    """Say how many mails had left, failed, and how many people get none."""
+    left, failed, rest = shown.left_failed_and_rest(campaign, progress)
     said = ngettext(
         "%(count)d mail had left when it was stopped.",
         "%(count)d mails had left when it was stopped.",
         left,
     ) % {"count": left}
+    if failed:
+        undelivered = ngettext(
+            "%(count)d mail could not be delivered.",
+            "%(count)d mails could not be delivered.",
+            failed,
+        ) % {"count": failed}
+        said = f"{said} {undelivered}"
     if not rest:
         return said
     none = ngettext(

@@ -124,13 +124,18 @@ def progress_of(campaign: Campaign) -> Progress:
     )
 
 
-def left_and_rest(campaign: Campaign, progress: Progress) -> tuple[int, int]:
-    """Count the mails of a stopped campaign that had left, and the people without one.
+def left_failed_and_rest(
+    campaign: Campaign, progress: Progress
+) -> tuple[int, int, int]:
+    """Count the mails of a stopped campaign that had left, those that could not be
+    delivered, and the people without one.
 
     Also those it had not come to when it was stopped.
     """
-    left = progress.people - progress.outcomes["canceled"]
-    return left, max(progress.people, campaign.people_count) - left
+    failed = progress.outcomes["failed"]
+    tried = progress.people - progress.outcomes["canceled"]
+    rest = max(progress.people, campaign.people_count) - tried
+    return tried - failed, failed, rest
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from enrollment.changes import amount
 from enrollment.models import (
     Criterion,
     Enrollment,
+    ImportEffect,
     ImportStatus,
     LineOutcome,
     RequirementCheck,
@@ -105,7 +106,12 @@ def difference_rows(value_import: ValueImport) -> list[Part]:
     said = value_import.difference
     rows = [
         ("gained", _("Newly eligible"), said.get("gained", 0)),
-        ("lost", _("No longer eligible"), said.get("lost", 0)),
+        ("ends", _("No longer eligible"), said.get("ends", 0)),
+        (
+            "found_out",
+            _("Not eligible, and not known before"),
+            said.get("found_out", 0),
+        ),
         ("ending", _("Enrollments that end"), said.get("enrollments_ending", 0)),
         ("back", _("Enrollments that come back"), said.get("enrollments_back", 0)),
         ("new", _("Values that are new"), said.get("new", 0)),
@@ -134,14 +140,13 @@ class Effect:
     status: ShownStatus | None
 
 
-def effects_of(value_import: ValueImport, *, becomes: str) -> QuerySet:
-    """Return the effects of an import of one kind, with all that is said of them."""
+def effects_of(effects: QuerySet[ImportEffect]) -> QuerySet[ImportEffect]:
+    """Return effects of an import with all that is said of them."""
     status = Enrollment.objects.filter(
         location=OuterRef("location"), terms=OuterRef("terms")
     ).values("status")
     return (
-        value_import.effects.filter(becomes=becomes)
-        .select_related("location__partner_account", "terms__program")
+        effects.select_related("location__partner_account", "terms__program")
         .annotate(status=Subquery(status))
         .order_by("location__partner_account__name", "location__name", "pk")
     )
@@ -161,9 +166,9 @@ def shown_effects(effects) -> list[Effect]:
     ]
 
 
-def sample_effects(value_import: ValueImport, *, becomes: str) -> list[Effect]:
+def sample_effects(effects: QuerySet[ImportEffect]) -> list[Effect]:
     """Return some effects of one kind, as a page shows them."""
-    return shown_effects(effects_of(value_import, becomes=becomes)[:SAMPLE])
+    return shown_effects(effects_of(effects)[:SAMPLE])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from accounts.scoping import Scope, ScopedQuerySet
 from enrollment.models.enrollments import Enrollment
 from enrollment.models.requirements import Criterion
 from enrollment.models.terms import ProgramTerms
-from enrollment.states import EnrollmentStatus
+from enrollment.states import OPEN, EnrollmentStatus
 from enrollment.value_files import DELIMITERS, FIELDS, LINE_PROBLEMS
 
 
@@ -400,6 +400,23 @@ class ImportEffectQuerySet(ScopedQuerySet):
         program="terms__program",
     )
     view_permission = Permission.REQUIREMENT_VIEW
+
+    def losing(self) -> Self:
+        """What becomes not eligible and had something of it, so that an import ends it.
+
+        It was eligible, or its enrollment is open, or was when the import moved it.
+        """
+        return self.filter(self._has_something(), becomes="unmet")
+
+    def found_out(self) -> Self:
+        """What is known not to be eligible now, and had nothing to lose."""
+        return self.filter(~self._has_something(), becomes="unmet")
+
+    def _has_something(self) -> Q:
+        enrollments = Enrollment.objects.open().filter(
+            location=OuterRef("location"), terms=OuterRef("terms")
+        )
+        return Q(was="met") | Q(was_status__in=OPEN) | Q(Exists(enrollments))
 
 
 class ImportEffect(models.Model):

@@ -26,7 +26,6 @@ from django.db.models import (
     Max,
     OuterRef,
     Q,
-    QuerySet,
 )
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -43,7 +42,6 @@ from enrollment.models import (
     EnrollmentEvent,
     ImportBlock,
     ImportedCheck,
-    ImportEffect,
     ImportProblem,
     ImportStatus,
     ProgramTerms,
@@ -489,10 +487,6 @@ def _is_open() -> Exists:
     return Exists(enrollments.filter(status__in=OPEN))
 
 
-def _ending(value_import: ValueImport) -> QuerySet[ImportEffect]:
-    return value_import.effects.filter(Q(was="met") | Q(_is_open()), becomes="unmet")
-
-
 def _effect_counts(value_import: ValueImport) -> dict[str, int]:
     effects = value_import.effects
     out = Exists(
@@ -502,9 +496,9 @@ def _effect_counts(value_import: ValueImport) -> dict[str, int]:
     )
     return {
         "gained": effects.filter(becomes="met").count(),
-        "lost": effects.filter(becomes="unmet").count(),
+        "found_out": effects.found_out().count(),
         "unknown": effects.filter(becomes="unknown").count(),
-        "ends": _ending(value_import).count(),
+        "ends": effects.losing().count(),
         "enrollments_ending": effects.filter(_is_open(), becomes="unmet").count(),
         "enrollments_back": effects.filter(out, becomes="met").count(),
     }
@@ -520,7 +514,7 @@ def _in_force(value_import: ValueImport, *, on: date) -> int:
     eligible = sum(
         eligible_locations(terms, on=on).count() for terms in years.order_by("pk")
     )
-    return eligible + _ending(value_import).exclude(was="met").count()
+    return eligible + value_import.effects.losing().exclude(was="met").count()
 
 
 def hold_percent() -> int:

@@ -314,6 +314,19 @@ def test_stopping_lets_nothing_more_leave_and_nobody_else_mails_it(
     )
 
 
+def test_what_failed_before_a_stop_has_not_left(client_of, campaign, ida, mina):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    OutgoingEmail.objects.filter(to_user=ida).update(status=MailStatus.FAILED)
+
+    services.stop_campaign(campaign, by=mina)
+
+    page = client_of(mina).get(campaign.get_absolute_url())
+    assert page.context["stopped_words"] == (
+        "0 mails had left when it was stopped. 1 mail could not be delivered."
+    )
+
+
 def test_while_a_campaign_is_at_it_the_clock_tells_nobody_of_its_invitations(
     campaign, ida, mina
 ):

@@ -14,6 +14,7 @@ from accounts.tests.factories import LocationFactory, UserFactory
 from accounts.tests.threads import at_once
 from enrollment import services, value_files
 from enrollment.audience import count_people
+from enrollment.differences import Part
 from enrollment.history import history_of
 from enrollment.models import (
     Criterion,
@@ -581,8 +582,35 @@ def test_the_difference_is_shown_before_anything_counts(asking, goteborg, revenu
     one = compared(LESS, "6120103,revenue,31000,2024-11-01,")
 
     assert effects_of(one) == [("6120102", "met", "unmet", "")]
-    assert (one.difference["changed"], one.difference["lost"]) == (2, 1)
+    assert (one.difference["changed"], one.difference["ends"]) == (2, 1)
     assert value_of(goteborg, revenue) == 30000
+
+
+def test_nobody_is_no_longer_eligible_who_was_not_known_to_be(
+    asking, goteborg, malmo, nordvik, client_of, mina
+):
+    known, enrolled = goteborg, malmo
+    unknown = LocationFactory(partner_account=nordvik, partner_id="6120199")
+    MeasuredValue.objects.filter(location=enrolled).delete()
+    EnrollmentFactory(location=enrolled, terms=asking, complete=True)
+    one = compared(
+        *(
+            f"{location.partner_id},revenue,100,2024-11-01,"
+            for location in (known, enrolled, unknown)
+        )
+    )
+
+    assert {row.location for row in one.effects.losing()} == {known, enrolled}
+    assert [row.location for row in one.effects.found_out()] == [unknown]
+    assert (one.difference["ends"], one.difference["found_out"]) == (2, 1)
+    # What is held against an import is what really ends (R63).
+    assert one.difference["in_force"] == 2
+    page = client_of(mina).get(one.get_absolute_url())
+    assert list(page.context["parts"])[1:3] == [
+        Part("ends", "No longer eligible", 2),
+        Part("found_out", "Not eligible, and not known before", 1),
+    ]
+    assert 'id="found-out"' in page.content.decode()
 
 
 def test_the_difference_is_what_then_is_so(asking, goteborg, malmo, revenue):
