@@ -5,9 +5,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import F
+from django.utils.translation import gettext as _
 
 from accounts import outbox
 from accounts.companies import path_in
+from accounts.dates import full_day
 from accounts.models import OutgoingEmail, User
 from enrollment.models import Enrollment, EnrollmentEvent
 from enrollment.unmet import criteria_unmet, unmet_words
@@ -52,11 +54,23 @@ def eligibility_regained(
     )
 
 
+def enrollment_lapsed(user: User, enrollments: Sequence[Enrollment]) -> OutgoingEmail:
+    """Say what was begun and not submitted in time, and what can be done (§6.4)."""
+    return _prepared(
+        "enrollment_lapsed",
+        user,
+        enrollments,
+        said=lambda one: [
+            _("the last day was %(day)s") % {"day": full_day(one.enroll_by)}
+        ],
+    )
+
+
 def program_discontinued(
     user: User, enrollments: Sequence[Enrollment]
 ) -> OutgoingEmail:
     """Say that a program was discontinued, and which enrollments ended with it."""
-    return _prepared("program_discontinued", user, enrollments, said=lambda _one: [])
+    return _prepared("program_discontinued", user, enrollments, said=lambda one: [])
 
 
 def _prepared(

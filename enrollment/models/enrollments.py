@@ -55,6 +55,14 @@ def was_promised_earlier() -> Q:
     return Q(LessThan(due, F("until")))
 
 
+def _begun_and_lapsing() -> Q:
+    return Q(
+        status=EnrollmentStatus.ACTION_REQUIRED,
+        submitted_at=None,
+        enroll_by__lt=F("terms__fiscal_year__ends_on"),
+    )
+
+
 class EnrollmentQuerySet(ScopedQuerySet):
     scope = Scope(
         account="partner_account",
@@ -122,14 +130,20 @@ class EnrollmentQuerySet(ScopedQuerySet):
         fiscal year's, the year end says what becomes of that. `days` come from
         FiscalCalendar.objects.by_day().
         """
-        year = "terms__fiscal_year"
-        late = on_its_day(days, f"{year}__calendar", lambda day: Q(enroll_by__lt=day))
-        begun = Q(
-            status=EnrollmentStatus.ACTION_REQUIRED,
-            submitted_at=None,
-            enroll_by__lt=F(f"{year}__ends_on"),
+        calendar = "terms__fiscal_year__calendar"
+        late = on_its_day(days, calendar, lambda day: Q(enroll_by__lt=day))
+        return self.filter(
+            Q(status=EnrollmentStatus.INVITED) | _begun_and_lapsing()
+        ).filter(late)
+
+    def to_submit(self) -> Self:
+        """What somebody began and did not submit, and what lapses if it stays so."""
+        accepted = Q(status=EnrollmentStatus.INVITED, accepted_at__isnull=False)
+        return self.filter(
+            accepted | _begun_and_lapsing(),
+            location__closed_at=None,
+            terms__program__discontinued_at=None,
         )
-        return self.filter(Q(status=EnrollmentStatus.INVITED) | begun).filter(late)
 
     def lapsed(self) -> Self:
         """Expired because nothing was submitted in time: they can be invited anew."""

@@ -82,10 +82,10 @@ class Reminder(models.Model):
 
 
 class StandingNotice(models.Model):
-    """That somebody was told where an enrollment went: not eligible, or discontinued.
+    """That somebody was told where an enrollment went: not eligible, ended, discontinued.
 
     Once for each person and each time it went there. `is_over` is whether they were
-    told that it came back.
+    told that it came back, or are told so otherwise.
     """
 
     enrollment = models.ForeignKey(

@@ -1,4 +1,6 @@
-"""Reminding of invitations 14, 7 and 2 days before their last day, until acted on.
+"""Reminding of invitations 14, 7 and 2 days before their last day, until submitted.
+
+What somebody began and left is reminded of as well: it lapses like the others.
 
 Found by a query over what waits and what was told, so that a clock that stood still
 catches up and a worker killed anywhere loses none and doubles none. `at` is now.
@@ -42,7 +44,7 @@ ONE_AT_A_TIME = 7_414_720
 def remind_next_people(*, at: datetime) -> int | None:
     """Remind the next people whose time has come; None when nobody is left.
 
-    Returns how many mails were queued. Who accepted, declined, lost the role or wants
+    Returns how many mails were queued. Who submitted, declined, lost the role or wants
     no reminders gets none (experience.md §6.2, §6.4).
     """
     with connection.cursor() as cursor:
@@ -61,7 +63,7 @@ def remind_next_people(*, at: datetime) -> int | None:
 
 def _untold(day: date, calendars: Iterable[int], step: int) -> Iterable[tuple]:
     """The first people to remind at a step, each with what waits for them."""
-    waiting = Enrollment.objects.to_answer().filter(
+    waiting = (Enrollment.objects.to_answer() | Enrollment.objects.to_submit()).filter(
         _is_due(day, step), terms__fiscal_year__calendar__in=list(calendars)
     )
     told = Reminder.objects.filter(

@@ -1,4 +1,4 @@
-"""Telling people where enrollments went: not eligible any more, back, discontinued.
+"""Telling people where enrollments went: not eligible, lapsed, back, discontinued.
 
 Found by a query over where they stand and who was told, so that a clock that stood still
 catches up and a worker killed anywhere loses none and doubles none. One mail per person
@@ -21,9 +21,10 @@ from enrollment.services.invitations import with_holders
 from enrollment.standing_emails import (
     eligibility_lost,
     eligibility_regained,
+    enrollment_lapsed,
     program_discontinued,
 )
-from enrollment.states import ENDS_WITH_PROGRAM, OPEN, EnrollmentStatus
+from enrollment.states import ENDS_WITH_PROGRAM, OPEN, EndReason, EnrollmentStatus
 
 # What was a mistake is often mended in this time, and nobody has to know.
 QUIET_FOR = timedelta(hours=1)
@@ -42,8 +43,8 @@ def tell_next_of_standings(*, at: datetime) -> int | None:
 
     Whoever may enroll there is told, once each time: that it is not eligible any more,
     when that has stood for an hour, with what is not met; that it came back, if they
-    were told before; that the program was discontinued. Returns how many mails were
-    queued.
+    were told before; that what somebody began was not submitted in time; that the
+    program was discontinued. Returns how many mails were queued.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [ONE_AT_A_TIME])
@@ -51,6 +52,7 @@ def tell_next_of_standings(*, at: datetime) -> int | None:
             return None
     for find, write in (
         (_lost, eligibility_lost),
+        (_lapsed, enrollment_lapsed),
         (_discontinued, program_discontinued),
     ):
         due = _next_people(_not_told(find(at)))
@@ -63,6 +65,16 @@ def tell_next_of_standings(*, at: datetime) -> int | None:
 def _lost(at: datetime) -> QuerySet[Enrollment]:
     return _went(EnrollmentStatus.INELIGIBLE, at=at).filter(
         status_since__lte=at - QUIET_FOR
+    )
+
+
+def _lapsed(at: datetime) -> QuerySet[Enrollment]:
+    """What somebody began and did not submit; who never answered was reminded."""
+    return _went(EnrollmentStatus.EXPIRED, at=at).filter(
+        end_reason=EndReason.NOT_ANSWERED,
+        accepted_at__isnull=False,
+        # What ended long ago is not looked at.
+        terms__fiscal_year__ends_on__gte=(at - OLDEST).date(),
     )
 
 
@@ -126,7 +138,12 @@ def _tell(due: dict[int, set[UUID]], write: Callable, *, at: datetime) -> int:
             mails.append(mail)
             notices += [
                 StandingNotice(
-                    enrollment=one, user=person, since=one.status_since, email=mail
+                    enrollment=one,
+                    user=person,
+                    since=one.status_since,
+                    email=mail,
+                    # Of more time, or a new invitation, a mail of its own tells.
+                    is_over=write is enrollment_lapsed,
                 )
                 for one in some
             ]

@@ -61,11 +61,37 @@ def test_who_was_invited_after_the_day_of_a_step_is_not_reminded_of_it(invited):
     assert remind(days_left=7)
 
 
-@pytest.mark.parametrize("acted", ["accepted", "declined"])
-def test_reminders_stop_when_it_was_acted_on(invited, ida, acted):
+def test_what_was_begun_and_left_is_reminded_of_as_it_is(
+    invited, ida, goteborg, default_bank, tax_profile
+):
+    """Ready to submit or with something missing: it lapses like what nobody began."""
+    services.accept_enrollment(invited, by=ida)
+    lacking = EnrollmentFactory(
+        location=goteborg,
+        status="action_required",
+        accepted=True,
+        invited_at=invited.invited_at,
+        enroll_by=invited.enroll_by,
+    )
+    assert len(remind(days_left=7)) == 2
+    for one in (invited, lacking):
+        mail = OutgoingEmail.objects.get(
+            name="reminder", body_text__contains=one.terms.program.name
+        )
+        assert (
+            f"The enrollment of Göteborg in {one.terms.program.name} was begun and is "
+            "not submitted, and 7 days are left."
+        ) in " ".join(mail.body_text.split())
+
+
+@pytest.mark.parametrize("acted", ["submitted", "declined"])
+def test_reminders_stop_when_it_was_acted_on(
+    invited, ida, default_bank, tax_profile, acted
+):
     assert remind(days_left=14)
-    if acted == "accepted":
+    if acted == "submitted":
         services.accept_enrollment(invited, by=ida)
+        services.submit_enrollment(invited, by=ida)
     else:
         services.decline_enrollment(invited, reason="Not now.", by=ida)
 

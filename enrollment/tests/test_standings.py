@@ -322,3 +322,29 @@ def test_of_a_discontinued_program_each_person_reads_once(
     mail = OutgoingEmail.objects.get(to_user=ida_of_both)
     assert mail.subject == f"{terms.program.name} is discontinued"
     assert "These 2 enrollments ended with it" in " ".join(mail.body_text.split())
+
+
+def test_who_began_and_did_not_submit_in_time_is_told_once(
+    terms, goteborg, malmo, ida_of_both
+):
+    over = {"terms": terms, "enroll_by": terms.today() - DAY}
+    begun = EnrollmentFactory(
+        location=goteborg, status="action_required", accepted=True, **over
+    )
+    EnrollmentFactory(location=malmo, **over)
+    services.lapse_invitations(at=timezone.now())
+
+    tell(after=HOUR)
+    tell()
+
+    assert told(ida_of_both) == ["enrollment_lapsed"]
+    mail = OutgoingEmail.objects.get(to_user=ida_of_both)
+    said = " ".join(mail.body_text.split())
+    assert mail.subject == f"Enrollment ended: {terms.program.name}, Göteborg"
+    assert f"Göteborg (PartnerID {goteborg.partner_id}): the last day was" in said
+    assert "Malmö" not in said
+    assert mail.about_url.endswith(begun.get_absolute_url())
+    # More time is told of otherwise.
+    Enrollment.objects.filter(pk=begun.pk).update(status="invited", end_reason="")
+    tell()
+    assert told(ida_of_both) == ["enrollment_lapsed"]
