@@ -344,8 +344,11 @@ def message_id(email: OutgoingEmail) -> str:
 
 
 def _sent_from(email: OutgoingEmail) -> str:
-    """The name of its own or of all mail; the address is one (experience.md §6.1)."""
-    name = email.sender_name or settings.SENDER_NAME
+    """The name of its own or of all mail; the address is one (experience.md §6.1).
+
+    On one line, whatever somebody typed: nothing can add a header.
+    """
+    name = " ".join((email.sender_name or settings.SENDER_NAME).split())
     return formataddr((name, settings.DEFAULT_FROM_EMAIL))
 
 

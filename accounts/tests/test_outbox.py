@@ -4,6 +4,7 @@ import logging
 import smtplib
 import threading
 from datetime import timedelta
+from email import message_from_bytes
 from email.utils import parseaddr
 from functools import partial
 from types import SimpleNamespace
@@ -217,6 +218,21 @@ def test_due_mails_leave_over_one_connection(mail_server):
         assert email.lease_until is None
     later.refresh_from_db()
     assert later.status == MailStatus.QUEUED
+
+
+def test_a_line_break_in_a_senders_name_adds_no_header(settings):
+    email = make_email(sender_name="Contoso\r\nBcc: all@evil.example\u2028AB")
+    ways = (
+        outbox.as_message(email).message(),
+        message_from_bytes(outbox.prepared_bytes(email)),
+    )
+
+    for message in ways:
+        assert parseaddr(message["From"]) == (
+            "Contoso Bcc: all@evil.example AB",
+            settings.DEFAULT_FROM_EMAIL,
+        )
+        assert message["Bcc"] is None
 
 
 def test_a_mail_says_who_sends_it_and_can_be_recognized(mail_server, settings):

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings as configured
 from django.template.loader import get_template
 from django.urls import resolve, reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts import outbox
 from accounts.companies import without_company
@@ -21,12 +21,19 @@ from accounts.tests.factories import (
     PartnerAccountFactory,
     RoleAssignmentFactory,
 )
-from enrollment import emails, services
+from enrollment import emails, reminder_emails, services, standing_emails
 from enrollment.eligibility import GAPS
-from enrollment.models import EnrollmentBatch, Invitation
+from enrollment.models import (
+    DisputeOutcome,
+    EnrollmentBatch,
+    ExtensionRequest,
+    Invitation,
+    RequirementDispute,
+)
 from enrollment.tests.factories import (
     AgreementFactory,
     EnrollmentFactory,
+    InvitationFactory,
     ProgramTermsFactory,
 )
 from profiles.services import return_version
@@ -50,6 +57,16 @@ NAMES = (
     "terms_changed",
     "profile_approved",
     "profile_returned",
+    "reminder",
+    "eligibility_lost",
+    "eligibility_regained",
+    "enrollment_lapsed",
+    "program_discontinued",
+    "handed_over",
+    "extension_answered",
+    "dispute_answered",
+    "calendar_address",
+    "location_closed",
 )
 
 
@@ -121,8 +138,61 @@ def ida_at_malmo(ida, malmo):
     return ida
 
 
+def standing_mails(person, enrollments) -> None:
+    """Of one enrollment and of several: a reminder, and where they went."""
+    with translation.override(person.language):
+        for some in (enrollments[:1], enrollments):
+            outbox.queue_many(
+                [
+                    reminder_emails.reminder(person, some, at=timezone.now()),
+                    standing_emails.eligibility_lost(person, some),
+                    standing_emails.eligibility_regained(person, some),
+                    standing_emails.enrollment_lapsed(person, some),
+                ]
+            )
+        outbox.queue_many([standing_emails.program_discontinued(person, some[:1])])
+
+
+def answers(enrollment, *, to, by) -> None:
+    """More time is granted and refused, a disputed requirement is answered."""
+    now = timezone.now()
+    asked = {"text": "The bank is slow.", "asked_at": now, "asked_by": to}
+    answered = {"answer": "We looked.", "answered_at": now, "answered_by": by}
+    for until in (enrollment.enroll_by, None):
+        request = ExtensionRequest(
+            enrollment=enrollment,
+            enroll_by=enrollment.enroll_by,
+            until=until,
+            **asked,
+            **answered,
+        )
+        emails.extension_answered(request, enrollment)
+    for outcome in DisputeOutcome.values:
+        dispute = RequirementDispute.objects.create(
+            location=enrollment.location,
+            terms=enrollment.terms,
+            outcome=outcome,
+            **asked,
+            **answered,
+        )
+        emails.dispute_answered(dispute)
+
+
+def hand_over(enrollment, other, *, to, by) -> None:
+    """To who may enroll there, who may not yet, and who can take the role."""
+    handed = InvitationFactory(
+        enrollment=enrollment, user=by, handed_to=to, handed_at=timezone.now()
+    )
+    for facts in (
+        {"handed": [handed], "lacking": [], "takes_it": False},
+        {"handed": [], "lacking": [enrollment], "takes_it": False},
+        {"handed": [], "lacking": [other], "takes_it": True},
+    ):
+        emails.handed_over(to=to, note="You know it best.", asked=[], by=by, **facts)
+
+
 @pytest.fixture
-def one_of_each(nordvik, goteborg, malmo, terms, ida, greta, settings):
+def one_of_each(nordvik, goteborg, malmo, terms, ida, greta, oscar, settings):
     """One mail of each kind, and several of those that have variants."""
     services.invite_locations(terms, by=None)
     bank = BankProfileFactory(partner_account=nordvik, name="SEK main")
@@ -160,7 +230,7 @@ def one_of_each(nordvik, goteborg, malmo, terms, ida, greta, settings):
     )
     emails.terms_changed(terms, {submitted: [GAPS["currency_refused"]]})
     emails.profile_decided(version)
-    RoleAssignmentFactory(user=ida, partner_account=nordvik, location=malmo)
+    role = RoleAssignmentFactory(user=ida, partner_account=nordvik, location=malmo)
     emails.profile_decided(
         BankProfileFactory(partner_account=nordvik, created_by=ida).versions.get()
     )
@@ -174,6 +244,18 @@ def one_of_each(nordvik, goteborg, malmo, terms, ida, greta, settings):
             submitted_by=ida,
             was_returned=True,
         )
+    )
+    begun = EnrollmentFactory(location=malmo, accepted=True)
+    standing_mails(ida, [begun, again])
+    answers(begun, to=ida, by=oscar)
+    hand_over(again, begun, to=greta, by=ida)
+    services.make_calendar_feed(ida, by=ida)
+    malmo.closing_reason, malmo.closed_at = "Moved to Göteborg.", timezone.now()
+    emails.location_closed(
+        malmo,
+        enrollments=[begun],
+        roles=[role],
+        readers={ida: {begun.pk}},
     )
     return list(OutgoingEmail.objects.all())
 
@@ -681,6 +763,34 @@ def test_every_mail_says_who_really_sends_it_and_why_it_came(one_of_each, place)
             assert "Help: support@partners.example" in said
             assert "You get this because" in said
             assert f"Hello {email.to_user.get_short_name()}," in (flat(email.body_text))
+
+
+@pytest.fixture
+def swedish_readers(ida, greta):
+    for person in (ida, greta):
+        person.language = "sv"
+        person.save()
+
+
+def test_who_reads_swedish_reads_every_mail_in_it(swedish_readers, one_of_each):
+    # R70
+    english = re.compile(
+        r"\b(the|you|your|is|are|and|was|of|with|by|location|enrollment|day)\b"
+    )
+    # A program's name, and what people wrote themselves.
+    own = re.compile(
+        r"Cloud Solution Provider – Direct Bill|Microsoft Partner Center|"
+        r"Specimen Program Office, 1 Example Street, Demo Town|https?://\S+|"
+        r"Write Nordvik IT AB, as the register has it\.|You know it best\.|"
+        r"The bank is slow\.|We looked\.|Moved to Göteborg\.|Program \d+"
+    )
+    for email in one_of_each:
+        assert '<html lang="sv"' in email.body_html
+        assert f"Hej {email.to_user.get_short_name()}!" in email.body_text
+        assert len(email.subject) <= 70, email.subject
+        for said in (email.subject, flat(email.body_text), words(email)):
+            left = own.sub("", said)
+            assert english.findall(left) == [], (email.name, left)
 
 
 def test_every_link_leads_to_this_portal(one_of_each):

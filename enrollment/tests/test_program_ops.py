@@ -214,6 +214,7 @@ def test_a_program_is_written_from_nothing_to_published(client, settings):
             {"agreement_version": "2", "agreement_text_en": "hidden\u200btext"},
             "agreement_text_en",
         ),
+        ("sender", {"sender_name": "Contoso\nBcc: all@evil.example"}, "sender_name"),
         ("sender", {"guide_url": "javascript:alert(1)"}, "guide_url"),
         ("sender", {"invitation_subject_en": "Come"}, "invitation_subject_sv"),
     ],
