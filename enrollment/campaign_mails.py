@@ -23,13 +23,14 @@ from accounts.roles import Permission, roles_with
 from accounts.templatetags.mails import line
 from enrollment import emails
 from enrollment.audience import locations_of
-from enrollment.eligibility import GAPS, with_gaps, with_next_gaps
+from enrollment.eligibility import GAPS, tax_gap, with_next_gaps
 from enrollment.models import (
     Campaign,
     CampaignRecipient,
     Enrollment,
     Invitation,
     PayoutAssignment,
+    PayoutStanding,
 )
 
 # A mail lists no more than these one by one in a preview.
@@ -171,14 +172,22 @@ def _with_gaps(
     codes: dict[str, dict[str, None]] = {}
     for day, keys in by_day.items():
         # By its key: an enrollment's own order would join the programs and locations.
-        assignments = PayoutAssignment.objects.filter(enrollment__in=keys).order_by(
-            "enrollment_id", "-earning_type__share", "pk"
+        assignments = dict(
+            PayoutAssignment.objects.filter(enrollment__in=keys)
+            .order_by("enrollment_id", "-earning_type__share", "pk")
+            .values_list("pk", Cast("enrollment", TextField()))
         )
-        for key, *gaps in with_gaps(assignments, on=day).values_list(
-            Cast("enrollment", TextField()), "bank_gap", "tax_gap", "currency_gap"
-        ):
+        # Asked of these by their keys: joined with them, it would be asked of all.
+        standings = PayoutStanding.objects.filter(assignment__in=list(assignments))
+        gaps_of_each = {
+            assignment: gaps
+            for assignment, *gaps in standings.order_by().values_list(
+                "assignment", "bank_gap", tax_gap(on=day), "currency_gap"
+            )
+        }
+        for assignment, key in assignments.items():
             theirs_gaps = codes.setdefault(key, {})
-            for code in gaps:
+            for code in gaps_of_each[assignment]:
                 if code:
                     theirs_gaps[code] = None
     none: dict[str, None] = {}
