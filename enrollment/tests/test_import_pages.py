@@ -109,7 +109,7 @@ def test_a_file_goes_its_whole_way_on_pages(
     assert enrollment.status == "ineligible"
     assert MeasuredValue.objects.get(location=goteborg).value == 100
 
-    assert "1 values were put back" in words(step(web, "undo_import", one))
+    assert "1 value was put back" in words(step(web, "undo_import", one))
     enrollment.refresh_from_db()
     assert enrollment.status == "enrolled"
     for name in ("import_effects", "import_values", "value_import"):

@@ -92,7 +92,7 @@ def test_operators_are_told_what_is_missing_in_their_language(clock, year, mina,
     tick(clock, 3)
     _, mail = told()
     assert "begins in 3 days, on 1 July 2027" in mail.body_text
-    assert "Rehearsal 1 with 1 enrollments waits for the approval" in mail.body_text
+    assert "Rehearsal 1 with 1 enrollment waits for the approval" in mail.body_text
     assert plan.get_absolute_url() in mail.body_text
     assert RenewalPlan.objects.count() == 1
 
