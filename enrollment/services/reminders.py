@@ -28,6 +28,7 @@ from enrollment.models import Enrollment, FiscalCalendar, Invitation, Reminder
 from enrollment.reminder_emails import reminder
 from enrollment.services.invitations import with_holders
 from enrollment.services.year_end_notices import step_due
+from enrollment.states import EDITABLE
 
 # Days before the last day to enroll.
 STEPS = (14, 7, 2)
@@ -64,7 +65,10 @@ def remind_next_people(*, at: datetime) -> int | None:
 def _untold(day: date, calendars: Iterable[int], step: int) -> Iterable[tuple]:
     """The first people to remind at a step, each with what waits for them."""
     waiting = (Enrollment.objects.to_answer() | Enrollment.objects.to_submit()).filter(
-        _is_due(day, step), terms__fiscal_year__calendar__in=list(calendars)
+        _is_due(day, step),
+        # Said once more, so that an index finds them.
+        status__in=EDITABLE,
+        terms__fiscal_year__calendar__in=list(calendars),
     )
     told = Reminder.objects.filter(
         enrollment=OuterRef("pk"),
