@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.forms import RefusableForm
 from accounts.models import User
 from accounts.text import CleanCharField, CleanTextField
+from accounts.widgets import PlainSelect
 from enrollment.eligibility import why_not_paid_to
 from enrollment.models import EarningType, Enrollment
 from enrollment.states import SHOWN, VEILED
@@ -295,10 +296,11 @@ class OverviewFilter(forms.Form):
         required=False,
         widget=forms.SearchInput,
     )
-    status = forms.ChoiceField(label=_("Status"), required=False)
+    status = forms.ChoiceField(label=_("Status"), required=False, widget=PlainSelect)
     turn = forms.ChoiceField(
         label=_("Turn"),
         required=False,
+        widget=PlainSelect,
         choices=[
             ("", _("All")),
             ("you", _("Your turn")),
@@ -306,10 +308,11 @@ class OverviewFilter(forms.Form):
             ("none", _("Nothing to do")),
         ],
     )
-    country = forms.ChoiceField(label=_("Country"), required=False)
+    country = forms.ChoiceField(label=_("Country"), required=False, widget=PlainSelect)
     pays = forms.ChoiceField(
         label=_("Earning type"),
         required=False,
+        widget=PlainSelect,
         choices=[("", _("All")), *EarningType.Kind.choices],
     )
 

@@ -21,9 +21,9 @@ from django.db.models import (
     Value,
     When,
 )
-from django.urls import reverse
 from django.utils import timezone
 
+from accounts.addresses import address_of
 from accounts.models import (
     IncentiveProgram,
     Location,
@@ -107,7 +107,7 @@ class Row:
     @property
     def program_url(self) -> str:
         """The page of the program, seen from this location."""
-        return reverse("enrollment:program", kwargs={"pk": self.place_id})
+        return address_of("enrollment:program", self.place_id)
 
 
 def enrollment_rows(

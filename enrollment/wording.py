@@ -6,12 +6,13 @@ One place, so that no two screens disagree (R69). Reads annotated rows; asks not
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 
-from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
+from accounts.addresses import address_of
 from accounts.templatetags.portal import moment
 from enrollment import forecast
 from enrollment.clock import EarningClock, clock_for, clock_of
@@ -56,7 +57,13 @@ class Standing:
 
 def day(value: date | datetime) -> str:
     """A short day, as in "12 Nov"."""
-    return date_format(value, "j N" if get_language() == "sv" else "j M")
+    return _day(date(value.year, value.month, value.day), get_language() or "")
+
+
+@lru_cache(maxsize=1024)
+def _day(value: date, language: str) -> str:
+    # Lists say the same days again and again.
+    return date_format(value, "j N" if language == "sv" else "j M")
 
 
 # Where values usually come from; a name that is not here is shown as it was imported.
@@ -192,7 +199,7 @@ def standing_without_enrollment(
         line = _("Optional · enroll by %(day)s") % {"day": day(last_day)}
         if may_edit:
             clock = clock_of(terms, on=on, last_day=last_day)
-            url = reverse("enrollment:start", kwargs={"pk": row_id})
+            url = address_of("enrollment:start", row_id)
             action = Action(_("Enroll"), url, is_post=True)
         else:
             action = Action(_("Your Incentives admin can enroll"))
@@ -211,9 +218,7 @@ def standing_without_enrollment(
 def _requirements(row_id: str, *, is_seen: bool) -> Action:
     if not is_seen:
         return Action(_("Your Incentives admin sees the requirements"))
-    return Action(
-        _("See requirements"), reverse("enrollment:why", kwargs={"pk": row_id})
-    )
+    return Action(_("See requirements"), address_of("enrollment:why", row_id))
 
 
 def _is_begun(enrollment: Enrollment) -> bool:
@@ -232,7 +237,7 @@ def _action(
     url = enrollment.get_absolute_url()
     row_id = f"{enrollment.terms_id}-{enrollment.location_id}"
     if may_edit and enrollment.can_begin_again(at):
-        url = reverse("enrollment:start", kwargs={"pk": row_id})
+        url = address_of("enrollment:start", row_id)
         return Action(_("Enroll"), url, is_post=True)
     if may_edit and _is_begun(enrollment):
         return Action(_("Continue"), url, is_primary=True)
@@ -241,7 +246,7 @@ def _action(
     if may_edit and shown.code == "action_required":
         if enrollment.submitted_at is None:
             return Action(_("Continue"), url, is_primary=True)
-        url = reverse("enrollment:profiles", kwargs={"pk": enrollment.pk})
+        url = address_of("enrollment:profiles", enrollment.pk)
         return Action(_("Fix"), url, is_primary=True)
     if may_edit and enrollment.is_asked:
         return Action(_("Answer"), url, is_primary=True)

@@ -20,9 +20,9 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce, Greatest
 from django.db.models.lookups import LessThan
-from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from accounts.addresses import address_of
 from accounts.models import Location, OutgoingEmail, PartnerAccount
 from accounts.roles import Permission
 from accounts.scoping import Scope, ScopedQuerySet
@@ -355,7 +355,7 @@ class Enrollment(models.Model):
         return self.reference
 
     def get_absolute_url(self) -> str:
-        return reverse("enrollment:detail", kwargs={"pk": self.pk})
+        return address_of("enrollment:detail", self.pk)
 
     @property
     def reference(self) -> str:
