@@ -375,7 +375,7 @@ def payout_of(
     assignments = (
         PayoutAssignment.objects.filter(enrollment__in=list(rows))
         .select_related("earning_type")
-        .order_by("enrollment", "-earning_type__share", "pk")
+        .order_by("enrollment_id", "-earning_type__share", "pk")
     )
     for assignment in with_gaps(assignments, on=on):
         rows[assignment.enrollment_id].append(assignment)

@@ -325,7 +325,7 @@ def overview_rows(
             place.enrollment.location = place.location
             place.enrollment.terms = place.terms
             readers[place.enrollment_id] = _reader(place)
-    between = _between_years(places)
+    between = _between_years(places, terms=terms)
     counts = requirement_counts(places, at=at)
     enrollments = [place.enrollment for place in places if place.enrollment]
     note_held(enrollments)
@@ -335,7 +335,7 @@ def overview_rows(
     )
     rows = []
     for place in places:
-        old = between.get(place.enrollment_between_years)
+        old = between.get((place.terms_id, place.location_id))
         gaps = gaps_of(payouts.get(place.enrollment_id, ()))
         if place.enrollment is not None:
             seen = standing(
@@ -392,10 +392,32 @@ def _without_enrollment(
     )
 
 
-def _between_years(places: Iterable[ProgramAtLocation]) -> dict[UUID, Enrollment]:
-    """Enrollments of the year before that the year end has not reached yet."""
-    keys = [key for one in places if (key := one.enrollment_between_years)]
-    return Enrollment.objects.for_pages().in_bulk(keys) if keys else {}
+def _between_years(
+    places: Iterable[ProgramAtLocation], *, terms: ShownTerms
+) -> dict[tuple[int, int], Enrollment]:
+    """Enrollments of the year before that the year end has not reached yet.
+
+    By the terms that follow and the location, where nothing was begun in them.
+    """
+    some = [
+        place
+        for place in places
+        if place.enrollment_id is None and place.program_id in terms.had_a_year
+    ]
+    if not some:
+        return {}
+    keys = {
+        key: (following, location)
+        for key, following, location in Enrollment.objects.between_years()
+        .filter(
+            location__in={place.location_id for place in some},
+            terms__succession__following__in={place.terms_id for place in some},
+        )
+        .order_by()
+        .values_list("pk", "terms__succession__following", "location")
+    }
+    found = Enrollment.objects.for_pages().in_bulk(list(keys)) if keys else {}
+    return {keys[key]: one for key, one in found.items()}
 
 
 def overview_places(
@@ -540,26 +562,24 @@ def places_of_turn(
     is_closed = on_its_day(days, calendar, lambda day: Q(terms__enroll_by__lt=day))
     mine = Enrollment.objects.filter(at_location__in=places.order_by().values("pk"))
     worst = at_risk(found(mine, years)) if years else []
+    is_mine = Q(may_edit=True) & (
+        Q(enrollment_status__in=EDITABLE) & ~is_late
+        | Q(
+            enrollment_status=EnrollmentStatus.VALIDATING,
+            asked_at__isnull=False,
+        )
+        | Q(enrollment_status=EnrollmentStatus.ENROLLED, enrollment__in=worst)
+    )
+    if turn == Turn.YOU:
+        # Only what was begun: nothing has to be asked of requirements.
+        return places.filter(is_mine & ~is_over)
     return (
         places.with_status(days)
         .annotate(
             whose=Case(
                 When(is_over, then=Value("them")),
                 When(enrollment_between_years__isnull=False, then=Value("them")),
-                When(
-                    Q(may_edit=True, enrollment_status__in=EDITABLE) & ~is_late
-                    | Q(
-                        may_edit=True,
-                        enrollment_status=EnrollmentStatus.VALIDATING,
-                        asked_at__isnull=False,
-                    )
-                    | Q(
-                        may_edit=True,
-                        enrollment_status=EnrollmentStatus.ENROLLED,
-                        enrollment__in=worst,
-                    ),
-                    then=Value("you"),
-                ),
+                When(is_mine, then=Value("you")),
                 When(
                     Q(enrollment_status=EnrollmentStatus.VALIDATING)
                     | Q(enrollment_status__in=VEILED, sees_progress=False)

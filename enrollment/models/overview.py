@@ -221,15 +221,16 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
         )
 
     def with_enrollment_between_years(self) -> Self:
-        """Annotate the key of the enrollment of the year before, if that still counts.
+        """Alias the key of the enrollment of the year before, if that still counts.
 
-        Its year is over, and the year end has neither carried it over nor ended it.
+        Its year is over, and the year end has neither carried it over nor ended it. To
+        be chosen by; of a page's rows it is asked at once.
         """
         before = Enrollment.objects.between_years().filter(
             location=OuterRef("location"),
             terms__succession__following=OuterRef("terms"),
         )
-        return self.annotate(
+        return self.alias(
             enrollment_between_years=Case(
                 When(
                     enrollment=None, then=Subquery(before.order_by().values("pk")[:1])
@@ -250,25 +251,39 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
         is_ineligible = on_its_day(
             days, CALENDAR, lambda day: Q(Exists(checks.failing(day)))
         )
-        status = Coalesce(
-            "enrollment_status",
-            Case(
-                When(is_open_to_all=True, then=Value("open")),
-                When(is_ineligible, then=Value("ineligible")),
-                default=Value("eligible"),
-                output_field=models.CharField(),
-            ),
-        )
-        # To be sorted by, never read: each of its cases asks for the status once more.
-        return self.annotate(status=status).alias(
-            status_order=Case(
-                *(
-                    When(status=code, then=Value(position))
-                    for position, code in enumerate(STATUS_ORDER)
+        not_begun = {
+            "open": Q(is_open_to_all=True),
+            "ineligible": is_ineligible,
+            "eligible": Q(),
+        }
+        order = {code: place for place, code in enumerate(STATUS_ORDER)}
+        # To be sorted by, never read. Requirements are asked of what nobody began alone.
+        return self.annotate(
+            status=Coalesce(
+                "enrollment_status", _first_of(not_begun, models.CharField())
+            )
+        ).alias(
+            status_order=Coalesce(
+                _first_of(
+                    {place: Q(enrollment_status=code) for code, place in order.items()},
+                    models.IntegerField(),
                 ),
-                output_field=models.IntegerField(),
+                _first_of(
+                    {order[code]: holds for code, holds in not_begun.items()},
+                    models.IntegerField(),
+                ),
             ),
         )
+
+
+def _first_of(conditions: Mapping[str | int, Q], field: models.Field) -> Case:
+    """The first of some values whose condition holds; an empty one always does."""
+    default = next((Value(one) for one, holds in conditions.items() if not holds), None)
+    return Case(
+        *(When(holds, then=Value(one)) for one, holds in conditions.items() if holds),
+        default=default,
+        output_field=field,
+    )
 
 
 class ProgramAtLocation(models.Model):

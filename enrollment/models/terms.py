@@ -249,6 +249,8 @@ class ShownTerms:
     running: dict[int, "ProgramTerms"]
     # Of the last year of programs that have none now: shown where somebody enrolled.
     over: dict[int, "ProgramTerms"]
+    # Programs with a year that is over: only there somebody can be between two.
+    had_a_year: frozenset[int]
     # Of their programs, as the database orders them.
     names: list[str]
     # What FiscalCalendar.objects.days_at() says of their calendars.
@@ -297,13 +299,15 @@ class ProgramTermsQuerySet(models.QuerySet):
                 continue
             (over if year.ends_on < today else running)[terms.pk] = terms
         programs = {terms.program_id for terms in running.values()}
+        had_a_year = frozenset(terms.program_id for terms in over.values())
         over = {key: one for key, one in over.items() if one.program_id not in programs}
         names = dict.fromkeys(
             terms.program.name
             for terms in rows
             if terms.pk in running or terms.pk in over
         )
-        return ShownTerms(running, over, list(names), CalendarDays(dict(days), coming))
+        days = CalendarDays(dict(days), coming)
+        return ShownTerms(running, over, had_a_year, list(names), days)
 
     def offered(self) -> Self:
         """Terms of programs that are not discontinued."""
