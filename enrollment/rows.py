@@ -485,21 +485,22 @@ def places_about(
     *,
     held: HeldRoles,
     terms: ShownTerms,
-) -> QuerySet[ProgramAtLocation]:
+) -> tuple[QuerySet[ProgramAtLocation], list[str]]:
     """Narrow the Overview to what a text names: program, location, PartnerID, person.
+
+    With the names of the programs, where it names nothing else.
 
     A person stands for the rows they may enroll, and for what they accepted or
     submitted where the reader sees progress (R42). What the text names is asked first,
     of programs, locations and people: there are far fewer of them than rows.
     """
-    named = Q(
-        terms__in=[
-            one.pk
-            for one in (*terms.running.values(), *terms.over.values())
-            if text.lower() in one.program.name.lower()
-            or text.lower() == one.program.code.lower()
-        ]
-    )
+    about = [
+        one
+        for one in (*terms.running.values(), *terms.over.values())
+        if text.lower() in one.program.name.lower()
+        or text.lower() == one.program.code.lower()
+    ]
+    named = Q(terms__in=[one.pk for one in about])
     locations = Location.objects.of_company(held.account).filter(
         Q(name__icontains=text) | Q(partner_id__startswith=text)
     )
@@ -511,15 +512,17 @@ def places_about(
     keys: dict[str, set[int]] = defaultdict(set)
     for kind, key in found.union(people.order_by().values_list(Value("person"), "pk")):
         keys[kind].add(key)
-    if keys["location"]:
+    if "location" in keys:
         named |= Q(location__in=keys["location"])
-    if not (people := keys["person"]):
-        return places.filter(named)
+    if not keys:
+        names = {one.program.name for one in about}
+        return places.filter(named), [one for one in terms.names if one in names]
+    if not (people := keys.get("person")):
+        return places.filter(named), []
     at_work = Q(enrollment__accepted_by__in=people)
     at_work |= Q(enrollment__submitted_by__in=people)
-    return places.filter(
-        named | _enrolled_by(people, held.account) | at_work & Q(sees_progress=True)
-    )
+    theirs = _enrolled_by(people, held.account) | at_work & Q(sees_progress=True)
+    return places.filter(named | theirs), []
 
 
 def _enrolled_by(people: set[int], company: PartnerAccount) -> Q:

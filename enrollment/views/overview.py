@@ -21,7 +21,6 @@ from accounts.location_choice import choose_location
 from accounts.models import Location
 from accounts.roles import Permission
 from accounts.safe_csv import csv_lines
-from accounts.scoping import HeldRoles
 from accounts.stretches import Stretch, is_number, stretch_of
 from enrollment import services
 from enrollment.forms import OverviewFilter
@@ -69,9 +68,13 @@ class Asked:
     """What an address asks the Overview for, and the frame its rows are read in."""
 
     form: OverviewFilter
-    # In the person's scope, at the chosen location; and what the filters leave of them.
+    # In the person's scope, at the chosen location; what the search leaves of them, and
+    # what the filters leave of that.
     whole: QuerySet[ProgramAtLocation]
+    found: QuerySet[ProgramAtLocation]
     places: QuerySet[ProgramAtLocation]
+    # Of their programs, if it is known which they are, in their order.
+    names: list[str]
     now: datetime
     days: CalendarDays
     terms: ShownTerms
@@ -123,7 +126,7 @@ def overview(request):
         values_of=partial(_values_of, asked.whole, order=order),
         key_of=itemgetter(0),
         # Few locations are one question's.
-        groups=asked.terms.names if has_many and not by_location else (),
+        groups=asked.names if has_many and not by_location else (),
     )
     rows = asked.rows(places_by_key(asked.whole, page.rows))
     return render(
@@ -132,7 +135,7 @@ def overview(request):
         context
         | {
             "page": page,
-            "groups": _groups(rows, asked.whole, by_location=by_location),
+            "groups": _groups(rows, asked.found, by_location=by_location),
             "has_guides": any(row.terms.guide_url for row in rows),
             "sort": sort or default,
             "name_sort": "program" if by_location else "name",
@@ -178,8 +181,12 @@ def asked_of(request) -> Asked:
     form = OverviewFilter(request.GET, countries=countries, sees=sees)
     if "status" in request.GET.get("sort", ""):
         places = places.with_status(days.days)
-    chosen = _filtered(places, form, held=held, days=days, terms=terms)
-    return Asked(form, places, chosen, now, days, terms)
+    form.is_valid()  # What it does not offer is left out; it has no errors.
+    found, names, text = places, terms.names, form.cleaned_data["q"]
+    if text:
+        found, names = places_about(places, text, held=held, terms=terms)
+    chosen = _filtered(found, form.cleaned_data, days=days)
+    return Asked(form, places, found, chosen, names, now, days, terms)
 
 
 def _matrix(request, asked: Asked) -> dict:
@@ -309,17 +316,8 @@ def start(request, place):
     return redirect(enrollment)
 
 
-def _filtered(
-    places,
-    form: OverviewFilter,
-    *,
-    held: HeldRoles,
-    days: CalendarDays,
-    terms: ShownTerms,
-):
+def _filtered(places, asked: dict, *, days: CalendarDays):
     """Narrow by what is chosen; the veil holds in filters too (R42)."""
-    form.is_valid()  # What it does not offer is left out; it has no errors.
-    asked = form.cleaned_data
     status = asked["status"]
     if status == "enrolling":
         places = places.filter(enrollment_status__in=VEILED, sees_progress=False)
@@ -335,8 +333,6 @@ def _filtered(
         places = places.filter(location__country=asked["country"])
     if asked["pays"]:
         places = places.filter(terms__earning_types__kind=asked["pays"])
-    if asked["q"]:
-        places = places_about(places, asked["q"], held=held, terms=terms)
     if asked["turn"]:
         places = places_of_turn(
             places, asked["turn"], days=days.days, years=days.coming
@@ -344,12 +340,12 @@ def _filtered(
     return places
 
 
-def _groups(rows, whole, *, by_location: bool):
-    """Group neighboring rows; the count is of the whole group, filtered or not."""
+def _groups(rows, found, *, by_location: bool):
+    """Group neighboring rows; the count is of all that was found, filtered or not."""
     name = "location" if by_location else "terms"
     counts = {
         counted[name]: counted
-        for counted in whole.filter(
+        for counted in found.filter(
             **{f"{name}__in": {getattr(row, name).pk for row in rows}}
         )
         .order_by()
