@@ -433,7 +433,6 @@ def overview_places(
         .with_held(held, Permission.ENROLLMENT_SEE_PROGRESS, name="sees_progress")
         .with_held(held, Permission.ENROLLMENT_EDIT, name="may_edit")
         .with_held(held, Permission.REQUIREMENT_VIEW, name="sees_requirements")
-        .with_enrollment_between_years()
         .select_related("location", "enrollment")
     )
 
@@ -578,6 +577,7 @@ def places_of_turn(
         return places.filter(is_mine & ~is_over)
     return (
         places.with_status(days)
+        .with_enrollment_between_years()
         .annotate(
             whose=Case(
                 When(is_over, then=Value("them")),
@@ -622,7 +622,7 @@ def places_to_enroll(
     is_open = (Q(enrollment=None) | is_lapsed) & Q(
         is_open_to_all=True, enrollment_between_years=None
     )
-    return places.filter(
+    return places.with_enrollment_between_years().filter(
         Q(enrollment_status__in=EDITABLE) & ~is_late & ~is_over | is_open & ~is_closed,
         may_edit=True,
     )

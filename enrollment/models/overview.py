@@ -67,15 +67,16 @@ class RequirementCheckQuerySet(ScopedQuerySet):
     )
     view_permission = Permission.REQUIREMENT_VIEW
 
-    def as_of(self, day: date) -> Self:
+    def as_of(
+        self, day: date, *, company: str | OuterRef = "location__partner_account"
+    ) -> Self:
         """Annotate `state` as it is on a day.
 
         A company can have several agreements, one after the other: any that is active
-        on the day counts.
+        on the day counts. `company` is where a row says whose it is; rows that are asked
+        about know it themselves.
         """
-        agreed = Agreement.objects.active(day).filter(
-            partner_account=OuterRef("location__partner_account")
-        )
+        agreed = Agreement.objects.active(day).filter(partner_account=OuterRef(company))
         return self.annotate(
             state=Case(
                 When(Q(requirement=None) & Exists(agreed), then=Value("met")),
@@ -85,9 +86,9 @@ class RequirementCheckQuerySet(ScopedQuerySet):
             )
         )
 
-    def failing(self, day: date) -> Self:
-        """Requirements that are not met, or not known to be met, on a day."""
-        return self.as_of(day).exclude(state=CheckState.MET)
+    def failing(self, day: date, **whose) -> Self:
+        """Requirements that are not met, or not known to be met, on a day; as as_of()."""
+        return self.as_of(day, **whose).exclude(state=CheckState.MET)
 
     def unmet(self, day: date) -> Self:
         """Requirements that are known not to be met on a day, and a missing agreement.
@@ -248,8 +249,11 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
         checks = RequirementCheck.objects.filter(
             location=OuterRef("location"), terms=OuterRef("terms")
         )
+        # Whose it is, is the row's to say: so each row is asked about alone, where the
+        # requirements of all companies would be gathered for the few not begun.
+        company = OuterRef("partner_account")
         is_ineligible = on_its_day(
-            days, CALENDAR, lambda day: Q(Exists(checks.failing(day)))
+            days, CALENDAR, lambda day: Q(Exists(checks.failing(day, company=company)))
         )
         not_begun = {
             "open": Q(is_open_to_all=True),
