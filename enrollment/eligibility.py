@@ -354,16 +354,15 @@ def with_next_gaps(locations: QuerySet[Location], *, on: date) -> QuerySet[Locat
 
 def gaps_of(assignments: Iterable[PayoutAssignment]) -> list[Gap]:
     """Return what the annotated assignments of one enrollment lack, once each."""
-    codes = dict.fromkeys(
-        code
+    return _gaps(
+        (assignment.bank_gap, assignment.tax_gap, assignment.currency_gap)
         for assignment in assignments
-        for code in (
-            assignment.bank_gap,
-            assignment.tax_gap,
-            assignment.currency_gap,
-        )
-        if code
     )
+
+
+def _gaps(payments: Iterable[tuple[str, str, str]]) -> list[Gap]:
+    """The gaps of some payments, by the codes of bank, tax and currency of each."""
+    codes = dict.fromkeys(code for payment in payments for code in payment if code)
     return [GAPS[code] for code in codes]
 
 
@@ -400,13 +399,41 @@ def payout_at(
     enrollments: Iterable[Enrollment], *, at: datetime
 ) -> dict[object, list[PayoutAssignment]]:
     """payout_of() on the day it is at a moment in each program's own calendar (R66)."""
+    rows: dict[object, list[PayoutAssignment]] = {}
+    for day, some in _by_its_day(enrollments, at).items():
+        rows |= payout_of(some, on=day)
+    return rows
+
+
+def gaps_at(
+    enrollments: Iterable[Enrollment], *, at: datetime
+) -> dict[object, list[Gap]]:
+    """gaps_of() what payout_at() returns, for lists that say no more of it."""
+    payments: dict[object, list[tuple[str, str, str]]] = defaultdict(list)
+    for day, some in _by_its_day(enrollments, at).items():
+        rows = (
+            PayoutAssignment.objects.filter(enrollment__in=[one.pk for one in some])
+            .annotate(tax_gap=tax_gap(on=day, standing="standing__"))
+            .order_by("enrollment_id", "-earning_type__share", "pk")
+            .values_list(
+                "enrollment_id",
+                "standing__bank_gap",
+                "tax_gap",
+                "standing__currency_gap",
+            )
+        )
+        for key, *codes in rows:
+            payments[key].append(tuple(codes))
+    return {key: _gaps(some) for key, some in payments.items()}
+
+
+def _by_its_day(
+    enrollments: Iterable[Enrollment], at: datetime
+) -> dict[date, list[Enrollment]]:
     by_day: dict[date, list[Enrollment]] = defaultdict(list)
     for enrollment in enrollments:
         by_day[enrollment.terms.fiscal_year.calendar.day_at(at)].append(enrollment)
-    rows: dict[object, list[PayoutAssignment]] = {}
-    for day, some in by_day.items():
-        rows |= payout_of(some, on=day)
-    return rows
+    return by_day
 
 
 def is_validated(assignment: PayoutAssignment) -> bool:

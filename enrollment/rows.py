@@ -34,7 +34,7 @@ from accounts.models import (
 from accounts.roles import Permission, roles_with
 from accounts.scoping import HeldRoles
 from accounts.stretches import MOST_COUNTED
-from enrollment.eligibility import Gap, gaps_of, note_held, payout_at
+from enrollment.eligibility import Gap, gaps_at, gaps_of, note_held, payout_at
 from enrollment.forecast import (
     ADMIN,
     KINDS,
@@ -329,14 +329,14 @@ def overview_rows(
     counts = requirement_counts(places, at=at)
     enrollments = [place.enrollment for place in places if place.enrollment]
     note_held(enrollments)
-    payouts = payout_at(_editable(enrollments), at=at)
+    lacking = gaps_at(_editable(enrollments), at=at)
     forecasts = forecasts_of(
         enrollments, years=years, reader=lambda one: readers[one.pk]
     )
     rows = []
     for place in places:
         old = between.get((place.terms_id, place.location_id))
-        gaps = gaps_of(payouts.get(place.enrollment_id, ()))
+        gaps = lacking.get(place.enrollment_id, [])
         if place.enrollment is not None:
             seen = standing(
                 place.enrollment,
@@ -634,6 +634,8 @@ def hidden_places(held: HeldRoles, *, terms: ShownTerms) -> QuerySet[ProgramAtLo
     Other programs at the person's locations too, where the role is for one program.
     """
     hidden = ProgramAtLocation.objects.hidden_from(held, Permission.ENROLLMENT_VIEW)
+    if hidden.query.is_empty():
+        return hidden
     return hidden.current(terms).order_by()
 
 

@@ -14,8 +14,9 @@ from django.utils import timezone
 
 from accounts.tests import cast
 from accounts.tests.factories import IncentiveProgramFactory, RoleAssignmentFactory
+from enrollment.eligibility import gaps_at, gaps_of, payout_at
 from enrollment.models import Enrollment, ProgramAtLocation
-from enrollment.states import EnrollmentStatus, Turn
+from enrollment.states import EDITABLE, STATUS_ORDER, EnrollmentStatus, Turn
 from enrollment.tests.factories import (
     AgreementFactory,
     EnrollmentFactory,
@@ -155,6 +156,49 @@ def test_rows_are_found_by_program_location_number_and_person(
     }
     assert set(rows_of(page_of(ida, pays="co_op"))) == found("both")
     assert "No programs match this filter." in text(page_of(ida, q="%"))
+
+
+def test_a_group_counts_what_the_search_found_of_it_filtered_or_not(
+    page_of, everything, malmo, ida
+):
+    def total(**query):
+        (both,) = (
+            group["total"]
+            for group in page_of(ida, **query).context["groups"]
+            if group["program"].name == "Both"
+        )
+        return both
+
+    assert total() == total(turn="you") == total(q="both") == 2
+    assert total(q=malmo.partner_id) == 1
+
+
+def test_the_list_lacks_what_the_enrollments_own_page_does(everything):
+    now = timezone.now()
+    begun = list(
+        Enrollment.objects.filter(status__in=EDITABLE).select_related(
+            "terms__fiscal_year__calendar"
+        )
+    )
+    assignments, gaps = payout_at(begun, at=now), gaps_at(begun, at=now)
+
+    assert any(gaps.values())
+    assert {one.pk: gaps.get(one.pk, []) for one in begun} == {
+        key: gaps_of(rows) for key, rows in assignments.items()
+    }
+
+
+def test_sorted_by_status_comes_first_what_needs_the_partner(page_of, everything, ida):
+    response = page_of(ida, view="location", sort="status")
+    for group in response.context["groups"]:
+        places = [STATUS_ORDER.index(row.standing.status.code) for row in group["rows"]]
+        assert places == sorted(places)
+    shown = {
+        row.standing.status.code
+        for g in response.context["groups"]
+        for row in g["rows"]
+    }
+    assert {"open", "eligible", "ineligible", "enrolled", "invited"} <= shown
 
 
 def test_the_veil_holds_in_the_search_for_people(page_of, everything, ida, uma):
