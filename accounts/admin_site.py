@@ -33,6 +33,7 @@ from accounts.models import AuditEvent, Membership, PartnerAccount, User
 from accounts.operators import RECORDS
 from accounts.roles import Role
 from accounts.scoping import ScopedQuerySet
+from accounts.stretches import CappedPaginator
 from accounts.text import CleanCharField, CleanTextField, EmailField
 
 # Addresses of Django's admin that this one does without: any object by its number.
@@ -209,6 +210,7 @@ class PortalModelAdmin(ModelAdmin):
     actions = None
     list_per_page = 50
     show_full_result_count = False
+    paginator = CappedPaginator
     formfield_overrides = {
         models.CharField: {"form_class": CleanCharField},
         models.SlugField: {},

@@ -1,9 +1,15 @@
-"""Lists that go on from a row and are not counted: the last page is as fast as the first."""
+"""Lists that go on from a row and are not counted: the last page is as fast as the first.
+
+Where pages have numbers, rows are counted to a limit, and nothing is joined to the rows
+that are passed over.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
+from django.utils.functional import cached_property
 
 # Whose place in the list the address names.
 AFTER, BEFORE = "after", "before"
@@ -11,6 +17,34 @@ _LONGEST_KEY = 60
 
 # So many of what waits are counted; of more it is said that they are more.
 MOST_COUNTED = 100
+# Further no list is counted whose pages have numbers, nor do its pages go.
+MOST_PAGED = 10_000
+
+
+class CappedPaginator(Paginator):
+    """Numbered pages of the first MOST_PAGED rows of a list of any length."""
+
+    @cached_property
+    def _counted(self) -> int:
+        return self.object_list.order_by()[: MOST_PAGED + 1].count()
+
+    @cached_property
+    def count(self) -> int:
+        """How many rows the pages have."""
+        return min(self._counted, MOST_PAGED)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are rows behind the last page."""
+        return self._counted > MOST_PAGED
+
+    def page(self, number) -> Page:
+        """Find the rows by their keys alone, then all that is shown of them."""
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        keys = self.object_list.values_list("pk", flat=True)
+        shown = list(keys[first : min(first + self.per_page, MOST_PAGED)])
+        return self._get_page(self.object_list.filter(pk__in=shown), number, self)
 
 
 @dataclass(frozen=True)

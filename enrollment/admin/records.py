@@ -38,10 +38,13 @@ class EventInline(LookedAtMixin, TabularInline):
 
 @admin.register(Enrollment)
 class EnrollmentAdmin(PortalModelAdmin):
-    """Enrollments move by what people do on their pages, never here."""
+    """Enrollments move by what people do on their pages, never here.
+
+    The newest program first, in the order of an index: sorting a million is no page's.
+    """
 
     list_display = ("reference", "location", "program", "year", "status", "invited_at")
-    list_filter = ("status", ("terms__fiscal_year", admin.RelatedOnlyFieldListFilter))
+    list_filter = ("status", "terms__fiscal_year")
     list_select_related = ("location", "terms__program", "terms__fiscal_year")
     search_fields = (
         "location__name",
@@ -49,7 +52,8 @@ class EnrollmentAdmin(PortalModelAdmin):
         "location__partner_account__name",
         "terms__program__code",
     )
-    ordering = ("-invited_at", "pk")
+    ordering = ("-terms_id", "-status", "-pk")
+    sortable_by = ()
     inlines = (EventInline,)
     fields = (
         "reference",
