@@ -104,22 +104,27 @@ def stretch_of(
 
 def _beside(rows, order, edge: tuple | None, is_back, size, groups) -> list:
     """The rows after an edge, or before it, nearest first; and one more."""
-    rows = rows.order_by(*map(_turned, order) if is_back else order)
+    sides = tuple(map(_turned, order)) if is_back else tuple(order)
     wanted, group = size + 1, edge[0] if edge else next(iter(groups), None)
     if not groups or order[0][0] == "-":
-        return list(rows.filter(_beyond(order, edge, is_back))[:wanted])
+        found = rows.filter(beyond(order, edge, is_back)).order_by(*sides)
+        return list(found[:wanted])
     column, side = order[0], "lt" if is_back else "gt"
-    here = rows.filter(**{column: group})
+    # Of one group the first column says nothing, and an index begins with the second.
+    here = rows.filter(**{column: group}).order_by(*sides[1:])
     if edge:
-        here = here.filter(_beyond(order[1:], edge[1:], is_back))
+        here = here.filter(beyond(order[1:], edge[1:], is_back))
     found = list(here[:wanted])
     if len(found) < wanted and group != groups[0 if is_back else -1]:
-        further = rows.filter(**{f"{column}__{side}": group})
+        further = rows.filter(**{f"{column}__{side}": group}).order_by(*sides)
+        if len(groups) == 2:
+            other = groups[0 if is_back else 1]
+            further = rows.filter(**{column: other}).order_by(*sides[1:])
         found += further[: wanted - len(found)]
     return found
 
 
-def _beyond(order: Sequence[str], edge: tuple | None, is_back: bool) -> Q:
+def beyond(order: Sequence[str], edge: tuple | None, is_back: bool = False) -> Q:
     """Whether a row comes after the edge; by its first column, too, for an index."""
     condition = Q()
     for column, value in reversed(list(zip(order, edge or (), strict=bool(edge)))):

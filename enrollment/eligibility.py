@@ -457,10 +457,9 @@ def is_part_validated(assignment: PayoutAssignment, part: str) -> bool:
 
 def waits_for_time() -> Exists:
     """Enrollments whose bank part waits for no decision: approved, or stopped."""
-    held = BankProfileVersion.objects.filter(status__in=HELD)
     return Exists(
         PayoutAssignment.objects.filter(
-            enrollment=OuterRef("pk"), bank_profile__versions__in=held
+            enrollment=OuterRef("pk"), bank_profile__versions__status__in=HELD
         )
     )
 

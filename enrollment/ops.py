@@ -25,7 +25,9 @@ from accounts.posting import posted
 from accounts.rows import role_row
 from accounts.services import check_closing
 from accounts.services import decline_closing as decline
+from accounts.stretches import stretch_of
 from accounts.templatetags.portal import full_day
+from accounts.widgets import PlainSelect
 from enrollment import queues, services
 from enrollment.forms import LocationsFilter, ReasonForm
 from enrollment.models import Enrollment
@@ -53,7 +55,9 @@ class QueueFilter(forms.Form):
         required=False,
         choices=[("", gettext_lazy("All")), *queues.PARTS.items()],
     )
-    country = forms.ChoiceField(label=gettext_lazy("Country"), required=False)
+    country = forms.ChoiceField(
+        label=gettext_lazy("Country"), required=False, widget=PlainSelect
+    )
     turn = forms.ChoiceField(
         label=gettext_lazy("Whose turn"),
         required=False,
@@ -115,8 +119,11 @@ def today(request):
     may_validate = request.user.has_perm(REVIEW)
     context = {
         "queues": queues_now,
-        "is_empty": not any(queue.count for queue in queues_now),
-        "first": queues.next_waiting(now, by=request.user) if may_validate else None,
+        "is_empty": all(queue.count == 0 for queue in queues_now),
+        "most": queues.MOST_WAITING,
+        "next_address": (
+            queues.next_address(now, by=request.user) if may_validate else ""
+        ),
     }
     return render(request, "ops/today.html", context)
 
@@ -161,25 +168,38 @@ def invite_anew(request, enrollment):
 def validation(request):
     """List what waits for a decision, oldest first; filters are in the address."""
     now = timezone.now()
-    form = QueueFilter(request.GET, countries=queues.countries_waiting())
+    some = queues.some_waiting()
+    form = QueueFilter(request.GET, countries=queues.countries_of(some))
+    is_filtered = any(form.chosen.values())
     waiting = queues.validation_queue(now, **form.chosen, reader=request.user)
-    page = Paginator(waiting, ROWS_PER_PAGE).get_page(request.GET.get("page"))
-    query = request.GET.copy()
-    query.pop("page", None)
-    rows = queues.waiting_rows(page, reader=request.user, at=now)
+    page = stretch_of(
+        request,
+        waiting,
+        order=queues.ORDER,
+        size=ROWS_PER_PAGE,
+        values_of=queues.values_at,
+        key_of=queues.place_of,
+        groups=queues.PARTNERS_TURN,
+    )
+    rows = queues.waiting_rows(page.rows, reader=request.user, at=now)
+    if page.is_whole:
+        count = len(page.rows)
+    else:
+        count = waiting.count_some() if is_filtered else len(some)
     context = {
         "page": page,
         "rows": rows,
+        "count": count,
+        "most": queues.MOST_WAITING,
         "openable": {row.key for row in rows if request.user.has_perm(row.right)},
         "filter": form,
-        "is_filtered": any(form.chosen.values()),
+        "is_filtered": is_filtered,
         "may_validate": request.user.has_perm(REVIEW),
         "second_count": (
             BankProfileVersion.objects.signed_once().count()
             if request.user.has_perm(REVIEW)
             else 0
         ),
-        "query": query.urlencode(),
     }
     return render(request, "ops/validation.html", context)
 

@@ -6,16 +6,18 @@ the partner owes an answer, so what was asked comes after what waits for an oper
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Self
 from uuid import UUID
 
 from django.db.models import (
     BooleanField,
     CharField,
     Count,
+    DateTimeField,
+    DurationField,
     Exists,
     ExpressionWrapper,
     F,
@@ -23,6 +25,7 @@ from django.db.models import (
     OuterRef,
     Q,
     QuerySet,
+    Subquery,
     Value,
 )
 from django.db.models.functions import Coalesce, Greatest
@@ -46,6 +49,8 @@ from accounts.models import (
     User,
 )
 from accounts.roles import Role
+from accounts.scoping import live_assignments
+from accounts.stretches import beyond
 from enrollment import services
 from enrollment.eligibility import (
     count_locations_to_invite,
@@ -71,6 +76,7 @@ from enrollment.models import (
 from enrollment.models.enrollments import was_promised_earlier
 from enrollment.renewal import years_ending
 from enrollment.states import EnrollmentStatus
+from profiles.countries import all_countries
 from profiles.models import (
     CLAIM_LASTS,
     VALIDATION_PROMISE,
@@ -274,6 +280,116 @@ class Waiting:
     risks: list[Promise]
 
 
+# The order of the validation queue, and what it says of each row.
+ORDER = ("is_partners_turn", "since", "key")
+_KEY = ("key", "kind", "since", "is_partners_turn")
+# Whose turn it is, in this order.
+PARTNERS_TURN = (False, True)
+# So many of what waits are counted; of more it is said that they are more.
+MOST_WAITING = 1_000
+# So often Today asks whether a location is to be invited to a program.
+MOST_ASKED = 5_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class WaitingKeys:
+    """(key, kind, since, is_partners_turn) of what waits, of three tables as of one.
+
+    Of each table no more rows are looked at than are asked for, in the order of an index
+    within one side's turn: what waits may be a hundred thousand.
+    """
+
+    kinds: tuple[QuerySet, ...]
+    order: tuple[str, ...] = ORDER
+    # What partners are asked about is not much: it is asked for in one query.
+    is_few: bool = False
+
+    def filter(self, *conditions, **wanted) -> Self:
+        found = (kind.filter(*conditions, **wanted) for kind in self.kinds)
+        is_few = self.is_few or wanted.get("is_partners_turn") is True
+        return replace(self, kinds=tuple(found), is_few=is_few)
+
+    def order_by(self, *order: str) -> Self:
+        return replace(self, order=order)
+
+    def first_some(self) -> list[tuple]:
+        """Return the first rows, one more than MOST_WAITING at most."""
+        ours, asked = (
+            self.filter(is_partners_turn=turn).order_by(*ORDER[1:])
+            for turn in PARTNERS_TURN
+        )
+        found = ours[: MOST_WAITING + 1]
+        left = MOST_WAITING + 1 - len(found)
+        return found + asked[:left] if left else found
+
+    def count_some(self) -> int:
+        """Count the rows, to one more than MOST_WAITING."""
+        first, *others = (
+            kind.order_by().values_list("key")[: MOST_WAITING + 1]
+            for kind in self.kinds
+        )
+        return first.union(*others, all=True)[: MOST_WAITING + 1].count()
+
+    def __getitem__(self, some: slice) -> list[tuple]:
+        upto, is_falling = some.stop, self.order[0][0] == "-"
+        if not upto or self.is_few or "is_partners_turn" in self.order[0]:
+            return self._at_once(upto)[some]
+        first, *others = self.kinds
+        found = list(first.order_by(*self.order).values_list(*_KEY)[:upto])
+        rest = replace(self, kinds=tuple(others))
+        if len(found) == upto:
+            # Of the other tables nothing behind the last of these is looked at.
+            side = "gte" if is_falling else "lte"
+            rest = rest.filter(**{f"since__{side}": found[-1][2]})
+        found += rest._at_once(upto)
+        return sorted(found, key=_as_ordered, reverse=is_falling)[some]
+
+    def _at_once(self, upto: int | None) -> list[tuple]:
+        first, *others = (
+            kind.order_by(*self.order).values_list(*_KEY)[:upto] for kind in self.kinds
+        )
+        is_falling = self.order[0][0] == "-"
+        rows = first.union(*others, all=True)
+        return sorted(rows, key=_as_ordered, reverse=is_falling)[:upto]
+
+    def __iter__(self) -> Iterator[tuple]:
+        return iter(self[:None])
+
+    def __len__(self) -> int:
+        return len(self[:None])
+
+
+def _as_ordered(row: tuple) -> tuple:
+    """What a row is ordered by, as by ORDER."""
+    key, _kind, since, is_partners_turn = row
+    return is_partners_turn, since, key
+
+
+def _shortest_promise_before(at: datetime) -> ExpressionWrapper:
+    hours = ProgramTerms.objects.order_by("validation_hours").values("validation_hours")
+    promise = ExpressionWrapper(
+        Subquery(hours[:1]) * Value(timedelta(hours=1)), output_field=DurationField()
+    )
+    return ExpressionWrapper(Value(at) - promise, output_field=DateTimeField())
+
+
+def place_of(row: tuple) -> str:
+    """Return where a row of the queue stands, for an address."""
+    key, _kind, since, is_partners_turn = row
+    return f"{is_partners_turn:d}.{(since - _EPOCH) // _MICROSECOND}.{key}"
+
+
+def values_at(place: str) -> tuple[bool, datetime, UUID] | None:
+    """Return what place_of() wrote down, by ORDER: the row may have been decided."""
+    try:
+        turn, since, key = place.split(".")
+        return turn == "1", _EPOCH + int(since) * _MICROSECOND, UUID(key)
+    except (ValueError, OverflowError):
+        return None
+
+
 def validation_queue(
     at: datetime,
     *,
@@ -286,8 +402,8 @@ def validation_queue(
     reader: User | None = None,
     by: User | None = None,
     without: UUID | None = None,
-) -> QuerySet:
-    """Return (key, kind, since, is_partners_turn) of all that waits for a decision, oldest first.
+) -> WaitingKeys:
+    """Return all that waits for a decision, oldest first.
 
     Validating enrollments, and pending profile versions that no validating enrollment
     uses; last, where it is the partner's turn. `part` keeps those that wait for their bank or tax part; `by` leaves out
@@ -297,14 +413,17 @@ def validation_queue(
     """
     kinds = [_waiting_enrollments(part, by=by), *_waiting_versions(part, by=by)]
     if country:
-        kinds = [kind.filter(country_of_partner=country) for kind in kinds]
+        kinds = [kind.filter(**{_COUNTRIES[kind.model]: country}) for kind in kinds]
     if is_overdue:
         # While the partner is asked no time passes.
         until = Coalesce("asked_at", Value(at))
         enrollments, *versions = (kind.alias(until=until) for kind in kinds)
         late = Q(since__lt=F("until") - VALIDATION_PROMISE)
         kinds = [
-            enrollments.filter(was_promised_earlier()),
+            # By an index first: no program promises its answer earlier.
+            enrollments.filter(since__lt=_shortest_promise_before(at)).filter(
+                was_promised_earlier()
+            ),
             *(kind.filter(late) for kind in versions),
         ]
     wanted = [
@@ -326,11 +445,7 @@ def validation_queue(
         kinds = [kind.filter(condition(kind)) for kind in kinds]
     if without:
         kinds = [kind.exclude(pk=without) for kind in kinds]
-    first, *others = (
-        kind.order_by().values_list("key", "kind", "since", "is_partners_turn")
-        for kind in kinds
-    )
-    return first.union(*others, all=True).order_by("is_partners_turn", "since", "key")
+    return WaitingKeys(tuple(kinds))
 
 
 # Conditions on what waits, asked of the versions: an enrollment's are those it is paid
@@ -399,7 +514,7 @@ def _risky(risk: str) -> Condition:
 
 def _is_elsewhere(model: type[ProfileVersion]) -> Exists:
     """Whether another company has the same number, by its blind index."""
-    account = f"profile__{model.profile.field.related_model.account_path}"
+    account = _account_of(model)
     same = (
         model.objects.filter(
             blind_index=OuterRef("blind_index"),
@@ -412,6 +527,10 @@ def _is_elsewhere(model: type[ProfileVersion]) -> Exists:
     return Exists(same.order_by())
 
 
+def _account_of(model: type[ProfileVersion]) -> str:
+    return f"profile__{model.profile.field.related_model.account_path}"
+
+
 @dataclass(frozen=True)
 class _Facts:
     """What a row of the queue says of one version, besides its status."""
@@ -419,49 +538,68 @@ class _Facts:
     claimed_by: str
     is_own_claim: bool
     is_asked: bool
+    is_seconded: bool
     is_escalated: bool
     risks: tuple[Promise, ...]
 
 
 def _facts_of(
-    model: type[ProfileVersion],
-    keys: Iterable[UUID | None],
-    *,
-    reader: User | None,
-    at: datetime,
+    keys: Iterable[UUID | None], *, reader: User | None, at: datetime
 ) -> dict[UUID, _Facts]:
     """Ask it of all versions of a page at once, without opening what is sealed."""
     keys = {key for key in keys if key is not None}
     if not keys:
         return {}
-    rows = (
+    never = Value(None, output_field=DateTimeField())
+    banks, taxes = (
         model.objects.filter(pk__in=keys)
         .order_by()
-        .annotate(is_elsewhere=_is_elsewhere(model), is_escalated=_escalated(model))
+        .annotate(
+            account=F(_account_of(model)),
+            is_escalated=_escalated(model),
+            usable=never if model is TaxProfileVersion else F("usable_from"),
+            seconded=never if model is TaxProfileVersion else F("seconded_at"),
+        )
         .values(
             "pk",
             "status",
+            "blind_index",
             "claimed_at",
             "claimed_by",
             "claimed_by__full_name",
             "asked_at",
-            "is_elsewhere",
+            "account",
             "is_escalated",
-            *(["usable_from"] if model is BankProfileVersion else []),
+            "usable",
+            "seconded",
         )
+        for model in (BankProfileVersion, TaxProfileVersion)
     )
+    rows = list(banks.union(taxes, all=True))
+    # Of a company's thousands with one number one is asked about.
+    numbers = {(row["blind_index"], row["account"]): row["pk"] for row in rows}
+    banks, taxes = (
+        model.objects.filter(pk__in=numbers.values())
+        .order_by()
+        .annotate(is_elsewhere=_is_elsewhere(model))
+        .values_list("pk", "is_elsewhere")
+        for model in (BankProfileVersion, TaxProfileVersion)
+    )
+    elsewhere = dict(banks.union(taxes, all=True))
     found = {}
     for row in rows:
+        one = numbers[row["blind_index"], row["account"]]
         is_pending = row["status"] == ProfileStatus.PENDING
         is_claimed = row["claimed_at"] and row["claimed_at"] > at - CLAIM_LASTS
         risks = {
-            "change": is_pending and row.get("usable_from") is not None,
-            "elsewhere": row["is_elsewhere"],
+            "change": is_pending and row["usable"] is not None,
+            "elsewhere": elsewhere[one],
         }
         found[row["pk"]] = _Facts(
             claimed_by=row["claimed_by__full_name"] if is_claimed else "",
             is_own_claim=bool(is_claimed and reader and row["claimed_by"] == reader.pk),
             is_asked=is_pending and row["asked_at"] is not None,
+            is_seconded=is_pending and row["seconded"] is not None,
             is_escalated=is_pending and row["is_escalated"],
             risks=tuple(RISKS[name] for name, is_so in risks.items() if is_so),
         )
@@ -480,13 +618,23 @@ def _told(facts: Iterable[_Facts]) -> dict[str, Any]:
     }
 
 
-def countries_waiting() -> list[str]:
-    """Return the countries of the partners in the queue."""
+def some_waiting() -> list[str]:
+    """Return the country of each row of the queue, of one more than MOST_WAITING at most."""
+    # Each table's share first: PostgreSQL plans for no more than that of each.
     first, *others = (
-        kind.order_by().values_list("country_of_partner", flat=True)
+        kind.order_by().values_list(_COUNTRIES[kind.model], flat=True)[
+            : MOST_WAITING + 1
+        ]
         for kind in (_waiting_enrollments(), *_waiting_versions())
     )
-    return sorted(first.union(*others))
+    return list(first.union(*others, all=True)[: MOST_WAITING + 1])
+
+
+def countries_of(some: list[str]) -> list[str]:
+    """Return the countries to filter the queue by; of too many rows, all there are."""
+    if len(some) > MOST_WAITING:
+        return [code for code, _name in all_countries()]
+    return sorted(set(some))
 
 
 def waiting_rows(
@@ -497,10 +645,22 @@ def waiting_rows(
     kinds: dict[str, list[UUID]] = defaultdict(list)
     for key, kind, *_order in keys:
         kinds[kind].append(key)
+    enrollments = Enrollment.objects.for_pages().in_bulk(kinds["enrollment"])
+    payouts = payout_at(enrollments.values(), at=at)
+    used = {
+        key: [
+            version
+            for row in rows
+            for version in (row.newest_bank_version, row.newest_tax_version)
+        ]
+        for key, rows in payouts.items()
+    }
+    every = [version for versions in used.values() for version in versions]
+    facts = _facts_of([*every, *kinds["bank"], *kinds["tax"]], reader=reader, at=at)
     rows = {
-        **_enrollment_rows(kinds["enrollment"], reader=reader, at=at),
-        **_version_rows("bank", kinds["bank"], reader=reader, at=at),
-        **_version_rows("tax", kinds["tax"], reader=reader, at=at),
+        **_enrollment_rows(enrollments, payouts, used, facts, at=at),
+        **_version_rows("bank", kinds["bank"], facts, at=at),
+        **_version_rows("tax", kinds["tax"], facts, at=at),
     }
     return [rows[key] for key, *_rest in keys if key in rows]
 
@@ -512,8 +672,20 @@ def next_waiting(
 
     What the person gave the first approval to, or may not decide, waits for others.
     """
-    oldest = validation_queue(at, by=by, without=after)[:1]
+    oldest = validation_queue(at, by=by, without=after).order_by(*ORDER[1:])[:1]
     return next(iter(waiting_rows(oldest, at=at)), None)
+
+
+def next_address(at: datetime, *, by: User) -> str:
+    """Return the address of next_waiting(); "" where nothing waits for the person."""
+    for key, kind, *_rest in validation_queue(at, by=by).order_by(*ORDER[1:])[:1]:
+        return _address_of(kind, key)
+    return ""
+
+
+def _address_of(kind: str, key: UUID) -> str:
+    name = "ops:enrollment" if kind == "enrollment" else f"ops:{kind}_version"
+    return reverse(name, kwargs={"pk": key})
 
 
 def waiting_behind(at: datetime, *, by: User, after: UUID) -> Waiting | None:
@@ -522,16 +694,19 @@ def waiting_behind(at: datetime, *, by: User, after: UUID) -> Waiting | None:
     Behind the last one stands the first again; what is not in the queue stands before
     it. A version that an enrollment waits with has the place of the enrollment.
     """
-    queue = [row[:3] for row in validation_queue(at, by=by)]
+    queue = validation_queue(at, by=by).order_by(*ORDER[1:])
     used = Q(bank_profile__versions=after) | Q(tax_profile__versions=after)
     with_it = {
         after,
-        *PayoutAssignment.objects.filter(used).values_list("enrollment", flat=True),
+        *PayoutAssignment.objects.filter(
+            used, enrollment__status=EnrollmentStatus.VALIDATING
+        ).values_list("enrollment", flat=True),
     }
-    places = [place for place, row in enumerate(queue) if row[0] in with_it]
-    start = places[0] + 1 if places else 0
-    behind = (row for row in queue[start:] + queue[:start] if row[0] not in with_it)
-    return next(iter(waiting_rows([*behind][:1], at=at)), None)
+    others = queue.filter(~Q(key__in=with_it))
+    following: list[tuple] = []
+    for key, _kind, since, _turn in queue.filter(key__in=with_it)[:1]:
+        following = list(others.filter(beyond(ORDER[1:], (since, key)))[:1])
+    return next(iter(waiting_rows(following or others[:1], at=at)), None)
 
 
 def part_status(
@@ -615,7 +790,6 @@ def _waiting_enrollments(part: str = "", *, by: User | None = None) -> QuerySet:
         kind=_kind("enrollment"),
         since=Greatest("promised_from", "status_since"),
         is_partners_turn=_is_asked(),
-        country_of_partner=F("location__country"),
     )
 
 
@@ -628,12 +802,8 @@ def _is_for_others(by: User) -> Q:
 
 
 def _waiting_versions(part: str = "", *, by: User | None = None) -> list[QuerySet]:
-    banks = _unused(BankProfileVersion, "bank").annotate(
-        country_of_partner=F("profile__partner_account__country")
-    )
-    taxes = _unused(TaxProfileVersion, "tax").annotate(
-        country_of_partner=F("profile__location__country")
-    )
+    banks = _unused(BankProfileVersion, "bank", whose="partner_account")
+    taxes = _unused(TaxProfileVersion, "tax", whose="location")
     if by is not None:
         banks = banks.exclude(_is_for_others(by))
         taxes = taxes if by.has_perm(VALIDATE) else taxes.none()
@@ -649,14 +819,26 @@ def _waiting_versions(part: str = "", *, by: User | None = None) -> list[QuerySe
     ]
 
 
-def _unused(model: type[ProfileVersion], part: str) -> QuerySet:
+def _unused(model: type[ProfileVersion], part: str, *, whose: str) -> QuerySet:
+    """Pending versions that no enrollment waits with; it is looked for at `whose`."""
     used = PayoutAssignment.objects.filter(
-        **{f"{part}_profile": OuterRef("profile")},
+        **{
+            f"{part}_profile": OuterRef("profile"),
+            f"enrollment__{whose}": OuterRef(f"profile__{whose}"),
+        },
         enrollment__status=EnrollmentStatus.VALIDATING,
     )
     return (
         model.objects.pending().filter(profile__archived_at=None).exclude(Exists(used))
     )
+
+
+# Where the country of the partner stands, for each table of the queue.
+_COUNTRIES = {
+    Enrollment: "location__country",
+    BankProfileVersion: "profile__partner_account__country",
+    TaxProfileVersion: "profile__location__country",
+}
 
 
 def _is_asked() -> ExpressionWrapper:
@@ -668,29 +850,19 @@ def _kind(name: str) -> Value:
 
 
 def _enrollment_rows(
-    keys: list[UUID], *, reader: User | None, at: datetime
+    enrollments: dict[UUID, Enrollment],
+    payouts: dict[object, list[PayoutAssignment]],
+    used: dict[object, list[UUID]],
+    facts: dict[UUID, _Facts],
+    *,
+    at: datetime,
 ) -> dict[UUID, Waiting]:
-    enrollments = Enrollment.objects.for_pages().in_bulk(keys)
-    payouts = payout_at(enrollments.values(), at=at)
-    seconded = seconded_versions(row for rows in payouts.values() for row in rows)
-    used = {
-        key: [
-            version
-            for row in rows
-            for version in (row.newest_bank_version, row.newest_tax_version)
-        ]
-        for key, rows in payouts.items()
-    }
-    every = [version for versions in used.values() for version in versions]
-    facts = {
-        **_facts_of(BankProfileVersion, every, reader=reader, at=at),
-        **_facts_of(TaxProfileVersion, every, reader=reader, at=at),
-    }
+    seconded = {version for version, one in facts.items() if one.is_seconded}
     asked = {version for version, one in facts.items() if one.is_asked}
     return {
         key: Waiting(
             key=key,
-            url=reverse("ops:enrollment", kwargs={"pk": key}),
+            url=_address_of("enrollment", key),
             right="enrollment.view_enrollment",
             since=enrollment.due_at - enrollment.terms.validation_promise,
             age=age(
@@ -720,7 +892,7 @@ def _enrollment_rows(
 
 
 def _version_rows(
-    part: str, keys: list[UUID], *, reader: User | None, at: datetime
+    part: str, keys: list[UUID], facts: dict[UUID, _Facts], *, at: datetime
 ) -> dict[UUID, Waiting]:
     if not keys:
         return {}
@@ -730,12 +902,11 @@ def _version_rows(
         versions = TaxProfileVersion.objects.select_related(
             "profile__location__partner_account"
         )
-    facts = _facts_of(versions.model, keys, reader=reader, at=at)
     # Opening the sealed details is for the page of one version.
     return {
         key: Waiting(
             key=key,
-            url=reverse(f"ops:{part}_version", kwargs={"pk": key}),
+            url=_address_of(part, key),
             right=REVIEW if part == "bank" else VALIDATE,
             since=version.due_at - VALIDATION_PROMISE,
             age=age(
@@ -770,270 +941,286 @@ def _version_rows(
 
 @dataclass(frozen=True)
 class Queue:
-    """One queue of the Today page: how many, since when, where to."""
+    """One queue of the Today page: how many, since when, where to.
+
+    Without a `count`, its page counts; more than MOST_WAITING is one more than that, and
+    since when is told only where the oldest is known.
+    """
 
     name: Promise
-    count: int
+    count: int | None
     oldest: datetime | None
     age: str
     url: str
     turn: str
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there are more than are counted."""
+        return self.count is not None and self.count > MOST_WAITING
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A queue whose rows are counted together with those of the others, in one query."""
+
+    name: Promise
+    rows: QuerySet
+    # The column that says since when; "" where nothing does.
+    since: str
+    url: str
+    turn: str = "you"
+
 
 def queues_today(at: datetime, *, may: Callable[[str], bool]) -> list[Queue]:
     """Return the queues whose page a person may open; `may` answers permissions."""
-    queues = []
+    queues: list[Queue | _Asked] = []
     if may("enrollment.view_enrollment"):
         queues += _validation_queues(at)
     if may(REVIEW):
-        queues += [_second_approvals(at), _escalations(at), _stopped_changes(at)]
+        queues += _review_queues()
     if may("accounts.view_recoveryrequest"):
         queues += _recovery_queues(at)
     if may("accounts.view_companytenant"):
-        queues.append(_app_roles_to_approve(at))
+        queues.append(
+            _Asked(
+                _("App roles that wait for a second operator"),
+                TenantRoleMapping.objects.waiting(),
+                "mapped_at",
+                reverse("ops:sign_ins"),
+            )
+        )
     if may("accounts.view_factorreset"):
-        queues.append(_factor_resets(at))
+        # One person vouched for each; the time to stop it is over.
+        vouched = FactorReset.objects.open().filter(
+            state=ResetState.VOUCHED, asked_at__lte=at - TIME_TO_STOP
+        )
+        queues.append(
+            _Asked(
+                _("Lost second factors that wait for a second person"),
+                vouched,
+                "vouched_at",
+                reverse("ops:recoveries"),
+            )
+        )
     if may("accounts.view_outgoingemail"):
-        queues.append(_undelivered_mail(at))
+        queues.append(
+            _Asked(
+                _("Undelivered mail"),
+                OutgoingEmail.objects.undelivered(),
+                "created_at",
+                reverse("ops:mail"),
+                "stop",
+            )
+        )
     if may("enrollment.view_programterms"):
         queues += _invitation_queues(at)
-        queues.append(_extensions_asked(at))
     if may("accounts.view_location"):
-        queues.append(_closings_asked(at))
+        queues.append(
+            _Asked(
+                _("Locations to close"),
+                Location.objects.closing_asked(),
+                "closing_asked_at",
+                reverse("ops:locations"),
+            )
+        )
     if may("enrollment.view_valueimport"):
-        queues += _eligibility_queues(at)
+        queues += _eligibility_queues()
     if may("enrollment.view_renewalplan"):
         queues += _year_end_queues(at)
-    return queues
+    return _counted(queues, at)
 
 
-def _eligibility_queues(at: datetime) -> list[Queue]:
-    """What partners dispute, and files that wait for somebody."""
-    disputed = RequirementDispute.objects.open().aggregate(
-        count=Count("pk"), oldest=Min("asked_at")
-    )
-    waiting = ValueImport.objects.waiting_for_people().aggregate(
-        count=Count("pk"), oldest=Min("imported_at")
-    )
-    return [
-        _queue(name, found["count"], found["oldest"], reverse(url), "you", at)
-        for name, found, url in (
-            (_("Disputed requirements"), disputed, "ops:disputes"),
-            (_("Files of measured values that wait"), waiting, "ops:imports"),
+def _counted(queues: list[Queue | _Asked], at: datetime) -> list[Queue]:
+    """Count in one query what has not been counted, in the order of the queues."""
+    kinds = [
+        one.rows.order_by()
+        .annotate(place=Value(place))
+        .values("place")
+        .annotate(
+            number=Count("pk"),
+            oldest=Min(one.since)
+            if one.since
+            else Value(None, output_field=DateTimeField()),
         )
+        .values_list("place", "number", "oldest")
+        for place, one in enumerate(queues)
+        if isinstance(one, _Asked)
+    ]
+    if not kinds:
+        return queues
+    first, *others = kinds
+    found = {
+        place: (number, oldest)
+        for place, number, oldest in first.union(*others, all=True)
+    }
+    return [
+        _queue(one.name, *found.get(place, (0, None)), one.url, one.turn, at)
+        if isinstance(one, _Asked)
+        else one
+        for place, one in enumerate(queues)
     ]
 
 
-def _extensions_asked(at: datetime) -> Queue:
-    """Who asked for more time to enroll."""
-    asked = ExtensionRequest.objects.open().aggregate(
-        count=Count("pk"), oldest=Min("asked_at")
-    )
-    return _queue(
-        _("Requests for more time"),
-        asked["count"],
-        asked["oldest"],
-        reverse("ops:extensions"),
-        "you",
-        at,
-    )
+def _eligibility_queues() -> list[_Asked]:
+    """What partners dispute, and files that wait for somebody."""
+    return [
+        _Asked(
+            _("Disputed requirements"),
+            RequirementDispute.objects.open(),
+            "asked_at",
+            reverse("ops:disputes"),
+        ),
+        _Asked(
+            _("Files of measured values that wait"),
+            ValueImport.objects.waiting_for_people(),
+            "imported_at",
+            reverse("ops:imports"),
+        ),
+    ]
 
 
 def _validation_queues(at: datetime) -> list[Queue]:
     url = reverse("ops:validation")
-    waiting = validation_queue(at)
-    overdue = validation_queue(at, is_overdue=True)
+    waiting = validation_queue(at).first_some()
+    late = validation_queue(at, is_overdue=True)
+    are_many = len(waiting) > MOST_WAITING
+    overdue = late.first_some() if are_many else late[: MOST_WAITING + 1]
     found = []
-    for title, rows, address, turn in (
+    for title, some, address, turn in (
         (_("Overdue for validation"), overdue, f"{url}?overdue=on", "stop"),
         (_("Waiting for validation"), waiting, url, "them"),
     ):
-        first = rows.first()
-        oldest = first[2] if first else None
-        found.append(_queue(title, rows.count(), oldest, address, turn, at))
+        oldest = some[0][2] if some else None
+        found.append(_queue(title, len(some), oldest, address, turn, at))
     return found
 
 
-def _second_approvals(at: datetime) -> Queue:
-    found = BankProfileVersion.objects.signed_once().aggregate(
-        count=Count("pk"), oldest=Min("seconded_at")
+def _review_queues() -> list[_Asked]:
+    """Second signatures, what was escalated, and changes that somebody stopped."""
+    stops = BankChangeStop.objects.open().filter(
+        version__in=BankProfileVersion.objects.stopped()
     )
-    return _queue(
-        _("Bank accounts that wait for a second operator"),
-        found["count"],
-        found["oldest"],
-        reverse("ops:second_approvals"),
-        "you",
-        at,
-    )
+    return [
+        _Asked(
+            _("Bank accounts that wait for a second operator"),
+            BankProfileVersion.objects.signed_once(),
+            "seconded_at",
+            reverse("ops:second_approvals"),
+        ),
+        _Asked(
+            _("Escalated reviews"),
+            ReviewQuestion.objects.open().escalated(),
+            "asked_at",
+            reverse("ops:escalations"),
+        ),
+        _Asked(
+            _("Bank changes that were stopped"),
+            stops,
+            "stopped_at",
+            reverse("ops:stopped_changes"),
+            "stop",
+        ),
+    ]
 
 
-def _escalations(at: datetime) -> Queue:
-    found = (
-        ReviewQuestion.objects.open()
-        .escalated()
-        .order_by()
-        .aggregate(count=Count("pk"), oldest=Min("asked_at"))
-    )
-    return _queue(
-        _("Escalated reviews"),
-        found["count"],
-        found["oldest"],
-        reverse("ops:escalations"),
-        "you",
-        at,
-    )
-
-
-def _stopped_changes(at: datetime) -> Queue:
-    found = (
-        BankChangeStop.objects.open()
-        .filter(version__in=BankProfileVersion.objects.stopped())
-        .aggregate(count=Count("pk"), oldest=Min("stopped_at"))
-    )
-    return _queue(
-        _("Bank changes that were stopped"),
-        found["count"],
-        found["oldest"],
-        reverse("ops:stopped_changes"),
-        "stop",
-        at,
-    )
-
-
-def _recovery_queues(at: datetime) -> list[Queue]:
+def _recovery_queues(at: datetime) -> list[_Asked]:
     """Companies without an admin: for evidence, and for the operator who appoints."""
-    asked = Count("pk", filter=Q(state=RecoveryState.WAITING))
-    checked = Q(state=RecoveryState.REVIEWED, asked_at__lte=at - TIME_TO_OBJECT)
-    found = RecoveryRequest.objects.open().aggregate(
-        asked=asked,
-        asked_oldest=Min("asked_at", filter=Q(state=RecoveryState.WAITING)),
-        checked=Count("pk", filter=checked),
-        checked_oldest=Min("reviewed_at", filter=checked),
-    )
+    asked = RecoveryRequest.objects.open()
     url = reverse("ops:recoveries")
     return [
-        _queue(
+        _Asked(
             _("Companies that ask for an admin"),
-            found["asked"],
-            found["asked_oldest"],
+            asked.filter(state=RecoveryState.WAITING),
+            "asked_at",
             url,
-            "you",
-            at,
         ),
-        _queue(
+        _Asked(
             _("Companies without an admin that wait for a second operator"),
-            found["checked"],
-            found["checked_oldest"],
+            asked.filter(
+                state=RecoveryState.REVIEWED, asked_at__lte=at - TIME_TO_OBJECT
+            ),
+            "reviewed_at",
             url,
-            "you",
-            at,
         ),
     ]
 
 
-def _app_roles_to_approve(at: datetime) -> Queue:
-    found = TenantRoleMapping.objects.waiting().aggregate(
-        count=Count("pk"), oldest=Min("mapped_at")
-    )
-    return _queue(
-        _("App roles that wait for a second operator"),
-        found["count"],
-        found["oldest"],
-        reverse("ops:sign_ins"),
-        "you",
-        at,
-    )
-
-
-def _factor_resets(at: datetime) -> Queue:
-    """Lost second factors that one person vouched for; the time to stop it is over."""
-    found = (
-        FactorReset.objects.open()
-        .filter(state=ResetState.VOUCHED, asked_at__lte=at - TIME_TO_STOP)
-        .aggregate(count=Count("pk"), oldest=Min("vouched_at"))
-    )
-    return _queue(
-        _("Lost second factors that wait for a second person"),
-        found["count"],
-        found["oldest"],
-        reverse("ops:recoveries"),
-        "you",
-        at,
-    )
-
-
-def _undelivered_mail(at: datetime) -> Queue:
-    found = OutgoingEmail.objects.undelivered().aggregate(
-        count=Count("pk"), oldest=Min("created_at")
-    )
-    url = reverse("ops:mail")
-    name = _("Undelivered mail")
-    return _queue(name, found["count"], found["oldest"], url, "stop", at)
-
-
-def _closings_asked(at: datetime) -> Queue:
-    found = Location.objects.closing_asked().aggregate(
-        count=Count("pk"), oldest=Min("closing_asked_at")
-    )
-    return _queue(
-        _("Locations to close"),
-        found["count"],
-        found["oldest"],
-        reverse("ops:locations"),
-        "you",
-        at,
-    )
-
-
-def _invitation_queues(at: datetime) -> list[Queue]:
-    url = reverse("ops:invitations")
-    uncovered = (
-        _uncovered()
-        .order_by()
-        .aggregate(count=Count("location", distinct=True), oldest=Min("status_since"))
-    )
-    to_invite = sum(_counted_to_invite(_running_terms(at), at).values())
-    campaigns = (
-        Campaign.objects.under_way()
-        .order_by()
-        .aggregate(count=Count("pk"), oldest=Min("confirmed_at"))
-    )
+def _invitation_queues(at: datetime) -> list[Queue | _Asked]:
+    url, campaigns = reverse("ops:invitations"), reverse("ops:campaigns")
     return [
-        _queue(
-            _("Invited locations that nobody can enroll"),
-            uncovered["count"],
-            uncovered["oldest"],
-            url,
-            "you",
-            at,
-        ),
-        # Nothing tells since when a location has been eligible.
-        _queue(_("Eligible locations to invite"), to_invite, None, url, "new", at),
-        _queue(
+        _nobody_can_enroll(at, url=url),
+        _to_invite(at, url=url),
+        _Asked(
             _("Campaigns under way"),
-            campaigns["count"],
-            campaigns["oldest"],
-            reverse("ops:campaigns"),
+            Campaign.objects.under_way(),
+            "confirmed_at",
+            campaigns,
             "them",
-            at,
         ),
-        _queue(
+        _Asked(
             _("Campaigns to confirm anew"),
-            Campaign.objects.to_confirm_anew().count(),
-            None,
-            reverse("ops:campaigns"),
-            "you",
-            at,
+            Campaign.objects.to_confirm_anew(),
+            "",
+            campaigns,
+        ),
+        _Asked(
+            _("Requests for more time"),
+            ExtensionRequest.objects.open(),
+            "asked_at",
+            reverse("ops:extensions"),
         ),
     ]
 
 
-def _year_end_queues(at: datetime) -> list[Queue]:
+def _nobody_can_enroll(at: datetime, *, url: str) -> Queue:
+    """Invited locations that nobody can answer for, looked for where somebody may lack.
+
+    Who holds the role in a whole company covers each location of it.
+    """
+    whole = live_assignments().filter(
+        role=Role.INCENTIVES_ADMIN, location=None, program=None
+    )
+    uncovered = _uncovered().order_by()
+    some = list(
+        Location.objects.active()
+        .exclude(partner_account__in=whole.order_by().values("partner_account"))
+        .filter(Exists(uncovered.filter(location=OuterRef("pk"))))
+        .order_by()
+        .values_list("pk", flat=True)[: MOST_WAITING + 1]
+    )
+    oldest = None
+    if 0 < len(some) <= MOST_WAITING:
+        here = uncovered.filter(location__in=some)
+        oldest = here.aggregate(oldest=Min("status_since"))["oldest"]
+    name = _("Invited locations that nobody can enroll")
+    return _queue(name, len(some), oldest, url, "you", at)
+
+
+def _to_invite(at: datetime, *, url: str) -> Queue:
+    """Eligible locations to invite, counted where that is no more than a moment's work.
+
+    Each location is asked for each program: of many the Invitations page counts, program
+    by program. Nothing tells since when a location has been eligible.
+    """
+    running = _running_terms(at)
+    inviting = [
+        terms for terms in running if not why_not_inviting(terms, on=_day(terms, at))
+    ]
+    count: int | None = 0
+    if inviting:
+        most = MOST_ASKED // len(inviting)
+        is_much = Location.objects.active().order_by()[: most + 1].count() > most
+        count = None if is_much else sum(_counted_to_invite(inviting, at).values())
+    name = _("Eligible locations to invite")
+    return _queue(name, count, None, url, "new", at)
+
+
+def _year_end_queues(at: datetime) -> list[Queue | _Asked]:
     """What the year end waits for: an approval, an answer to it, decisions."""
     url = reverse("ops:renewals")
     years = years_ending(at, ahead=services.AHEAD, behind=services.BEHIND)
-    in_force = set(
+    in_force = years and set(
         RenewalPlan.objects.in_force()
         .filter(into__in=years)
         .order_by()
@@ -1041,14 +1228,6 @@ def _year_end_queues(at: datetime) -> list[Queue]:
     )
     waiting = [year for year in years if year.pk not in in_force]
     past = [year.begins_at for year in waiting if year.begins_at <= at]
-    proposed = RenewalPlan.objects.filter(status=RenewalPlanStatus.PROPOSED).aggregate(
-        count=Count("pk"), oldest=Min("proposed_at")
-    )
-    aside = (
-        SetAside.objects.undecided()
-        .order_by()
-        .aggregate(count=Count("pk"), oldest=Min("plan__started_at"))
-    )
     return [
         _queue(
             _("Year ends without an approved plan"),
@@ -1058,21 +1237,18 @@ def _year_end_queues(at: datetime) -> list[Queue]:
             "stop" if past else "you",
             at,
         ),
-        _queue(
+        _Asked(
             _("Year-end plans waiting for approval"),
-            proposed["count"],
-            proposed["oldest"],
+            RenewalPlan.objects.filter(status=RenewalPlanStatus.PROPOSED),
+            "proposed_at",
             url,
             "them",
-            at,
         ),
-        _queue(
+        _Asked(
             _("Enrollments set aside at the year end"),
-            aside["count"],
-            aside["oldest"],
+            SetAside.objects.undecided(),
+            "plan__started_at",
             url,
-            "you",
-            at,
         ),
         *(_under_way(plan, url=url, at=at) for plan in _running_plans()),
     ]
@@ -1099,7 +1275,7 @@ def _under_way(plan: RenewalPlan, *, url: str, at: datetime) -> Queue:
 
 def _queue(
     name: Promise,
-    count: int,
+    count: int | None,
     oldest: datetime | None,
     url: str,
     turn: str,
@@ -1112,5 +1288,5 @@ def _queue(
         oldest=oldest,
         age=age(oldest, at) if oldest else "",
         url=url,
-        turn=turn if count else "done",
+        turn="done" if count == 0 else turn,
     )

@@ -704,7 +704,8 @@ class BankProfileVersion(ProfileVersion):
         indexes = [
             models.Index(fields=["blind_index"], name="profiles_bank_blind_index"),
             models.Index(
-                fields=["submitted_at"],
+                Coalesce("promised_from", "submitted_at"),
+                "id",
                 condition=Q(status=ProfileStatus.PENDING),
                 name="profiles_bank_pending",
             ),
@@ -1016,8 +1017,10 @@ class TaxProfileVersion(ProfileVersion):
             sealed_check("details", name="%(app_label)s_%(class)s_details_are_sealed"),
         ]
         indexes = [
+            models.Index(fields=["blind_index"], name="profiles_tax_blind_index"),
             models.Index(
-                fields=["submitted_at"],
+                Coalesce("promised_from", "submitted_at"),
+                "id",
                 condition=Q(status=ProfileStatus.PENDING),
                 name="profiles_tax_pending",
             ),

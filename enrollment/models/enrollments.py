@@ -344,10 +344,19 @@ class Enrollment(models.Model):
                 fields=["partner_account", "status", "status_since", "id"],
                 name="enrollment_of_company",
             ),
+            # The validation queue in its order: what waits for an operator, and then
+            # where the partner is asked.
             models.Index(
-                fields=["status_since"],
-                condition=Q(status="validating"),
+                Greatest("promised_from", "status_since"),
+                "id",
+                condition=Q(status="validating", asked_at=None),
                 name="enrollment_waiting",
+            ),
+            models.Index(
+                Greatest("promised_from", "status_since"),
+                "id",
+                condition=Q(status="validating", asked_at__isnull=False),
+                name="enrollment_asked",
             ),
         ]
 

@@ -115,3 +115,26 @@ def test_the_number_of_queries_does_not_grow(
 
     with django_assert_max_num_queries(20):
         client.get(url)
+
+
+def test_a_long_list_of_records_is_counted_to_a_limit(
+    client_of, mina, monkeypatch, django_assert_num_queries
+):
+    # performance.md, C: no exact count of a whole table, deep pages as fast as the first.
+    monkeypatch.setattr("accounts.stretches.MOST_PAGED", 3)
+    monkeypatch.setattr("accounts.admin_site.PortalModelAdmin.list_per_page", 2)
+    enrollments = EnrollmentFactory.create_batch(3)
+    client = client_of(mina)
+    url = reverse("admin:enrollment_enrollment_changelist")
+
+    whole = client.get(url).content.decode()
+    enrollments.append(EnrollmentFactory())
+    with django_assert_num_queries(8):
+        page = client.get(f"{url}?p=2").content.decode()
+    beyond = client.get(f"{url}?p=3")
+
+    assert "3 enrollments" in " ".join(whole.split())
+    assert "more than 3 enrollments: search or filter" in " ".join(page.split())
+    newest_first = [one.reference for one in enrollments[::-1]]
+    assert [one in page for one in newest_first] == [False, False, True, False]
+    assert "e=1" in beyond.url

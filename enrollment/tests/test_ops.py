@@ -783,15 +783,122 @@ def test_a_long_queue_has_pages_that_keep_the_filter(client_of, oscar, nordvik):
             version__submitted_at=timezone.now() - number * HOUR,
         )
     client = client_of(oscar)
+    url = reverse("ops:validation")
 
-    first = listed(client, part="bank")
-    second = listed(client, part="bank", page=2)
+    response = client.get(url, {"part": "bank"})
+    first = response.context
+    second = client.get(url + first["page"].next).context
+    back = client.get(url + second["page"].previous).context
 
-    assert (len(first), len(second)) == (25, 5)
-    assert first[0] == "Account 29"
-    assert second[-1] == "Account 00"
-    page = client.get(reverse("ops:validation"), {"part": "bank"})
-    assert "?part=bank&amp;page=2" in page.content.decode()
+    assert [len(page["rows"]) for page in (first, second, back)] == [25, 5, 25]
+    assert first["rows"][0].name == back["rows"][0].name == "Account 29"
+    assert second["rows"][-1].name == "Account 00"
+    assert "?part=bank&amp;after=" in response.content.decode()
+
+
+@pytest.fixture
+def asked(nordvik):
+    """The oldest account of all, of which the partner is asked."""
+    return BankProfileFactory(
+        partner_account=nordvik,
+        name="Asked account",
+        version__pending=True,
+        version__submitted_at=timezone.now() - 90 * HOUR,
+        version__asked_at=timezone.now() - 80 * HOUR,
+    )
+
+
+def test_the_queue_goes_on_from_a_row_through_all_that_waits(
+    client_of, oscar, mixed, asked, monkeypatch
+):
+    monkeypatch.setattr("enrollment.ops.ROWS_PER_PAGE", 1)
+    client, url = client_of(oscar), reverse("ops:validation")
+    pages = [client.get(url).context]
+    while there := pages[-1]["page"].next:
+        pages.append(client.get(url + there).context)
+    back = [pages[-1]]
+    while there := back[-1]["page"].previous:
+        back.append(client.get(url + there).context)
+
+    keys = [page["rows"][0].key for page in pages]
+    assert keys == [key for key, *_ in queues.validation_queue(timezone.now())]
+    assert len(keys) == 6
+    assert pages[-1]["rows"][0].name == "Asked account"
+    assert [page["rows"][0].key for page in back] == keys[::-1]
+
+
+def test_the_queue_goes_on_from_where_a_row_was_that_is_decided(
+    client_of, oscar, mixed, monkeypatch
+):
+    monkeypatch.setattr("enrollment.ops.ROWS_PER_PAGE", 1)
+    client, url = client_of(oscar), reverse("ops:validation")
+    before = listed(client)
+    there = client.get(url).context["page"].next
+    second = client.get(url + there).context["rows"][0].key
+    BankProfile.objects.filter(name="Late account").update(
+        archived_at=timezone.now(), archived_by=oscar
+    )
+
+    assert before == ["Late account"]
+    assert client.get(url + there).context["rows"][0].key == second
+    for nonsense in ("after=7", "after=1.2.3", "before=0.99999999999999999999.x"):
+        assert client.get(f"{url}?{nonsense}").context["rows"][0].key == second
+
+
+def test_of_very_many_it_is_said_that_they_are_more(
+    client_of, oscar, mixed, monkeypatch
+):
+    # Nobody needs to know whether 40 000 wait or 41 000, and counting them takes long.
+    monkeypatch.setattr(queues, "MOST_WAITING", 4)
+    client = client_of(oscar)
+
+    page = client.get(reverse("ops:validation"))
+    narrowed = client.get(reverse("ops:validation"), {"part": "tax"})
+    dutch = client.get(reverse("ops:validation"), {"country": "NL"}).content.decode()
+    today = client.get(reverse("ops:today"))
+
+    assert "More than 4 wait, oldest first" in words(page)
+    countries = dict(page.context["filter"].fields["country"].choices)
+    assert {"DE", "NL", "SE", "FI"} <= set(countries)
+    assert re.findall(r'value="(\w+)" selected', dutch) == ["NL"]
+    assert "3 wait, oldest first" in words(narrowed)
+    assert "Waiting for validation more than 4 60 hours" in words(today)
+    assert "Overdue for validation 1 60 hours" in words(today)
+
+
+def test_what_is_to_be_invited_is_counted_by_program_where_locations_are_many(
+    client_of, mina, terms, goteborg, monkeypatch
+):
+    RequirementFactory(terms=terms)
+    monkeypatch.setattr(queues, "MOST_ASKED", 0)
+
+    today = client_of(mina).get(reverse("ops:today"))
+
+    assert "Eligible locations to invite by program –" in words(today)
+    assert "Queues are empty." not in words(today)
+
+
+def test_today_asks_a_constant_number_of_queries(
+    client_of,
+    oscar,
+    mixed,
+    asked,
+    django_assert_num_queries,
+    django_assert_max_num_queries,
+):
+    client = client_of(oscar)
+    url = reverse("ops:today")
+    client.get(url)
+    with django_assert_max_num_queries(15) as few:
+        client.get(url)
+
+    for _ in range(4):
+        BankProfileFactory(version__pending=True)
+        TaxProfileFactory(version__pending=True)
+        EnrollmentFactory(submitted=True)
+
+    with django_assert_num_queries(len(few)):
+        client.get(url)
 
 
 def test_the_queue_asks_a_constant_number_of_queries(
