@@ -18,11 +18,11 @@ from accounts.models import (
     Location,
     MailStatus,
     PartnerAccount,
-    RoleAssignment,
     UndeliverableAddress,
     User,
 )
 from accounts.roles import Permission, roles_with
+from accounts.scoping import holds_now
 from enrollment.eligibility import (
     continuing,
     eligible_locations,
@@ -133,9 +133,6 @@ def with_holders(
 ) -> QuerySet[Location]:
     """Return one row for each location and role that may enroll it, with `holder`."""
     assignment = "partner_account__role_assignments"
-    enrolling = RoleAssignment.objects.live().filter(
-        role__in=roles_with(Permission.ENROLLMENT_EDIT)
-    )
     return locations.annotate(
         holder=F(f"{assignment}__user"),
         _assignment=F(assignment),
@@ -144,7 +141,7 @@ def with_holders(
     ).filter(
         Q(_only_location=None) | Q(_only_location=F("pk")),
         Q(_only_program=None) | Q(_only_program=terms.program_id),
-        _assignment__in=enrolling.values("pk"),
+        holds_now("_assignment", roles=roles_with(Permission.ENROLLMENT_EDIT)),
     )
 
 

@@ -18,8 +18,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts import outbox
-from accounts.models import AuditAction, Location, RoleAssignment, User
+from accounts.models import AuditAction, Location, User
 from accounts.roles import Permission, Role, roles_with
+from accounts.scoping import holds_now
 from accounts.services import record_audit_event
 from enrollment import emails
 from enrollment.eligibility import (
@@ -424,9 +425,6 @@ def untold(enrollments: QuerySet[Enrollment]) -> QuerySet[Enrollment]:
 def with_holders(enrollments: QuerySet[Enrollment]) -> QuerySet[Enrollment]:
     """Return one row for each enrollment and role that may enroll, with its `holder`."""
     assignment = "location__partner_account__role_assignments"
-    enrolling = RoleAssignment.objects.live().filter(
-        role__in=roles_with(Permission.ENROLLMENT_EDIT)
-    )
     return enrollments.annotate(
         assignment=F(assignment),
         holder=F(f"{assignment}__user"),
@@ -435,7 +433,7 @@ def with_holders(enrollments: QuerySet[Enrollment]) -> QuerySet[Enrollment]:
     ).filter(
         Q(only_location=None) | Q(only_location=F("location")),
         Q(only_program=None) | Q(only_program=F("terms__program")),
-        assignment__in=enrolling.values("pk"),
+        holds_now("assignment", roles=roles_with(Permission.ENROLLMENT_EDIT)),
     )
 
 
