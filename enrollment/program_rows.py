@@ -176,11 +176,12 @@ def year_rows(program: IncentiveProgram, at: datetime) -> list[YearRow]:
         .order_by("starts_on", "pk")
     )
     rows, last, ahead = [], None, 0
+    most = 0 if program.discontinued_at else YEARS_AHEAD
     for year in years:
         is_over = year.calendar.day_at(at) > year.ends_on
         known = terms.get(year.pk)
         if known is None and year.pk not in drafts:
-            if is_over or (last is None and not drafts) or ahead >= YEARS_AHEAD:
+            if is_over or (last is None and not drafts) or ahead >= most:
                 continue
             ahead += 1
         rows.append(

@@ -391,10 +391,11 @@ def _lacking(terms: ProgramTerms, *, on: date) -> list[QuerySet]:
     failing = (
         RequirementCheck.objects.filter(terms=terms)
         .failing(on)
-        .filter(location__enrollments__terms=terms)
         .filter(
+            # In one filter: each would look at enrollments of the location by itself.
             Q(location__enrollments__status__in=CONCERNED)
-            | Q(location__enrollments__status__in=OPEN, state=CheckState.UNMET)
+            | Q(location__enrollments__status__in=OPEN, state=CheckState.UNMET),
+            location__enrollments__terms=terms,
         )
         .annotate(
             asked=Case(

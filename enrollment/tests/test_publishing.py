@@ -18,6 +18,7 @@ from enrollment.models import (
     TermsDraft,
     TermsVersion,
 )
+from enrollment.program_rows import year_rows
 from enrollment.services import (
     accept_enrollment,
     add_fiscal_calendar,
@@ -27,6 +28,7 @@ from enrollment.services import (
     change_program,
     change_terms_draft,
     discard_terms_draft,
+    discontinue_program,
     follow_changed_terms,
     foresee_publishing,
     problems_of,
@@ -340,13 +342,16 @@ def test_a_requirement_moves_those_who_do_not_meet_it_as_was_foreseen(
 
 def test_what_is_not_known_of_a_requirement_ends_nothing(in_euro, asking, mina):
     MeasuredValue.objects.all().delete()
+    # What a location has in another program is no concern of this one's.
+    EnrollmentFactory(location=in_euro[0].location, accepted=True)
 
     (one,) = foreseen(asking).stranded
     assert (one.reason, one.count) == ("unknown:revenue", 2)
     assert one.becomes == one.status == "enrolled"
+    assert foreseen(asking).enrollments == 2
     publish(asking, mina)
 
-    assert not Enrollment.objects.exclude(status="enrolled").exists()
+    assert not Enrollment.objects.filter(status="ineligible").exists()
 
 
 def test_without_the_move_what_was_foreseen_does_not_come_true(
@@ -459,6 +464,15 @@ def test_a_new_years_terms_begin_as_the_last_ones_a_year_later(mina):
     assert draft.content["sender_name"] == "Owner"
     publish(draft, mina)
     assert ProgramTerms.objects.get(fiscal_year=following).version == 1
+
+
+def test_a_discontinued_program_has_no_years_to_write(draft, mina, terms):
+    discard_terms_draft(draft, by=mina)
+    discontinue_program(terms.program, by=mina)
+
+    rows = year_rows(IncentiveProgram.objects.get(), timezone.now())
+
+    assert [row.terms for row in rows] == [terms]
 
 
 def test_an_unpublished_program_is_known_to_no_company(nordvik, mina):
