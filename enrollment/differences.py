@@ -188,10 +188,15 @@ def sample_problems(value_import: ValueImport) -> list[Rejected]:
             line=one.line,
             field=one.get_field_display(),
             reason=value_files.line_sentence(one.code, one.cell),
-            cell=one.cell,
+            cell=_stands_there(one.code, one.cell),
         )
         for one in value_import.problems.order_by("line")[:SAMPLE]
     ]
+
+
+def _stands_there(code: str, cell: str) -> str:
+    """What the file holds; of lines that contradict each other only the other is known."""
+    return "" if code == "contradiction" else cell
 
 
 def unknown_names(value_import: ValueImport, code: str) -> list[tuple[str, int]]:
@@ -219,7 +224,7 @@ def problems_table(value_import: ValueImport, *, language: str) -> Iterator[byte
         for line, field, code, cell in problems.iterator(chunk_size=2000):
             with override(language):
                 reason = value_files.line_sentence(code, cell)
-            yield line, names.get(field, ""), reason, cell
+            yield line, names.get(field, ""), reason, _stands_there(code, cell)
 
     return csv_lines(header, rows())
 
@@ -317,9 +322,11 @@ class SampleValue:
 
 def sample_values(value_import: ValueImport) -> list[SampleValue]:
     """Return some values that change, the ones a person looks at first."""
-    changed = value_import.staged.filter(outcome=LineOutcome.CHANGED)
-    rows = changed if changed.exists() else value_import.staged.news()
-    rows = rows.select_related("location", "criterion").order_by("line")[:SAMPLE]
+    staged = value_import.staged.select_related("location", "criterion")
+    rows = list(staged.filter(outcome=LineOutcome.CHANGED).order_by("line")[:SAMPLE])
+    if len(rows) < SAMPLE:
+        new = staged.filter(outcome=LineOutcome.NEW).order_by("line")
+        rows += new[: SAMPLE - len(rows)]
     return [
         SampleValue(
             one,

@@ -417,7 +417,7 @@ class ExtensionForm(forms.Form):
         label=_("Why do you need more time?"),
         max_length=1000,
         widget=forms.Textarea(attrs={"rows": 4}),
-        help_text=_("Say what is missing, and until when you have it."),
+        help_text=_("Say what is missing, and by when you will have it."),
         error_messages={"required": _("Say why you need more time.")},
     )
 

@@ -163,9 +163,9 @@ class RequirementsForm(SectionForm):
         asked = content["requirements"]
         count = self._rows_asked_for(len(asked) + BLANK_ROWS)
         self.initial["rows_count"] = count
-        criteria = [
-            (one.code, one.name) for one in Criterion.objects.order_by("code", "pk")
-        ]
+        known = list(Criterion.objects.order_by("code", "pk"))
+        criteria = [(one.code, one.name) for one in known]
+        numbers = {one.code for one in known if one.kind == Criterion.Kind.NUMBER}
         for number in range(count):
             self.fields[f"criterion_{number}"] = forms.ChoiceField(
                 label=_("Criterion"),
@@ -183,7 +183,8 @@ class RequirementsForm(SectionForm):
             )
         for number, one in enumerate(asked):
             self.initial[f"criterion_{number}"] = one["criterion"]
-            self.initial[f"at_least_{number}"] = _plain(one["at_least"])
+            if one["criterion"] in numbers:
+                self.initial[f"at_least_{number}"] = _plain(one["at_least"])
 
     def _rows_asked_for(self, known: int) -> int:
         if not self.is_bound:

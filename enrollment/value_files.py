@@ -56,6 +56,13 @@ _ALSO_CALLED = {
     "day": "measured_on",
     "as_of": "measured_on",
     "origin": "source",
+    # As the portal itself says them in Swedish.
+    "plats": "partner_id",
+    "kriterium": "criterion",
+    "värde": "value",
+    "uppmätt_den": "measured_on",
+    "datum": "measured_on",
+    "källa": "source",
 }
 
 FILE_PROBLEMS: dict[str, Promise] = {
@@ -66,6 +73,10 @@ FILE_PROBLEMS: dict[str, Promise] = {
         "again."
     ),
     "unknown_encoding": _("The file is not UTF-8. Save it as CSV UTF-8 and try again."),
+    "workbook": _(
+        "The file is a spreadsheet or an archive, not CSV. Save it as CSV UTF-8 and try "
+        "again."
+    ),
     "binary": _("The file has binary content. It must be CSV text."),
     "quotes": _("Line %(line)d cannot be read as CSV: check its quotes."),
     "unclosed": _(
@@ -131,6 +142,9 @@ def refuse_unreadable(head: bytes) -> None:
     """Raise what the first bytes show: an empty file, another encoding, no text."""
     if not head.removeprefix(BOM).strip():
         raise file_problem("empty")
+    # What .xlsx and .ods begin with, and old .xls.
+    if head[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
+        raise file_problem("workbook")
     if head[:4] in (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff"):
         raise file_problem("encoding", encoding="UTF-32")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -302,7 +316,7 @@ def recognized(header: list[str]) -> dict[str, int]:
     """Return which column is which field, by the names of the first line."""
     columns: dict[str, int] = {}
     for index, cell in enumerate(header):
-        name = re.sub(r"[^a-z]+", "_", cell.strip().lower()).strip("_")
+        name = re.sub(r"[^a-zåäö]+", "_", cell.strip().lower()).strip("_")
         name = _ALSO_CALLED.get(name, name)
         if name in FIELDS:
             columns.setdefault(name, index)

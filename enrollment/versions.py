@@ -12,7 +12,7 @@ from typing import Any
 
 from django.utils.dateparse import parse_date
 from django.utils.formats import date_format
-from django.utils.translation import get_language, gettext_lazy, ngettext
+from django.utils.translation import get_language, gettext_lazy, ngettext, pgettext
 from django.utils.translation import gettext as _
 
 from accounts.templatetags.portal import listed
@@ -332,11 +332,11 @@ def _countries(value: list[str]) -> list[str]:
 
 
 def _refused_countries(value: list[str]) -> list[str]:
-    return _countries(value) if value else [_("None")]
+    return _countries(value) if value else [pgettext("of several", "None")]
 
 
 def _requirements(value: list[dict]) -> list[str]:
-    return [requirement_words(one) for one in value] or [_("None")]
+    return [requirement_words(one) for one in value] or [pgettext("of several", "None")]
 
 
 def _earning_types(value: list[list]) -> list[str]:
@@ -350,7 +350,7 @@ def _methods(value: list[str]) -> list[str]:
 
 
 def _codes(value: list[str]) -> list[str]:
-    return [", ".join(value) if value else _("None")]
+    return [", ".join(value) if value else pgettext("of several", "None")]
 
 
 def _tax_details(value: list[str]) -> list[str]:

@@ -233,11 +233,21 @@ register.filter(full_day)
 @register.filter
 def moment(value) -> str:
     """A day with its time and the name of the time zone."""
+    return _with_time(value, day)
+
+
+@register.filter
+def full_moment(value) -> str:
+    """The same with its month in full and its year, for what is kept."""
+    return _with_time(value, full_day)
+
+
+def _with_time(value, day_of) -> str:
     if not value:
         return ""
     at = timezone.localtime(value)
     return _("%(day)s, %(time)s %(zone)s") % {
-        "day": day(at),
+        "day": day_of(at),
         "time": date_format(at, "H:i"),
         "zone": at.tzname(),
     }

@@ -61,6 +61,12 @@ class Criterion(models.Model):
         return _in_language(self, "name")
 
     @property
+    def unit_name(self) -> str:
+        """The unit in the reader's language, where the portal knows it."""
+        known = {"people": _("people"), "points": _("points")}
+        return str(known.get(self.unit, self.unit))
+
+    @property
     def how_to_fix(self) -> str:
         return _in_language(self, "how_to_fix")
 

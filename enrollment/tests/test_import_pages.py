@@ -121,6 +121,7 @@ def test_a_file_goes_its_whole_way_on_pages(
     [
         ("å".encode("utf-16"), "The file looks like UTF-16, not UTF-8."),
         (b"", "The file is empty."),
+        (b"PK\x03\x04\x14\x00\x06\x00", "The file is a spreadsheet or an archive"),
         (b"\xef\xbb\xbf", "The file is empty."),
     ],
 )

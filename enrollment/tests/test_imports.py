@@ -493,6 +493,7 @@ def test_a_file_that_is_no_csv_in_utf_8_says_what_it_is(db, content, said):
         ("PartnerID;Criterion;Value;Measured on;Source", ";"),
         ("partner id\tcriterion\tamount\tas of", "\t"),
         ("Location|Metric|Value|Date", "|"),
+        ("Plats;Kriterium;Värde;Uppmätt den", ";"),
     ],
 )
 def test_columns_are_recognized_however_they_are_written(header, delimiter):

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.templatetags.portal import full_moment
 from accounts.tests.factories import RoleAssignmentFactory
 from enrollment import services
 from enrollment.models import Enrollment, PayoutAssignment
@@ -296,6 +297,9 @@ def test_the_confirmation_holds_the_receipt_to_keep(page, ready, ida):
     assert f"{ready.reference}.txt" in kept["Content-Disposition"]
     lines = kept.content.decode().splitlines()
     assert lines[0] == f"Reference: {ready.reference}"
+    ready.refresh_from_db()
+    # What is kept says its year.
+    assert f"Submitted: {full_moment(ready.submitted_at)}" in lines
     assert any("Nordvik SEK main" in line for line in lines)
 
 
