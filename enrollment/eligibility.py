@@ -457,11 +457,12 @@ def is_part_validated(assignment: PayoutAssignment, part: str) -> bool:
 
 def waits_for_time() -> Exists:
     """Enrollments whose bank part waits for no decision: approved, or stopped."""
-    return Exists(
-        PayoutAssignment.objects.filter(
-            enrollment=OuterRef("pk"), bank_profile__versions__status__in=HELD
-        )
-    )
+    return Exists(_held_payouts().filter(enrollment=OuterRef("pk")))
+
+
+def _held_payouts() -> QuerySet[PayoutAssignment]:
+    """Payouts to accounts that wait; one with two such accounts comes twice."""
+    return PayoutAssignment.objects.filter(bank_profile__versions__status__in=HELD)
 
 
 def note_held(enrollments: Iterable[Enrollment]) -> None:
@@ -472,11 +473,16 @@ def note_held(enrollments: Iterable[Enrollment]) -> None:
     known = {one.pk: one for one in enrollments if one.is_validating}
     if not known:
         return
+    # Few are: what else is to be known is asked of these.
+    payouts = _held_payouts().filter(enrollment__in=list(known)).order_by()
+    keys = set(payouts.values_list("enrollment_id", flat=True))
+    if not keys:
+        return
     held = BankProfileVersion.objects.filter(
         status__in=HELD, profile__payout_assignments__enrollment=OuterRef("pk")
     )
     rows = (
-        Enrollment.objects.filter(waits_for_time(), pk__in=list(known))
+        Enrollment.objects.filter(pk__in=keys)
         .exclude(waits_for_part("tax"))
         .order_by()
         .annotate(
