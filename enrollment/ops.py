@@ -53,6 +53,7 @@ class QueueFilter(forms.Form):
     part = forms.ChoiceField(
         label=gettext_lazy("To validate"),
         required=False,
+        widget=PlainSelect,
         choices=[("", gettext_lazy("All")), *queues.PARTS.items()],
     )
     country = forms.ChoiceField(
@@ -61,16 +62,19 @@ class QueueFilter(forms.Form):
     turn = forms.ChoiceField(
         label=gettext_lazy("Whose turn"),
         required=False,
+        widget=PlainSelect,
         choices=[("", gettext_lazy("All")), *queues.TURNS.items()],
     )
     claim = forms.ChoiceField(
         label=gettext_lazy("Claimed"),
         required=False,
+        widget=PlainSelect,
         choices=[("", gettext_lazy("All")), *queues.CLAIMS.items()],
     )
     risk = forms.ChoiceField(
         label=gettext_lazy("Look twice"),
         required=False,
+        widget=PlainSelect,
         choices=[("", gettext_lazy("All")), *queues.RISKS.items()],
     )
     overdue = forms.BooleanField(label=gettext_lazy("Overdue only"), required=False)

@@ -424,7 +424,10 @@ def validation_queue(
             enrollments.filter(since__lt=_shortest_promise_before(at)).filter(
                 was_promised_earlier()
             ),
-            *(kind.filter(late) for kind in versions),
+            *(
+                kind.filter(late, since__lt=at - VALIDATION_PROMISE)
+                for kind in versions
+            ),
         ]
     wanted = [
         condition

@@ -314,7 +314,12 @@ class Location(models.Model):
             models.Index(
                 fields=["partner_account", "name", "id"],
                 name="accounts_places_by_name",
-            )
+            ),
+            models.Index(
+                fields=["closing_asked_at", "id"],
+                condition=Q(closed_at=None, closing_asked_at__isnull=False),
+                name="accounts_places_to_close",
+            ),
         ]
         permissions = [("close_location", "Can close locations")]
 
