@@ -6,7 +6,9 @@ Who writes one without saying so, as the version before does, has it said by the
 import django.db.models.deletion
 from django.db import migrations, models
 
+# A million enrollments take longer than a page's statement may.
 SAID = """
+SET LOCAL statement_timeout = 0;
 UPDATE enrollment_enrollment e
 SET partner_account_id = l.partner_account_id
 FROM accounts_location l
