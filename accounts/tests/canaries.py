@@ -36,7 +36,16 @@ LEAST = 7
 # A row of digits is quickly found where each of them is a zero.
 LONG_ROW = b"0" * 8
 AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
-# Headers with long rows of digits made by chance.
+# Long rows of digits made by chance: identifiers, digests, moments.
+CHANCE = re.compile(
+    rb"(?<![0-9A-Za-z])(?:"
+    rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    rb"|(?=[0-9]*[a-f])[0-9a-f]{32,}"
+    rb"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
+    rb"|1[0-9]{9}\.[0-9]{3,}"
+    rb")(?![0-9A-Za-z])"
+)
+# Headers of that kind.
 BY_CHANCE = ("content-type", "date", "message-id", "received")
 # What a log record has before anybody gives it more.
 OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({})))
@@ -129,15 +138,16 @@ class Watch:
                 content = content.replace(one, b"")
             if b"%" in content:
                 content = unquote_to_bytes(content)
-        content = _together(content)
-        sought = [self.odd_words]
-        if LONG_ROW in content.translate(AS_ZEROS):
-            sought.append(self.words)
+        together = _together(content)
+        found = _those_in(together, self.odd_words)
+        if LONG_ROW in together.translate(AS_ZEROS):
+            found |= _those_in(together, self.words)
+        if found:
+            # Any seven digits stand in one of some million digests.
+            found = _those_in(_together(CHANCE.sub(b"|", content)), found)
         if thoroughly:
-            sought.append(self.encoded)
-        return {
-            name for some in sought for form, name in some.items() if form in content
-        }
+            found |= _those_in(together, self.encoded)
+        return {*found.values()}
 
     def look(self, place: str, text: str | bytes, *, thoroughly: bool = True) -> None:
         """Remember what of it stands in a text that gets out somewhere."""
@@ -296,6 +306,10 @@ def _is_writing(sql) -> bool:
         and sql[:6] in ("INSERT", "UPDATE")
         and OF_EXAMPLES not in sql[:60]
     )
+
+
+def _those_in(content: bytes, names: dict[bytes, str]) -> dict[bytes, str]:
+    return {form: name for form, name in names.items() if form in content}
 
 
 def _together(content: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import base64
 import logging
+import re
 import smtplib
 import urllib.parse
 import uuid
@@ -16,6 +17,7 @@ from django.db import transaction
 
 from accounts.models import AuditAction, AuditEvent
 from accounts.services import audit
+from accounts.tests import canaries
 from accounts.tests.canaries import (
     WATCH,
     Watch,
@@ -71,6 +73,34 @@ def test_other_numbers_and_what_may_be_shown_of_it_are_not(text):
     watch.know([IBAN])
 
     assert watch.found_in(text) == set()
+
+
+BY_CHANCE = [
+    "74185290-9d1e-4e6a-8f10-7418529a3b2c",
+    "9f7418529" * 4,
+    "{'at': 1763799607.418529}",
+    "2026-11-22 08:20:57.418529+00:00",
+]
+
+
+@pytest.mark.parametrize("text", BY_CHANCE)
+def test_digits_that_stand_in_a_row_by_chance_are_not(text):
+    watch = Watch()
+    watch.know(["7418529"], encoded=False)
+
+    assert watch.found_in(text) == set()
+    # What stands beside it is.
+    for leaked in (f"{text} 741-8529", f"741 8529|{text}"):
+        assert watch.found_in(leaked) == {"7418529"}
+
+
+@pytest.mark.parametrize("text", BY_CHANCE)
+def test_of_such_a_row_nothing_else_is_hidden(text, monkeypatch):
+    monkeypatch.setattr(canaries, "CHANCE", re.compile(b"(?!)"))
+    watch = Watch()
+    watch.know(["7418529"], encoded=False)
+
+    assert watch.found_in(text) == {"7418529"}
 
 
 @pytest.mark.parametrize(
