@@ -1,6 +1,7 @@
 """What operators' pages show of programs: years, sections, differences, effects."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from tempfile import SpooledTemporaryFile
@@ -287,13 +288,11 @@ def stranded_table(draft: TermsDraft, *, at: datetime, language: str) -> IO[byte
     Into a file first: the rehearsal is over before the first line leaves; whoever sends
     it closes it. Raises ValidationError as foresee_publishing().
     """
-    file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - its reader closes it
-    try:
+    with ExitStack() as stack:
+        file = stack.enter_context(SpooledTemporaryFile(max_size=IN_MEMORY))
         _write_stranded(file, draft, at=at, language=language)
-    except BaseException:
-        file.close()
-        raise
-    file.seek(0)
+        file.seek(0)
+        stack.pop_all()
     return file
 
 
