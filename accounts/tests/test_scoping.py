@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from accounts.holders import held_in
@@ -19,11 +19,12 @@ from accounts.models import (
     RoleAssignment,
 )
 from accounts.roles import Permission, Role
-from accounts.scoping import Scope, ScopedQuerySet, today
+from accounts.scoping import Scope, ScopedQuerySet, holds_now, today
 from accounts.tests.factories import (
     IncentiveProgramFactory,
     LocationFactory,
     MembershipFactory,
+    PartnerAccountFactory,
     RoleAssignmentFactory,
     UserFactory,
 )
@@ -302,6 +303,35 @@ class TestHolders:
         RoleAssignmentFactory(partner_account=nordvik, revoked_at=timezone.now())
 
         assert Location.objects.without_holder(Role.INCENTIVES_ADMIN).exists()
+
+
+def test_asked_of_each_a_role_holds_as_it_does_asked_of_all(nordvik):
+    now, yesterday = timezone.now(), today() - timedelta(days=1)
+
+    def role(**fields) -> RoleAssignment:
+        return RoleAssignmentFactory(partner_account=nordvik, **fields)
+
+    holding = {role(), role(ends_on=today()), role(ends_on=today() + timedelta(days=1))}
+    role(ends_on=yesterday)
+    role(revoked_at=now)
+    role(user__is_active=False)
+    role(role=Role.INCENTIVES_USER)
+    role().user.memberships.update(ended_at=now)
+    elsewhere = role()
+    elsewhere.user.memberships.update(partner_account=PartnerAccountFactory())
+    admins = frozenset({Role.INCENTIVES_ADMIN})
+
+    found = (
+        PartnerAccount.objects.filter(pk=nordvik.pk)
+        .annotate(held=F("role_assignments"))
+        .filter(holds_now("held", roles=admins))
+        .values_list("held", flat=True)
+    )
+
+    assert set(found) == {one.pk for one in holding}
+    assert holding == set(
+        RoleAssignment.objects.live().filter(partner_account=nordvik, role__in=admins)
+    )
 
 
 def test_where_a_table_keeps_its_company_stays_as_it_is():

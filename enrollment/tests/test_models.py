@@ -569,7 +569,7 @@ def test_a_time_zone_has_to_be_known(name):
         known_time_zone(name)
 
 
-# --- Composite keys: nobody is paid to another company's account -----------------------------
+# --- Composite keys: each row is of one company, which is paid to its own account -----------
 
 
 @transaction.atomic
@@ -584,6 +584,28 @@ def refused_at_commit(row, **fields) -> str:
     with pytest.raises(IntegrityError) as refusal:
         commit_change(row, **fields)
     return str(refusal.value)
+
+
+def test_the_database_says_whose_an_enrollment_is_where_its_writer_does_not(
+    goteborg, terms
+):
+    written = EnrollmentFactory(location=goteborg, terms=terms)
+    assert written.partner_account_id is None
+
+    written.refresh_from_db()
+    assert written.partner_account == goteborg.partner_account
+
+    change(written, partner_account=None)
+    written.refresh_from_db()
+    assert written.partner_account == goteborg.partner_account
+
+
+def test_an_enrollment_is_of_its_location_s_company(world):
+    other = PartnerAccountFactory()
+
+    message = refused_at_commit(world.enrollment, partner_account=other)
+
+    assert "enrollment_enrollment_location_of_company" in message
 
 
 def test_a_payout_is_at_its_enrollment_s_location(world, malmo):
