@@ -23,14 +23,12 @@ from accounts.roles import Permission, roles_with
 from accounts.templatetags.mails import line
 from enrollment import emails
 from enrollment.audience import locations_of
-from enrollment.eligibility import GAPS, tax_gap, with_next_gaps
+from enrollment.eligibility import GAPS, gap_codes, with_next_gaps
 from enrollment.models import (
     Campaign,
     CampaignRecipient,
     Enrollment,
     Invitation,
-    PayoutAssignment,
-    PayoutStanding,
 )
 
 # A mail lists no more than these one by one in a preview.
@@ -59,7 +57,7 @@ class _Location(NamedTuple):
 
 
 class _Enrollment(NamedTuple):
-    pk: str
+    pk: UUID
     enroll_by: date
     location: _Location
 
@@ -125,10 +123,10 @@ def _waiting(
             "pk",
         )
         .values_list(
-            # Keys as text: nothing is done with them but to write them.
+            # Keys as text: nothing is done with these but to write them.
             Cast("email", TextField()),
             Cast("pk", TextField()),
-            Cast("enrollment", TextField()),
+            "enrollment",
             "enrollment__enroll_by",
             "enrollment__location",
             "enrollment__location__name",
@@ -160,41 +158,15 @@ def _waiting(
             continue
         location = _Location(name, number, _Company(*company))
         theirs[email].append(_Invited(pk, _Enrollment(enrollment, last, location)))
-    by_day: dict[date, list[str]] = defaultdict(list)
+    by_day: dict[date, list[UUID]] = defaultdict(list)
     for email, some in theirs.items():
         by_day[about[email][0]] += [one.enrollment.pk for one in some]
-    return _with_gaps(theirs, by_day)
-
-
-def _with_gaps(
-    theirs: dict[str, list[_Invited]], by_day: dict[date, list[str]]
-) -> dict[str, list[_Invited]]:
-    codes: dict[str, dict[str, None]] = {}
+    codes: dict[object, list[str]] = {}
     for day, keys in by_day.items():
-        # By its key: an enrollment's own order would join the programs and locations.
-        assignments = dict(
-            PayoutAssignment.objects.filter(enrollment__in=keys)
-            .order_by("enrollment_id", "-earning_type__share", "pk")
-            .values_list("pk", Cast("enrollment", TextField()))
-        )
-        # Asked of these by their keys: joined with them, it would be asked of all.
-        standings = PayoutStanding.objects.filter(assignment__in=list(assignments))
-        gaps_of_each = {
-            assignment: gaps
-            for assignment, *gaps in standings.order_by().values_list(
-                "assignment", "bank_gap", tax_gap(on=day), "currency_gap"
-            )
-        }
-        for assignment, key in assignments.items():
-            theirs_gaps = codes.setdefault(key, {})
-            for code in gaps_of_each[assignment]:
-                if code:
-                    theirs_gaps[code] = None
-    none: dict[str, None] = {}
+        codes |= gap_codes(keys, on=day)
     return {
         email: [
-            _Invited(pk, enrollment, tuple(codes.get(enrollment.pk, none)))
-            for pk, enrollment, _gaps in some
+            one._replace(gaps=tuple(codes.get(one.enrollment.pk, ()))) for one in some
         ]
         for email, some in theirs.items()
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import (
     BooleanField,
     Case,
@@ -33,6 +34,7 @@ from accounts.models import Location
 from enrollment.models import (
     Enrollment,
     PayoutAssignment,
+    PayoutStanding,
     ProgramTerms,
     RequirementCheck,
     SetAside,
@@ -354,16 +356,40 @@ def with_next_gaps(locations: QuerySet[Location], *, on: date) -> QuerySet[Locat
 
 def gaps_of(assignments: Iterable[PayoutAssignment]) -> list[Gap]:
     """Return what the annotated assignments of one enrollment lack, once each."""
-    return _gaps(
-        (assignment.bank_gap, assignment.tax_gap, assignment.currency_gap)
+    codes = dict.fromkeys(
+        code
         for assignment in assignments
+        for code in (assignment.bank_gap, assignment.tax_gap, assignment.currency_gap)
+        if code
     )
-
-
-def _gaps(payments: Iterable[tuple[str, str, str]]) -> list[Gap]:
-    """The gaps of some payments, by the codes of bank, tax and currency of each."""
-    codes = dict.fromkeys(code for payment in payments for code in payment if code)
     return [GAPS[code] for code in codes]
+
+
+def gap_codes(enrollments: Iterable[object], *, on: date) -> dict[object, list[str]]:
+    """Return the codes of gaps_of() for each of some enrollments, all given by key.
+
+    What lacks nothing is left out. The keys of their payments are read first, in the same
+    question: joined with its enrollment, a payment is asked of all there are.
+    """
+    payments = PayoutAssignment.objects.filter(enrollment__in=list(enrollments))
+    rows = (
+        PayoutStanding.objects.filter(
+            _IsIn(F("assignment"), ArraySubquery(payments.order_by().values("pk")))
+        )
+        .order_by(
+            "assignment__enrollment_id",
+            "-assignment__earning_type__share",
+            "assignment_id",
+        )
+        .values_list(
+            "assignment__enrollment_id", "bank_gap", tax_gap(on=on), "currency_gap"
+        )
+    )
+    codes: dict[object, dict[str, None]] = defaultdict(dict)
+    for key, *gaps in rows:
+        for code in filter(None, gaps):
+            codes[key][code] = None
+    return {key: list(some) for key, some in codes.items()}
 
 
 def payout_of(
@@ -409,22 +435,11 @@ def gaps_at(
     enrollments: Iterable[Enrollment], *, at: datetime
 ) -> dict[object, list[Gap]]:
     """gaps_of() what payout_at() returns, for lists that say no more of it."""
-    payments: dict[object, list[tuple[str, str, str]]] = defaultdict(list)
-    for day, some in _by_its_day(enrollments, at).items():
-        rows = (
-            PayoutAssignment.objects.filter(enrollment__in=[one.pk for one in some])
-            .annotate(tax_gap=tax_gap(on=day, standing="standing__"))
-            .order_by("enrollment_id", "-earning_type__share", "pk")
-            .values_list(
-                "enrollment_id",
-                "standing__bank_gap",
-                "tax_gap",
-                "standing__currency_gap",
-            )
-        )
-        for key, *codes in rows:
-            payments[key].append(tuple(codes))
-    return {key: _gaps(some) for key, some in payments.items()}
+    return {
+        key: [GAPS[code] for code in codes]
+        for day, some in _by_its_day(enrollments, at).items()
+        for key, codes in gap_codes([one.pk for one in some], on=day).items()
+    }
 
 
 def _by_its_day(

@@ -53,6 +53,7 @@ from enrollment.tests.factories import (
     RequirementFactory,
 )
 from enrollment.tests.test_imports import DAY, LESS, compared
+from profiles.tests.factories import TaxProfileFactory
 
 MINUTE = datetime.timedelta(minutes=1)
 
@@ -113,13 +114,18 @@ def test_one_person_gets_one_mail_for_all_their_locations(
     RoleAssignmentFactory(
         user=ida, partner_account=nordvik, role=Role.INCENTIVES_ADMIN, location=malmo
     )
+    TaxProfileFactory(location=malmo)
     confirmed(campaign, by=mina)
 
     run(campaign)
 
     assert delivered() == [ida.email]
-    assert "Göteborg" in mailbox.outbox[0].body
-    assert "Malmö" in mailbox.outbox[0].body
+    said = " ".join(mailbox.outbox[0].body.split())
+    assert "Göteborg" in said
+    assert "Malmö" in said
+    # And what is missing there.
+    assert said.count("A bank profile is missing.") == 2
+    assert said.count("A tax profile is missing.") == 1
     assert CampaignRecipient.objects.get().locations_count == 2
     assert Invitation.objects.filter(email__to_user=ida).count() == 2
     run(campaign)

@@ -13,6 +13,7 @@ from enrollment.eligibility import (
     accepted_currencies,
     count_locations_to_invite,
     eligible_locations,
+    gap_codes,
     gaps_of,
     is_part_validated,
     is_validated,
@@ -426,8 +427,11 @@ def payout(goteborg, program, maria):
 
 
 def gaps(payout, on=TODAY) -> list[str]:
-    rows = payout_of([payout.enrollment], on=on)[payout.enrollment.pk]
-    return [gap.code for gap in gaps_of(rows)]
+    key = payout.enrollment.pk
+    codes = [gap.code for gap in gaps_of(payout_of([payout.enrollment], on=on)[key])]
+    # Asked for nothing else, the answer is the same.
+    assert gap_codes([key], on=on).get(key, []) == codes
+    return codes
 
 
 def choose(payout, **fields) -> None:
@@ -745,6 +749,26 @@ def test_the_payout_of_many_enrollments_is_one_query(terms, django_assert_num_qu
         payouts = payout_of(enrollments, on=TODAY)
 
     assert all(len(payouts[enrollment.pk]) == 1 for enrollment in enrollments)
+
+
+def test_what_many_enrollments_lack_is_one_query_and_in_the_order_of_shares(
+    payout, django_assert_num_queries
+):
+    terms = ProgramTermsFactory(earning_types=[("co_op", 40), ("rebate", 60)])
+    begun = [EnrollmentFactory(terms=terms, payout__tax_profile=None) for _ in range(2)]
+    for one in begun:
+        rebate = one.payout_assignments.filter(earning_type__kind="rebate")
+        rebate.update(
+            tax_profile=TaxProfileFactory(location=one.location),
+            bank_profile=BankProfileFactory(
+                partner_account=one.location.partner_account
+            ),
+        )
+
+    with django_assert_num_queries(1):
+        codes = gap_codes([payout.enrollment.pk, *(one.pk for one in begun)], on=TODAY)
+
+    assert codes == {one.pk: ["currency_missing", "bank_missing"] for one in begun}
 
 
 # --- What is validated ------------------------------------------------------------------------
