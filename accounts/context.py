@@ -22,6 +22,13 @@ NARROWED = frozenset(
     }
 )
 
+# Pages that belong to a way though their address does not begin with its: their routes.
+_ALSO_UNDER = {
+    "enrollment:overview": ("enroll/", "i/<uuid:pk>/"),
+    "ops:invitations": ("ops/campaigns/",),
+    "ops:validation": ("ops/reasons/",),
+}
+
 
 @dataclass(frozen=True)
 class NavItem:
@@ -136,12 +143,14 @@ def _operator_nav(request) -> list[NavItem]:
 
 def _nav(request, entries) -> list[NavItem]:
     items = []
+    route = request.resolver_match.route if request.resolver_match else ""
     for label, name, icon in entries:
         url = reverse(name)
         is_active = (
             request.path == url
             if name in ("home", "ops:today")
             else request.path.startswith(url)
+            or route.startswith(_ALSO_UNDER.get(name, ()))
         )
         if name in NARROWED:
             url = keeping_location(request, url)

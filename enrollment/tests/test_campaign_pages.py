@@ -35,6 +35,9 @@ def test_from_the_program_to_a_draft_to_the_hold_and_back(
         reverse("ops:plan_campaign", kwargs={"pk": terms.pk}), follow=True
     )
     campaign = Campaign.objects.get()
+    assert [way.label for way in page.context["nav"] if way.is_active] == [
+        "Invitations"
+    ]
     assert "Send to 1 person" in words(page)
     assert "2 locations are invited" in words(page)
     assert "nobody can enroll there: the admins are told instead" in words(page)

@@ -9,6 +9,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.companies import path_in
 from accounts.models import OutgoingEmail, RoleAssignment
 from accounts.roles import Role
 from accounts.tests.cases import tried
@@ -1449,6 +1450,30 @@ def test_a_person_of_two_companies_sees_one_at_a_time(client_of, ida, invited):
     assert [row.location for row in listed(first) if row.enrollment]
     assert {row.location for row in listed(first)} == {invited.location}
     assert {row.location for row in listed(second)} == {theirs.location}
+
+
+def test_whoever_enrolls_is_under_incentives(client_of, ida, invitation):
+    enrollment = invitation.enrollment
+    company = enrollment.location.partner_account
+    mail = make_email(to_user=ida)
+    InvitationFactory(
+        enrollment=EnrollmentFactory(location=enrollment.location), user=ida, email=mail
+    )
+    Invitation.objects.filter(pk=invitation.pk).update(email=mail)
+
+    def marked(path) -> list[str]:
+        page = client_of(ida).get(path)
+        return [way.label for way in page.context["nav"] if way.is_active]
+
+    for page in ("get_started", "hand_over"):
+        assert marked(url(page, invitation)) == ["Incentives"]
+    assert marked(enrollment.get_absolute_url()) == ["Incentives"]
+    assert marked(reverse("accounts:people")) == ["People"]
+    # An invitation to join a company has an address of the same letter.
+    assert marked(reverse("joining:invitation")) == []
+
+    RoleAssignmentFactory(user=ida)
+    assert marked(path_in(company, enrollment)) == ["Incentives"]
 
 
 def test_a_foreign_company_in_the_address_is_not_entered(ida_client, sam, invited):

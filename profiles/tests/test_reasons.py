@@ -133,8 +133,10 @@ def test_an_operator_adds_a_reason_and_a_partner_reads_it_in_their_language(
     for name in ("title_en", "text_sv", "remedy_sv"):
         assert WORDS[name] in shown
     assert not ReturnReason.objects.filter(code="DOC_NOT_SIGNED").exists()
-    # The way to the other language stays.
-    assert "Svenska" in web.post(url, values | {"preview": "on"}).content.decode()
+    # The way to the other language stays, and the catalog is a part of Validation.
+    page = web.post(url, values | {"preview": "on"})
+    assert "Svenska" in page.content.decode()
+    assert [way.label for way in page.context["nav"] if way.is_active] == ["Validation"]
 
     assert web.post(url, values | {"save": "on"}).url == reverse("ops:reasons")
 
