@@ -219,11 +219,15 @@ def terms_draft(request, draft):
 
 
 def _section(name: str):
-    """Make the view that edits one section of a draft."""
+    """Make the view that edits one section of a draft, a step of all."""
+    names = list(SECTIONS)
+    number = names.index(name) + 1
+    following = (*names, "")[number]
 
     @operator_requires(CHANGE, on=TermsDraft)
     @require_http_methods(FORM_METHODS)
     def view(request, draft):
+        back = f"{_draft_page(draft)}#{name}"
         form = SECTION_FORMS[name](
             request.POST or None,
             content=draft.content,
@@ -235,9 +239,9 @@ def _section(name: str):
             form = form.with_more()
         elif request.method == "POST":
             if form.is_valid() and _save_section(request, draft, name, form):
-                return redirect(f"{_draft_page(draft)}#{name}")
+                goes_on = following and "go_on" in request.POST
+                return redirect(_section_page(draft, following) if goes_on else back)
             status = 422
-        names = list(SECTIONS)
         context = {
             "form": form,
             "draft": draft,
@@ -245,7 +249,9 @@ def _section(name: str):
             "year": draft.fiscal_year,
             "section": name,
             "title": SECTION_NAMES[name],
-            "number": names.index(name) + 1,
+            "back_url": back,
+            "following": SECTION_NAMES[following] if following else "",
+            "number": number,
             "total": len(names),
             "saved": facts(worded(draft.content), name)
             if getattr(form, "was_changed_meanwhile", False)
@@ -258,6 +264,10 @@ def _section(name: str):
 
     view.__doc__ = f"Write the section “{name}” of a draft."
     return view
+
+
+def _section_page(draft: TermsDraft, name: str) -> str:
+    return reverse(f"ops:draft_{name}", kwargs={"pk": draft.pk})
 
 
 def _save_section(request, draft, name: str, form) -> bool:

@@ -131,11 +131,17 @@ def test_a_program_is_written_from_nothing_to_published(client, settings):
         },
     }
     assert sections.keys() == SECTIONS.keys()
-    for section, typed in sections.items():
+    # From each step on to the next, from the last one back to all of them.
+    steps = [to(f"draft_{section}", draft) for section in sections]
+    steps.append(f"{draft.get_absolute_url()}#sender")
+    for number, (section, typed) in enumerate(sections.items(), start=1):
         draft.refresh_from_db()
-        assert client.get(to(f"draft_{section}", draft)).status_code == 200
-        saved = save(client, draft, section, **typed)
-        assert saved.status_code == 302, text(saved)
+        page = text(client.get(steps[number - 1]))
+        assert f"Step {number} of 7" in page
+        assert f'href="{draft.get_absolute_url()}#{section}"' in page
+        assert ("Save and go on" in page) == (section != "sender")
+        saved = save(client, draft, section, **typed, go_on="on")
+        assert saved.url == steps[number]
 
     shown = client.get(to("publish_draft", draft))
     assert "no enrollment is concerned" in text(shown)
