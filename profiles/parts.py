@@ -6,11 +6,12 @@ from datetime import datetime
 from django.db.models import Q
 from django.urls import reverse
 
-from accounts.models import PartnerAccount, User
+from accounts.models import Location, PartnerAccount, User
 from accounts.roles import Permission
 from profiles.models import PartState, PreparedPart
 
 MOST_SHOWN = 20
+_TO_CHECK = Q(state=PartState.FILLED, location__closed_at=None)
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,16 @@ def parts_waiting(
         Permission.PROFILE_EDIT, user=user, name="may_check"
     )
     to_fill = Q(email=user.email, state=PartState.OPEN, expires_at__gt=at)
-    to_check = Q(
-        may_check=True,
-        state=PartState.FILLED,
-        location__partner_account=company,
-        location__closed_at=None,
-    )
+    to_check = _TO_CHECK & Q(may_check=True, location__partner_account=company)
     found = parts.filter(to_fill | to_check).for_pages().order_by("expires_at", "pk")
     return [_waiting(part) for part in found[:MOST_SHOWN]]
+
+
+def parts_to_check(user: User, *, location: Location) -> list[WaitingPart]:
+    """Return what was filled in for a location and waits for this person to check it."""
+    parts = PreparedPart.objects.where_user_may(user, Permission.PROFILE_EDIT)
+    found = parts.filter(_TO_CHECK, location=location).for_pages()
+    return [_waiting(part) for part in found.order_by("filled_at", "pk")[:MOST_SHOWN]]
 
 
 def _waiting(part: PreparedPart) -> WaitingPart:

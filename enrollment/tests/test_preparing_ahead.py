@@ -8,6 +8,7 @@ from accounts.models import OutgoingEmail
 from enrollment import services
 from enrollment.models import Enrollment
 from profiles.models import BankProfile, PreparedPart
+from profiles.preparing import end_part
 from profiles.tests.factories import BANK_DETAILS
 
 
@@ -35,6 +36,19 @@ def test_a_reader_prepares_and_only_an_admin_sends(client_of, invited, uma, ida)
     assert web.post(submit).status_code == 403
     assert "Check: Bank details" in client_of(ida).get("/").content.decode()
     assert client_of(ida).get(check).status_code == 200
+
+    # Whoever is to check it is told at the enrollment, too, until it is done with.
+    def told(by, page="enrollment:detail") -> bool:
+        shown = client_of(by).get(reverse(page, kwargs={"pk": invited.pk}))
+        html = shown.content.decode()
+        assert (check in html) == ("filled in bank details for" in html)
+        return check in html
+
+    assert (told(ida), told(uma)) == (True, False)
+    services.accept_enrollment(invited, by=ida)
+    assert (told(ida), told(ida, "enrollment:profiles")) == (True, True)
+    end_part(part, by=ida)
+    assert (told(ida), told(ida, "enrollment:profiles")) == (False, False)
 
 
 def test_nothing_is_prepared_where_one_may_not_look_or_nothing_is_to_do(

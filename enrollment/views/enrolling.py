@@ -32,6 +32,7 @@ from enrollment.rows import enrollment_rows
 from enrollment.states import EDITABLE, VEILED, EnrollmentStatus
 from enrollment.versions import changes_since
 from enrollment.views.posting import posted
+from profiles.parts import parts_to_check
 
 # Nothing can be done here any more; who could enroll is no question.
 CLOSED = frozenset({EnrollmentStatus.EXPIRED, EnrollmentStatus.DISCONTINUED})
@@ -205,7 +206,11 @@ def _profiles_page(request, enrollment, **forms):
         request,
         "enrollment/profiles.html",
         context
-        | {"has_errors": has_errors, "forms": list(forms.values())}
+        | {
+            "has_errors": has_errors,
+            "forms": list(forms.values()),
+            "prepared": parts_to_check(request.user, location=enrollment.location),
+        }
         | _changed(request, enrollment, context),
         status=422 if has_errors else 200,
     )
@@ -259,6 +264,13 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
             receipt_of(enrollment, payouts=_payouts(context["lines"]))
             if enrollment.may_edit and enrollment.is_validating
             else ""
+        ),
+        "prepared": (
+            parts_to_check(request.user, location=enrollment.location)
+            if enrollment.may_edit
+            and enrollment.is_editable
+            and not enrollment.is_late(now)
+            else []
         ),
         # The same for all that is veiled: it tells nothing of how far it got (R42).
         "can_prepare": not enrollment.may_edit
