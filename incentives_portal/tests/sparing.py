@@ -2,17 +2,23 @@
 
 import copy
 import logging
+from itertools import islice
 
 from allauth.account.auth_backends import AuthenticationBackend
 from django.apps import apps
 from django.contrib.sessions.backends.db import SessionStore
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.template.backends.django import Template
 from django.template.base import Template as BareTemplate
 
-from accounts import middleware, proof, services
+from accounts import access, middleware, proof, services
 from incentives_portal import views
 
 REFUSALS = frozenset({"403.html", "404.html"})
+# Questions that only look; and what neither looks nor writes.
+LOOKING = ('SELECT "', "SELECT 1 ", "SELECT COUNT", "SELECT DISTINCT", "SELECT EXISTS")
+APART = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET ", "DECLARE")
 
 
 class Sparing:
@@ -24,9 +30,11 @@ class Sparing:
 
     While `remembers` is on, who asks, their groups' rights, their companies and their
     session are looked up once, and that the session is in use is not noted: a request that leaves the world
-    as it was finds them the same. Which rows somebody may see is asked of the database
-    each time, in words put together once. Nothing is drawn while `is_blind`: for answers
-    without a body.
+    as it was finds them the same. So does a question to the database that was asked
+    before in the same words, until the request writes something: it is put together
+    each time and has its former answer. What a door finds for somebody (or why it
+    refuses them) it finds again for the same person, right and key. Nothing is drawn
+    while `is_blind`: for answers without a body.
     """
 
     def __init__(self, monkeypatch):
@@ -61,6 +69,8 @@ class Sparing:
             monkeypatch.setattr(views, name, self._saying_once(getattr(views, name)))
         self._remember_who_asks(monkeypatch)
         self._remember_questions(monkeypatch)
+        self._remember_answers(monkeypatch)
+        self._remember_doors(monkeypatch)
         # Nobody here asks what a page was drawn with.
         monkeypatch.setattr(
             BareTemplate, "_render", lambda page, context: page.nodelist.render(context)
@@ -71,6 +81,7 @@ class Sparing:
     def forget(self) -> None:
         """Begin with the next request."""
         self.is_noted = False
+        self.has_written = False
         self.refusal = None
         self._made_of = None
 
@@ -152,3 +163,94 @@ class Sparing:
             for name in ("visible_to", "where_user_may"):
                 if ask := getattr(kind, name, None):
                     monkeypatch.setattr(kind, name, once(kind, ask))
+
+    def _remember_answers(self, monkeypatch) -> None:
+        execute, answers = CursorWrapper.execute, {}
+
+        def asking(cursor, sql, params=None):
+            words = sql if isinstance(sql, str) else ""
+            self.has_written |= not words.startswith(APART)
+            is_lookup = words.startswith(LOOKING) and " FOR UPDATE" not in words
+            if not self.remembers or self.has_written or not is_lookup:
+                return execute(cursor, sql, params)
+            key = (words, repr(params))
+            if key in answers:
+                # Whoever counts the questions counts this one.
+                cursor._execute_with_wrappers(sql, params, False, _unasked)
+            else:
+                execute(cursor, sql, params)
+                answers[key] = cursor.cursor.fetchall()
+            cursor.cursor.close()
+            cursor.cursor = Answered(answers[key])
+            return None
+
+        monkeypatch.setattr(CursorWrapper, "execute", asking)
+
+    def _remember_doors(self, monkeypatch) -> None:
+        look, found = access._reachable, {}
+
+        def reachable(request, on, permission, key):
+            # Of several companies the address has a say too.
+            if not self.remembers or self.has_written or len(request.companies) > 1:
+                return look(request, on, permission, key)
+            about = (request.user.pk, on, permission, *sorted(key.items()))
+            if about not in found:
+                asked = []
+                with connection.execute_wrapper(_noting(asked)):
+                    found[about] = (
+                        *_outcome(look, request, on, permission, key),
+                        asked,
+                    )
+            else:
+                # Whoever counts the questions counts these.
+                with connection.cursor() as cursor:
+                    for sql, params in found[about][2]:
+                        cursor._execute_with_wrappers(sql, params, False, _unasked)
+            row, refusal, _asked = found[about]
+            if refusal is not None:
+                raise refusal.with_traceback(None)
+            return copy.deepcopy(row)
+
+        monkeypatch.setattr(access, "_reachable", reachable)
+
+
+def _outcome(look, *about) -> tuple:
+    try:
+        return look(*about), None
+    except (access.Hidden, access.NotAllowed) as refusal:
+        return None, refusal
+
+
+def _noting(asked: list):
+    def note(execute, sql, params, many, context):
+        asked.append((sql, params))
+        return execute(sql, params, many, context)
+
+    return note
+
+
+def _unasked(*asked) -> None:
+    """Stand for the database, which was asked before."""
+
+
+class Answered:
+    """A cursor over rows that were fetched before."""
+
+    def __init__(self, rows: list[tuple]):
+        self._rows = iter(rows)
+        self.rowcount = len(rows)
+
+    def fetchone(self) -> tuple | None:
+        return next(self._rows, None)
+
+    def fetchmany(self, size: int) -> list[tuple]:
+        return [*islice(self._rows, size)]
+
+    def fetchall(self) -> list[tuple]:
+        return [*self._rows]
+
+    def __iter__(self):
+        return self._rows
+
+    def close(self) -> None:
+        pass

@@ -121,7 +121,8 @@ WATCHED = ("greta", "ida", "uma")
 ONLY_FORBIDDEN = frozenset({"403.html"})
 # Other places and other things than the first that is asked about.
 ELSEWHERE = ("other", "foreign", "missing")
-# That it is noted is looked at for everybody; what is written then, for these.
+# That it is noted is looked at for everybody; what is written then, for these, once for
+# each address.
 TOLD_OF = ("uma", "reader")
 LEAST_CELLS = 5_000
 PAGES_OF_RECORDS = {
@@ -511,7 +512,8 @@ def _page_cells(part: str) -> list[tuple[str, str, str, str]]:
             # Who belongs to another company reaches no place here: asked about one.
             is_asked = is_asked and (target == "own" or person != "sam")
             if target == "missing" and is_asked:
-                is_asked = person in (*WATCHED, *OPERATORS)
+                # Operators reach every place: one of them asks for what is nowhere.
+                is_asked = person in (*WATCHED, row.yes[0])
             if is_asked:
                 cells.append((name, target, method, person))
         # Of methods that nothing is for, one tells each of these of the others.
@@ -593,7 +595,8 @@ def _ask_for_page(matrix, name, person, method, path, target) -> None:
     is_compared = target in ("foreign", "missing") and person in WATCHED
     draws = REFUSALS if is_compared else ONLY_FORBIDDEN
     asked, options = (person, method, path), {"draws": draws}
-    options["writes"] = person in TOLD_OF
+    is_first = method == TABLE[name].methods[0] and target in ("own", "foreign")
+    options["writes"] = person in TOLD_OF and is_first
     row = getattr(matrix.world.own, TABLE[name].on, None)
     if target == "own" and row is not None:
         response, is_sought = matrix.ask_about(row, *asked, **options)
