@@ -12,7 +12,7 @@ from django.template.defaultfilters import floatformat
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from accounts.templatetags.portal import listed
+from accounts.templatetags.portal import listed, percent
 from enrollment.models import ProgramTerms
 from profiles.countries import country_name, field_label
 from profiles.states import PayoutMethod
@@ -67,7 +67,15 @@ def amount(value: Decimal, unit: str) -> str:
         return ngettext("%(number)s point", "%(number)s points", count) % {
             "number": number
         }
+    if unit == "%":
+        return percent(number)
     return f"{number} {unit}".strip()
+
+
+def reached(value: Decimal, needed: Decimal, unit: str) -> str:
+    """What there is of what is needed, the unit said once: "2 of 3 people"."""
+    words = {"yours": amount(value, ""), "needed": amount(needed, unit)}
+    return _("%(yours)s of %(needed)s") % words
 
 
 def tax_details(keys: Iterable[str], *, country: str) -> str:
@@ -212,8 +220,7 @@ def _shares(before: ProgramTerms, after: ProgramTerms, use: Use) -> Iterator[Cha
     new = {one.kind: one for one in after.earning_types.all()}
     if {kind: one.share for kind, one in new.items()} != old:
         parts = [
-            _("%(kind)s %(share)d %%")
-            % {"kind": one.get_kind_display(), "share": one.share}
+            f"{one.get_kind_display()} {percent(one.share)}"
             for one in sorted(new.values(), key=lambda one: -one.share)
         ]
         yield Change(_("It pays otherwise: %(parts)s.") % {"parts": listed(parts)})

@@ -294,7 +294,7 @@ class EarningsForm(SectionForm):
         cleaned = super().clean()
         if not self.errors and sum(share for _kind, share in self._shares()) != 100:
             self.add_error(
-                None, _("The shares of the earning types must be 100 % in all.")
+                None, _("The shares of the earning types must be 100% in all.")
             )
         return cleaned
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from django.utils.translation import gettext as _
 
-from enrollment.changes import amount
+from enrollment.changes import reached
 from enrollment.models import Criterion
 
 AGREEMENT = "agreement"
@@ -42,11 +42,10 @@ def unmet_words(note: str, *, criteria: Mapping[str, Criterion]) -> list[str]:
             words.append(_("%(requirement)s: no") % {"requirement": criterion.name})
         else:
             words.append(
-                _("%(requirement)s: %(yours)s of %(needed)s")
+                _("%(requirement)s: %(reached)s")
                 % {
                     "requirement": criterion.name,
-                    "yours": amount(Decimal(yours), ""),
-                    "needed": amount(Decimal(needed), criterion.unit),
+                    "reached": reached(Decimal(yours), Decimal(needed), criterion.unit),
                 }
             )
     return words

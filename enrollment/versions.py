@@ -15,7 +15,7 @@ from django.utils.formats import date_format
 from django.utils.translation import get_language, gettext_lazy, ngettext, pgettext
 from django.utils.translation import gettext as _
 
-from accounts.templatetags.portal import listed
+from accounts.templatetags.portal import listed, percent
 from enrollment.changes import amount
 from enrollment.models import Criterion, EarningType, ProgramTerms
 from enrollment.models.terms import EarningsStart
@@ -341,7 +341,7 @@ def _requirements(value: list[dict]) -> list[str]:
 
 def _earning_types(value: list[list]) -> list[str]:
     kinds = dict(EarningType.Kind.choices)
-    return [f"{kinds[kind]} {share} %" for kind, share in value]
+    return [f"{kinds[kind]} {percent(share)}" for kind, share in value]
 
 
 def _methods(value: list[str]) -> list[str]:

@@ -106,6 +106,12 @@ def capture(content: str) -> str:
 
 
 @register.filter
+def percent(number) -> str:
+    """A share, as each language writes it: 60% in English, 60 % in Swedish."""
+    return _("%(number)s%%") % {"number": number}
+
+
+@register.filter
 def bdi(value) -> str:
     """A name inside a sentence, so that its writing direction stays its own."""
     return format_html("<bdi>{}</bdi>", value)

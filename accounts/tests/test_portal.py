@@ -128,6 +128,12 @@ def test_ago_counts_days(days, words):
         assert portal.ago(NOVEMBER.date() + datetime.timedelta(days=days)) == words
 
 
+@pytest.mark.parametrize(("language", "words"), [("en", "60%"), ("sv", "60\xa0%")])
+def test_a_share_is_written_as_its_language_does(language, words):
+    with translation.override(language):
+        assert portal.percent(60) == words
+
+
 def test_ago_counts_minutes_within_a_day():
     with time_machine.travel(NOVEMBER, tick=False):
         two_minutes_ago = NOVEMBER - datetime.timedelta(minutes=2)

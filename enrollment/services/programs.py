@@ -228,7 +228,7 @@ def check_earning_types(terms: ProgramTerms, shares: Mapping[str, int]) -> None:
     """
     if sum(shares.values()) != 100:
         raise _wrong_earning_types(
-            _("The shares of the earning types must be 100 % in all.")
+            _("The shares of the earning types must be 100% in all.")
         )
     if not terms.pk:
         return

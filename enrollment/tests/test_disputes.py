@@ -55,7 +55,7 @@ def test_a_dispute_goes_to_the_operators_and_its_answer_comes_back(
     why = reverse("enrollment:why", kwargs={"pk": place.pk})
     said = words(web.get(why))
     assert "1 of 3 requirements met." in said
-    assert "Missing: Revenue in twelve months, 21,340 USD of 25,000 USD." in said
+    assert "Missing: Revenue in twelve months, 21,340 of 25,000 USD." in said
     address = reverse("enrollment:dispute", kwargs={"pk": place.pk})
     address += f"?requirement={revenue.pk}"
     assert web.post(address, {"text": " "}).status_code == 422

@@ -3,6 +3,7 @@
 import datetime
 import html
 import re
+from decimal import Decimal
 
 import pytest
 from django.db import connection
@@ -15,7 +16,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
 )
 from enrollment import services
-from enrollment.changes import Use, changes_between
+from enrollment.changes import Use, amount, changes_between
 from enrollment.forecast import ADMIN, KINDS, forecasts_of
 from enrollment.models import (
     Agreement,
@@ -305,6 +306,14 @@ def test_a_closed_location_and_a_country_left_out_are_said(two_years):
 # --- What the terms change ---------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("value", "unit", "words"),
+    [(1, "people", "1 person"), ("2.5", "points", "2.50 points"), (40, "%", "40%")],
+)
+def test_an_amount_is_said_with_its_unit(value, unit, words):
+    assert amount(Decimal(value), unit) == words
+
+
 def test_what_changed_is_said_for_whom_it_matters(two_years):
     revenue = CriterionFactory(name_en="Revenue", unit="USD")
     staff = CriterionFactory(name_en="Certified staff", unit="people")
@@ -335,7 +344,7 @@ def test_what_changed_is_said_for_whom_it_matters(two_years):
         ("The text of the program's agreement is new: version 2.", False),
         ("Paid from now on, too: USD.", False),
         ("New in the tax profile: VAT number.", False),
-        ("It pays otherwise: Rebate 60 % and Co-op 40 %.", False),
+        ("It pays otherwise: Rebate 60% and Co-op 40%.", False),
     ]
     softly = changes_between(before, after, use=Use(country="SE", continues=False))
     assert ("Not paid any more: GBP.", False) in [

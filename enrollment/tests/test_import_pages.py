@@ -163,7 +163,7 @@ def test_a_held_import_is_let_through_by_somebody_else(
     tasks.import_values()
     said = words(web.get(one.get_absolute_url()))
     assert "If nobody goes on with it, it is canceled after" in said
-    assert "It would end 1 of 2 that are eligible or enrolled: 50 %." in said
+    assert "It would end 1 of 2 that are eligible or enrolled: 50%." in said
     assert "Somebody else has to let it through." in said
     aino = UserFactory(operator=True)
     aino.groups.add(Group.objects.get(name="Approver"))

@@ -259,7 +259,7 @@ def test_the_page_of_a_program_says_what_it_is_and_where_one_stands(
     said = text(response)
 
     assert "Pays for both." in said
-    assert "Co-op 100 %" in said
+    assert "Co-op 100%" in said
     assert response.context["chosen"].location == malmo
     assert [row.location.name for row in response.context["others"]] == ["Göteborg"]
     assert "the first day of the month in which it is validated" in said

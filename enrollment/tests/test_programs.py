@@ -120,7 +120,7 @@ def test_terms_are_one_for_a_program_and_year(program, year, terms):
 
 
 def test_shares_of_earning_types_are_everything_together(program, year):
-    with pytest.raises(ValidationError, match="100 %"):
+    with pytest.raises(ValidationError, match="100%"):
         define_program_terms(
             program, fiscal_year=year, **TERMS | {"earning_types": [("rebate", 60)]}
         )

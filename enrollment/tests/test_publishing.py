@@ -185,7 +185,7 @@ def test_a_draft_older_than_what_is_in_force_is_not_published(terms, draft, mina
             "Name at least one currency it pays in.",
         ),
         ("agreement", {"agreement_text_sv": ""}, "agreement in both languages"),
-        ("earnings", {"earning_types": [["rebate", 60]]}, "100 % in all"),
+        ("earnings", {"earning_types": [["rebate", 60]]}, "100% in all"),
         ("dates", {"enroll_by": "1999-01-01"}, "a day of the fiscal year"),
         ("who", {"needs_agreement": False}, "Name a requirement"),
     ],

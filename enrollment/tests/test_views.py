@@ -491,8 +491,14 @@ def test_an_incentives_user_is_told_who_sees_the_requirements(client_of, uma, go
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ["2 people", "1 person", "exam register", "2 of 3 requirements met"]),
-        ("sv", ["2 personer", "1 person", "provregistret"]),
+        (
+            "en",
+            [
+                *("2 people", "1 person", "exam register"),
+                *("2 of 3 requirements met", "1 of 2 people."),
+            ],
+        ),
+        ("sv", ["2 personer", "1 person", "provregistret", "1 av 2 personer."]),
     ],
 )
 def test_requirements_count_in_the_readers_grammar(

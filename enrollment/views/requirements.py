@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.access import requires
 from accounts.roles import Permission
 from enrollment import services
-from enrollment.changes import amount
+from enrollment.changes import amount, reached
 from enrollment.forms import DisputeForm
 from enrollment.models import (
     ProgramAtLocation,
@@ -108,14 +108,15 @@ def _key(check: RequirementCheck) -> str:
 
 def _shown_check(check: RequirementCheck) -> dict:
     """One requirement with what is needed and what is known, in words."""
-    is_met, criterion = check.state == CheckState.MET, check.criterion
+    criterion = check.criterion
+    needed, yours, so_far = _("yes"), "", ""
     if criterion is not None and criterion.kind == criterion.Kind.NUMBER:
         needed = amount(check.needed, criterion.unit)
-        yours = "" if check.value is None else amount(check.value, criterion.unit)
-    else:
-        needed = _("yes")
-        is_known = check.state != CheckState.UNKNOWN
-        yours = (_("yes") if is_met else _("no")) if is_known else ""
+        if check.value is not None:
+            yours = amount(check.value, criterion.unit)
+            so_far = reached(check.value, check.needed, criterion.unit)
+    elif check.state != CheckState.UNKNOWN:
+        yours = _("yes") if check.state == CheckState.MET else _("no")
     return {
         "key": _key(check),
         "name": criterion.name if criterion else _("Active partner agreement"),
@@ -123,6 +124,7 @@ def _shown_check(check: RequirementCheck) -> dict:
         "criterion": criterion,
         "needed": needed,
         "yours": yours,
+        "reached": so_far,
         "valid_from": check.valid_from,
         "source": source_name(check.source),
     }

@@ -27,6 +27,7 @@ from rich.table import Table
 
 from accounts.commands import PortalCommand
 from accounts.console import prove_operator
+from accounts.templatetags.portal import percent
 from enrollment import services, value_files
 from enrollment.differences import difference_rows
 from enrollment.models import ValueImport
@@ -180,10 +181,10 @@ class Command(PortalCommand):
         if one.is_held:
             raise CommandError(
                 _(
-                    "Held: it would end more than %(percent)d %% of what is in force. "
+                    "Held: it would end more than %(percent)s of what is in force. "
                     "A second operator lets it through on its page."
                 )
-                % {"percent": services.hold_percent()},
+                % {"percent": percent(services.hold_percent())},
                 returncode=os.EX_TEMPFAIL,
             )
         if one.is_ready:
