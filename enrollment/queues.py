@@ -143,6 +143,8 @@ class ProgramInvitations:
     enrolled: int
     uncovered: int
     why_not: str
+    # The one that is under way, else the newest draft.
+    campaign: Campaign | None
 
 
 def program_invitations(at: datetime) -> list[ProgramInvitations]:
@@ -157,6 +159,14 @@ def program_invitations(at: datetime) -> list[ProgramInvitations]:
         .annotate(locations=Count("pk"))
     )
     to_invite = _counted_to_invite(running, at)
+    campaigns = Campaign.objects.unfinished().filter(terms__in=running)
+    # Of several the last is kept: what is under way.
+    planned = {
+        one.terms_id: one
+        for one in sorted(
+            campaigns.order_by("created_at", "pk"), key=lambda one: not one.is_draft
+        )
+    }
     return [
         ProgramInvitations(
             terms=terms,
@@ -169,6 +179,7 @@ def program_invitations(at: datetime) -> list[ProgramInvitations]:
             enrolled=statuses[terms.pk][EnrollmentStatus.ENROLLED],
             uncovered=uncovered.get(terms.pk, 0),
             why_not=why_not_inviting(terms, on=_day(terms, at)),
+            campaign=planned.get(terms.pk),
         )
         for terms in running
     ]

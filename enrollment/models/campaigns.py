@@ -50,6 +50,10 @@ class CampaignQuerySet(models.QuerySet):
     def under_way(self) -> Self:
         return self.filter(status__in=UNDER_WAY)
 
+    def unfinished(self) -> Self:
+        """Drafts, and what is under way."""
+        return self.filter(status__in=[CampaignStatus.DRAFT, *UNDER_WAY])
+
     def running(self) -> Self:
         return self.filter(status=CampaignStatus.RUNNING)
 

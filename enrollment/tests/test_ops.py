@@ -27,6 +27,7 @@ from accounts.tests.factories import (
 from accounts.tests.threads import at_once, meet
 from enrollment import queues, services
 from enrollment.models import (
+    CampaignStatus,
     Enrollment,
     EnrollmentEvent,
     Invitation,
@@ -42,6 +43,7 @@ from enrollment.tests.factories import (
     RequirementFactory,
     fiscal_number,
 )
+from enrollment.tests.test_campaigns import delivered, run
 from profiles import services as profile_services
 from profiles.models import BankProfile, BankProfileVersion, TaxProfileVersion
 from profiles.services import deciding
@@ -407,6 +409,34 @@ def test_the_button_says_how_many_will_be_invited(
     response = client_of(mina).get(reverse("ops:invitations"))
 
     assert "Plan a campaign : Cloud Solution Provider – Direct Bill" in words(response)
+
+
+def test_a_planned_campaign_is_led_to_instead_of_planning_another(
+    client_of, mina, goteborg, ida, terms
+):
+    def next_step() -> tuple[str, list[str]]:
+        page = client_of(mina).get(reverse("ops:invitations"))
+        led_to = re.findall(r"/ops/campaigns/[-0-9a-f]{36}/", page.content.decode())
+        return words(page), led_to
+
+    campaign = services.plan_campaign(terms, by=mina)
+    said, led_to = next_step()
+    assert led_to == [campaign.get_absolute_url()]
+    assert "Campaign: Draft" in said
+    assert "Plan a campaign" not in said
+
+    services.confirm_campaign(campaign, people=1, by=mina)
+    draft = services.plan_campaign(terms, by=mina)
+    # What is under way comes before a draft.
+    said, led_to = next_step()
+    assert led_to == [campaign.get_absolute_url()]
+    assert "Campaign: About to be sent" in said
+
+    services.discard_campaign(draft, by=mina)
+    run(campaign)
+    delivered()
+    assert run(campaign).status == CampaignStatus.FINISHED
+    assert next_step()[1] == []
 
 
 def test_an_open_program_has_a_sentence_instead_of_a_button(
