@@ -478,7 +478,7 @@ class JoinForm(forms.Form):
 
     email = EmailField(
         label=_("E-mail address"),
-        help_text=_("The one that the invitation was sent to."),
+        help_text=_("The one that the mail with the link was sent to."),
         widget=forms.EmailInput(attrs={"autocomplete": "username"}),
         error_messages={"required": _("Enter your e-mail address.")},
     )

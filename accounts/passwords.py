@@ -65,7 +65,7 @@ class BreachedPasswordValidator:
                 ),
                 code="password_breached",
             )
-        if len(set(typed)) < 5:
+        if len(typed) >= SHORTEST and len(set(typed)) < 5:
             raise ValidationError(
                 _("This password repeats a few characters. Use several words instead."),
                 code="password_monotonous",

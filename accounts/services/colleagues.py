@@ -384,7 +384,7 @@ def _checked_account(
     user = User(email=normalize_email(email), full_name=full_name, language=language)
     if user.email != invited:
         raise _about_address(
-            _("This is not the address that the invitation was sent to."),
+            _("This is not the address that the mail with the link was sent to."),
             code="wrong_person",
         )
     try:

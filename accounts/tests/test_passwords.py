@@ -67,6 +67,10 @@ def test_what_attackers_try_first_is_refused(ida, password, code):
     assert code in refusals(password, ida)
 
 
+def test_what_is_too_short_is_told_that_and_nothing_else(ida):
+    assert refusals("kort", ida) == {"password_too_short"}
+
+
 def test_a_name_within_a_long_sentence_is_fine(ida):
     assert refusals("in Lund nobody paints umbrellas", ida) == set()
 

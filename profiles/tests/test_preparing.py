@@ -145,7 +145,11 @@ def test_the_link_opens_for_the_bound_address_alone_and_not_for_ever(
 
     PreparedPart.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert mine.get(page_of(asked)).status_code == 404
-    assert "This link is over" in words(mine.get(link_of(asked), follow=True))
+    over = words(mine.get(link_of(asked), follow=True))
+    assert "This link is over" in over
+    # Nothing is to be filled in or signed in to: one is led on.
+    assert "Go to Home" in over
+    assert "What you are asked for" not in over
     with pytest.raises(ValidationError, match="over"):
         preparing.fill_part(asked, country="SE", details=BANK_DETAILS, by=fia)
     # The control: in time it would have been taken.
