@@ -66,6 +66,23 @@ def test_the_audit_page_says_how_many_people_it_was_confirmed_for(
     assert re.search(r"People\W+1\b", words(page))
 
 
+def test_a_paused_campaign_says_what_waits_and_what_stopping_it_costs(
+    client_of, mina, campaign
+):
+    services.confirm_campaign(campaign, people=1, by=mina)
+    run(campaign)
+    client = client_of(mina)
+
+    paused = words(client.post(url("pause_campaign", campaign), follow=True))
+
+    assert "No mail leaves until somebody goes on." in paused
+    assert "No more of its mails leave, and it cannot go on." in paused
+    services.stop_campaign(campaign, by=mina)
+    stopped = words(client.get(url("campaign", campaign)))
+    assert "until somebody goes on" not in stopped
+    assert "Stop it" not in stopped
+
+
 def test_another_number_than_the_true_one_is_refused_on_the_page(
     client_of, mina, campaign
 ):

@@ -61,7 +61,7 @@
   });
 
   // <div id="plan" data-poll="3">: looks again every so many seconds, while it says so.
-  // Who reads or types in it is left alone. It says of itself that nobody asked: a page
+  // Who reads, types or unfolds something in it is left alone. The heading goes along. It says of itself that nobody asked: a page
   // that is only open does not keep its session awake.
   const watched = document.querySelector("[data-poll][id]");
   if (watched) lookAgain(watched);
@@ -69,7 +69,10 @@
     setTimeout(async () => {
       let next = part;
       try {
-        const isBusy = document.hidden || part.contains(document.activeElement);
+        const isBusy =
+          document.hidden ||
+          part.contains(document.activeElement) ||
+          part.querySelector("details[open]");
         if (!isBusy) {
           const answer = await fetch(location.href, {
             credentials: "same-origin",
@@ -79,6 +82,10 @@
           next = page.getElementById(part.id);
           if (!answer.ok || answer.redirected || !next) return location.reload();
           part.replaceWith(next);
+          const head = document.querySelector(".page-head");
+          if (!head.contains(document.activeElement))
+            head.replaceWith(page.querySelector(".page-head"));
+          document.title = page.title;
         }
       } catch {
         next = part;
