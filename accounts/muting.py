@@ -22,7 +22,12 @@ def mute_token(person: int, mutes: str) -> str:
 # A mail says it in its words and again in its headers.
 @lru_cache(maxsize=1024)
 def _signed(words: str, key: str) -> str:
-    return signing.Signer(key=key, salt=SALT).sign(words)
+    return _signer(key).sign(words)
+
+
+@lru_cache(maxsize=2)
+def _signer(key: str) -> signing.Signer:
+    return signing.Signer(key=key, salt=SALT)
 
 
 def read_mute_token(token: str) -> tuple[int, str, int | None]:

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import logging
 import random
+import re
 import smtplib
 import textwrap
 import time
@@ -15,12 +16,11 @@ import uuid
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import formataddr, formatdate
 from functools import lru_cache, partial
 from typing import Any
-from urllib.parse import quote
 
 from celery import current_app
 from django.conf import settings
@@ -39,6 +39,7 @@ from accounts.models import (
     OutgoingEmail,
     UndeliverableAddress,
     User,
+    many,
 )
 from accounts.muting import mute_token, mute_url, url_of_token
 from accounts.sender import sender_problems
@@ -83,6 +84,19 @@ CHUNK = 25
 TOGETHER = Q(is_bulk=True, attempts=0, status=MailStatus.QUEUED)
 # What SMTP lets a line have, and its end.
 LONGEST_LINE = 990
+# Headers that say what they say where that is plain ASCII, and addresses that do.
+PLAIN_HEADERS = frozenset(
+    {
+        "Date",
+        "Message-ID",
+        "Auto-Submitted",
+        "X-Entity-Ref-ID",
+        "Content-Language",
+        "List-Unsubscribe",
+        "List-Unsubscribe-Post",
+    }
+)
+PLAIN_ADDRESS = re.compile(r"[a-zA-Z0-9_+-]+(\.[a-zA-Z0-9_+-]+)*@[a-zA-Z0-9.-]+")
 COMES_BACK = "mail to this address comes back"
 NOTHING_LEFT = "nothing was left to say"
 
@@ -348,8 +362,13 @@ def _sent_from(email: OutgoingEmail) -> str:
 
     On one line, whatever somebody typed: nothing can add a header.
     """
-    name = " ".join((email.sender_name or settings.SENDER_NAME).split())
-    return formataddr((name, settings.DEFAULT_FROM_EMAIL))
+    name = email.sender_name or settings.SENDER_NAME
+    return _address_line(name, settings.DEFAULT_FROM_EMAIL)
+
+
+@lru_cache(maxsize=64)
+def _address_line(name: str, address: str) -> str:
+    return formataddr((" ".join(name.split()), address))
 
 
 def as_message(email: OutgoingEmail, connection=None) -> EmailMultiAlternatives:
@@ -387,8 +406,9 @@ def _unsubscribing(email: OutgoingEmail) -> dict[str, str]:
     token = mute_token(email.to_user_id, email.mutes)
     ways = [f"<{url_of_token(token)}>"]
     if settings.SUPPORT_ADDRESS:
-        subject = f"unsubscribe {token}"
-        ways.append(f"<mailto:{settings.SUPPORT_ADDRESS}?subject={quote(subject)}>")
+        # quote(token), which has nothing else to be quoted.
+        subject = "unsubscribe%20" + token.replace(":", "%3A")
+        ways.append(f"<mailto:{settings.SUPPORT_ADDRESS}?subject={subject}>")
     return {
         "List-Unsubscribe": ", ".join(ways),
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
@@ -428,7 +448,7 @@ def _claim(limit: int, which: Q | None = None) -> list[OutgoingEmail]:
         .order_by("is_bulk", "next_attempt_at", "pk")[:limit]
     )
     until = now + LEASE
-    OutgoingEmail.objects.filter(pk__in=[email.pk for email in emails]).update(
+    OutgoingEmail.objects.filter(pk__among=many(email.pk for email in emails)).update(
         fence=F("fence") + 1, lease_until=until
     )
     for email in emails:
@@ -444,7 +464,7 @@ def _keep(waiting: Sequence[OutgoingEmail]) -> None:
         return
     # A lease ends at a moment of its own: only this worker's rows have it.
     OutgoingEmail.objects.filter(
-        pk__in=[email.pk for email in waiting], lease_until=until
+        pk__among=many(email.pk for email in waiting), lease_until=until
     ).update(lease_until=now + LEASE)
     for email in waiting:
         email.lease_until = now + LEASE
@@ -603,7 +623,9 @@ def _hand_back(emails: Iterable[OutgoingEmail]) -> None:
     for email in emails:
         keys[email.fence].append(email.pk)
     for fence, some in keys.items():
-        OutgoingEmail.objects.filter(pk__in=some, fence=fence).update(lease_until=None)
+        OutgoingEmail.objects.filter(pk__among=many(some), fence=fence).update(
+            lease_until=None
+        )
 
 
 def _stamp(email: OutgoingEmail, **facts: Any) -> bool:
@@ -647,17 +669,34 @@ def _deliver_bulk() -> Delivery:
     connection = get_connection()
     waiting = deque(emails)
     stop_at = time.monotonic() + BATCH_TIME.total_seconds()
+    chunk = _Chunk()
     try:
         # Whoever has another address by now is written to there.
         waiting = deque(_reachable(_written(emails), delivery))
         while waiting and not delivery.is_server_away and time.monotonic() < stop_at:
             _keep(waiting)
+            is_fresh = _is_opened(connection, delivery)
+            if is_fresh is None:
+                break
             some = [waiting.popleft() for _ in range(min(CHUNK, len(waiting)))]
-            _send_together(some, connection, delivery)
+            chunk = _begin_together(some, after=chunk)
+            _send_together(chunk, connection, delivery, is_fresh=is_fresh)
     finally:
+        _end(chunk)
         _hand_back(waiting)
         _close(connection)
     return delivery
+
+
+def _is_opened(connection, delivery: Delivery) -> bool | None:
+    """Open the connection if need be: whether it was, None where no server answers."""
+    try:
+        return bool(connection.open())
+    except (smtplib.SMTPException, OSError) as error:
+        _close(connection)
+        delivery.is_server_away = True
+        logger.warning("no mail server: %s", type(error).__name__)
+        return None
 
 
 def _written(emails: list[OutgoingEmail]) -> list[OutgoingEmail]:
@@ -672,28 +711,32 @@ def _written(emails: list[OutgoingEmail]) -> list[OutgoingEmail]:
             if email.pk not in words:
                 _stamp(email, status=MailStatus.CANCELED, last_error=NOTHING_LEFT)
                 continue
-            for field, value in zip(WRITTEN, words[email.pk], strict=True):
-                setattr(email, field, value)
+            for part, value in zip(WRITTEN, words[email.pk], strict=True):
+                setattr(email, part, value)
             written.append(email)
     return written
 
 
-def _send_together(emails: list[OutgoingEmail], connection, delivery: Delivery) -> None:
-    """Send a few mails between two writings; what the server refuses is noted alone."""
-    try:
-        is_fresh = bool(connection.open())
-    except (smtplib.SMTPException, OSError) as error:
-        _close(connection)
-        delivery.is_server_away = True
-        logger.warning("no mail server: %s", type(error).__name__)
-        _hand_back(emails)
-        return
-    lease = timezone.now() + UNCLEAR_RETRY
-    ours = _begin_together(emails, lease=lease)
-    left = deque(email for email in emails if email.pk in ours)
-    sent = []
+@dataclass
+class _Chunk:
+    """A few mails that go out between two writings, and what became of them."""
+
+    emails: list[OutgoingEmail] = field(default_factory=list)
+    # Ends at a moment of its own: only this worker's rows have it.
+    lease: datetime | None = None
+    # Known once all were tried.
+    sent: list[uuid.UUID] = field(default_factory=list)
+    not_tried: list[uuid.UUID] = field(default_factory=list)
+
+
+def _send_together(
+    chunk: _Chunk, connection, delivery: Delivery, *, is_fresh: bool
+) -> None:
+    """Send a few mails; what the server refuses is noted alone, the rest by the next."""
+    left, sent = deque(chunk.emails), []
+    raws = deque(_prepared(chunk.emails, connection))
     while left and not delivery.is_server_away:
-        email = left.popleft()
+        email, raw = left.popleft(), raws.popleft()
         email.status, email.attempts = MailStatus.QUEUED, email.attempts + 1
         try:
             is_fresh = bool(connection.open()) or is_fresh
@@ -702,27 +745,21 @@ def _send_together(emails: list[OutgoingEmail], connection, delivery: Delivery) 
             delivery.is_server_away = True
             _wait_for_server(email, delivery, error=type(error).__name__)
             break
-        if _hand_over(
-            email,
-            connection,
-            delivery,
-            is_fresh=is_fresh,
-            send=partial(send_prepared, email, connection),
-        ):
+        following = left[0].to_address if raws and raws[0] else ""
+        send = partial(send_prepared, email, connection, raw, following=following)
+        if _hand_over(email, connection, delivery, is_fresh=is_fresh, send=send):
             sent.append(email.pk)
         is_fresh = False
-    # A lease ends at a moment of its own: only this worker's rows have it.
-    mine = OutgoingEmail.objects.filter(status=MailStatus.SENDING, lease_until=lease)
-    delivery.sent += mine.filter(pk__in=sent).update(
-        status=MailStatus.SENT, sent_at=timezone.now(), lease_until=None, last_error=""
-    )
-    if left:
-        mine.filter(pk__in=[email.pk for email in left]).update(
-            status=MailStatus.QUEUED, attempts=F("attempts") - 1, lease_until=None
-        )
+    delivery.sent += len(sent)
+    chunk.sent, chunk.not_tried = sent, [email.pk for email in left]
 
 
 BEGIN = """
+WITH sent AS (
+    UPDATE accounts_outgoingemail
+    SET status = 'sent', sent_at = %s, lease_until = NULL, last_error = ''
+    WHERE id = ANY(%s::uuid[]) AND status = 'sending' AND lease_until = %s
+)
 UPDATE accounts_outgoingemail m
 SET status = 'sending', attempts = m.attempts + 1, lease_until = %s,
     to_address = v.to_address, language = v.language, subject = v.subject,
@@ -735,22 +772,68 @@ RETURNING m.id
 """
 
 
-def _begin_together(emails: list[OutgoingEmail], *, lease: datetime) -> set[uuid.UUID]:
-    """Write down words, and that these mails go out now; return which are still ours."""
-    columns = [[email.pk for email in emails], [email.fence for email in emails]]
-    columns += [[getattr(email, field) for email in emails] for field in WRITTEN]
+def _begin_together(emails: list[OutgoingEmail], *, after: _Chunk) -> _Chunk:
+    """Write down words, and that these mails go out now; return those still ours.
+
+    What went before them is noted with it: no mail is unclear for longer than that.
+    """
+    now = timezone.now()
+    lease = now + UNCLEAR_RETRY
+    keys = many(email.pk for email in emails).value
+    fences = many(email.fence for email in emails).value
+    words = [[getattr(email, name) for email in emails] for name in WRITTEN]
     with database.cursor() as cursor:
-        cursor.execute(BEGIN, [lease, *columns])
-        return {row[0] for row in cursor.fetchall()}
+        before = [now, many(after.sent).value, after.lease]
+        cursor.execute(BEGIN, [*before, lease, keys, fences, *words])
+        ours = {key for (key,) in cursor.fetchall()}
+    return _Chunk([email for email in emails if email.pk in ours], lease)
 
 
-def send_prepared(email: OutgoingEmail, connection) -> None:
-    """Send a mail without building it part by part, where that says the same."""
-    raw = prepared_bytes(email) if hasattr(connection, "send_prepared") else None
+def _end(chunk: _Chunk) -> None:
+    """Note what became of the last few; what was not tried is in line again."""
+    mine = OutgoingEmail.objects.filter(
+        status=MailStatus.SENDING, lease_until=chunk.lease
+    )
+    if chunk.sent:
+        mine.filter(pk__among=many(chunk.sent)).update(
+            status=MailStatus.SENT,
+            sent_at=timezone.now(),
+            lease_until=None,
+            last_error="",
+        )
+    if chunk.not_tried:
+        mine.filter(pk__among=many(chunk.not_tried)).update(
+            status=MailStatus.QUEUED, attempts=F("attempts") - 1, lease_until=None
+        )
+
+
+def _prepared(emails: list[OutgoingEmail], connection) -> list[bytes | None]:
+    """Return what send_prepared() takes of each, None where that is built part by part."""
+    if not hasattr(connection, "send_prepared"):
+        return [None] * len(emails)
+    raws: list[bytes | None] = []
+    for email in emails:
+        try:
+            raws.append(prepared_bytes(email))
+        except ValueError:
+            # Built part by part it says so again, for this mail alone.
+            raws.append(None)
+    return raws
+
+
+def send_prepared(
+    email: OutgoingEmail, connection, raw: bytes | None, *, following: str = ""
+) -> None:
+    """Send a mail without building it part by part, where that says the same.
+
+    `following` is whom the next one is to, if that is prepared as well.
+    """
     if raw is None:
         as_message(email, connection).send()
     else:
-        connection.send_prepared(settings.DEFAULT_FROM_EMAIL, email.to_address, raw)
+        connection.send_prepared(
+            settings.DEFAULT_FROM_EMAIL, email.to_address, raw, following=following
+        )
 
 
 def prepared_bytes(email: OutgoingEmail) -> bytes | None:
@@ -758,9 +841,14 @@ def prepared_bytes(email: OutgoingEmail) -> bytes | None:
 
     Raises ValueError for a header with a line break, as it does.
     """
-    text, html = email.body_text.encode(), email.body_html.encode()
-    if max(map(len, (text + b"\n" + html).split(b"\n"))) > LONGEST_LINE:
-        return None
+    bodies = []
+    for body in (email.body_text, email.body_html):
+        if "\r" in body:
+            body = body.replace("\r\n", "\n")
+        lines = body.encode().split(b"\n")
+        if max(map(len, lines)) > LONGEST_LINE:
+            return None
+        bodies.append(b"\r\n".join(lines))
     if not email.to_address.isascii():
         return None
     headers = {
@@ -782,18 +870,26 @@ def prepared_bytes(email: OutgoingEmail) -> bytes | None:
         f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n'
         f"MIME-Version: 1.0\r\n{head}\r\n"
     ).encode()
-    for kind, body in (("plain", text), ("html", html)):
+    for kind, body in zip(("plain", "html"), bodies, strict=True):
         parts += (
             f'--{boundary}\r\nContent-Type: text/{kind}; charset="utf-8"\r\n'
             "MIME-Version: 1.0\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
         ).encode()
-        parts += body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+        parts += body + b"\r\n"
     return parts + f"--{boundary}--\r\n".encode()
+
+
+def _encoded(name: str, value: str) -> str:
+    if name == "To":
+        is_plain = PLAIN_ADDRESS.fullmatch(value) is not None
+    else:
+        is_plain = name in PLAIN_HEADERS and value.isascii() and value.isprintable()
+    return value if is_plain else _folded(name, value)
 
 
 # Most are the same in every mail of a campaign.
 @lru_cache(maxsize=512)
-def _encoded(name: str, value: str) -> str:
+def _folded(name: str, value: str) -> str:
     """A long value is folded; each of its lines ends as SMTP wants it (RFC 5321)."""
     return forbid_multi_line_headers(name, value, "utf-8")[1].replace("\n", "\r\n")
 
@@ -831,12 +927,6 @@ def broken(line: str) -> Sequence[str]:
     """Return a line as one or more that are not too long."""
     if len(line) <= LINE_WIDTH and "\t" not in line:
         return (line,)
-    return _broken(line)
-
-
-# Most long lines are the same in every mail of a campaign.
-@lru_cache(maxsize=512)
-def _broken(line: str) -> Sequence[str]:
     indent = line[: len(line) - len(line.lstrip())]
     hanging = indent + ("  " if line.lstrip().startswith("- ") else "")
     if line.isprintable() and "  " not in line.lstrip():
@@ -855,12 +945,15 @@ def _broken(line: str) -> Sequence[str]:
 def _broken_at_spaces(line: str, hanging: str) -> list[str]:
     """Do what textwrap does where one space is between words, in a tenth of the time."""
     lines = []
-    words = line.lstrip().split(" ")
-    current = line[: len(line) - len(line.lstrip())] + words[0]
-    for word in words[1:]:
-        if len(current) + 1 + len(word) <= LINE_WIDTH:
-            current = f"{current} {word}"
-        else:
-            lines.append(current)
-            current = hanging + word
-    return [*lines, current]
+    words_at = len(line) - len(line.lstrip())
+    while len(line) > LINE_WIDTH:
+        end = line.rfind(" ", words_at, LINE_WIDTH + 1)
+        if end < 0:
+            # A word that is too long has a line of its own.
+            end = line.find(" ", words_at)
+        if end < 0:
+            break
+        lines.append(line[:end])
+        line = hanging + line[end + 1 :]
+        words_at = len(hanging)
+    return [*lines, line]

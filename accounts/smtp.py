@@ -1,5 +1,6 @@
 """The talk with the mail server, watched: from when on may it have the mail?"""
 
+import contextlib
 import smtplib
 
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
@@ -9,6 +10,8 @@ class _Watched:
     """Remembers that a text was begun and no answer to it came."""
 
     may_have_it = False
+    # Whom a mail is to that was said already, before its text.
+    announced = ""
 
     def data(self, msg):
         self.may_have_it = True
@@ -16,16 +19,18 @@ class _Watched:
         self.may_have_it = False
         return answer
 
-    def send_at_once(self, sender: str, to: str, raw: bytes) -> None:
+    def send_at_once(
+        self, sender: str, to: str, raw: bytes, *, following: str = ""
+    ) -> None:
         """Say who and to whom in one go, then the text (RFC 2920); as sendmail() does.
 
-        Raises what sendmail() raises, and ValueError for an address of two lines.
+        With the text goes whom the next one is to, if somebody follows: the next call
+        has to be that one. Raises what sendmail() raises, and ValueError for an address
+        of two lines.
         """
-        size = f" SIZE={len(raw)}" if self.has_extn("size") else ""
-        commands = f"MAIL FROM:<{sender}>{size}\r\nRCPT TO:<{to}>\r\nDATA\r\n"
-        if commands.count("\n") != 3 or commands.count("\r") != 3:
-            raise ValueError("an address has a line break")
-        self.send(commands)
+        announced, self.announced = self.announced, ""
+        if announced != to:
+            self.send(_announcement(sender, to))
         answers = [self.getreply()]
         while len(answers) < 3:
             # Who closes says nothing more.
@@ -43,16 +48,28 @@ class _Watched:
             if to_code not in (250, 251):
                 raise smtplib.SMTPRecipientsRefused({to: (to_code, to_words)})
             raise smtplib.SMTPDataError(code, words)
+        text = raw.replace(b"\r\n.", b"\r\n..") + b".\r\n"
+        with contextlib.suppress(ValueError):
+            text += _announcement(sender, following) if following else b""
+            self.announced = following
         self.may_have_it = True
-        self.send(raw.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        self.send(text)
         code, words = self.getreply()
         self.may_have_it = False
         if code != 250:
-            if code == 421:
+            if code == 421 or self.announced:
                 self.close()
             else:
                 self.rset()
             raise smtplib.SMTPDataError(code, words)
+
+
+def _announcement(sender: str, to: str) -> bytes:
+    """What comes before a text. Raises ValueError for an address of two lines."""
+    commands = f"MAIL FROM:<{sender}>\r\nRCPT TO:<{to}>\r\nDATA\r\n"
+    if commands.count("\n") != 3 or commands.count("\r") != 3:
+        raise ValueError("an address has a line break")
+    return commands.encode("ascii")
 
 
 class _SMTP(_Watched, smtplib.SMTP):
@@ -75,13 +92,16 @@ class EmailBackend(DjangoEmailBackend):
         """Whether the connection broke after the mail's text was begun."""
         return self.connection is not None and self.connection.may_have_it
 
-    def send_prepared(self, sender: str, to: str, raw: bytes) -> None:
+    def send_prepared(
+        self, sender: str, to: str, raw: bytes, *, following: str = ""
+    ) -> None:
         """Send one mail that is bytes already, over the connection that is open.
 
-        A server that takes several commands at once gets them so: half the waiting.
+        A server that takes several commands at once gets them so, and with this mail's
+        text whom the next call sends to: a quarter of the waiting.
         """
         self.connection.ehlo_or_helo_if_needed()
         if self.connection.has_extn("pipelining"):
-            self.connection.send_at_once(sender, to, raw)
+            self.connection.send_at_once(sender, to, raw, following=following)
         else:
             self.connection.sendmail(sender, [to], raw)

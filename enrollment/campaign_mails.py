@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from html import escape
+from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from django.utils import timezone, translation
 
 from accounts import outbox
 from accounts.companies import path_in
-from accounts.models import OutgoingEmail, RoleAssignment, User
+from accounts.models import OutgoingEmail, RoleAssignment, User, many
 from accounts.muting import mute_url
 from accounts.roles import Permission, roles_with
 from accounts.templatetags.mails import line
@@ -99,8 +100,8 @@ def write(mails: Iterable[OutgoingEmail]) -> dict[UUID, Words]:
 
 def _campaigns_of(mails: Iterable[OutgoingEmail]) -> dict[str, Campaign]:
     """Return the campaign of each mail, by the mail's key as text; each read once."""
-    rows = CampaignRecipient.objects.filter(email__in=[mail.pk for mail in mails])
-    pairs = list(rows.values_list("email", "campaign"))
+    rows = CampaignRecipient.objects.filter(email__among=many(m.pk for m in mails))
+    pairs = list(rows.order_by().values_list("email", "campaign"))
     campaigns = Campaign.objects.select_related(
         "terms__program", "terms__fiscal_year__calendar"
     ).in_bulk({campaign for _mail, campaign in pairs})
@@ -113,27 +114,24 @@ def _waiting(
     """What waits for each reader who may still answer it, in the order of the mail."""
     now = timezone.now()
     rows = (
-        Invitation.objects.filter(
-            email__in=[mail.pk for mail in known.values()],
-            enrollment__in=Enrollment.objects.to_answer(),
-        )
+        # Of the enrollments of these mails alone, not of all there are.
+        Enrollment.objects.to_answer()
+        .filter(invitations__email__among=many(known))
         .order_by(
-            "enrollment__location__partner_account__name",
-            "enrollment__location__name",
-            "pk",
+            "location__partner_account__name", "location__name", "invitations__pk"
         )
         .values_list(
             # Keys as text: nothing is done with these but to write them.
-            Cast("email", TextField()),
-            Cast("pk", TextField()),
-            "enrollment",
-            "enrollment__enroll_by",
-            "enrollment__location",
-            "enrollment__location__name",
-            "enrollment__location__partner_id",
-            "enrollment__location__partner_account",
-            "enrollment__location__partner_account__name",
-            "enrollment__location__partner_account__partner_id",
+            Cast("invitations__email", TextField()),
+            Cast("invitations__pk", TextField()),
+            "pk",
+            "enroll_by",
+            "location",
+            "location__name",
+            "location__partner_id",
+            "location__partner_account",
+            "location__partner_account__name",
+            "location__partner_account__partner_id",
         )
     )
     roles = _roles_of(mail.to_user_id for mail in known.values())
@@ -146,39 +144,37 @@ def _waiting(
         for key, mail in known.items()
         if (campaign := campaigns.get(key))
     }
-    theirs: dict[str, list[_Invited]] = defaultdict(list)
-    for email, pk, enrollment, last, place, name, number, *company in rows:
-        day, theirs_program, held = about[email]
-        if last < day or not any(
-            role_company == company[0]
-            and role_place in (None, place)
+    waiting: dict[date, list[tuple]] = defaultdict(list)
+    for row in rows:
+        day, theirs_program, held = about[row[0]]
+        if row[3] >= day and any(
+            role_company == row[7]
+            and role_place in (None, row[4])
             and program in (None, theirs_program)
             for role_company, role_place, program in held
         ):
-            continue
-        location = _Location(name, number, _Company(*company))
-        theirs[email].append(_Invited(pk, _Enrollment(enrollment, last, location)))
-    by_day: dict[date, list[UUID]] = defaultdict(list)
-    for email, some in theirs.items():
-        by_day[about[email][0]] += [one.enrollment.pk for one in some]
+            waiting[day].append(row)
     codes: dict[object, list[str]] = {}
-    for day, keys in by_day.items():
-        codes |= gap_codes(keys, on=day)
-    return {
-        email: [
-            one._replace(gaps=tuple(codes.get(one.enrollment.pk, ()))) for one in some
-        ]
-        for email, some in theirs.items()
-    }
+    for day, some in waiting.items():
+        codes |= gap_codes([row[2] for row in some], on=day)
+    theirs: dict[str, list[_Invited]] = defaultdict(list)
+    for email, pk, key, last, _place, name, number, *company in chain(
+        *waiting.values()
+    ):
+        location = _Location(name, number, _Company(*company))
+        theirs[email].append(
+            _Invited(pk, _Enrollment(key, last, location), tuple(codes.get(key, ())))
+        )
+    return theirs
 
 
 def _roles_of(people: Iterable[int]) -> dict[int, list[tuple]]:
     """Where each of some people may enroll: company, location or None, program or None."""
     roles: dict[int, list[tuple]] = defaultdict(list)
     enrolling = RoleAssignment.objects.live().filter(
-        role__in=roles_with(Permission.ENROLLMENT_EDIT), user__in=list(people)
+        role__in=roles_with(Permission.ENROLLMENT_EDIT), user__among=many(people)
     )
-    for user, *where in enrolling.order_by("pk").values_list(
+    for user, *where in enrolling.order_by().values_list(
         "user", "partner_account", "location", "program"
     ):
         roles[user].append(tuple(where))
@@ -201,11 +197,11 @@ def _words(
     for one in invited:
         own += [line(one.enrollment.location.name), one.enrollment.location.partner_id]
     # A stop at the end of a name ends its sentence too; a name of nothing has no place.
-    is_odd = any(
-        not word or word[-1] == "." or not word.isprintable() or _OPEN in word
-        for word in own
-    )
-    if is_odd or len(invited) > MOST_ALIKE:
+    if (
+        not "".join(own).isprintable()
+        or _ODD.search("\n".join(["", *own, ""]))
+        or len(invited) > MOST_ALIKE
+    ):
         subject, text, html = _rendered(campaign, reader, invited)
         text = outbox.wrapped(text)
     else:
@@ -280,22 +276,23 @@ _Open = tuple[list[str], list[int]]
 class _Skeleton:
     """A mail whose own words are left open: what stands between them.
 
-    Of the text, lines that are the same for all and each line that is not, in turn.
+    Of the text, the lines that are the same for all are broken already.
     """
 
     subject: str
-    text: list[str | _Open]
+    text: _Open
     html: _Open
 
     def filled(self, own: list[str]) -> tuple[str, str, str]:
         lines: list[str] = []
-        for part in self.text:
-            if isinstance(part, str):
-                lines.append(part)
+        for one in _joined(self.text, own).split("\n"):
+            if len(one) <= outbox.LINE_WIDTH:
+                lines.append(one)
             else:
-                lines += outbox.broken(_joined(part, own))
-        html = _joined(self.html, [escape(word) for word in own])
-        return self.subject, "\n".join(lines) + "\n", html
+                lines += outbox.broken(one)
+        if _TO_ESCAPE.search("".join(own)):
+            own = [escape(word) for word in own]
+        return self.subject, "\n".join(lines) + "\n", _joined(self.html, own)
 
 
 def _joined(part: _Open, own: list[str]) -> str:
@@ -311,18 +308,12 @@ def _open(marked: str) -> _Open:
     return parts[::2], [int(number) for number in parts[1::2]]
 
 
-def _lines(marked: str) -> list[str | _Open]:
+def _broken(marked: str) -> str:
     """Break a text's lines as outbox.wrapped() does, but for those that are open."""
-    parts: list[str | _Open] = []
-    same: list[str] = []
+    lines: list[str] = []
     for one in outbox.unbroken(marked):
-        if _OPEN not in one:
-            same += outbox.broken(one)
-            continue
-        parts += ["\n".join(same)] if same else []
-        parts.append(_open(one))
-        same = []
-    return [*parts, "\n".join(same)] if same else parts
+        lines += [one] if _OPEN in one else outbox.broken(one)
+    return "\n".join(lines)
 
 
 def _skeleton(
@@ -364,10 +355,13 @@ def _skeleton(
     for address, its_mark in stands_for.items():
         text = text.replace(address, its_mark)
         html = html.replace(escape(address), its_mark)
-    return _Skeleton(subject=subject, text=_lines(text), html=_open(html))
+    return _Skeleton(subject=subject, text=_open(_broken(text)), html=_open(html))
 
 
 _MARK = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
+# Among own words, each between two line breaks: one that ends in a stop, or says nothing.
+_ODD = re.compile(r"\.\n|\n\n")
+_TO_ESCAPE = re.compile("[&<>\"']")
 
 
 # --- Before anything is sent ---------------------------------------------------------

@@ -30,7 +30,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Location
+from accounts.models import Location, many
 from enrollment.models import (
     Enrollment,
     PayoutAssignment,
@@ -369,12 +369,19 @@ def gap_codes(enrollments: Iterable[object], *, on: date) -> dict[object, list[s
     """Return the codes of gaps_of() for each of some enrollments, all given by key.
 
     What lacks nothing is left out. The keys of their payments are read first, in the same
-    question: joined with its enrollment, a payment is asked of all there are.
+    question: joined with its enrollment, a payment is asked of all there are. Payments of
+    an enrollment that use the same lack the same: one of them is asked about.
     """
-    payments = PayoutAssignment.objects.filter(enrollment__in=list(enrollments))
+    alike = ("enrollment_id", "location_id", "bank_profile_id", "tax_profile_id")
+    alike += ("method", "currency")
+    payments = (
+        PayoutAssignment.objects.filter(enrollment__among=many(enrollments))
+        .order_by(*alike, "-earning_type__share", "pk")
+        .distinct(*alike)
+    )
     rows = (
         PayoutStanding.objects.filter(
-            _IsIn(F("assignment"), ArraySubquery(payments.order_by().values("pk")))
+            assignment__among=ArraySubquery(payments.values("pk"))
         )
         .order_by(
             "assignment__enrollment_id",

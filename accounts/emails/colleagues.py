@@ -75,7 +75,7 @@ def invitation_mails(invitation: ColleagueInvitation) -> QuerySet[OutgoingEmail]
 def invitations_mailed_to(address: str, *, since: datetime) -> int:
     """Return how many of these mails an address was written, by whichever company."""
     return OutgoingEmail.objects.filter(
-        name=INVITATION, to_address=address, created_at__gte=since
+        is_bulk=False, name=INVITATION, to_address=address, created_at__gte=since
     ).count()
 
 

@@ -1,5 +1,6 @@
 """People, companies, places, roles, the audit trail and outgoing mail."""
 
+from accounts.models.among import many
 from accounts.models.assignments import RoleAssignment, RoleSource, scope_words
 from accounts.models.audit import (
     AuditAction,
@@ -86,5 +87,6 @@ __all__ = [
     "TenantRoleMapping",
     "UndeliverableAddress",
     "User",
+    "many",
     "scope_words",
 ]

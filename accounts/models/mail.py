@@ -72,7 +72,7 @@ class OutgoingEmail(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    dedupe_key = models.CharField(max_length=200, unique=True)
+    dedupe_key = models.CharField(max_length=200)
     name = models.CharField(_("message"), max_length=60)
     to_user = models.ForeignKey(
         User,
@@ -81,6 +81,8 @@ class OutgoingEmail(models.Model):
         blank=True,
         related_name="emails",
         verbose_name=_("to"),
+        # The index of a person's mails by time begins with it.
+        db_index=False,
     )
     to_address = models.EmailField(_("address"))
     language = models.CharField(_("language"), max_length=2, choices=Language)
@@ -116,7 +118,12 @@ class OutgoingEmail(models.Model):
         verbose_name = _("outgoing mail")
         verbose_name_plural = _("outgoing mail")
         ordering = ("-created_at", "pk")
+        # Each state of a mail on its way is written to each of these once more: what few
+        # mails are found by has an index of those.
         constraints = [
+            models.UniqueConstraint(
+                fields=["dedupe_key"], name="%(app_label)s_%(class)s_told_once"
+            ),
             models.CheckConstraint(
                 condition=Q(status__in=MailStatus.values),
                 name="%(app_label)s_%(class)s_status_is_known",
@@ -140,6 +147,7 @@ class OutgoingEmail(models.Model):
             models.Index(fields=["to_user", "-created_at"], name="accounts_mail_to"),
             models.Index(
                 fields=["to_address", "name", "created_at"],
+                condition=Q(is_bulk=False),
                 name="accounts_mail_address",
             ),
         ]

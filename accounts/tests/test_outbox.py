@@ -3,6 +3,7 @@
 import logging
 import smtplib
 import threading
+import uuid
 from datetime import timedelta
 from email import message_from_bytes
 from email.utils import parseaddr
@@ -17,6 +18,7 @@ from django.utils import timezone
 
 from accounts import outbox
 from accounts.models import IncentiveProgram, MailStatus, OutgoingEmail
+from accounts.tests import killed_senders
 from accounts.tests import mail_server as how
 from accounts.tests.factories import LocationFactory
 from accounts.tests.mail_server import MailServer
@@ -771,6 +773,49 @@ def test_what_is_refused_before_the_text_is_told_alike_and_the_next_one_leaves(
 
     assert mail_server.message_ids == {"<one@example>": 2}
     assert ".signature" in mail_server.messages[0].get_content().splitlines()
+
+
+def test_whom_the_next_mail_is_to_goes_with_a_text_and_may_be_refused(
+    talk, mail_server
+):
+    send, _connection = talk
+    mail_server.unknown = {"eve@nordvik.example"}
+
+    send("greta@nordvik.example", PREPARED, following="eve@nordvik.example")
+    with pytest.raises(smtplib.SMTPRecipientsRefused):
+        send("eve@nordvik.example", PREPARED, following="per@nordvik.example")
+    send("per@nordvik.example", PREPARED, following="per@nordvik.example")
+    send("per@nordvik.example", PREPARED, following="eve\n@nordvik.example")
+
+    assert mail_server.message_ids == {"<one@example>": 3}
+
+
+def test_who_was_announced_and_not_written_to_gets_no_mail(talk, mail_server):
+    send, connection = talk
+    send("greta@nordvik.example", PREPARED, following="per@nordvik.example")
+    connection.connection.quit()
+
+    assert mail_server.message_ids == {"<one@example>": 1}
+
+
+def words_with_a_long_line(emails) -> dict:
+    """Of all that wait one has a line that only its parts can hold."""
+    words = killed_senders.words(emails)
+    second = sorted(words)[1]
+    words[second] = (*words[second][:4], f"<p>{'long ' * 300}</p>", "")
+    return words
+
+
+def test_a_mail_that_is_built_part_by_part_leaves_amid_prepared_ones(
+    mail_server, settings
+):
+    settings.MAIL_WRITERS = {"invitation": f"{__name__}.words_with_a_long_line"}
+    for number in range(3):
+        pk = uuid.UUID(int=number)
+        make_email(pk=pk, is_bulk=True, body_text="", body_html="")
+
+    assert outbox.deliver().sent == 3
+    assert len(mail_server.message_ids) == 3
 
 
 def test_an_answer_to_the_text_that_does_not_come_leaves_it_open_whether_it_arrived(

@@ -434,6 +434,24 @@ def gaps(payout, on=TODAY) -> list[str]:
     return codes
 
 
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_each_account_that_an_enrollment_uses_is_asked_about(goteborg, chosen):
+    terms = ProgramTermsFactory(earning_types=[("rebate", 60), ("co_op", 40)])
+    enrollment = EnrollmentFactory(location=goteborg, terms=terms)
+    row = enrollment.payout_assignments.order_by("-earning_type__share")[chosen]
+    row.bank_profile = BankProfileFactory(
+        partner_account=goteborg.partner_account, version__was_returned=True
+    )
+    row.save()
+
+    assert [
+        code for code in gaps(SimpleNamespace(enrollment=enrollment)) if "bank" in code
+    ] == [
+        ["bank_returned", "bank_missing"],
+        ["bank_missing", "bank_returned"],
+    ][chosen]
+
+
 def choose(payout, **fields) -> None:
     PayoutAssignment.objects.filter(pk=payout.row.pk).update(**fields)
 
