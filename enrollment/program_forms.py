@@ -495,7 +495,7 @@ def year_label(year: FiscalYear) -> str:
         "year": year.number,
         "first": full_day(year.starts_on),
         "last": full_day(year.ends_on),
-        "calendar": year.calendar.name,
+        "calendar": year.calendar.title,
     }
 
 
@@ -665,7 +665,8 @@ class AddCriterionForm(CriterionForm):
 class CalendarForm(forms.Form):
     """A rhythm of years; July to June unless something else is chosen."""
 
-    name = CleanCharField(label=gettext_lazy("Name"), max_length=80)
+    name = CleanCharField(label=gettext_lazy("Name in English"), max_length=80)
+    name_sv = CleanCharField(label=gettext_lazy("Name in Swedish"), max_length=80)
     code = forms.SlugField(label=gettext_lazy("Code"), max_length=20)
     first_month = forms.TypedChoiceField(
         label=gettext_lazy("First month"),

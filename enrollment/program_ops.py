@@ -595,7 +595,7 @@ def add_year(request, calendar):
     messages.success(
         request,
         _("Fiscal year %(year)s of %(calendar)s is added.")
-        % {"year": year.number, "calendar": calendar.name},
+        % {"year": year.number, "calendar": calendar.title},
     )
     return redirect("ops:calendars")
 

@@ -40,7 +40,7 @@ class RequirementInline(LookedAtInline):
 class FiscalCalendarAdmin(ReferenceMixin, PortalModelAdmin):
     list_display = ("name", "code", "time_zone")
     search_fields = ("name", "code")
-    fields = ("code", "name", "time_zone")
+    fields = ("code", "name", "name_sv", "time_zone")
 
 
 @admin.register(FiscalYear)

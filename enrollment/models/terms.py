@@ -99,7 +99,10 @@ class FiscalCalendar(models.Model):
     """A rhythm of years that programs share, and the zone its days are counted in."""
 
     code = models.SlugField(_("code"), max_length=20, unique=True)
-    name = models.CharField(_("name"), max_length=80)
+    name = models.CharField(_("name (English)"), max_length=80)
+    name_sv = models.CharField(
+        _("name (Swedish)"), max_length=80, blank=True, default="", db_default=""
+    )
     time_zone = models.CharField(
         _("time zone"), max_length=64, default="UTC", validators=[known_time_zone]
     )
@@ -113,6 +116,11 @@ class FiscalCalendar(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def title(self) -> str:
+        """The Swedish name for a Swedish reader, where there is one, else the English."""
+        return (get_language() == "sv" and self.name_sv) or self.name
 
     def day_at(self, moment: datetime) -> date:
         """The calendar day of a moment, in the calendar's own zone (R66)."""

@@ -129,10 +129,19 @@ def change_criterion(criterion: Criterion, *, by: User, **values: Any) -> Criter
 
 @transaction.atomic
 def add_fiscal_calendar(
-    *, code: str, name: str, first_month: int, time_zone: str, at: datetime, by: User
+    *,
+    code: str,
+    name: str,
+    name_sv: str = "",
+    first_month: int,
+    time_zone: str,
+    at: datetime,
+    by: User,
 ) -> FiscalCalendar:
     """Add a rhythm of years that begin with a month, with this year and the next."""
-    calendar = FiscalCalendar(code=code, name=name, time_zone=time_zone)
+    calendar = FiscalCalendar(
+        code=code, name=name, name_sv=name_sv, time_zone=time_zone
+    )
     calendar.full_clean()
     calendar.save(force_insert=True)
     _record(
@@ -142,6 +151,7 @@ def add_fiscal_calendar(
         after={
             "code": code,
             "name": name,
+            "name_sv": name_sv,
             "first_month": first_month,
             "time_zone": time_zone,
         },

@@ -35,11 +35,12 @@ TEXTS = ("agreement_text_en", "agreement_text_sv")
 
 @transaction.atomic
 def define_fiscal_calendar(
-    *, code: str, name: str, time_zone: str = "UTC"
+    *, code: str, name: str, name_sv: str = "", time_zone: str = "UTC"
 ) -> FiscalCalendar:
     """Define a rhythm of years that programs share."""
     calendar = _known_or_new(FiscalCalendar, code=code)
     calendar.name = name
+    calendar.name_sv = name_sv
     calendar.time_zone = time_zone
     return _saved(calendar)
 

@@ -300,6 +300,7 @@ def test_a_worker_goes_on_where_the_request_or_another_worker_stopped(
 
     waiting = page.post(submit_url(batch), form_of(page, batch), follow=True)
 
+    assert "Submitting together" in text(waiting)
     assert "0 of 2 rows" in text(waiting)
     assert b'http-equiv="refresh" content="5; url=?looks_again=1"' in waiting.content
     assert services.run_next_rows(batch) == 1

@@ -417,20 +417,28 @@ def test_a_criterion_measured_already_keeps_its_kind(client):
     assert event.before == {"name_en": "Revenue"}
 
 
-def test_a_calendar_is_july_to_june_unless_said_otherwise(client):
+def test_a_calendar_is_july_to_june_unless_said_otherwise(client, mina):
     page = client.get(to("add_calendar"))
     assert page.context["form"]["first_month"].value() == 7
 
-    client.post(
-        to("add_calendar"),
-        {"name": "October", "code": "october", "first_month": "10", "time_zone": "UTC"},
-    )
+    typed = {"code": "october", "first_month": "10", "time_zone": "UTC"}
+    refused = client.post(to("add_calendar"), typed | {"name": "October to September"})
+    assert "name_sv" in refused.context["form"].errors
+    typed |= {"name": "October to September", "name_sv": "Oktober till september"}
+    client.post(to("add_calendar"), typed)
     calendar = FiscalCalendar.objects.get(code="october")
     client.post(to("add_year", calendar))
 
     assert calendar.years.count() == 3
     assert {year.starts_on.month for year in calendar.years.all()} == {10}
-    assert "October" in text(client.get(to("calendars")))
+    english = text(client.get(to("calendars")))
+    assert "October to September" in english
+    assert "Oktober" not in english
+    mina.language = "sv"
+    mina.save()
+    swedish = text(client.get(to("calendars")))
+    assert "Oktober till september" in swedish
+    assert "October" not in swedish
 
 
 def test_the_lists_ask_few_questions(

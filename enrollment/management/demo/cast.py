@@ -154,7 +154,10 @@ def _define_years(now: datetime) -> dict[tuple[str, str], FiscalYear]:
     years = {}
     for row in rows("calendars"):
         calendar = services.define_fiscal_calendar(
-            code=row["code"], name=row["name"], time_zone=row["time_zone"]
+            code=row["code"],
+            name=row["name"],
+            name_sv=row["name_sv"],
+            time_zone=row["time_zone"],
         )
         today, month = calendar.day_at(now), int(row["first_month"])
         began = today.year - (today.month < month)
