@@ -8,6 +8,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -22,6 +23,7 @@ BLOCK_SIZE = 1024 * 1024
 MOST_BYTES = 200 * 1024 * 1024
 # One line, or one quoted cell over several, is never longer.
 LONGEST_CELL = 128 * 1024
+PIECE = 64 * 1024
 FIRST_ROWS = 5
 # What of a file is looked at for them.
 SAMPLE = 256 * 1024
@@ -177,7 +179,13 @@ def _misread(block: bytes) -> ValidationError:
 def _texts(blocks: Iterable[bytes]) -> Iterator[str]:
     """Decode blocks of bytes at line ends, so that no character is cut."""
     rest = b""
-    for block in blocks:
+    # A piece at a time: as text in memory it takes five times its bytes.
+    pieces = (
+        block[start : start + PIECE]
+        for block in blocks
+        for start in range(0, len(block), PIECE)
+    )
+    for block in pieces:
         block = rest + block
         # A lone CR at the very end may be the half of CR LF.
         end = max(block.rfind(b"\n"), block.rfind(b"\r", 0, len(block) - 1)) + 1
@@ -204,7 +212,8 @@ class Rows:
     """The rows of a file, from where a reader left off: cells, and where each ends.
 
     `offset` is the byte after the last row that was handed out, `line` its last line.
-    Raises ValidationError where the file is not CSV in UTF-8.
+    Whoever stops early closes it: what was read ahead would stay in memory until Python
+    looks for circles. Raises ValidationError where the file is not CSV in UTF-8.
     """
 
     def __init__(
@@ -218,8 +227,12 @@ class Rows:
         self.offset = offset
         self._first_line = line
         self._begun = line
-        self._reader = csv.reader(self._lines(blocks), delimiter=delimiter, strict=True)
+        self._ahead = self._lines(blocks)
+        self._reader = csv.reader(self._ahead, delimiter=delimiter, strict=True)
         csv.field_size_limit(LONGEST_CELL)
+
+    def close(self) -> None:
+        self._ahead.close()
 
     @property
     def line(self) -> int:
@@ -298,13 +311,13 @@ def _first_rows(head: bytes, *, delimiter: str) -> FirstRows:
     cut = whole
     if len(whole) > SAMPLE:
         cut = whole[: whole.rfind(b"\n", 0, SAMPLE) + 1] or whole
-    reader = iter(Rows([cut], delimiter=delimiter))
     try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append([cell[:80] for cell in row])
-            if len(rows) > FIRST_ROWS:
-                break
+        with closing(Rows([cut], delimiter=delimiter)) as reader:
+            for row in reader:
+                if any(cell.strip() for cell in row):
+                    rows.append([cell[:80] for cell in row])
+                if len(rows) > FIRST_ROWS:
+                    break
     except ValidationError:
         if not rows:
             raise

@@ -114,6 +114,8 @@ class ValueImport(models.Model):
     changed = models.PositiveIntegerField(_("values new or changed"))
     rejected = models.PositiveIntegerField(_("lines rejected"))
     difference = models.JSONField(_("difference"), default=dict, blank=True)
+    # Of which day, and of what the database held, the difference was worked out.
+    weighed = models.JSONField(default=dict, blank=True, editable=False)
     imported_at = models.DateTimeField(_("imported at"), auto_now_add=True)
     imported_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,

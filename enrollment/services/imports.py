@@ -12,6 +12,7 @@ import io
 import secrets
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -31,20 +32,25 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from accounts.models import AuditAction, User
+from accounts.models import AuditAction, IncentiveProgram, Location, User, many
 from accounts.services import check_second_person, record_audit_event
 from enrollment import value_files
 from enrollment.eligibility import eligible_locations, is_offered_in
 from enrollment.models import (
+    Agreement,
     CheckState,
     Criterion,
     Enrollment,
     EnrollmentEvent,
+    FiscalCalendar,
+    FiscalYear,
     ImportBlock,
     ImportedCheck,
     ImportProblem,
     ImportStatus,
+    MeasuredValue,
     ProgramTerms,
+    Requirement,
     RequirementCheck,
     ValueImport,
 )
@@ -282,21 +288,22 @@ def _read_batch(value_import: ValueImport) -> None:
     write = csv.writer(lines, lineterminator="\n").writerow
     count, is_over = 0, True
     is_header = not offset
-    for row in rows:
-        if is_header:
-            is_header = False
-            continue
-        if not any(row) or not any(cell.strip() for cell in row):
-            continue
-        code, found = judge.judged(row)
-        if code:
-            wrong.append((rows.line, code, found))
-        else:
-            write((rows.line, *found))
-        count += 1
-        if count >= LINES_AT_ONCE:
-            is_over = False
-            break
+    with closing(rows):
+        for row in rows:
+            if is_header:
+                is_header = False
+                continue
+            if not any(row) or not any(cell.strip() for cell in row):
+                continue
+            code, found = judge.judged(row)
+            if code:
+                wrong.append((rows.line, code, found))
+            else:
+                write((rows.line, *found))
+            count += 1
+            if count >= LINES_AT_ONCE:
+                is_over = False
+                break
     lines.flush()
     right.seek(0)
     wrong += _staged(value_import, right)
@@ -403,6 +410,7 @@ def _compare(value_import: ValueImport, *, at: datetime) -> None:
     value_import.rejected += len(contradicting)
     value_import.changed = outcomes.get("new", 0) + outcomes.get("changed", 0)
     day = max(value_import.effective_on or _today(at), _today(at))
+    value_import.weighed = _known_now(on=day)
     effects = _weigh(value_import, on=day)
     effects["in_force"] = _in_force(value_import, on=day)
     value_import.difference = outcomes | effects
@@ -433,17 +441,22 @@ class _OfPair(Func):
     output_field = BigIntegerField()
 
 
-def _weigh(value_import: ValueImport, *, on: date) -> dict[str, int]:
+def _weigh(
+    value_import: ValueImport, *, on: date, locations: Iterable[int] | None = None
+) -> dict[str, int]:
     """Write down whom applying makes eligible on a day, or not so; return the counts.
 
     And whose enrollment is not where what is known puts it: it moves with the others.
+    Of some locations only, or of all.
     """
-    value_import.effects.all().delete()
+    chosen = Q() if locations is None else Q(location__among=many(locations))
+    value_import.effects.filter(chosen).delete()
     enrollments = Enrollment.objects.filter(
         location=OuterRef("location"), terms=OuterRef("terms")
     )
     asked = (
         ImportedCheck.objects.filter(
+            chosen,
             is_offered_in(F("location__country"), terms="terms__"),
             value_import=value_import,
             terms__in=ProgramTerms.objects.current(on).offered(),
@@ -464,7 +477,8 @@ def _weigh(value_import: ValueImport, *, on: date) -> dict[str, int]:
         "terms": _OfPair(template="pairs.terms_id"),
     }
     now = RequirementCheck.objects.filter(**here).as_of(on).order_by()
-    then = ImportedCheck.objects.filter(value_import=value_import).as_of(on).order_by()
+    said = ImportedCheck.objects.filter(chosen, value_import=value_import)
+    then = said.as_of(on).order_by()
     # In the order in which the statement mentions them.
     parts = {
         "pairs": asked.values_list("location_id", "terms_id"),
@@ -478,6 +492,61 @@ def _weigh(value_import: ValueImport, *, on: date) -> dict[str, int]:
         cursor.execute(statement, [*params, value_import.pk, list(map(str, OPEN))])
         cursor.execute("ANALYZE enrollment_importeffect")
     return _effect_counts(value_import)
+
+
+# What a difference follows from, beside the file: of the first, what changed since is
+# told by location; once anything changed of the others, all is asked anew.
+_BY_LOCATION = (Enrollment, Location)
+_BY_ALL = (
+    Agreement,
+    Criterion,
+    FiscalCalendar,
+    FiscalYear,
+    IncentiveProgram,
+    MeasuredValue,
+    ProgramTerms,
+    Requirement,
+)
+# More than these are not asked about one by one.
+MOST_CHANGED = 10_000
+
+
+def _known_now(*, on: date) -> dict[str, object]:
+    """Return what tells later whether a difference may have become another.
+
+    `since` is the oldest transaction that writes in this database: what it and later
+    ones write is not seen yet.
+    """
+    with connection.cursor() as cursor:
+        # First what will be next, then who is at work: whoever is neither has ended.
+        cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::xid::text")
+        cursor.execute(OLDEST_AT_WORK, cursor.fetchone())
+        (since,) = cursor.fetchone()
+    return {"on": on.isoformat(), "since": since, "rows": _rows_known()}
+
+
+def _rows_known() -> dict[str, int]:
+    return {model._meta.db_table: model.objects.count() for model in _BY_ALL}
+
+
+def _changed_since(value_import: ValueImport, *, on: date) -> set[int] | None:
+    """Return the locations whose difference may be another than it was weighed as.
+
+    None where that may be any. PostgreSQL says of each row which transaction wrote it,
+    whatever part of the portal did; a row that is gone is missed in the number of them.
+    """
+    weighed = value_import.weighed
+    if weighed.get("on") != on.isoformat() or weighed["rows"] != _rows_known():
+        return None
+    since = weighed["since"]
+    with connection.cursor() as cursor:
+        for model in _BY_ALL:
+            cursor.execute(WRITTEN_SINCE.format(table=model._meta.db_table), [since])
+            if cursor.fetchone()[0]:
+                return None
+        cursor.execute(LOCATIONS_WRITTEN_SINCE, [since, since, MOST_CHANGED + 1])
+        changed = {key for (key,) in cursor.fetchall()}
+    return changed if len(changed) <= MOST_CHANGED else None
 
 
 def _is_open() -> Exists:
@@ -622,9 +691,9 @@ def carry_out_import(
 ) -> ValueImport | None:
     """Write a file's values and move the enrollments that follow, in one go.
 
-    None when another worker is at it. What is known is asked anew: if another import
-    changed it since, this one is read again, and counts when that is done; if it would
-    end more than was seen, it waits for somebody to look.
+    None when another worker is at it. What may have become another is weighed anew: if
+    another import changed what is known, this one is read again, and counts when that is
+    done; if it would end more than was seen, it waits for somebody to look.
     """
     at = at or timezone.now()
     value_import = (
@@ -643,7 +712,9 @@ def carry_out_import(
         cursor.execute(AT_LENGTH, [PATIENCE])
     day = _today(at)
     seen = value_import.difference.get("ends", 0)
-    value_import.difference |= _weigh(value_import, on=day)
+    changed = _changed_since(value_import, on=day)
+    if changed is None or changed:
+        value_import.difference |= _weigh(value_import, on=day, locations=changed)
     if value_import.difference["ends"] > seen:
         value_import.difference["in_force"] = _in_force(value_import, on=day)
     if value_import.difference["ends"] > seen and is_too_much(value_import):
@@ -970,6 +1041,34 @@ LEFT JOIN accounts_location l ON l.partner_id = r.partner_id
 LEFT JOIN accounts_partneraccount a ON a.partner_id = r.partner_id
 WHERE l.id IS NULL
 ORDER BY r.line
+"""
+
+# Each that has written holds the lock of its own number; age() knows their order.
+OLDEST_AT_WORK = """
+SELECT number::text
+FROM (
+    SELECT l.transactionid AS number
+    FROM pg_locks l
+    LEFT JOIN pg_stat_activity a USING (pid)
+    WHERE l.locktype = 'transactionid'
+      AND l.mode = 'ExclusiveLock'
+      AND COALESCE(a.datname, current_database()) = current_database()
+    UNION ALL
+    SELECT %s::xid
+) numbers
+ORDER BY age(number) DESC
+LIMIT 1
+"""
+
+WRITTEN_SINCE = """
+SELECT EXISTS (SELECT 1 FROM {table} WHERE age(xmin) <= age(%s::xid))
+"""
+
+LOCATIONS_WRITTEN_SINCE = """
+SELECT location_id FROM enrollment_enrollment WHERE age(xmin) <= age(%s::xid)
+UNION
+SELECT id FROM accounts_location WHERE age(xmin) <= age(%s::xid)
+LIMIT %s
 """
 
 SAME_KEY = """

@@ -1,15 +1,21 @@
 """What is measured of locations, as files bring it: each line accepted or reported."""
 
 import datetime
+import gc
+import json
+import re
 import threading
+import weakref
+from contextlib import closing
 from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.utils import timezone
 
-from accounts.models import AuditEvent, IncentiveProgram
+from accounts.models import AuditEvent, IncentiveProgram, Location
 from accounts.tests.factories import LocationFactory, UserFactory
 from accounts.tests.threads import at_once
 from enrollment import services, value_files
@@ -17,6 +23,7 @@ from enrollment.audience import count_people
 from enrollment.differences import Part
 from enrollment.history import history_of
 from enrollment.models import (
+    Agreement,
     Criterion,
     Enrollment,
     ImportBlock,
@@ -29,6 +36,7 @@ from enrollment.models import (
 )
 from enrollment.services import imports
 from enrollment.tests.factories import (
+    AgreementFactory,
     CriterionFactory,
     EnrollmentFactory,
     MeasuredValueFactory,
@@ -555,6 +563,19 @@ def test_lines_that_repeat_others_are_counted(goteborg, revenue):
     assert one.difference["repeated"] == 1
 
 
+def test_a_batch_leaves_nothing_of_the_file_in_memory():
+    block = b"one,two\n" * 1000
+    gc.disable()
+    try:
+        with closing(value_files.Rows([block], delimiter=",")) as rows:
+            assert next(iter(rows)) == ["one", "two"]
+        left = weakref.ref(rows)
+        del rows
+        assert left() is None
+    finally:
+        gc.enable()
+
+
 # --- The difference, and what follows ----------------------------------------------------
 
 
@@ -571,6 +592,7 @@ def asking(goteborg, malmo, terms, revenue):
 
 DAY = datetime.date(2024, 10, 1)
 LESS = "6120102,revenue,100,2024-11-01,"
+LESS_AT_MALMO = "6120103,revenue,100,2024-11-01,"
 
 
 def effects_of(one) -> list[tuple]:
@@ -841,6 +863,82 @@ def test_what_would_end_more_than_was_seen_waits_again(asking, goteborg, malmo, 
     one.staged.update(old_value=50000)
 
     assert services.carry_out_import(one).is_held
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_changed_at_a_location_since_a_file_was_compared_is_asked_of_it_alone(
+    asking, malmo, settings, monkeypatch
+):
+    settings.IMPORT_HOLD_PERCENT = 100
+    one = services.apply_import(compared(LESS, LESS_AT_MALMO), by=None)
+    EnrollmentFactory(location=malmo, terms=asking, complete=True)
+    weigh, asked = imports._weigh, []
+
+    def watched(one, *, on, locations):
+        asked.append(locations)
+        counts = weigh(one, on=on, locations=locations)
+        again = effects_of(one)
+        assert weigh(one, on=on) == counts
+        assert effects_of(one) == again, "asked of all it is the same"
+        return counts
+
+    monkeypatch.setattr(imports, "_weigh", watched)
+    one = services.carry_out_import(one)
+
+    assert asked == [{malmo.pk}]
+    assert one.difference["ends"] == 2
+    assert one.difference["enrollments_ending"] == 1
+    assert one.difference["enrollments_lost"] == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_weighed_counts_until_anything_changes_that_it_follows_from(
+    asking, goteborg, malmo
+):
+    one, today = compared(LESS), timezone.localdate()
+    assert imports._changed_since(one, on=today) == set()
+    EnrollmentFactory(location=goteborg, terms=asking)
+    assert imports._changed_since(one, on=today) == {goteborg.pk}
+    Location.objects.filter(pk=malmo.pk).update(closed_at=timezone.now())
+    assert imports._changed_since(one, on=today) == {goteborg.pk, malmo.pk}
+    assert imports._changed_since(one, on=today + datetime.timedelta(days=1)) is None
+    for change in (
+        lambda: asking.requirements.update(at_least=40000),
+        lambda: Criterion.objects.update(max_age_days=7),
+        lambda: MeasuredValue.objects.filter(location=malmo).update(value=7),
+        lambda: MeasuredValue.objects.filter(location=malmo).delete(),
+        lambda: Agreement.objects.update(terminated_on=today),
+        lambda: AgreementFactory(partner_account=LocationFactory().partner_account),
+        lambda: type(asking).objects.update(countries=["NO"]),
+        lambda: IncentiveProgram.objects.update(discontinued_at=timezone.now()),
+    ):
+        one.weighed = imports._known_now(on=today)
+        assert imports._changed_since(one, on=today) == set()
+        change()
+        assert imports._changed_since(one, on=today) is None
+
+
+def test_a_difference_follows_from_nothing_that_is_not_watched(asking):
+    asked = []
+
+    def look(execute, sql, params, many, context):
+        if "import_effect" in sql.replace("importeffect", "import_effect"):
+            asked.append((sql, params))
+        return execute(sql, params, many, context)
+
+    one = compared(LESS)
+    with connection.execute_wrapper(look):
+        imports._weigh(one, on=timezone.localdate())
+    (statement,) = [words for words in asked if words[0].lstrip().startswith("WITH")]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement[0]}", statement[1])
+        plan = json.dumps(cursor.fetchone()[0])
+
+    read = set(re.findall(r'"Relation Name": "(\w+)"', plan))
+    watched = {*imports._BY_LOCATION, *imports._BY_ALL}
+    own = {"enrollment_stagedvalue", "enrollment_importeffect"}
+    assert "enrollment_requirement" in read
+    assert read - own <= {model._meta.db_table for model in watched}
 
 
 # --- Undone, canceled ------------------------------------------------------------------
