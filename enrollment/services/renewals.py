@@ -792,9 +792,10 @@ def _apply_alone(
 # --- The statements ----------------------------------------------------------
 
 # A range is a small part of its tables, and what is asked of is in memory: told that
-# reaching a row by its key costs as much as reading on, PostgreSQL does not read the whole
-# tables once a range. Until the transaction's end.
-BY_KEYS = "SET LOCAL random_page_cost = 1.1"
+# a page costs little there, wherever it is, PostgreSQL reaches rows by their keys and
+# does not read whole tables once a range, which would make a row of a million cost more
+# than one of ten thousand. Until the transaction's end.
+BY_KEYS = "SET LOCAL seq_page_cost = 0.1; SET LOCAL random_page_cost = 0.1"
 CREATE_FOUND = """
 CREATE TEMPORARY TABLE renewal_found ON COMMIT DROP AS
 WITH decided AS MATERIALIZED ({query})
@@ -875,9 +876,9 @@ WITH fresh AS (
         enrolled_at = EXCLUDED.enrolled_at, earns_from = EXCLUDED.earns_from,
         end_reason = '', renewed_from_id = EXCLUDED.renewed_from_id
     WHERE enrollment_enrollment.end_reason = 'undone'
-    RETURNING id, renewed_from_id, status, terms_id, location_id
+    RETURNING id, renewed_from_id, status, terms_id, location_id, partner_account_id
 )
-SELECT id, renewed_from_id, status, terms_id, location_id FROM fresh
+SELECT id, renewed_from_id, status, terms_id, location_id, partner_account_id FROM fresh
 """
 DROP_NEW = "DROP TABLE renewal_new"
 
@@ -914,7 +915,7 @@ PAY_AS_BEFORE = """
 INSERT INTO enrollment_payoutassignment
     (enrollment_id, earning_type_id, location_id, partner_account_id, method,
      bank_profile_id, tax_profile_id, currency, bank_version_id, tax_version_id)
-SELECT n.id, f.earning_type_id, n.location_id, l.partner_account_id,
+SELECT n.id, f.earning_type_id, n.location_id, n.partner_account_id,
        CASE
            WHEN a.method IS NOT NULL AND (t.methods = '{{}}' OR a.method = ANY (t.methods))
                THEN a.method
@@ -923,7 +924,6 @@ SELECT n.id, f.earning_type_id, n.location_id, l.partner_account_id,
        a.bank_profile_id, a.tax_profile_id, COALESCE(a.currency, ''),
        a.bank_version_id, a.tax_version_id
 FROM renewal_new n
-JOIN accounts_location l ON l.id = n.location_id
 JOIN enrollment_programterms t ON t.id = n.terms_id
 -- OFFSET 0: asked of each row. Else it is asked of every enrollment there is, once a range.
 CROSS JOIN LATERAL (
