@@ -13,6 +13,16 @@ class _Watched:
     # Whom a mail is to that was said already, before its text.
     announced = ""
 
+    def mail(self, *said):
+        self._keep_word("")
+        return super().mail(*said)
+
+    def quit(self):
+        if self.announced:
+            # The server waits for a text: it would take the farewell for its first line.
+            return self.close()
+        return super().quit()
+
     def data(self, msg):
         self.may_have_it = True
         answer = super().data(msg)
@@ -25,11 +35,12 @@ class _Watched:
         """Say who and to whom in one go, then the text (RFC 2920); as sendmail() does.
 
         With the text goes whom the next one is to, if somebody follows: the next call
-        has to be that one. Raises what sendmail() raises, and ValueError for an address
-        of two lines.
+        has to be that one. Raises what sendmail() raises, SMTPServerDisconnected where
+        another was announced, and ValueError for an address of two lines.
         """
+        self._keep_word(to)
         announced, self.announced = self.announced, ""
-        if announced != to:
+        if not announced:
             self.send(_announcement(sender, to))
         answers = [self.getreply()]
         while len(answers) < 3:
@@ -62,6 +73,12 @@ class _Watched:
             else:
                 self.rset()
             raise smtplib.SMTPDataError(code, words)
+
+    def _keep_word(self, to: str) -> None:
+        """Hang up rather than write to somebody a text that is meant for another."""
+        if self.announced and self.announced != to:
+            self.close()
+            raise smtplib.SMTPServerDisconnected("another mail was announced")
 
 
 def _announcement(sender: str, to: str) -> bytes:

@@ -798,6 +798,26 @@ def test_who_was_announced_and_not_written_to_gets_no_mail(talk, mail_server):
     assert mail_server.message_ids == {"<one@example>": 1}
 
 
+@pytest.mark.parametrize("written", ["at once", "part by part"])
+def test_a_text_never_goes_to_somebody_whom_another_was_announced_to(
+    talk, mail_server, written
+):
+    send, connection = talk
+    if not mail_server.takes_many:
+        return  # To such a server nobody is announced.
+    send("greta@nordvik.example", PREPARED, following="per@nordvik.example")
+
+    write = {
+        "at once": send,
+        "part by part": partial(connection.connection.sendmail, "portal@example.com"),
+    }[written]
+    with pytest.raises(smtplib.SMTPServerDisconnected, match="announced"):
+        write("eve@nordvik.example", PREPARED)
+
+    assert not connection.may_have_it
+    assert mail_server.message_ids == {"<one@example>": 1}
+
+
 def words_with_a_long_line(emails) -> dict:
     """Of all that wait one has a line that only its parts can hold."""
     words = killed_senders.words(emails)

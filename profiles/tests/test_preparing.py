@@ -257,6 +257,9 @@ def test_the_page_that_asks_takes_what_was_typed_and_shows_what_waits(
 
     assert f"{FIA} gets a link." in words(said)
     assert "Tax details · Fia" in words(said)
+    assert "Put aside, the link is over and what was filled in is deleted." in words(
+        said
+    )
     mail = OutgoingEmail.objects.get(name="part_asked")
     assert (mail.language, mail.to_address) == ("sv", FIA)
     assert re.search(r"skatteuppgifter", mail.subject)
