@@ -515,14 +515,26 @@ def _known_now(*, on: date) -> dict[str, object]:
     """Return what tells later whether a difference may have become another.
 
     `since` is the oldest transaction that writes in this database: what it and later
-    ones write is not seen yet.
+    ones write is not seen yet. The numbers of transactions are of one server; `server`
+    is another one's, too, once it was started anew or the database brought back.
     """
     with connection.cursor() as cursor:
         # First what will be next, then who is at work: whoever is neither has ended.
         cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::xid::text")
         cursor.execute(OLDEST_AT_WORK, cursor.fetchone())
         (since,) = cursor.fetchone()
-    return {"on": on.isoformat(), "since": since, "rows": _rows_known()}
+    return {
+        "on": on.isoformat(),
+        "server": _server(),
+        "since": since,
+        "rows": _rows_known(),
+    }
+
+
+def _server() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(SERVER)
+        return cursor.fetchone()[0]
 
 
 def _rows_known() -> dict[str, int]:
@@ -536,7 +548,9 @@ def _changed_since(value_import: ValueImport, *, on: date) -> set[int] | None:
     whatever part of the portal did; a row that is gone is missed in the number of them.
     """
     weighed = value_import.weighed
-    if weighed.get("on") != on.isoformat() or weighed["rows"] != _rows_known():
+    if weighed.get("on") != on.isoformat() or weighed["server"] != _server():
+        return None
+    if weighed["rows"] != _rows_known():
         return None
     since = weighed["since"]
     with connection.cursor() as cursor:
@@ -1058,6 +1072,12 @@ FROM (
 ) numbers
 ORDER BY age(number) DESC
 LIMIT 1
+"""
+
+SERVER = """
+SELECT concat_ws(' ', oid, pg_postmaster_start_time())
+FROM pg_database
+WHERE datname = current_database()
 """
 
 WRITTEN_SINCE = """

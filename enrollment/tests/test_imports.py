@@ -916,6 +916,9 @@ def test_what_was_weighed_counts_until_anything_changes_that_it_follows_from(
         assert imports._changed_since(one, on=today) == set()
         change()
         assert imports._changed_since(one, on=today) is None
+    # Brought back from a copy on another server, where numbers began anew.
+    one.weighed = imports._known_now(on=today) | {"server": "another"}
+    assert imports._changed_since(one, on=today) is None
 
 
 def test_a_difference_follows_from_nothing_that_is_not_watched(asking):
