@@ -320,10 +320,13 @@ def _staged(value_import: ValueImport, lines: io.BytesIO) -> list[tuple]:
     with connection.cursor() as cursor:
         cursor.execute(LINES)
         cursor.copy_expert(COPY, lines)
+        brought = cursor.rowcount
         cursor.execute("ANALYZE import_lines")
         cursor.execute(STAGE, {"import": value_import.pk})
-        cursor.execute(UNKNOWN)
-        unknown = cursor.fetchall()
+        unknown = []
+        if cursor.rowcount < brought:
+            cursor.execute(UNKNOWN)
+            unknown = cursor.fetchall()
         cursor.execute("DROP TABLE import_lines")
     return unknown
 
