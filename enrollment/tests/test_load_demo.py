@@ -56,7 +56,12 @@ def test_what_a_service_refuses_is_said_and_nothing_is_loaded(monkeypatch):
     monkeypatch.setattr(
         "enrollment.management.demo.cast.rows",
         lambda name: [
-            {"code": "july", "name": "July", "first_month": "7", "time_zone": "Mars"}
+            {
+                "code": "july",
+                "name": "July",
+                "name_sv": "Juli",
+                "time_zone": "Mars",
+            }
         ],
     )
 

@@ -412,13 +412,14 @@ class Matrix:
         # Who was refused at which address before the key in it was looked for.
         self.unsought = set()
         self.sparing = Sparing(monkeypatch)
+        self.remembers = True
 
     def ask(self, person: str, method: str, path: str, *, draws=REFUSALS, writes=True):
         """Ask for one cell; what only refuses need not be drawn and told each time."""
         client = self.world.clients[person]
         client.cookies = SimpleCookie(self.kept[person].replace("Set-Cookie: ", ""))
         with self.cell(draws=draws, writes=writes):
-            self.sparing.remembers = True
+            self.sparing.remembers = self.remembers
             self.sparing.is_blind = method == "HEAD"
             response = client.generic(method, path)
         if method == "HEAD" and response.streaming:
@@ -889,6 +890,24 @@ def test_the_matrix_would_notice_a_refusal_that_nobody_notes(matrix, monkeypatch
     assert matrix.faults == ["ida GET ops:today on own is noted: False, not True"]
 
 
+def test_what_is_remembered_changes_no_answer(matrix):
+    cells = [cell for part in PARTS for cell in _page_cells(part)]
+    for name, target, method, person in cells[::67]:
+        path = _path(
+            name, TABLE[name], "own" if target == "otherwise" else target, matrix.world
+        )
+        said = []
+        for matrix.remembers in (False, True, True):
+            response = matrix.ask(person, method, path)
+            # Of pages that refuse only the first is drawn.
+            is_page = response.status_code in (200, 422)
+            words = _words_of(response) if is_page else response.get("Location", "")
+            said.append((response.status_code, words))
+        matrix.hold(f"{person} {method} {name} on {target}", said[1:], said[:1] * 2)
+
+    assert matrix.faults == []
+
+
 def test_a_cell_leaves_the_world_as_it_was(matrix):
     role = matrix.world.own.role
     path = reverse("accounts:revoke", kwargs={"pk": role.pk})
@@ -904,6 +923,11 @@ def _text(response) -> str:
     if response.streaming:
         return b"".join(response.streaming_content).decode()
     return response.content.decode(errors="replace")
+
+
+def _words_of(response) -> str:
+    """What a page says, without what is made anew for each answer."""
+    return re.sub(r'(value|nonce|content)="[^"]*"', r"\1", _text(response))
 
 
 def _said(response) -> str:
