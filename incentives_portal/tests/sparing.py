@@ -29,12 +29,12 @@ class Sparing:
     for each person and all that it is made of.
 
     While `remembers` is on, who asks, their groups' rights, their companies and their
-    session are looked up once, and that the session is in use is not noted: a request that leaves the world
-    as it was finds them the same. So does a question to the database that was asked
-    before in the same words, until the request writes something: it is put together
-    each time and has its former answer. What a door finds for somebody (or why it
-    refuses them) it finds again for the same person, right and key. Nothing is drawn
-    while `is_blind`: for answers without a body.
+    session are looked up once, and that the session is in use is not noted: a request
+    that leaves the world as it was finds them the same. So does a question to the
+    database that was asked before in the same words, until the request writes
+    something: it is put together each time and has its former answer. What a door finds
+    for somebody (or why it refuses them) it finds again for the same person, right and
+    key. Nothing is drawn while `is_blind`: for answers without a body.
     """
 
     def __init__(self, monkeypatch):

@@ -7,9 +7,10 @@ the world as it found it, so that all cells share one.
 Every address is asked by every kind of person, in every method it is for, about the own
 object; in other methods by somebody who may use it and by nobody signed in. About other
 objects it is asked where somebody was let in or the key in the address got to the
-database: who is refused before anything is looked for is refused all the same. Pages
-that refuse are drawn once for each person and all they are made of; what they say is
-missing is read in every cell.
+database: who is refused before anything is looked for is refused all the same. Of
+operators, who reach every place, one asks for what is nowhere. Pages that refuse are
+drawn once for each person and all they are made of; what they say is missing is read in
+every cell.
 """
 
 import copy

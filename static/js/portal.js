@@ -61,8 +61,9 @@
   });
 
   // <div id="plan" data-poll="3">: looks again every so many seconds, while it says so.
-  // Who reads, types or unfolds something in it is left alone. The heading goes along. It says of itself that nobody asked: a page
-  // that is only open does not keep its session awake.
+  // Who reads, types or unfolds something in it is left alone. The heading goes along. It
+  // says of itself that nobody asked: a page that is only open does not keep its session
+  // awake.
   const watched = document.querySelector("[data-poll][id]");
   if (watched) lookAgain(watched);
   function lookAgain(part) {
