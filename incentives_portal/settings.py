@@ -119,6 +119,7 @@ DATABASES["default"] |= {
     "OPTIONS": DATABASES["default"].get("OPTIONS", {})
     | {
         "connect_timeout": 5,
+        # `migrate` alone lifts the first of these.
         # Compiling the portal's questions costs PostgreSQL seconds (the year end's: 20)
         # and never pays.
         "options": (
