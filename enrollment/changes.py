@@ -12,7 +12,7 @@ from django.template.defaultfilters import floatformat
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from accounts.templatetags.portal import listed, percent
+from accounts.templatetags.portal import listed, listed_within, percent, within
 from enrollment.models import ProgramTerms
 from profiles.countries import country_name, field_label
 from profiles.states import PayoutMethod
@@ -174,14 +174,14 @@ def _methods(before: ProgramTerms, after: ProgramTerms, use: Use) -> Iterator[Ch
     if gone and after.methods:
         yield Change(
             _("Payment method not possible any more: %(methods)s.")
-            % {"methods": listed([str(names[one]) for one in gone])},
+            % {"methods": listed_within(names[one] for one in gone)},
             bool(set(gone) & set(use.methods)),
         )
     new = [one for one in after.methods if one not in before.methods]
     if new and before.methods:
         yield Change(
             _("New payment method: %(methods)s.")
-            % {"methods": listed([str(names[one]) for one in new])}
+            % {"methods": listed_within(names[one] for one in new)}
         )
 
 
@@ -220,7 +220,7 @@ def _shares(before: ProgramTerms, after: ProgramTerms, use: Use) -> Iterator[Cha
     new = {one.kind: one for one in after.earning_types.all()}
     if {kind: one.share for kind, one in new.items()} != old:
         parts = [
-            f"{one.get_kind_display()} {percent(one.share)}"
+            f"{within(one.get_kind_display())} {percent(one.share)}"
             for one in sorted(new.values(), key=lambda one: -one.share)
         ]
         yield Change(_("It pays otherwise: %(parts)s.") % {"parts": listed(parts)})

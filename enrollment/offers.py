@@ -5,7 +5,7 @@ from datetime import date
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from accounts.templatetags.portal import listed
+from accounts.templatetags.portal import listed, listed_within
 from enrollment.changes import Use, changes_between
 from enrollment.models import ProgramAtLocation, ProgramTerms, RequirementCheck
 from enrollment.models.overview import CheckState
@@ -42,7 +42,7 @@ def offer_of(place: ProgramAtLocation, *, on: date) -> dict:
         "last_day": terms.enroll_by or terms.fiscal_year.ends_on,
         "summary": _summary(terms),
         "pays": list(terms.earning_types.all()),
-        "methods": listed([PayoutMethod(one).label for one in terms.methods]),
+        "methods": listed_within(PayoutMethod(one).label for one in terms.methods),
         "currencies": _currencies(terms),
         "countries": _places(terms.countries),
         "earns_by": EarningsStart(terms.earnings_start).label,

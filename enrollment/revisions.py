@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from accounts.models import User
+from accounts.templatetags.portal import within
 from enrollment.models import Enrollment, EnrollmentEvent, PayoutAssignment
 from enrollment.states import EnrollmentStatus
 from enrollment.versions import changes_since
@@ -133,7 +134,7 @@ def differences(
         old, new = before["lines"].get(key), now["lines"][key]
         if old is None or old == new:
             continue
-        of = f" ({name})" if len(names) > 1 else ""
+        of = f" ({within(name)})" if len(names) > 1 else ""
         found += _paid_otherwise(enrollment, old, new, of=of)
     return found
 

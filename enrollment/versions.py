@@ -12,10 +12,11 @@ from typing import Any
 
 from django.utils.dateparse import parse_date
 from django.utils.formats import date_format
+from django.utils.text import capfirst
 from django.utils.translation import get_language, gettext_lazy, ngettext, pgettext
 from django.utils.translation import gettext as _
 
-from accounts.templatetags.portal import listed, percent
+from accounts.templatetags.portal import listed, listed_within, percent
 from enrollment.changes import amount
 from enrollment.models import Criterion, EarningType, ProgramTerms
 from enrollment.models.terms import EarningsStart
@@ -346,7 +347,7 @@ def _earning_types(value: list[list]) -> list[str]:
 
 def _methods(value: list[str]) -> list[str]:
     names = dict(PayoutMethod.choices)
-    return [listed([str(names[one]) for one in value])]
+    return [capfirst(listed_within(names[one] for one in value))]
 
 
 def _codes(value: list[str]) -> list[str]:

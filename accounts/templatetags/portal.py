@@ -302,3 +302,16 @@ def listed(names) -> str:
         "names": ", ".join(names[:-1]),
         "last": names[-1],
     }
+
+
+@register.filter
+def within(label) -> str:
+    """A label as it stands inside a sentence: "credit note"; "VAT number" stays."""
+    text = str(label)
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+@register.filter
+def listed_within(labels) -> str:
+    """Labels as the list inside a sentence: "bank transfer and credit note"."""
+    return listed(within(label) for label in labels)

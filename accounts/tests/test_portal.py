@@ -268,6 +268,19 @@ def test_names_are_listed_as_a_sentence_lists_them(names, sentence):
     assert portal.listed(names) == sentence
 
 
+@pytest.mark.parametrize(
+    ("language", "labels", "words"),
+    [
+        ("en", ["Bank transfer", "Credit note"], "bank transfer and credit note"),
+        ("sv", ["Banköverföring", "Kreditnota"], "banköverföring och kreditnota"),
+        ("en", ["VAT number", "F-tax"], "VAT number and F-tax"),
+    ],
+)
+def test_labels_inside_a_sentence_are_lower_case(language, labels, words):
+    with translation.override(language):
+        assert portal.listed_within(labels) == words
+
+
 # --- The mail frame ---------------------------------------------------------------------
 
 MAIL = (

@@ -21,6 +21,7 @@ from accounts.services import (
     lock_companies,
     record_audit_event,
 )
+from accounts.templatetags.portal import within
 from enrollment import emails
 from enrollment.eligibility import (
     Gap,
@@ -1050,7 +1051,7 @@ def _move(
         raise ValidationError(
             _("This enrollment is %(status)s now and cannot change that way."),
             code="transition",
-            params={"status": enrollment.get_status_display()},
+            params={"status": within(enrollment.get_status_display())},
         )
     before = enrollment.status
     enrollment.status = status
@@ -1213,7 +1214,7 @@ def _refuse_closed(enrollment: Enrollment, *, at: datetime | None) -> None:
         raise ValidationError(
             _("This enrollment is %(status)s now and cannot be changed."),
             code="not_editable",
-            params={"status": enrollment.get_status_display()},
+            params={"status": within(enrollment.get_status_display())},
         )
     if enrollment.location.closed_at is not None:
         raise ValidationError(

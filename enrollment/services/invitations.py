@@ -22,6 +22,7 @@ from accounts.models import AuditAction, Location, User
 from accounts.roles import Permission, Role, roles_with
 from accounts.scoping import holds_now
 from accounts.services import record_audit_event
+from accounts.templatetags.portal import within
 from enrollment import emails
 from enrollment.eligibility import (
     eligible_locations,
@@ -278,7 +279,7 @@ def _refuse_inviting_anew(
                 "This enrollment is %(status)s."
             ),
             code="not_lapsed",
-            params={"status": enrollment.get_status_display()},
+            params={"status": within(enrollment.get_status_display())},
         )
     reason = why_not_enrolling(terms, on=on)
     if reason:

@@ -344,7 +344,7 @@ def test_what_changed_is_said_for_whom_it_matters(two_years):
         ("The text of the program's agreement is new: version 2.", False),
         ("Paid from now on, too: USD.", False),
         ("New in the tax profile: VAT number.", False),
-        ("It pays otherwise: Rebate 60% and Co-op 40%.", False),
+        ("It pays otherwise: rebate 60% and co-op 40%.", False),
     ]
     softly = changes_between(before, after, use=Use(country="SE", continues=False))
     assert ("Not paid any more: GBP.", False) in [

@@ -368,7 +368,7 @@ def test_each_line_has_its_own_bank_and_currency(
     rebate = terms.earning_types.get(kind="rebate")
     address = url("choose_bank", ready)
     chooser = page.get(address, {"for": two_types.pk})
-    assert "Where Co-op (40%) is paid to." in text(chooser)
+    assert "Where co-op (40%) is paid to." in text(chooser)
     assert not re.search(r'name="same_for_all"[^>]* checked', chooser.content.decode())
     page.post(address, {"bank_profile": only_sek.pk, "earning_type": rebate.pk})
     page.post(address, {"bank_profile": only_gbp.pk, "earning_type": two_types.pk})

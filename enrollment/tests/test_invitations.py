@@ -933,4 +933,4 @@ def test_only_a_lapsed_invitation_is_sent_anew(goteborg, terms, mina, trait):
 def test_a_declined_invitation_is_the_partners_to_take_up(goteborg, terms, mina):
     enrollment = EnrollmentFactory(location=goteborg, terms=terms, status="declined")
 
-    refused_anew(enrollment, mina, "This enrollment is Declined")
+    refused_anew(enrollment, mina, "This enrollment is declined")

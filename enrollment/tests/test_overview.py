@@ -252,6 +252,8 @@ def test_the_page_of_a_program_says_what_it_is_and_where_one_stands(
     place = ProgramAtLocation.objects.get(program__name="Both", location=malmo)
     place.program.summary_en = "Pays for both."
     place.program.save()
+    place.terms.methods = ["bank_transfer", "credit_note"]
+    place.terms.save()
     client, address = client_of(ida), place.get_absolute_url()
     client.get(address)
     with django_assert_max_num_queries(15):
@@ -260,6 +262,7 @@ def test_the_page_of_a_program_says_what_it_is_and_where_one_stands(
 
     assert "Pays for both." in said
     assert "Co-op 100%" in said
+    assert "Bank transfer and credit note" in said
     assert response.context["chosen"].location == malmo
     assert [row.location.name for row in response.context["others"]] == ["Göteborg"]
     assert "the first day of the month in which it is validated" in said

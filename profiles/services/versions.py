@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from accounts.models import AuditAction, User
 from accounts.roles import Permission
 from accounts.services import check_still_may, lock_companies, record_audit_event
+from accounts.templatetags.portal import within
 from profiles.countries import CountrySchema
 from profiles.models import BankProfile, Profile, ProfileVersion
 from profiles.signals import profile_status_changed
@@ -71,7 +72,7 @@ def move(
         raise ValidationError(
             _("This version is %(status)s and cannot change that way."),
             code="transition",
-            params={"status": version.get_status_display()},
+            params={"status": within(version.get_status_display())},
         )
     version.status = status
     # Whoever was at it is not any more.
