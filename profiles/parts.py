@@ -9,6 +9,7 @@ from django.urls import reverse
 from accounts.models import Location, PartnerAccount, User
 from accounts.roles import Permission
 from profiles.models import PartState, PreparedPart
+from profiles.preparing import WAITS
 
 MOST_SHOWN = 20
 _TO_CHECK = Q(state=PartState.FILLED, location__closed_at=None)
@@ -34,6 +35,15 @@ def parts_waiting(
     to_check = _TO_CHECK & Q(may_check=True, location__partner_account=company)
     found = parts.filter(to_fill | to_check).for_pages().order_by("expires_at", "pk")
     return [_waiting(part) for part in found[:MOST_SHOWN]]
+
+
+def parts_handed_in(user: User, *, at: datetime) -> list[PreparedPart]:
+    """Return what a person filled in lately, the newest first, whatever came of it.
+
+    As long as it could have waited to be checked (preparing.WAITS).
+    """
+    found = PreparedPart.objects.filter(filled_by=user, filled_at__gt=at - WAITS)
+    return list(found.for_pages().order_by("-filled_at", "pk")[:MOST_SHOWN])
 
 
 def parts_to_check(user: User, *, location: Location) -> list[WaitingPart]:

@@ -20,7 +20,7 @@ from enrollment.places import places_not_ready, readiness
 from enrollment.rows import at_risk, enrollment_rows, next_year_rows, under_way
 from enrollment.states import EnrollmentStatus, Turn
 from profiles.begun import begun_by
-from profiles.parts import parts_waiting
+from profiles.parts import parts_handed_in, parts_waiting
 
 # Of invitations, of what is somebody's turn, of what is with the program owner.
 MOST_ROWS = 10
@@ -68,6 +68,8 @@ def home(request):
     parts = parts_waiting(user, company=company, at=now)
     to_do = turn or to_answer or begun or parts
     is_empty = not (to_open or to_do or waiting or next_year.rows)
+    # Whoever belongs to no company was asked by a link, and has nothing else here.
+    handed_in = [] if company else parts_handed_in(user, at=now)
     context = {
         "messages_to_open": [
             (started.messages[row.enrollment.pk], row, readiness(row.gaps))
@@ -78,6 +80,7 @@ def home(request):
         "to_answer": to_answer,
         "begun": begun,
         "parts": parts,
+        "handed_in": handed_in,
         "more_turns": started.counts[Turn.YOU] > len(turn),
         "turn_count": started.counts[Turn.YOU]
         + len(to_answer)

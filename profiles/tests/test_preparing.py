@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection
 from django.test import Client
@@ -94,6 +95,18 @@ def test_somebody_new_fills_in_one_section_and_an_admin_sends_it(
     # Handed in, nobody sees it but who may send it; nothing is a profile by it.
     assert mine.get(page_of(asked)).status_code == 404
     assert not BankProfile.objects.exists()
+    home = mine.get("/")
+    assert home.context["handed_in"] == [asked]
+    for said in (
+        "Bank details, Göteborg",
+        "Nordvik IT AB · handed in",
+        "asked for by Ida Lund",
+        "Nothing else is asked of you.",
+    ):
+        assert said in words(home)
+    assert "You belong to no company" not in words(home)
+    with time_machine.travel(timezone.now() + preparing.WAITS, tick=False):
+        assert "You belong to no company" in words(client_of(fia).get("/"))
     told = OutgoingEmail.objects.get(name="part_filled")
     assert (told.to_user, "Checked today." in told.body_text) == (ida, True)
 
