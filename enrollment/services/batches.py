@@ -58,7 +58,7 @@ def begin_batch(
     places = list(places)
     if len(places) > MOST_TOGETHER:
         raise ValidationError(
-            _("Choose %(most)d rows at most."),
+            _("Choose %(most)d enrollments at most."),
             params={"most": MOST_TOGETHER},
             code="too_many",
         )
@@ -85,9 +85,7 @@ def begin_batch(
         .order_by("location__name", "terms__program__name", "pk")
     )
     if not chosen:
-        raise ValidationError(
-            _("Tick the rows that you want to enroll."), code="nothing"
-        )
+        raise ValidationError(_("Tick at least one location."), code="nothing")
     batch = EnrollmentBatch.objects.create(
         partner_account=company, by=by, created_at=timezone.now()
     )

@@ -301,7 +301,7 @@ def test_a_worker_goes_on_where_the_request_or_another_worker_stopped(
     waiting = page.post(submit_url(batch), form_of(page, batch), follow=True)
 
     assert "Submitting together" in text(waiting)
-    assert "0 of 2 rows" in text(waiting)
+    assert "0 of 2 enrollments" in text(waiting)
     assert b'http-equiv="refresh" content="5; url=?looks_again=1"' in waiting.content
     assert services.run_next_rows(batch) == 1
     assert services.tell_next_of_batch(batch) is None
@@ -328,9 +328,9 @@ def test_too_many_are_taken_in_parts_and_said_so(page, world, monkeypatch):
 
     answer = page.post(BEGIN, {"all": "1"}, follow=True)
 
-    assert "These are the first 2 rows." in answer.content.decode()
+    assert "These are the first 2 enrollments." in answer.content.decode()
     assert set(outcomes(EnrollmentBatch.objects.get())) == {"Arvika", "Borås"}
-    with pytest.raises(ValidationError, match="2 rows at most"):
+    with pytest.raises(ValidationError, match="2 enrollments at most"):
         batch_of(world, *world.all)
 
 
@@ -414,7 +414,7 @@ def test_who_lost_the_role_submits_nothing_of_what_they_ticked(page, world):
     assert set(outcomes(batch).values()) == {"refused"}
     assert "has ended" in batch.rows.first().why
     assert statuses(world.accepted, world.invited) == ["invited"] * 2
-    with pytest.raises(ValidationError, match="Tick the rows"):
+    with pytest.raises(ValidationError, match="Tick at least one location"):
         batch_of(world, world.accepted)
 
 

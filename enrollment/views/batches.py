@@ -67,7 +67,9 @@ def begin_batch(request):
     if len(found) > services.MOST_TOGETHER:
         messages.warning(
             request,
-            _("These are the first %(most)d rows. Submit them, then choose the rest.")
+            _(
+                "These are the first %(most)d enrollments. Submit them, then choose the rest."
+            )
             % {"most": services.MOST_TOGETHER},
         )
     return redirect(batch)
