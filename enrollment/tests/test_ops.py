@@ -27,6 +27,7 @@ from accounts.tests.factories import (
 from accounts.tests.threads import at_once, meet
 from enrollment import queues, services
 from enrollment.models import (
+    Campaign,
     CampaignStatus,
     Enrollment,
     EnrollmentEvent,
@@ -411,8 +412,8 @@ def test_the_button_says_how_many_will_be_invited(
     assert "Plan a campaign : Cloud Solution Provider – Direct Bill" in words(response)
 
 
-def test_a_planned_campaign_is_led_to_instead_of_planning_another(
-    client_of, mina, goteborg, ida, terms
+def test_a_planned_campaign_is_led_to_and_beside_a_draft_another_is_planned(
+    client_of, mina, oscar, goteborg, ida, terms
 ):
     def next_step() -> tuple[str, list[str]]:
         page = client_of(mina).get(reverse("ops:invitations"))
@@ -422,15 +423,23 @@ def test_a_planned_campaign_is_led_to_instead_of_planning_another(
     campaign = services.plan_campaign(terms, by=mina)
     said, led_to = next_step()
     assert led_to == [campaign.get_absolute_url()]
-    assert "Campaign: Draft" in said
+    assert "Go on with the draft" in said
+    assert "Plan another campaign" in said
     assert "Plan a campaign" not in said
 
+    # Who may only look is led there, too, and plans nothing.
+    looking = words(client_of(oscar).get(reverse("ops:invitations")))
+    assert "Campaign: Draft" in looking
+    assert "Plan another" not in looking
+
+    client_of(mina).post(reverse("ops:plan_campaign", kwargs={"pk": terms.pk}))
+    draft = Campaign.objects.unfinished().exclude(pk=campaign.pk).get()
     services.confirm_campaign(campaign, people=1, by=mina)
-    draft = services.plan_campaign(terms, by=mina)
     # What is under way comes before a draft.
     said, led_to = next_step()
     assert led_to == [campaign.get_absolute_url()]
     assert "Campaign: About to be sent" in said
+    assert "Plan another" not in said
 
     services.discard_campaign(draft, by=mina)
     run(campaign)
