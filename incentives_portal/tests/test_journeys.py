@@ -20,6 +20,7 @@ from django.contrib.auth.models import Group
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
+from django.utils import timezone
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
 
@@ -30,7 +31,7 @@ from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.tests.mail_server import MailServer
 from accounts.tests.markup import faults_of
 from accounts.tests.second_factors import code_of
-from enrollment.models import Enrollment, EnrollmentEvent
+from enrollment.models import Campaign, Enrollment, EnrollmentEvent
 from enrollment.tests.factories import (
     AgreementFactory,
     EnrollmentFactory,
@@ -321,6 +322,21 @@ def test_from_the_invitation_mail_to_the_validated_enrollment(
     partner.goes_to(portal.url + enrollment.get_absolute_url())
     partner.sees("Göteborg is enrolled")
     mail_to(mail, ida, f"Göteborg is enrolled in {program.name}")
+    keeps_its_heading_up_to_date(operator, portal, terms)
+
+
+def keeps_its_heading_up_to_date(operator, portal, terms) -> None:
+    """A page that looks again by itself does not leave an old status in its heading."""
+    now = timezone.now()
+    campaign = Campaign.objects.create(
+        terms=terms, status="running", confirmed_at=now, starts_at=now, began_at=now
+    )
+    operator.goes_to(portal.url + campaign.get_absolute_url())
+    heading = operator.page.locator(".page-head .chip")
+    expect(heading).to_have_text("Being sent")
+    Campaign.objects.update(status="paused")
+    expect(heading).to_have_text("Paused", timeout=15_000)
+    operator.sees("No mail leaves until somebody goes on.")
 
 
 def test_with_something_missing_it_continues_to_what_is_missing(
