@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import reduce
+from operator import or_
 from types import MappingProxyType
 
 from django.contrib.postgres.expressions import ArraySubquery
@@ -519,24 +521,23 @@ def note_held(enrollments: Iterable[Enrollment]) -> None:
         known[key].is_held_by_stop = is_stopped
 
 
-def waits_for_part(part: str) -> Exists:
-    """Whether a submitted enrollment's bank or tax part is not validated.
+def waits_for_part(*parts: str) -> Exists:
+    """Whether a submitted enrollment's bank or tax part, or one of both, is not validated.
 
     The same question as is_part_validated(), asked of many: a condition on
     enrollments.
     """
-    if part == "bank":
-        versions = BankProfileVersion.objects
-        rows = PayoutAssignment.objects.filter(method=PayoutMethod.BANK_TRANSFER)
-    else:
-        versions = TaxProfileVersion.objects
-        rows = PayoutAssignment.objects.all()
+    waits = reduce(or_, map(_waits, parts))
+    return Exists(PayoutAssignment.objects.filter(waits, enrollment=OuterRef("pk")))
+
+
+def _waits(part: str) -> Q:
+    """A condition on payouts; who is paid by credit note waits for no bank."""
+    versions = {"bank": BankProfileVersion, "tax": TaxProfileVersion}[part].objects
     newer = versions.filter(profile=OuterRef(f"{part}_profile"), status__in=CANDIDATE)
-    return Exists(
-        rows.filter(
-            Q(**{f"{part}_version": None})
-            | ~Q(**{f"{part}_version__status": ProfileStatus.APPROVED})
-            | Q(Exists(newer)),
-            enrollment=OuterRef("pk"),
-        )
+    waits = (
+        Q(**{f"{part}_version": None})
+        | ~Q(**{f"{part}_version__status": ProfileStatus.APPROVED})
+        | Q(Exists(newer))
     )
+    return Q(method=PayoutMethod.BANK_TRANSFER) & waits if part == "bank" else waits

@@ -86,7 +86,11 @@ def criteria_of(codes: Iterable[str]) -> dict[str, Criterion]:
 
 
 def with_outcome(
-    enrollments: QuerySet[Enrollment], *, into: FiscalYear, on: date
+    enrollments: QuerySet[Enrollment],
+    *,
+    into: FiscalYear,
+    on: date,
+    companies: tuple[int, int] | None = None,
 ) -> QuerySet[Enrollment]:
     """Annotate each ending enrollment with what becomes of it (domain.md §10.2).
 
@@ -100,6 +104,9 @@ def with_outcome(
     the day of asking: the newest counts. Only what is known not to be met ends
     anything; what was never measured, or is too old by then, does not (experience.md
     P7).
+
+    `companies`, the first key and the last, says that no others are among the
+    enrollments: nothing is asked of theirs then.
     """
     first_day = into.starts_on
     unmet = _unmet(on=on)
@@ -107,13 +114,14 @@ def with_outcome(
     conditions = {
         Outcome.PROGRAM_ENDED: Q(terms__program__discontinued_at__isnull=False)
         | Q(**{FOLLOWING: None}),
-        Outcome.NO_AGREEMENT: _IS_UNDER_WAY & ~_is_agreed(on=first_day),
+        Outcome.NO_AGREEMENT: _IS_UNDER_WAY
+        & ~_is_agreed(on=first_day, companies=companies),
         Outcome.NOT_ELIGIBLE: _IS_UNDER_WAY
         & (_IS_CLOSED | ~_IS_IN_COUNTRY | Q(Exists(unmet))),
         Outcome.AT_RISK: _IS_ENROLLED & Q(Exists(lacking)),
         # Never Enrolled with what was not validated.
         Outcome.VALIDATING: Q(status=EnrollmentStatus.VALIDATING)
-        | (_IS_ENROLLED & (Q(waits_for_part("bank")) | Q(waits_for_part("tax")))),
+        | (_IS_ENROLLED & Q(waits_for_part("bank", "tax"))),
         Outcome.ENROLLED: _IS_ENROLLED,
         Outcome.ACTION_REQUIRED: Q(status=EnrollmentStatus.ACTION_REQUIRED),
         Outcome.UNANSWERED: Q(
@@ -199,10 +207,16 @@ def _whys(*, unmet: QuerySet, lacking: QuerySet) -> dict[str, Func | ArraySubque
     }
 
 
-def _is_agreed(*, on: date) -> Q:
+def _is_agreed(*, on: date, companies: tuple[int, int] | None) -> Q:
     agreements = Agreement.objects.active(on).filter(
         partner_account=OuterRef("location__partner_account")
     )
+    if companies is not None:
+        # PostgreSQL does not see by itself that a range of one is a range of the other.
+        first, last = companies
+        agreements = agreements.filter(
+            partner_account__gte=first, partner_account__lte=last
+        )
     return Q(**{f"{FOLLOWING}__needs_agreement": False}) | Q(Exists(agreements))
 
 
@@ -216,7 +230,9 @@ def _unmet(*, on: date) -> QuerySet[RequirementCheck]:
 def _lacking(*, on: date) -> QuerySet[FollowingPayout]:
     """The payments of the new year that lack something on a day."""
     return (
-        FollowingPayout.objects.filter(enrollment=OuterRef("pk"))
+        FollowingPayout.objects.filter(
+            enrollment=OuterRef("pk"), terms=OuterRef(FOLLOWING)
+        )
         .order_by()
         .alias(tax_gap=tax_gap(on=on))
         .exclude(bank_gap="", tax_gap="", currency_gap="")

@@ -47,15 +47,18 @@ class FollowingPayoutQuerySet(ScopedQuerySet):
 
 
 class FollowingPayout(models.Model):
-    """What one payment of the following year takes over, and lacks under its terms.
+    """What one payment of an enrollment's successor takes over, and lacks under its terms.
 
-    `assignment` is the one it takes over from. The gaps mean what they mean in
-    PayoutStanding.
+    Of any terms: ask of an enrollment and of the terms that follow its own. `assignment`
+    is the one it takes over from. The gaps mean what they mean in PayoutStanding.
     """
 
     id = models.CharField(primary_key=True, max_length=60)
     enrollment = models.ForeignKey(
         Enrollment, models.DO_NOTHING, related_name="following_payouts"
+    )
+    terms = models.ForeignKey(
+        ProgramTerms, models.DO_NOTHING, related_name="following_payouts"
     )
     earning_type = models.ForeignKey(
         EarningType, models.DO_NOTHING, related_name="following_payouts"
@@ -75,7 +78,7 @@ class FollowingPayout(models.Model):
 
     class Meta:
         managed = False
-        db_table = "enrollment_followingpayout"
+        db_table = "enrollment_takenoverpayout"
         ordering = ("enrollment", "earning_type")
 
     def __str__(self) -> str:

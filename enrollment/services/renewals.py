@@ -249,7 +249,13 @@ GROUP BY 1
 def _rehearse_range(one: RenewalRange, *, plan: RenewalPlan) -> None:
     earlier = [plan.compared_with_id, one.last_company, one.first_company]
     with connection.cursor() as cursor:
-        _find(cursor, _enrollments_of(one), into=plan.into, on=plan.known_on)
+        _find(
+            cursor,
+            _enrollments_of(one),
+            into=plan.into,
+            on=plan.known_on,
+            companies=_companies_of(one),
+        )
         cursor.execute(
             REHEARSE.format(before=BEFORE),
             [one.pk, plan.compared_with_id is not None, *earlier],
@@ -271,15 +277,24 @@ def _rehearse_range(one: RenewalRange, *, plan: RenewalPlan) -> None:
     one.save()
 
 
+def _companies_of(one: RenewalRange) -> tuple[int, int]:
+    return one.first_company, one.last_company
+
+
 def _enrollments_of(one: RenewalRange) -> QuerySet[Enrollment]:
+    first, last = _companies_of(one)
     return Enrollment.objects.filter(
-        location__partner_account__gte=one.first_company,
-        location__partner_account__lte=one.last_company,
+        location__partner_account__gte=first, location__partner_account__lte=last
     )
 
 
 def _find(
-    cursor, enrollments: QuerySet[Enrollment], *, into: FiscalYear, on: date
+    cursor,
+    enrollments: QuerySet[Enrollment],
+    *,
+    into: FiscalYear,
+    on: date,
+    companies: tuple[int, int] | None = None,
 ) -> None:
     """Write down in renewal_found what the one rule says of enrollments, and why.
 
@@ -288,7 +303,7 @@ def _find(
     never joined.
     """
     outcomes, params = _sql_of(
-        renewal.with_outcome(enrollments, into=into, on=on)
+        renewal.with_outcome(enrollments, into=into, on=on, companies=companies)
         .order_by()
         .values("id", "status", "next_terms", "outcome")
     )
@@ -567,7 +582,13 @@ def renew_next_range(
             params={"number": one.number},
         )
     with connection.cursor() as cursor:
-        _find(cursor, _enrollments_of(one), into=plan.into, on=_today(plan, at))
+        _find(
+            cursor,
+            _enrollments_of(one),
+            into=plan.into,
+            on=_today(plan, at),
+            companies=_companies_of(one),
+        )
         cursor.execute(SET_DRIFT_ASIDE, {"plan": plan.pk, "range": one.pk})
         one.renewed, one.ended = _carry_out(cursor, plan=plan, at=at)
         cursor.execute(DROP_FOUND)
@@ -928,8 +949,8 @@ JOIN enrollment_programterms t ON t.id = n.terms_id
 -- OFFSET 0: asked of each row. Else it is asked of every enrollment there is, once a range.
 CROSS JOIN LATERAL (
     SELECT earning_type_id, assignment_id
-    FROM enrollment_followingassignment
-    WHERE enrollment_id = n.renewed_from_id
+    FROM enrollment_takenoverassignment
+    WHERE enrollment_id = n.renewed_from_id AND terms_id = n.terms_id
     OFFSET 0
 ) f
 LEFT JOIN enrollment_payoutassignment a ON a.id = f.assignment_id

@@ -553,7 +553,7 @@ WITHOUT: dict[str, tuple[str, Callable, World]] = {
     ),
     "validation": (
         "waits_for_part",
-        lambda part: renewal.Q(pk__in=[]),
+        lambda *parts: renewal.Q(pk__in=[]),
         World(bank=BankFact(status="pending")),
     ),
 }
