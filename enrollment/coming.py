@@ -21,12 +21,14 @@ from accounts.companies import companies_of, path_in
 from accounts.holders import held_in
 from accounts.models import Location, PartnerAccount, User
 from accounts.roles import Permission, roles_with
+from accounts.scoping import HeldRoles
 from enrollment.clock import clock_for
 from enrollment.ics import DayEvent, calendar_text
 from enrollment.models import Enrollment, FiscalCalendar
 from enrollment.models.terms import on_its_day
 from enrollment.states import EnrollmentStatus
 from profiles.models import TaxProfileVersion
+from profiles.states import ProfileStatus
 
 # What Home shows.
 AHEAD = timedelta(days=90)
@@ -81,8 +83,7 @@ class ComingDate:
 def coming_dates(
     mine: QuerySet[Enrollment],
     *,
-    reader: User,
-    company: PartnerAccount | None,
+    held: HeldRoles | None,
     at: datetime,
     days: Mapping[date, list[int]],
     location: Location | None = None,
@@ -91,8 +92,9 @@ def coming_dates(
 ) -> list[ComingDate]:
     """Return what ends soon, by day; a program's in its own calendar (R66).
 
-    `mine` are the company's enrollments that the reader may act on, `days` what
-    FiscalCalendar.objects.by_day() says. One question for all of it.
+    `mine` are the company's enrollments that the reader may act on, `held` the reader's
+    roles in it, `days` what FiscalCalendar.objects.by_day() says. One question for all
+    of it.
     """
     today = timezone.localdate(at)
     enrolling = (
@@ -113,11 +115,12 @@ def coming_dates(
             "terms__fiscal_year__number",
         )[:most]
     )
+    places = Location.objects.none()
+    if held is not None:
+        places = Location.objects.where_held(held, Permission.PROFILE_VIEW)
     expiring = TaxProfileVersion.objects.filter(
-        status="approved",
-        profile__location__in=Location.objects.where_user_may(
-            reader, Permission.PROFILE_VIEW
-        ).of_company(company),
+        status=ProfileStatus.APPROVED,
+        profile__location__in=places,
         expires_on__range=(today, today + within),
     )
     if location is not None:
@@ -184,14 +187,12 @@ def earning_dates(
     return found
 
 
-def companies_to_act_in(person: User) -> list[PartnerAccount]:
-    """Return the companies where somebody may enroll something at all."""
+def roles_to_act(person: User) -> list[HeldRoles]:
+    """Return what somebody holds in each company where they may enroll something."""
     acting = roles_with(Permission.ENROLLMENT_EDIT)
-    return [
-        company
-        for company in (companies_of(person) if person.is_active else [])
-        if held_in(person, company).anywhere & acting
-    ]
+    companies = companies_of(person) if person.is_active else []
+    roles = [held_in(person, company) for company in companies]
+    return [held for held in roles if held.anywhere & acting]
 
 
 def calendar_of(person: User, *, at: datetime) -> str | None:
@@ -200,16 +201,13 @@ def calendar_of(person: User, *, at: datetime) -> str | None:
     None for whoever may enroll nothing anywhere: nothing here is for them.
     """
     days = FiscalCalendar.objects.by_day(at)
-    companies = companies_to_act_in(person)
+    roles = roles_to_act(person)
     events = []
-    for company in companies:
-        mine = Enrollment.objects.where_user_may(
-            person, Permission.ENROLLMENT_EDIT
-        ).of_company(company)
+    for held in roles:
+        mine = Enrollment.objects.where_held(held, Permission.ENROLLMENT_EDIT)
         found = coming_dates(
             mine,
-            reader=person,
-            company=company,
+            held=held,
             at=at,
             days=days,
             within=YEAR_AHEAD,
@@ -217,9 +215,9 @@ def calendar_of(person: User, *, at: datetime) -> str | None:
         )
         found += earning_dates(mine, at=at, most=MOST_IN_CALENDAR)
         events += _events(
-            found, person=person, company=company, says_company=len(companies) > 1
+            found, person=person, company=held.account, says_company=len(roles) > 1
         )
-    if not companies:
+    if not roles:
         return None
     return calendar_text(
         sorted(events, key=lambda event: (event.on, event.title, event.uid)),

@@ -45,11 +45,10 @@ from enrollment.states import FOLLOWS_PROFILES, EnrollmentStatus
 from profiles.models import (
     BankProfile,
     BankProfileVersion,
-    TaxProfile,
     TaxProfileVersion,
 )
 from profiles.paying import why_not_paid
-from profiles.states import CANDIDATE, CURRENT, HELD, PayoutMethod, ProfileStatus
+from profiles.states import CANDIDATE, HELD, PayoutMethod, ProfileStatus
 
 
 class _IsIn(Func):
@@ -314,45 +313,19 @@ def with_next_gaps(locations: QuerySet[Location], *, on: date) -> QuerySet[Locat
     `next_bank_gap`, `next_tax_gap`, `next_currency_gap`: a code of GAPS, or "". The
     answer before anything is begun; PayoutStanding gives the same once it is.
     """
-    banks = BankProfileVersion.objects.filter(
-        profile__defaults__location=OuterRef("pk"), status__in=CURRENT
-    ).order_by("-number")
-    taxes = TaxProfileVersion.objects.filter(
-        profile=OuterRef("next_tax"), status__in=CURRENT
-    ).order_by("-number")
-    newest_tax = TaxProfile.objects.filter(
-        location=OuterRef("pk"), archived_at=None
-    ).order_by("-created_at", "pk")
-    refused = banks.filter(takes_only_local=True).exclude(
-        local_currency=OuterRef("default_bank_profile__currency")
-    )
+    here = "next_standing__"
     return locations.annotate(
-        next_bank=F("default_bank_profile__bank_profile"),
-        next_tax=Subquery(newest_tax.values("pk")[:1]),
-        _next_bank_status=Subquery(banks.values("status")[:1]),
-        _next_tax_status=Subquery(taxes.values("status")[:1]),
-        _next_tax_expires=Subquery(taxes.values("expires_on")[:1]),
-    ).annotate(
-        next_bank_gap=Case(
-            When(next_bank=None, then=Value("bank_missing")),
-            When(
-                _next_bank_status=ProfileStatus.ACTION_REQUIRED,
-                then=Value("bank_returned"),
-            ),
-            default=Value(""),
-        ),
+        next_bank=F(f"{here}bank"),
+        next_tax=F(f"{here}tax"),
+        next_bank_gap=F(f"{here}bank_gap"),
         next_tax_gap=Case(
-            When(next_tax=None, then=Value("tax_missing")),
             When(
-                _next_tax_status=ProfileStatus.ACTION_REQUIRED,
-                then=Value("tax_returned"),
+                Q(**{f"{here}lasting_tax_gap": "", f"{here}tax_expires_on__lt": on}),
+                then=Value("tax_expired"),
             ),
-            When(_next_tax_expires__lt=on, then=Value("tax_expired")),
-            default=Value(""),
+            default=F(f"{here}lasting_tax_gap"),
         ),
-        next_currency_gap=Case(
-            When(Exists(refused), then=Value("currency_refused")), default=Value("")
-        ),
+        next_currency_gap=F(f"{here}currency_gap"),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -182,17 +182,18 @@ def place_rows(locations: Iterable[Location], *, user, at: datetime) -> list[Pla
 
 
 def places_not_ready(
-    locations: Iterable[Location], *, at: datetime, most: int
+    locations: QuerySet[Location], *, company: PartnerAccount, at: datetime, most: int
 ) -> list[tuple[Location, Readiness]]:
     """Return the first locations whose next enrollment would lack something.
 
-    `locations` are those whose profiles the reader may change; an enrollment that is
-    begun there is said where enrollments are.
+    `locations` are those of a company whose profiles the reader may change; an
+    enrollment that is begun there is said where enrollments are.
     """
-    begun = Enrollment.objects.filter(location=OuterRef("pk"), status__in=EDITABLE)
+    begun = Enrollment.objects.of_company(company).filter(status__in=EDITABLE)
     found = list(
         with_next_gaps(locations.active(), on=timezone.localdate(at))
-        .exclude(Exists(begun))
+        # All of them once, by their index, not each location's.
+        .exclude(pk__in=begun.order_by().values("location"))
         .exclude(next_bank_gap="", next_tax_gap="", next_currency_gap="")
         .select_related("partner_account")
         .order_by("name", "pk")[:most]

@@ -14,9 +14,10 @@ from uuid import UUID
 from django.db.models import (
     Case,
     CharField,
-    FilteredRelation,
+    OuterRef,
     Q,
     QuerySet,
+    Subquery,
     UUIDField,
     Value,
     When,
@@ -50,6 +51,7 @@ from enrollment.forecast import (
 from enrollment.models import (
     Enrollment,
     FiscalYear,
+    Invitation,
     PayoutAssignment,
     ProgramAtLocation,
     ProgramTerms,
@@ -68,6 +70,13 @@ from enrollment.states import (
     Turn,
 )
 from enrollment.wording import Standing, standing, standing_without_enrollment
+
+# What a row says of its reader, as _reader() reads it.
+_READER = (
+    ("sees_progress", Permission.ENROLLMENT_SEE_PROGRESS),
+    ("may_edit", Permission.ENROLLMENT_EDIT),
+    ("sees_requirements", Permission.REQUIREMENT_VIEW),
+)
 
 
 @dataclass(frozen=True)
@@ -114,22 +123,23 @@ def enrollment_rows(
     enrollments: QuerySet[Enrollment],
     *,
     user,
+    held: HeldRoles | None = None,
     years: Mapping[FiscalYear, date] = MappingProxyType({}),
 ) -> list[Row]:
     """Return the rows of some enrollments, in their order.
 
-    `years` are the coming ones of FiscalCalendar.objects.days_at(), where the rows say
-    what they bring.
+    `held` are the reader's roles in the company that has all of them, where they were
+    asked for before. `years` are the coming ones of FiscalCalendar.objects.days_at(),
+    where the rows say what they bring.
     """
-    enrollments = list(
-        enrollments.for_pages()
-        .with_was_left()
-        .with_covered(
-            Permission.ENROLLMENT_SEE_PROGRESS, user=user, name="sees_progress"
+    known = enrollments.for_pages().with_was_left()
+    for name, permission in _READER:
+        known = (
+            known.with_covered(permission, user=user, name=name)
+            if held is None
+            else known.with_held(held, permission, name=name)
         )
-        .with_covered(Permission.ENROLLMENT_EDIT, user=user, name="may_edit")
-        .with_covered(Permission.REQUIREMENT_VIEW, user=user, name="sees_requirements")
-    )
+    enrollments = list(known)
     now = timezone.now()
     note_held(enrollments)
     payouts = payout_at(_editable(enrollments), at=now)
@@ -183,7 +193,7 @@ def under_way(
     `mine` are the enrollments that the reader may change. What standing() says of their
     turns, asked of thousands; what nobody can go on with any more is not among them. An
     invitation that was accepted is somebody's turn, no longer a message. Messages come
-    by their last day and place, all else by how long it has waited.
+    by their last day, all else by how long it has waited.
     """
     # Each is asked for where its index begins, and no further than it is counted.
     parts = [
@@ -218,14 +228,17 @@ def _parts_under_way(
     is_over = on_its_day(
         days, calendar, lambda day: Q(terms__fiscal_year__ends_on__lt=day)
     )
-    unopened = Q(invitations__user=user, invitations__opened_at=None)
     waiting = ("status_since", "pk")
     invited, validating = mine.invited().filter(~is_late), mine.validating()
+    # Asked of each, in the order of an index: joined, PostgreSQL takes them for few and
+    # sorts all of a company's.
+    unopened = Invitation.objects.filter(
+        enrollment=OuterRef("pk"), user=user, opened_at=None
+    )
     messages = invited.annotate(
-        message=FilteredRelation("invitations", condition=unopened)
+        message=Subquery(unopened.order_by().values("pk")[:1])
     ).filter(accepted_at=None, message__isnull=False)
-    by_day = ("enroll_by", "location__name", "status_since", "pk")
-    yield Turn.NEW, messages, by_day, "message__pk"
+    yield Turn.NEW, messages, ("enroll_by", *waiting), "message"
     yield Turn.YOU, invited.filter(accepted_at__isnull=False), waiting, None
     begun = mine.filter(~is_late & ~is_over, status=EnrollmentStatus.ACTION_REQUIRED)
     yield Turn.YOU, begun, waiting, None
@@ -427,14 +440,11 @@ def overview_places(
 
     `terms` come from ProgramTerms.objects.shown().
     """
-    return (
-        ProgramAtLocation.objects.where_held(held, Permission.ENROLLMENT_VIEW)
-        .current(terms)
-        .with_held(held, Permission.ENROLLMENT_SEE_PROGRESS, name="sees_progress")
-        .with_held(held, Permission.ENROLLMENT_EDIT, name="may_edit")
-        .with_held(held, Permission.REQUIREMENT_VIEW, name="sees_requirements")
-        .select_related("location", "enrollment")
-    )
+    places = ProgramAtLocation.objects.where_held(held, Permission.ENROLLMENT_VIEW)
+    places = places.current(terms).select_related("location", "enrollment")
+    for name, permission in _READER:
+        places = places.with_held(held, permission, name=name)
+    return places
 
 
 def places_by_key(

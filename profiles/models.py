@@ -1024,6 +1024,11 @@ class TaxProfileVersion(ProfileVersion):
                 condition=Q(status=ProfileStatus.PENDING),
                 name="profiles_tax_pending",
             ),
+            models.Index(
+                fields=["expires_on", "id"],
+                condition=Q(status=ProfileStatus.APPROVED, expires_on__isnull=False),
+                name="profiles_tax_expiring",
+            ),
         ]
 
     def is_expired(self, on: date) -> bool:

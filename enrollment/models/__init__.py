@@ -53,7 +53,7 @@ from enrollment.models.requirements import (
     MeasuredValue,
     Requirement,
 )
-from enrollment.models.standing import PayoutStanding
+from enrollment.models.standing import NextStanding, PayoutStanding
 from enrollment.models.terms import (
     EarningType,
     FiscalCalendar,
@@ -95,6 +95,7 @@ __all__ = [
     "Invitation",
     "LineOutcome",
     "MeasuredValue",
+    "NextStanding",
     "PayoutAssignment",
     "PayoutStanding",
     "ProgramAtLocation",

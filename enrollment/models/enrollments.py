@@ -344,6 +344,13 @@ class Enrollment(models.Model):
                 fields=["partner_account", "status", "status_since", "id"],
                 name="enrollment_of_company",
             ),
+            # What a company has to answer or to submit, by its last day.
+            models.Index(
+                fields=["partner_account", "enroll_by", "status_since", "id"],
+                include=["location"],
+                condition=Q(status__in=sorted(EDITABLE)),
+                name="enrollment_to_do",
+            ),
             # The validation queue in its order: what waits for an operator, and then
             # where the partner is asked.
             models.Index(

@@ -1,12 +1,13 @@
-"""A database view: what each payout assignment uses now, and what it lacks.
+"""Database views: what each payment uses now, or the next one will, and what it lacks.
 
 The one place where "can this be submitted?" is asked, for one enrollment and for a
-million alike (docs/adr/0003-database-views-ask.md). Nothing writes it.
+million alike (docs/adr/0003-database-views-ask.md). Nothing writes them.
 """
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from accounts.models import Location
 from accounts.roles import Permission
 from accounts.scoping import Scope, ScopedQuerySet
 from enrollment.models.enrollments import PayoutAssignment
@@ -58,6 +59,42 @@ class PayoutStanding(models.Model):
         managed = False
         db_table = "enrollment_payoutstanding"
         ordering = ("assignment",)
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class NextStandingQuerySet(ScopedQuerySet):
+    scope = Scope(account="location__partner_account", location="location")
+    view_permission = Permission.PROFILE_KNOW
+
+
+class NextStanding(models.Model):
+    """What the next enrollment at a location would begin with, and lack.
+
+    `bank` and `tax` are the default bank profile and the newest tax profile; the gaps are
+    codes of eligibility.GAPS, or "". PayoutStanding says the same once it is begun.
+    """
+
+    location = models.OneToOneField(
+        Location,
+        models.DO_NOTHING,
+        primary_key=True,
+        related_name="next_standing",
+    )
+    bank = models.UUIDField(null=True)
+    tax = models.UUIDField(null=True)
+    bank_gap = models.CharField(max_length=20)
+    lasting_tax_gap = models.CharField(max_length=20)
+    tax_expires_on = models.DateField(null=True)
+    currency_gap = models.CharField(max_length=20)
+
+    objects = NextStandingQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "enrollment_nextstanding"
+        ordering = ("location",)
 
     def __str__(self) -> str:
         return str(self.pk)

@@ -115,7 +115,7 @@ def test_home_names_the_locations_that_are_not_ready(
         LocationFactory(partner_account=nordvik, name=f"Place {number}")
     places = Location.objects.of_company(nordvik)
     with django_assert_num_queries(2):
-        found = places_not_ready(places, at=timezone.now(), most=3)
+        found = places_not_ready(places, company=nordvik, at=timezone.now(), most=3)
     assert [place.name for place, _ready in found] == ["Göteborg", "Malmö", "Place 0"]
 
 

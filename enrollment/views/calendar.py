@@ -19,7 +19,7 @@ from accounts.companies import site_path
 from accounts.link_tokens import fingerprint_of
 from accounts.posting import posted
 from enrollment import services
-from enrollment.coming import calendar_of, companies_to_act_in
+from enrollment.coming import calendar_of, roles_to_act
 from enrollment.models import CalendarFeed
 
 # A calendar program need not ask again before.
@@ -34,7 +34,7 @@ def calendar(request):
     context = {
         "feed": feed,
         "url": _url_of(feed),
-        "may_subscribe": bool(companies_to_act_in(request.user)),
+        "may_subscribe": bool(roles_to_act(request.user)),
     }
     if context["url"]:
         parts = urlsplit(context["url"])

@@ -23,9 +23,9 @@ from profiles.begun import begun_by
 from profiles.parts import parts_handed_in, parts_waiting
 
 # Of invitations, of what is somebody's turn, of what is with the program owner.
-MOST_ROWS = 10
+MOST_ROWS = 5
 MOST_GAPS = 5
-MOST_FORECASTS = 10
+MOST_FORECASTS = 5
 MOST_REQUESTS = 5
 MOST_NOT_READY = 5
 
@@ -51,13 +51,14 @@ def home(request):
     shown = {
         row.enrollment.pk: row
         for row in enrollment_rows(
-            Enrollment.objects.filter(pk__in=keys).order_by(), user=user
+            Enrollment.objects.filter(pk__in=keys).order_by(), user=user, held=held
         )
     }
     to_open, turn, waiting = (
         [shown[key] for key in started.keys[whose] if key in shown]
         for whose in (Turn.NEW, Turn.YOU, Turn.THEM)
     )
+    to_open.sort(key=lambda row: (row.enrollment.enroll_by, row.location.name))
     next_year = next_year_rows(
         foreseen,
         known=[shown[key].enrollment for key in worst if key in shown],
@@ -92,12 +93,7 @@ def home(request):
         "next_year": next_year,
         "is_empty": is_empty,
         "dates": coming_dates(
-            mine,
-            reader=user,
-            company=company,
-            at=now,
-            days=days.days,
-            location=location,
+            mine, held=held, at=now, days=days.days, location=location
         ),
         "may_subscribe": _holds(request, Permission.ENROLLMENT_EDIT),
         **_gaps(request, location=location),
@@ -142,7 +138,9 @@ def _not_ready(request, now, *, location=None) -> list:
     places = Location.objects.where_held(roles_here(request), Permission.PROFILE_EDIT)
     if location is not None:
         places = places.filter(pk=location.pk)
-    return places_not_ready(places, at=now, most=MOST_NOT_READY)
+    return places_not_ready(
+        places, company=request.company, at=now, most=MOST_NOT_READY
+    )
 
 
 def _gaps(request, *, location=None) -> dict:
