@@ -282,7 +282,7 @@ class EarningsForm(SectionForm):
         shares = dict(content["earning_types"])
         for kind in EarningType.Kind:
             self.fields[f"share_{kind.value}"] = _number_field(
-                least=1, most=100, label=kind.label, required=False
+                least=1, most=100, label=f"{kind.label}, %", required=False
             )
             self.initial[f"share_{kind.value}"] = shares.get(kind.value)
 
@@ -665,9 +665,23 @@ class AddCriterionForm(CriterionForm):
 class CalendarForm(forms.Form):
     """A rhythm of years; July to June unless something else is chosen."""
 
-    name = CleanCharField(label=gettext_lazy("Name in English"), max_length=80)
-    name_sv = CleanCharField(label=gettext_lazy("Name in Swedish"), max_length=80)
-    code = forms.SlugField(label=gettext_lazy("Code"), max_length=20)
+    name = CleanCharField(
+        label=gettext_lazy("Name in English"),
+        max_length=80,
+        help_text=gettext_lazy("For example “July to June”."),
+    )
+    name_sv = CleanCharField(
+        label=gettext_lazy("Name in Swedish"),
+        max_length=80,
+        help_text=gettext_lazy("For example “juli till juni”."),
+    )
+    code = forms.SlugField(
+        label=gettext_lazy("Code"),
+        max_length=20,
+        help_text=gettext_lazy(
+            "It stands in names of files and on the command line, and stays."
+        ),
+    )
     first_month = forms.TypedChoiceField(
         label=gettext_lazy("First month"),
         choices=list(MONTHS.items()),

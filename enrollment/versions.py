@@ -373,7 +373,7 @@ def _days(value: int | None) -> list[str]:
 
 
 def _start(value: str) -> list[str]:
-    return [dict(EarningsStart.choices)[value]]
+    return [capfirst(EarningsStart(value).label)]
 
 
 _WORDING = {

@@ -191,7 +191,7 @@ def test_terms_published_in_the_middle_are_shown_before_anything_is_submitted(
     assert refused.status_code == 422
     shown = text(refused)
     assert "Promised answer 3 days 4 days the program owner" in shown
-    assert "it is validated the month in which it is submitted" in shown
+    assert "it is validated The month in which it is submitted" in shown
     # Who comes back later reads it too, and decides about what is there now.
     later = page.get(ready.get_absolute_url())
     assert "What the program changed since" in text(later)

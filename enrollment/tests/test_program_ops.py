@@ -290,6 +290,9 @@ def test_publishing_names_whom_it_strands_and_asks_to_confirm(
     client, draft, terms, goteborg
 ):
     enrolled(goteborg, terms, currency="EUR")
+    unchanged = text(client.get(to("publish_draft", draft)))
+    assert "there is nothing to publish" in unchanged
+    assert "Publish version" not in unchanged
     save(
         client,
         draft,
@@ -300,6 +303,7 @@ def test_publishing_names_whom_it_strands_and_asks_to_confirm(
     shown = client.get(to("publish_draft", draft))
 
     page = text(shown)
+    assert "Publish version" in page
     assert "1 enrollment that there is does not fit these terms any more." in page
     assert "Enrolled → Action required" in page
     assert "Göteborg" in page
