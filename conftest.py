@@ -394,10 +394,11 @@ def _place_in_line(item) -> int:
 
 @pytest.fixture(autouse=True)
 def _fresh_rate_limits(request):
-    """Rate limits live in the cache; one test's sign-ins are not another's."""
+    """Rate limits live in the cache; one test's sign-ins are not another's, nor numbers."""
     if "db" in request.fixturenames or "transactional_db" in request.fixturenames:
         request.getfixturevalue("db")
         cache.clear()
+        caches["numbers"].clear()
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import for_operators, operator_requires, recently_authenticated
 from accounts.forms import without_fields
+from accounts.kept import kept
 from accounts.models import Location
 from accounts.posting import posted
 from accounts.rows import role_row
 from accounts.services import check_closing
 from accounts.services import decline_closing as decline
-from accounts.stretches import stretch_of
+from accounts.stretches import CappedPaginator, stretch_of
 from accounts.templatetags.portal import full_day
 from accounts.widgets import PlainSelect
 from enrollment import queues, services
@@ -119,10 +120,11 @@ class ConfirmForm(forms.Form):
 def today(request):
     """Show every queue with its number and the age of its oldest row."""
     now = timezone.now()
-    queues_now = queues.queues_today(now, may=request.user.has_perm)
+    queues_now, as_of = queues.queues_today(now, may=request.user.has_perm)
     may_validate = request.user.has_perm(REVIEW)
     context = {
         "queues": queues_now,
+        "as_of": as_of,
         "is_empty": all(queue.count == 0 for queue in queues_now),
         "most": queues.MOST_WAITING,
         "next_address": (
@@ -137,9 +139,13 @@ def today(request):
 def invitations(request):
     """Show how far the invitations to each running program have come."""
     now = timezone.now()
-    lapsed = Paginator(queues.lapsed_invitations(now), ROWS_PER_PAGE)
+    programs, as_of = queues.program_invitations(now)
+    lapsed = CappedPaginator(
+        queues.lapsed_invitations([row.terms for row in programs], now), ROWS_PER_PAGE
+    )
     context = {
-        "programs": queues.program_invitations(now),
+        "programs": programs,
+        "as_of": as_of,
         "lapsed": lapsed.get_page(request.GET.get("page")),
         "may_send": request.user.has_perm(SEND),
     }
@@ -172,7 +178,12 @@ def invite_anew(request, enrollment):
 def validation(request):
     """List what waits for a decision, oldest first; filters are in the address."""
     now = timezone.now()
-    some = queues.some_waiting()
+    some, _as_of = kept(
+        "waiting",
+        queues.some_waiting,
+        at=now,
+        is_large=lambda found: len(found) > queues.MOST_WAITING,
+    )
     form = QueueFilter(request.GET, countries=queues.countries_of(some))
     is_filtered = any(form.chosen.values())
     waiting = queues.validation_queue(now, **form.chosen, reader=request.user)

@@ -67,8 +67,10 @@ def _draft_page(draft: TermsDraft) -> str:
 @require_safe
 def programs(request):
     """List the programs, and where the terms of each stand."""
+    listed, as_of = rows.program_list(timezone.now())
     context = {
-        "rows": rows.program_list(),
+        "rows": listed,
+        "as_of": as_of,
         "may_change": request.user.has_perm(CHANGE),
     }
     return render(request, "ops/programs.html", context)

@@ -11,6 +11,7 @@ from django.db.models import Case, Count, Q, QuerySet, When
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
+from accounts.kept import MANY, kept
 from accounts.models import IncentiveProgram, Location
 from accounts.safe_csv import csv_lines
 from enrollment.clock import EarningClock, clock_of
@@ -110,8 +111,11 @@ class PartnersView:
     why_not: str
 
 
-def program_list() -> list[ProgramRow]:
-    """List every program with its newest terms, drafts and open enrollments."""
+def program_list(at: datetime) -> tuple[list[ProgramRow], datetime | None]:
+    """List every program with its newest terms, drafts and open enrollments.
+
+    And as of when those are counted: numbers of a large owner are kept a minute.
+    """
     programs = IncentiveProgram.objects.annotate(
         drafts=Count("terms_drafts", distinct=True)
     ).order_by("discontinued_at", "name", "pk")
@@ -121,11 +125,17 @@ def program_list() -> list[ProgramRow]:
             "fiscal_year__starts_on", "pk"
         )
     }
-    opened = dict(
+    counted = (
         Enrollment.objects.filter(status__in=OPEN)
         .order_by()
         .values_list("terms__program")
         .annotate(number=Count("pk"))
+    )
+    opened, as_of = kept(
+        "programs",
+        lambda: dict(counted),
+        at=at,
+        is_large=lambda found: sum(found.values()) > MANY,
     )
     # What is discontinued comes last.
     rows = sorted(programs, key=lambda one: one.discontinued_at is not None)
@@ -137,7 +147,7 @@ def program_list() -> list[ProgramRow]:
             open_enrollments=opened.get(program.pk, 0),
         )
         for program in rows
-    ]
+    ], as_of
 
 
 def writable_years(at: datetime) -> QuerySet[FiscalYear]:

@@ -34,6 +34,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from accounts.kept import MANY, kept
 from accounts.models import (
     TIME_TO_OBJECT,
     TIME_TO_STOP,
@@ -147,18 +148,34 @@ class ProgramInvitations:
     campaign: Campaign | None
 
 
-def program_invitations(at: datetime) -> list[ProgramInvitations]:
-    """Count, for every program's year that is running, where its locations stand."""
+@dataclass(frozen=True)
+class _Counted:
+    """The numbers of program_invitations(), by the key of the terms."""
+
+    statuses: dict[int, dict[str, int]]
+    uncovered: dict[int, int]
+    to_invite: dict[int, int]
+
+    @property
+    def is_large(self) -> bool:
+        return sum(sum(one.values()) for one in self.statuses.values()) > MANY
+
+
+def program_invitations(
+    at: datetime,
+) -> tuple[list[ProgramInvitations], datetime | None]:
+    """Count, for every program's year that is running, where its locations stand.
+
+    And as of when that is: numbers of a large owner are kept a minute.
+    """
     running = _running_terms(at)
-    statuses = _counted_statuses(running)
-    uncovered = dict(
-        _uncovered()
-        .filter(terms__in=running)
-        .order_by()
-        .values_list("terms")
-        .annotate(locations=Count("pk"))
+    keys = ":".join(f"{terms.pk}" for terms in running)
+    counted, as_of = kept(
+        f"invitations:{at.date()}:{keys}",
+        lambda: _count_invitations(running, at),
+        at=at,
+        is_large=lambda found: found.is_large,
     )
-    to_invite = _counted_to_invite(running, at)
     campaigns = Campaign.objects.unfinished().filter(terms__in=running)
     # Of several the last is kept: what is under way.
     planned = {
@@ -167,30 +184,57 @@ def program_invitations(at: datetime) -> list[ProgramInvitations]:
             campaigns.order_by("created_at", "pk"), key=lambda one: not one.is_draft
         )
     }
-    return [
-        ProgramInvitations(
-            terms=terms,
-            to_invite=to_invite.get(terms.pk, 0),
-            invited=statuses[terms.pk][EnrollmentStatus.INVITED],
-            in_progress=(
-                statuses[terms.pk][EnrollmentStatus.ACTION_REQUIRED]
-                + statuses[terms.pk][EnrollmentStatus.VALIDATING]
-            ),
-            enrolled=statuses[terms.pk][EnrollmentStatus.ENROLLED],
-            uncovered=uncovered.get(terms.pk, 0),
-            why_not=why_not_inviting(terms, on=_day(terms, at)),
-            campaign=planned.get(terms.pk),
+    rows = []
+    for terms in running:
+        by_status = counted.statuses.get(terms.pk, {})
+        invited, asked, sent, enrolled = (
+            by_status.get(status, 0)
+            for status in (
+                EnrollmentStatus.INVITED,
+                EnrollmentStatus.ACTION_REQUIRED,
+                EnrollmentStatus.VALIDATING,
+                EnrollmentStatus.ENROLLED,
+            )
         )
-        for terms in running
-    ]
+        rows.append(
+            ProgramInvitations(
+                terms=terms,
+                to_invite=counted.to_invite.get(terms.pk, 0),
+                invited=invited,
+                in_progress=asked + sent,
+                enrolled=enrolled,
+                uncovered=counted.uncovered.get(terms.pk, 0),
+                why_not=why_not_inviting(terms, on=_day(terms, at)),
+                campaign=planned.get(terms.pk),
+            )
+        )
+    return rows, as_of
 
 
-def lapsed_invitations(at: datetime) -> QuerySet[Enrollment]:
-    """Return the invitations nobody answered that can be sent anew, the latest first."""
+def _count_invitations(running: list[ProgramTerms], at: datetime) -> _Counted:
+    uncovered = (
+        _uncovered()
+        .filter(terms__in=running)
+        .order_by()
+        .values_list("terms")
+        .annotate(locations=Count("pk"))
+    )
+    return _Counted(
+        statuses=_counted_statuses(running),
+        uncovered=dict(uncovered),
+        to_invite=_counted_to_invite(running, at),
+    )
+
+
+def lapsed_invitations(
+    running: Iterable[ProgramTerms], at: datetime
+) -> QuerySet[Enrollment]:
+    """Return the invitations nobody answered that can be sent anew, the latest first.
+
+    `running` are the terms of program_invitations().
+    """
     open_terms = [
-        terms
-        for terms in _running_terms(at)
-        if not why_not_enrolling(terms, on=_day(terms, at))
+        terms for terms in running if not why_not_enrolling(terms, on=_day(terms, at))
     ]
     return (
         Enrollment.objects.lapsed()
@@ -222,7 +266,7 @@ def _day(terms: ProgramTerms, at: datetime) -> date:
 
 
 def _counted_statuses(running: list[ProgramTerms]) -> dict[int, dict[str, int]]:
-    counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    counts: dict[int, dict[str, int]] = {}
     rows = (
         Enrollment.objects.filter(terms__in=running)
         .order_by()
@@ -230,7 +274,7 @@ def _counted_statuses(running: list[ProgramTerms]) -> dict[int, dict[str, int]]:
         .annotate(enrollments=Count("pk"))
     )
     for terms, status, number in rows:
-        counts[terms][status] = number
+        counts.setdefault(terms, {})[status] = number
     return counts
 
 
@@ -986,8 +1030,45 @@ class _Asked:
     turn: str = "you"
 
 
-def queues_today(at: datetime, *, may: Callable[[str], bool]) -> list[Queue]:
-    """Return the queues whose page a person may open; `may` answers permissions."""
+# What the queues of Today are told apart by: whoever holds the same sees the same.
+TODAYS_RIGHTS = (
+    "enrollment.view_enrollment",
+    REVIEW,
+    "accounts.view_recoveryrequest",
+    "accounts.view_companytenant",
+    "accounts.view_factorreset",
+    "accounts.view_outgoingemail",
+    "enrollment.view_programterms",
+    "accounts.view_location",
+    "enrollment.view_valueimport",
+    "enrollment.view_renewalplan",
+)
+
+
+def queues_today(
+    at: datetime, *, may: Callable[[str], bool]
+) -> tuple[list[Queue], datetime | None]:
+    """Return the queues whose page a person may open, and as of when their numbers are.
+
+    `may` answers permissions. Where more waits than is counted they are kept a minute.
+    """
+    rights = [one for one in TODAYS_RIGHTS if may(one)]
+    queues, as_of = kept(
+        "today:" + "".join(f"{one in rights:d}" for one in TODAYS_RIGHTS),
+        lambda: _queues_of(rights, at),
+        at=at,
+        is_large=lambda found: any(one.has_more for one in found),
+    )
+    if as_of is None:
+        return queues, None
+    # How long something has waited is told now, in the reader's language.
+    return [
+        replace(one, age=age(one.oldest, at) if one.oldest else "") for one in queues
+    ], as_of
+
+
+def _queues_of(rights: Collection[str], at: datetime) -> list[Queue]:
+    may = rights.__contains__
     queues: list[Queue | _Asked] = []
     if may("enrollment.view_enrollment"):
         queues += _validation_queues(at)

@@ -148,7 +148,9 @@ CACHES = {
         "LOCATION": "portal_cache",
         # Far more than live counters need: nobody's limit is pushed out by others'.
         "OPTIONS": {"MAX_ENTRIES": 500_000, "CULL_FREQUENCY": 4},
-    }
+    },
+    # A large owner's numbers of the last minute, of each process its own (accounts/kept).
+    "numbers": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
 
 # --- Celery -----------------------------------------------------------------

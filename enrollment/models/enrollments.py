@@ -351,6 +351,12 @@ class Enrollment(models.Model):
                 condition=Q(status__in=sorted(EDITABLE)),
                 name="enrollment_to_do",
             ),
+            # What was not answered and can be invited anew, the latest first.
+            models.Index(
+                fields=["-status_since", "id"],
+                condition=Q(status="expired", end_reason="not_answered"),
+                name="enrollment_lapsed",
+            ),
             # The validation queue in its order: what waits for an operator, and then
             # where the partner is asked.
             models.Index(
