@@ -10,7 +10,6 @@ import logging
 import random
 import re
 import smtplib
-import textwrap
 import time
 import uuid
 from collections import defaultdict, deque
@@ -20,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import formataddr, formatdate
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery import current_app
 from django.conf import settings
@@ -34,9 +33,11 @@ from django.utils import timezone, translation
 from django.utils.module_loading import import_string
 
 from accounts.mail_classes import WITH_UNSUBSCRIBE, class_of
+from accounts.mail_words import Filled, wrapped
 from accounts.models import (
     MailStatus,
     OutgoingEmail,
+    SharedText,
     UndeliverableAddress,
     User,
     many,
@@ -66,24 +67,12 @@ UNCLEAR_RETRY = timedelta(minutes=15)
 QUIET_TIME = timedelta(seconds=10)
 WAKE_TASK = "accounts.tasks.deliver_mail"
 WAKE_EXPIRES = 60
-LINE_WIDTH = 76
 KEY_LENGTH = 200
-# What is written of a mail that waited without words.
-WRITTEN = (
-    "to_address",
-    "language",
-    "subject",
-    "body_text",
-    "body_html",
-    "about_url",
-)
 # Mails of campaigns are claimed and written so many at once, stamped so many at once.
 BULK_SIZE = 500
 CHUNK = 25
 # What was tried before goes one by one, after the others.
 TOGETHER = Q(is_bulk=True, attempts=0, status=MailStatus.QUEUED)
-# What SMTP lets a line have, and its end.
-LONGEST_LINE = 990
 # Headers that say what they say where that is plain ASCII, and addresses that do.
 PLAIN_HEADERS = frozenset(
     {
@@ -96,11 +85,33 @@ PLAIN_HEADERS = frozenset(
         "List-Unsubscribe-Post",
     }
 )
+# What a part of a mail begins with.
+_PART = (
+    'Content-Type: text/{}; charset="utf-8"\r\n'
+    "MIME-Version: 1.0\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+)
+PLAIN_PART, HTML_PART = _PART.format("plain"), _PART.format("html")
 PLAIN_ADDRESS = re.compile(r"[a-zA-Z0-9_+-]+(\.[a-zA-Z0-9_+-]+)*@[a-zA-Z0-9.-]+")
 COMES_BACK = "mail to this address comes back"
 NOTHING_LEFT = "nothing was left to say"
 
 _long_ago: ContextVar[datetime | None] = ContextVar("long_ago", default=None)
+
+
+class Words(NamedTuple):
+    """What is written of a mail that waited without words, when it leaves.
+
+    Whole bodies, or a shared text and what is the reader's own, one a line.
+    """
+
+    to_address: str
+    language: str
+    subject: str
+    body_text: str
+    body_html: str
+    about_url: str
+    own_words: str = ""
+    shared_text: SharedText | None = None
 
 
 @dataclass
@@ -236,7 +247,7 @@ def _keep_as_sent(emails: QuerySet[OutgoingEmail], *, at: datetime) -> int:
     written = _written(list(emails.select_related("to_user")))
     for email in written:
         email.status, email.sent_at = MailStatus.SENT, at
-    fields = [*WRITTEN, "status", "sent_at"]
+    fields = [*Words._fields, "status", "sent_at"]
     return OutgoingEmail.objects.bulk_update(written, fields)
 
 
@@ -377,14 +388,14 @@ def as_message(email: OutgoingEmail, connection=None) -> EmailMultiAlternatives:
         email = _with_secret(email)
     message = EmailMultiAlternatives(
         subject=email.subject,
-        body=email.body_text,
+        body=email.text,
         from_email=_sent_from(email),
         to=[email.to_address],
         reply_to=[settings.SUPPORT_ADDRESS] if settings.SUPPORT_ADDRESS else None,
         connection=connection,
         headers=_own_headers(email),
     )
-    message.attach_alternative(email.body_html, "text/html")
+    message.attach_alternative(email.html, "text/html")
     return message
 
 
@@ -392,7 +403,7 @@ def _own_headers(email: OutgoingEmail) -> dict[str, str]:
     return {
         "Message-ID": message_id(email),
         "Auto-Submitted": "auto-generated",
-        "X-Entity-Ref-ID": str(email.pk),
+        "X-Entity-Ref-ID": email.key,
         "Content-Language": email.language,
     } | _unsubscribing(email)
 
@@ -448,7 +459,7 @@ def _claim(limit: int, which: Q | None = None) -> list[OutgoingEmail]:
         .order_by("is_bulk", "next_attempt_at", "pk")[:limit]
     )
     until = now + LEASE
-    OutgoingEmail.objects.filter(pk__among=many(email.pk for email in emails)).update(
+    OutgoingEmail.objects.filter(pk__among=many(email.key for email in emails)).update(
         fence=F("fence") + 1, lease_until=until
     )
     for email in emails:
@@ -464,7 +475,7 @@ def _keep(waiting: Sequence[OutgoingEmail]) -> None:
         return
     # A lease ends at a moment of its own: only this worker's rows have it.
     OutgoingEmail.objects.filter(
-        pk__among=many(email.pk for email in waiting), lease_until=until
+        pk__among=many(email.key for email in waiting), lease_until=until
     ).update(lease_until=now + LEASE)
     for email in waiting:
         email.lease_until = now + LEASE
@@ -621,7 +632,7 @@ def _hand_back(emails: Iterable[OutgoingEmail]) -> None:
     """Free what was claimed and not begun: it is due as before."""
     keys = defaultdict(list)
     for email in emails:
-        keys[email.fence].append(email.pk)
+        keys[email.fence].append(email.key)
     for fence, some in keys.items():
         OutgoingEmail.objects.filter(pk__among=many(some), fence=fence).update(
             lease_until=None
@@ -711,10 +722,27 @@ def _written(emails: list[OutgoingEmail]) -> list[OutgoingEmail]:
             if email.pk not in words:
                 _stamp(email, status=MailStatus.CANCELED, last_error=NOTHING_LEFT)
                 continue
-            for part, value in zip(WRITTEN, words[email.pk], strict=True):
-                setattr(email, part, value)
+            say(email, Words(*words[email.pk]))
             written.append(email)
+    _keep_shared(written)
     return written
+
+
+def say(email: OutgoingEmail, words: Words) -> None:
+    """Give a mail its words; it is not stored."""
+    for part, value in zip(Words._fields, words, strict=True):
+        setattr(email, part, value)
+
+
+def _keep_shared(emails: Iterable[OutgoingEmail]) -> None:
+    """Store the texts that these mails share, before a mail refers to one."""
+    texts = {email.shared_text_id: email.shared_text for email in emails}
+    texts.pop(None, None)
+    kept = SharedText.objects.filter(pk__in=texts).values_list("pk", flat=True)
+    missing = texts.keys() - set(kept.order_by())
+    SharedText.objects.bulk_create(
+        [texts[key] for key in sorted(missing)], ignore_conflicts=True
+    )
 
 
 @dataclass
@@ -725,8 +753,8 @@ class _Chunk:
     # Ends at a moment of its own: only this worker's rows have it.
     lease: datetime | None = None
     # Known once all were tried.
-    sent: list[uuid.UUID] = field(default_factory=list)
-    not_tried: list[uuid.UUID] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
+    not_tried: list[str] = field(default_factory=list)
 
 
 def _send_together(
@@ -748,10 +776,10 @@ def _send_together(
         following = left[0].to_address if raws and raws[0] else ""
         send = partial(send_prepared, email, connection, raw, following=following)
         if _hand_over(email, connection, delivery, is_fresh=is_fresh, send=send):
-            sent.append(email.pk)
+            sent.append(email.key)
         is_fresh = False
     delivery.sent += len(sent)
-    chunk.sent, chunk.not_tried = sent, [email.pk for email in left]
+    chunk.sent, chunk.not_tried = sent, [email.key for email in left]
 
 
 BEGIN = """
@@ -763,13 +791,19 @@ WITH sent AS (
 UPDATE accounts_outgoingemail m
 SET status = 'sending', attempts = m.attempts + 1, lease_until = %s,
     to_address = v.to_address, language = v.language, subject = v.subject,
-    body_text = v.body_text, body_html = v.body_html, about_url = v.about_url
+    body_text = v.body_text, body_html = v.body_html, about_url = v.about_url,
+    own_words = v.own_words, shared_text_id = v.shared_text_id
 FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[],
-            %s::text[], %s::text[])
-     v (id, fence, to_address, language, subject, body_text, body_html, about_url)
+            %s::text[], %s::text[], %s::text[], %s::uuid[])
+     v (id, fence, to_address, language, subject, body_text, body_html, about_url,
+        own_words, shared_text_id)
 WHERE m.id = v.id AND m.fence = v.fence AND m.status = 'queued'
-RETURNING m.id
+RETURNING m.id::text
 """
+
+
+# As BEGIN names them; the last is a key.
+COLUMNS = tuple(OutgoingEmail._meta.get_field(one).attname for one in Words._fields)
 
 
 def _begin_together(emails: list[OutgoingEmail], *, after: _Chunk) -> _Chunk:
@@ -779,32 +813,27 @@ def _begin_together(emails: list[OutgoingEmail], *, after: _Chunk) -> _Chunk:
     """
     now = timezone.now()
     lease = now + UNCLEAR_RETRY
-    keys = many(email.pk for email in emails).value
+    keys = many(email.key for email in emails).value
     fences = many(email.fence for email in emails).value
-    words = [[getattr(email, name) for email in emails] for name in WRITTEN]
+    words = [[getattr(email, name) for email in emails] for name in COLUMNS]
+    texts = [key and str(key) for key in words.pop()]
     with database.cursor() as cursor:
         before = [now, many(after.sent).value, after.lease]
-        cursor.execute(BEGIN, [*before, lease, keys, fences, *words])
+        cursor.execute(BEGIN, [*before, lease, keys, fences, *words, texts])
         ours = {key for (key,) in cursor.fetchall()}
-    return _Chunk([email for email in emails if email.pk in ours], lease)
+    return _Chunk([email for email in emails if email.key in ours], lease)
 
 
 def _end(chunk: _Chunk) -> None:
     """Note what became of the last few; what was not tried is in line again."""
-    mine = OutgoingEmail.objects.filter(
-        status=MailStatus.SENDING, lease_until=chunk.lease
-    )
     if chunk.sent:
-        mine.filter(pk__among=many(chunk.sent)).update(
-            status=MailStatus.SENT,
-            sent_at=timezone.now(),
-            lease_until=None,
-            last_error="",
-        )
+        _begin_together([], after=chunk)
     if chunk.not_tried:
-        mine.filter(pk__among=many(chunk.not_tried)).update(
-            status=MailStatus.QUEUED, attempts=F("attempts") - 1, lease_until=None
-        )
+        OutgoingEmail.objects.filter(
+            pk__among=many(chunk.not_tried),
+            status=MailStatus.SENDING,
+            lease_until=chunk.lease,
+        ).update(status=MailStatus.QUEUED, attempts=F("attempts") - 1, lease_until=None)
 
 
 def _prepared(emails: list[OutgoingEmail], connection) -> list[bytes | None]:
@@ -841,42 +870,44 @@ def prepared_bytes(email: OutgoingEmail) -> bytes | None:
 
     Raises ValueError for a header with a line break, as it does.
     """
-    bodies = []
-    for body in (email.body_text, email.body_html):
-        if "\r" in body:
-            body = body.replace("\r\n", "\n")
-        lines = body.encode().split(b"\n")
-        if max(map(len, lines)) > LONGEST_LINE:
-            return None
-        bodies.append(b"\r\n".join(lines))
-    if not email.to_address.isascii():
+    filled = email.filled or Filled.of(email.body_text, email.body_html)
+    if not filled.is_short or not email.to_address.isascii():
         return None
-    headers = {
-        "Subject": email.subject,
-        "From": _sent_from(email),
-        "To": email.to_address,
-    }
+    own = {"To": email.to_address, "Date": _date(int(time.time()))}
+    head = _lines({**own, **_own_headers(email)})
+    boundary = f"={email.key}="
+    # Joined once: a mail is some kilobytes, copied for each piece.
+    return b"".join(
+        (
+            f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n'
+            f"MIME-Version: 1.0\r\n{_same_lines(email.subject, _sent_from(email))}{head}"
+            f"\r\n--{boundary}\r\n{PLAIN_PART}".encode(),
+            filled.text,
+            f"\r\n--{boundary}\r\n{HTML_PART}".encode(),
+            filled.html,
+            f"\r\n--{boundary}--\r\n".encode(),
+        )
+    )
+
+
+@lru_cache(maxsize=64)
+def _same_lines(subject: str, sender: str) -> str:
+    """The headers that all mails of a campaign in a language have alike."""
+    headers = {"Subject": subject, "From": sender}
     if settings.SUPPORT_ADDRESS:
         headers["Reply-To"] = settings.SUPPORT_ADDRESS
-    headers |= {
-        "Date": formatdate(),
-        **_own_headers(email),
-    }
-    boundary = f"={email.pk.hex}="
-    head = "".join(
+    return _lines(headers)
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second)
+
+
+def _lines(headers: dict[str, str]) -> str:
+    return "".join(
         f"{name}: {_encoded(name, value)}\r\n" for name, value in headers.items()
     )
-    parts = (
-        f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n'
-        f"MIME-Version: 1.0\r\n{head}\r\n"
-    ).encode()
-    for kind, body in zip(("plain", "html"), bodies, strict=True):
-        parts += (
-            f'--{boundary}\r\nContent-Type: text/{kind}; charset="utf-8"\r\n'
-            "MIME-Version: 1.0\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
-        ).encode()
-        parts += body + b"\r\n"
-    return parts + f"--{boundary}--\r\n".encode()
 
 
 def _encoded(name: str, value: str) -> str:
@@ -903,57 +934,3 @@ def _key(text: str) -> str:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()
     return f"{text[: KEY_LENGTH - len(digest) - 1]}:{digest}"
-
-
-def wrapped(text: str) -> str:
-    """Break long lines between words, under their indent; never inside an address."""
-    lines: list[str] = []
-    for line in unbroken(text):
-        lines += broken(line)
-    return "\n".join(lines) + "\n"
-
-
-def unbroken(text: str) -> Iterator[str]:
-    """Return a text's lines without what trails them; of empty ones in a row, one."""
-    before = ""
-    for line in text.strip().splitlines():
-        line = line.rstrip()
-        if line or before:
-            yield line
-        before = line
-
-
-def broken(line: str) -> Sequence[str]:
-    """Return a line as one or more that are not too long."""
-    if len(line) <= LINE_WIDTH and "\t" not in line:
-        return (line,)
-    indent = line[: len(line) - len(line.lstrip())]
-    hanging = indent + ("  " if line.lstrip().startswith("- ") else "")
-    if line.isprintable() and "  " not in line.lstrip():
-        return _broken_at_spaces(line, hanging)
-    return tuple(
-        textwrap.wrap(
-            line,
-            LINE_WIDTH,
-            subsequent_indent=hanging,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    )
-
-
-def _broken_at_spaces(line: str, hanging: str) -> list[str]:
-    """Do what textwrap does where one space is between words, in a tenth of the time."""
-    lines = []
-    words_at = len(line) - len(line.lstrip())
-    while len(line) > LINE_WIDTH:
-        end = line.rfind(" ", words_at, LINE_WIDTH + 1)
-        if end < 0:
-            # A word that is too long has a line of its own.
-            end = line.find(" ", words_at)
-        if end < 0:
-            break
-        lines.append(line[:end])
-        line = hanging + line[end + 1 :]
-        words_at = len(hanging)
-    return [*lines, line]

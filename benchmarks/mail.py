@@ -152,8 +152,7 @@ def prebuild() -> None:
         kwargs = []
         with connection.cursor() as cursor:
             for email in some:
-                for field, value in zip(outbox.WRITTEN, words[email.pk], strict=True):
-                    setattr(email, field, value)
+                outbox.say(email, words[email.pk])
                 message = outbox.as_message(email).message().as_bytes(linesep="\r\n")
                 cursor.execute(
                     "INSERT INTO prebuilt VALUES (%s, %s)", [email.to_address, message]
@@ -163,8 +162,8 @@ def prebuild() -> None:
                         "recipients": [email.to_address],
                         "sender": "no-reply@partners.example",
                         "subject": email.subject,
-                        "message": email.body_text,
-                        "html_message": email.body_html,
+                        "message": email.text,
+                        "html_message": email.html,
                         "priority": PRIORITY.medium,
                     }
                 )

@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from html import escape
@@ -11,15 +10,15 @@ from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import TextField
 from django.db.models.functions import Cast
 from django.utils import timezone, translation
 
 from accounts import outbox
 from accounts.companies import path_in
-from accounts.models import OutgoingEmail, RoleAssignment, User, many
-from accounts.muting import mute_url
+from accounts.mail_words import mark, wrapped, wrapped_but_open
+from accounts.models import OutgoingEmail, RoleAssignment, SharedText, User, many
+from accounts.muting import mute_token
 from accounts.roles import Permission, roles_with
 from accounts.templatetags.mails import line
 from enrollment import emails
@@ -36,13 +35,8 @@ from enrollment.models import (
 MOST_PREVIEWED = 200
 # Mails with more locations than this are alike too seldom to be written together.
 MOST_ALIKE = 6
-# What stands for a recipient's own words until they are filled in; nobody types these.
-_OPEN, _CLOSE = "\ue000", "\ue001"
 _SAMPLE_KEY = "ffffffff-ffff-4fff-bfff-ffffffffffff"
 _SAMPLE_PERSON = 0
-
-# to_address, language, subject, text, HTML and path: what outbox.WRITTEN names.
-Words = tuple[str, str, str, str, str, str]
 
 
 class _Company(NamedTuple):
@@ -58,7 +52,7 @@ class _Location(NamedTuple):
 
 
 class _Enrollment(NamedTuple):
-    pk: UUID
+    pk: str
     enroll_by: date
     location: _Location
 
@@ -79,7 +73,7 @@ class _Gaps(NamedTuple):
     currency_gap: str
 
 
-def write(mails: Iterable[OutgoingEmail]) -> dict[UUID, Words]:
+def write(mails: Iterable[OutgoingEmail]) -> dict[UUID, outbox.Words]:
     """Return what each of a campaign's mails says now.
 
     A mail is left out when nothing of it waits for its reader any more: answered, over,
@@ -87,10 +81,10 @@ def write(mails: Iterable[OutgoingEmail]) -> dict[UUID, Words]:
     in common is rendered once: mails alike but for names and links are filled in.
     """
     known = {
-        str(mail.pk): mail for mail in mails if mail.to_user and mail.to_user.is_active
+        mail.key: mail for mail in mails if mail.to_user and mail.to_user.is_active
     }
     campaigns = _campaigns_of(known.values())
-    alike: dict[tuple, _Skeleton] = {}
+    alike: dict[tuple, tuple[str, SharedText]] = {}
     words = {}
     for key, invited in _waiting(known, campaigns).items():
         mail, campaign = known[key], campaigns[key]
@@ -100,12 +94,12 @@ def write(mails: Iterable[OutgoingEmail]) -> dict[UUID, Words]:
 
 def _campaigns_of(mails: Iterable[OutgoingEmail]) -> dict[str, Campaign]:
     """Return the campaign of each mail, by the mail's key as text; each read once."""
-    rows = CampaignRecipient.objects.filter(email__among=many(m.pk for m in mails))
-    pairs = list(rows.order_by().values_list("email", "campaign"))
+    rows = CampaignRecipient.objects.filter(email__among=many(m.key for m in mails))
+    pairs = list(rows.order_by().values_list(Cast("email", TextField()), "campaign"))
     campaigns = Campaign.objects.select_related(
         "terms__program", "terms__fiscal_year__calendar"
     ).in_bulk({campaign for _mail, campaign in pairs})
-    return {str(mail): campaigns[campaign] for mail, campaign in pairs}
+    return {mail: campaigns[campaign] for mail, campaign in pairs}
 
 
 def _waiting(
@@ -124,7 +118,7 @@ def _waiting(
             # Keys as text: nothing is done with these but to write them.
             Cast("invitations__email", TextField()),
             Cast("invitations__pk", TextField()),
-            "pk",
+            Cast("pk", TextField()),
             "enroll_by",
             "location",
             "location__name",
@@ -154,7 +148,7 @@ def _waiting(
             for role_company, role_place, program in held
         ):
             waiting[day].append(row)
-    codes: dict[object, list[str]] = {}
+    codes: dict[str, tuple[str, ...]] = {}
     for day, some in waiting.items():
         codes |= gap_codes([row[2] for row in some], on=day)
     theirs: dict[str, list[_Invited]] = defaultdict(list)
@@ -163,7 +157,7 @@ def _waiting(
     ):
         location = _Location(name, number, _Company(*company))
         theirs[email].append(
-            _Invited(pk, _Enrollment(key, last, location), tuple(codes.get(key, ())))
+            _Invited(pk, _Enrollment(key, last, location), codes.get(key, ()))
         )
     return theirs
 
@@ -185,8 +179,8 @@ def _words(
     mail: OutgoingEmail,
     campaign: Campaign,
     invited: list[_Invited],
-    alike: dict[tuple, "_Skeleton"],
-) -> Words:
+    alike: dict[tuple, tuple[str, SharedText]],
+) -> outbox.Words:
     reader = mail.to_user
     path = _path(invited[0].enrollment.location.partner_account, invited[0].pk)
     own = [line(reader.get_short_name())]
@@ -197,33 +191,34 @@ def _words(
     for one in invited:
         own += [line(one.enrollment.location.name), one.enrollment.location.partner_id]
     # A stop at the end of a name ends its sentence too; a name of nothing has no place.
+    facts = reader.email, reader.language
+    # A stop at the end of a name ends its sentence too; a name of nothing has no place.
     if (
         not "".join(own).isprintable()
         or _ODD.search("\n".join(["", *own, ""]))
         or len(invited) > MOST_ALIKE
     ):
         subject, text, html = _rendered(campaign, reader, invited)
-        text = outbox.wrapped(text)
-    else:
-        order = {company: number for number, company in enumerate(companies)}
-        shape = (
-            campaign.pk,
-            reader.language,
-            mail.mutes,
-            tuple(
-                (
-                    one.gaps,
-                    one.enrollment.enroll_by,
-                    order[one.enrollment.location.partner_account],
-                )
-                for one in invited
-            ),
-        )
-        if shape not in alike:
-            alike[shape] = _skeleton(campaign, reader, invited, order)
-        own += [settings.PUBLIC_BASE_URL + path, mute_url(reader, mail.mutes)]
-        subject, text, html = alike[shape].filled(own)
-    return reader.email, reader.language, subject, text, html, path
+        return outbox.Words(*facts, subject, wrapped(text), html, path)
+    order = {company: number for number, company in enumerate(companies)}
+    shape = (
+        campaign.pk,
+        reader.language,
+        mail.mutes,
+        tuple(
+            (
+                one.gaps,
+                one.enrollment.enroll_by,
+                order[one.enrollment.location.partner_account],
+            )
+            for one in invited
+        ),
+    )
+    if shape not in alike:
+        alike[shape] = _skeleton(campaign, reader, invited, order)
+    subject, shared = alike[shape]
+    own.append(mute_token(reader.pk, mail.mutes))
+    return outbox.Words(*facts, subject, "", "", path, "\n".join(own), shared)
 
 
 def _path(company: _Company, invitation: str) -> str:
@@ -268,66 +263,18 @@ def _as_gaps(code: str) -> _Gaps:
     )
 
 
-# Pieces of a mail, and which own word stands between each and the next.
-_Open = tuple[list[str], list[int]]
-
-
-@dataclass(frozen=True)
-class _Skeleton:
-    """A mail whose own words are left open: what stands between them.
-
-    Of the text, the lines that are the same for all are broken already.
-    """
-
-    subject: str
-    text: _Open
-    html: _Open
-
-    def filled(self, own: list[str]) -> tuple[str, str, str]:
-        lines: list[str] = []
-        for one in _joined(self.text, own).split("\n"):
-            if len(one) <= outbox.LINE_WIDTH:
-                lines.append(one)
-            else:
-                lines += outbox.broken(one)
-        if _TO_ESCAPE.search("".join(own)):
-            own = [escape(word) for word in own]
-        return self.subject, "\n".join(lines) + "\n", _joined(self.html, own)
-
-
-def _joined(part: _Open, own: list[str]) -> str:
-    pieces, order = part
-    filled = [pieces[0]]
-    for number, piece in zip(order, pieces[1:], strict=True):
-        filled += (own[number], piece)
-    return "".join(filled)
-
-
-def _open(marked: str) -> _Open:
-    parts = _MARK.split(marked)
-    return parts[::2], [int(number) for number in parts[1::2]]
-
-
-def _broken(marked: str) -> str:
-    """Break a text's lines as outbox.wrapped() does, but for those that are open."""
-    lines: list[str] = []
-    for one in outbox.unbroken(marked):
-        lines += [one] if _OPEN in one else outbox.broken(one)
-    return "\n".join(lines)
-
-
 def _skeleton(
     campaign: Campaign, reader: User, invited: list[_Invited], order: dict
-) -> _Skeleton:
-    """Render a mail once, with a mark for each of a recipient's own words."""
+) -> tuple[str, SharedText]:
+    """Render a mail once, with a mark for each of a recipient's own words.
 
-    def mark(number: int) -> str:
-        return f"{_OPEN}{number}{_CLOSE}"
-
+    Own words are the path, then a line each: their name, companies, of each location its
+    name and number, and the token that switches reminders off.
+    """
     companies = [
-        _Company(number, mark(1 + number), "0") for number in range(len(order))
+        _Company(number, mark(2 + number), "0") for number in range(len(order))
     ]
-    first = 1 + len(companies)
+    first = 2 + len(companies)
     marked = [
         _Invited(
             _SAMPLE_KEY,
@@ -344,24 +291,21 @@ def _skeleton(
         )
         for number, one in enumerate(invited)
     ]
-    anybody = User(pk=_SAMPLE_PERSON, full_name=mark(0), language=reader.language)
+    anybody = User(pk=_SAMPLE_PERSON, full_name=mark(1), language=reader.language)
     subject, text, html = _rendered(campaign, anybody, marked)
-    path = _path(companies[0], _SAMPLE_KEY)
-    last = first + 2 * len(invited)
+    mutes = emails.muting(campaign.terms)
     stands_for = {
-        settings.PUBLIC_BASE_URL + path: mark(last),
-        mute_url(anybody, emails.muting(campaign.terms)): mark(last + 1),
+        _path(companies[0], _SAMPLE_KEY): mark(0),
+        mute_token(_SAMPLE_PERSON, mutes): mark(first + 2 * len(invited)),
     }
-    for address, its_mark in stands_for.items():
-        text = text.replace(address, its_mark)
-        html = html.replace(escape(address), its_mark)
-    return _Skeleton(subject=subject, text=_open(_broken(text)), html=_open(html))
+    for said, its_mark in stands_for.items():
+        text = text.replace(said, its_mark)
+        html = html.replace(escape(said), its_mark)
+    return subject, SharedText.of(wrapped_but_open(text), html)
 
 
-_MARK = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
 # Among own words, each between two line breaks: one that ends in a stop, or says nothing.
 _ODD = re.compile(r"\.\n|\n\n")
-_TO_ESCAPE = re.compile("[&<>\"']")
 
 
 # --- Before anything is sent ---------------------------------------------------------

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 from types import MappingProxyType
 
@@ -24,10 +24,11 @@ from django.db.models import (
     Q,
     QuerySet,
     Subquery,
+    TextField,
     Value,
     When,
 )
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Cast, Coalesce
 from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -340,8 +341,8 @@ def gaps_of(assignments: Iterable[PayoutAssignment]) -> list[Gap]:
     return [GAPS[code] for code in codes]
 
 
-def gap_codes(enrollments: Iterable[object], *, on: date) -> dict[object, list[str]]:
-    """Return the codes of gaps_of() for each of some enrollments, all given by key.
+def gap_codes(enrollments: Iterable[object], *, on: date) -> dict[str, tuple[str, ...]]:
+    """Return the codes of gaps_of() for each of some enrollments, by the key as text.
 
     What lacks nothing is left out. The keys of their payments are read first, in the same
     question: joined with its enrollment, a payment is asked of all there are. Payments of
@@ -364,14 +365,23 @@ def gap_codes(enrollments: Iterable[object], *, on: date) -> dict[object, list[s
             "assignment_id",
         )
         .values_list(
-            "assignment__enrollment_id", "bank_gap", tax_gap(on=on), "currency_gap"
+            Cast("assignment__enrollment_id", TextField()),
+            "bank_gap",
+            tax_gap(on=on),
+            "currency_gap",
         )
     )
-    codes: dict[object, dict[str, None]] = defaultdict(dict)
+    codes: dict[str, tuple[str, ...]] = {}
     for key, *gaps in rows:
-        for code in filter(None, gaps):
-            codes[key][code] = None
-    return {key: list(some) for key, some in codes.items()}
+        codes[key] = _together(*codes.get(key, ()), *gaps)
+    return {key: some for key, some in codes.items() if some}
+
+
+# Few answers are given to many questions.
+@lru_cache(maxsize=512)
+def _together(*codes: str) -> tuple[str, ...]:
+    """Return codes once each, without those that say nothing."""
+    return tuple(dict.fromkeys(filter(None, codes)))
 
 
 def payout_of(
@@ -417,11 +427,13 @@ def gaps_at(
     enrollments: Iterable[Enrollment], *, at: datetime
 ) -> dict[object, list[Gap]]:
     """gaps_of() what payout_at() returns, for lists that say no more of it."""
-    return {
-        key: [GAPS[code] for code in codes]
-        for day, some in _by_its_day(enrollments, at).items()
-        for key, codes in gap_codes([one.pk for one in some], on=day).items()
-    }
+    gaps = {}
+    for day, some in _by_its_day(enrollments, at).items():
+        codes = gap_codes([one.pk for one in some], on=day)
+        for one in some:
+            if lacking := codes.get(str(one.pk)):
+                gaps[one.pk] = [GAPS[code] for code in lacking]
+    return gaps
 
 
 def _by_its_day(

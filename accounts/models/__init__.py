@@ -30,6 +30,7 @@ from accounts.models.mail import (
     MailTopic,
     MutedMail,
     OutgoingEmail,
+    SharedText,
     UndeliverableAddress,
 )
 from accounts.models.people import Language, Membership, User
@@ -83,6 +84,7 @@ __all__ = [
     "ResetState",
     "RoleAssignment",
     "RoleSource",
+    "SharedText",
     "TenantDomain",
     "TenantRoleMapping",
     "UndeliverableAddress",

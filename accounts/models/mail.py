@@ -1,13 +1,17 @@
 """Mail on its way: the outbox rows that commit with the change that caused them."""
 
+import hashlib
 import uuid
 from datetime import datetime
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Func, Q, Value
+from django.db.models.functions import Cast, Concat, Left
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from accounts.mail_words import Filled, shared
 from accounts.models.companies import IncentiveProgram
 from accounts.models.people import Language, User
 
@@ -60,7 +64,49 @@ class OutgoingEmailQuerySet(models.QuerySet):
 
         What is written only when it leaves is not there before.
         """
-        return self.filter(to_user=user).exclude(body_text="")
+        return self.filter(to_user=user).exclude(body_text="", shared_text=None)
+
+
+def _digest() -> Cast:
+    """Return SHA-256 of a shared text, cut to 128 bits; SharedText.of() in SQL."""
+    both = Concat("text", Value("\x1f"), "html", output_field=models.TextField())
+    digest = Func(both, Value("UTF8"), function="convert_to")
+    for function, *words in (("sha256",), ("encode", Value("hex"))):
+        digest = Func(digest, *words, function=function)
+    return Cast(Left(digest, 32, output_field=models.TextField()), models.UUIDField())
+
+
+class SharedText(models.Model):
+    """What mails of a campaign have in common, kept once: text and HTML with marks.
+
+    Each mail has its own words for the marks (accounts.mail_words). The key is a digest
+    of both, so that what was sent is never changed: another text is another row.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    text = models.TextField(_("text"))
+    html = models.TextField(_("HTML"))
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("text of a campaign's mails")
+        verbose_name_plural = _("texts of campaigns' mails")
+        ordering = ("pk",)
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(id=_digest()),
+                name="%(app_label)s_%(class)s_is_never_changed",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"text {self.pk}"
+
+    @classmethod
+    def of(cls, text: str, html: str) -> Self:
+        """Return the unsaved row of a text and its HTML."""
+        digest = hashlib.sha256(f"{text}\x1f{html}".encode()).hexdigest()
+        return cls(id=uuid.UUID(digest[:32]), text=text, html=html)
 
 
 class OutgoingEmail(models.Model):
@@ -68,7 +114,8 @@ class OutgoingEmail(models.Model):
 
     Delivery is at least once, with a Message-ID that stays the same (security.md
     §6.6). `fence` grows with every claim; a worker that lost its lease cannot stamp.
-    A mail is SENDING only while its text goes out.
+    A mail is SENDING only while its text goes out. What it says is in `text` and `html`:
+    whole in the columns of its bodies, or a shared text and its own words.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -90,6 +137,18 @@ class OutgoingEmail(models.Model):
     body_text = models.TextField(_("text"))
     body_html = models.TextField(_("HTML"))
     about_url = models.CharField(max_length=300, blank=True)
+    shared_text = models.ForeignKey(
+        SharedText,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        # Nobody asks which mails have it.
+        db_index=False,
+    )
+    # One a line; `about_url` is the first of its own words and stands there.
+    own_words = models.TextField(blank=True, default="", db_default="", editable=False)
     # The row whose link the mail carries when it leaves, if it carries one.
     secret_of = models.UUIDField(null=True, blank=True, editable=False)
     status = models.CharField(
@@ -137,6 +196,11 @@ class OutgoingEmail(models.Model):
                 condition=~Q(subject__regex=r"[\r\n]"),
                 name="%(app_label)s_%(class)s_subject_is_one_line",
             ),
+            models.CheckConstraint(
+                condition=Q(shared_text=None, own_words="")
+                | Q(shared_text__isnull=False, body_text="", body_html=""),
+                name="%(app_label)s_%(class)s_says_one_thing",
+            ),
         ]
         indexes = [
             models.Index(
@@ -156,6 +220,31 @@ class OutgoingEmail(models.Model):
     def __str__(self) -> str:
         return f"{self.name} {self.pk}"
 
+    @cached_property
+    def key(self) -> str:
+        """The key as text: slow to ask for, and asked for often while a mail leaves."""
+        return str(self.pk)
+
+    @property
+    def text(self) -> str:
+        """The text as it leaves, or as it left."""
+        filled = self.filled
+        return _read(filled.text) if filled else self.body_text
+
+    @property
+    def html(self) -> str:
+        """The HTML as it leaves, or as it left."""
+        filled = self.filled
+        return _read(filled.html) if filled else self.body_html
+
+    @property
+    def filled(self) -> Filled | None:
+        """A shared text with this mail's own words; None where it shares none."""
+        if self.shared_text is None:
+            return None
+        own = [self.about_url, *self.own_words.split("\n")]
+        return shared(self.shared_text.text, self.shared_text.html).filled(own)
+
     @property
     def is_given_up(self) -> bool:
         """Whether nobody tries any more; undelivered() also finds what is tried again."""
@@ -165,6 +254,10 @@ class OutgoingEmail(models.Model):
     def is_unclear(self) -> bool:
         """Whether it may have arrived: no answer came, or its worker died sending."""
         return self.status in (MailStatus.UNKNOWN, MailStatus.SENDING)
+
+
+def _read(body: bytes) -> str:
+    return body.decode().replace("\r\n", "\n")
 
 
 class UndeliverableAddress(models.Model):

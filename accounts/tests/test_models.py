@@ -29,6 +29,7 @@ from accounts.models import (
     RequestState,
     ResetState,
     RoleAssignment,
+    SharedText,
     TenantRoleMapping,
     User,
 )
@@ -237,6 +238,13 @@ def reset_asked_twice():
 
 
 # Each constraint of accounts, and one way of breaking it.
+def changed_text():
+    """What was sent to many says something else, for each of them."""
+    kept = SharedText.of("Hello \ue0001\ue001", "<p>Hello \ue0001\ue001</p>")
+    kept.save()
+    SharedText.objects.filter(pk=kept.pk).update(text="Goodbye \ue0001\ue001")
+
+
 VIOLATIONS = {
     "accounts_accessrequest_answered_by_somebody": lambda: AccessRequestFactory(
         state=RequestState.GRANTED, answered_at=timezone.now()
@@ -316,6 +324,8 @@ VIOLATIONS = {
     "accounts_offeredplace_program_needs_location": lambda: ColleagueInvitationFactory(
         places=[(None, IncentiveProgramFactory())]
     ),
+    "accounts_outgoingemail_says_one_thing": lambda: email(own_words="Ida"),
+    "accounts_sharedtext_is_never_changed": changed_text,
     "accounts_outgoingemail_told_once": lambda: [email() for _ in "12"],
     "accounts_outgoingemail_sent_has_its_moment": lambda: email(status=MailStatus.SENT),
     "accounts_outgoingemail_status_is_known": lambda: email(status="lost"),

@@ -5,20 +5,25 @@ import re
 import threading
 import uuid
 from email import message_from_bytes, policy
+from html import escape
 from unittest import mock
 
 import pytest
 from django.core import mail as mailbox
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, connections, transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts import outbox
 from accounts.models import (
     AuditAction,
     AuditEvent,
+    Location,
     MailStatus,
     OutgoingEmail,
+    PartnerAccount,
+    SharedText,
     UndeliverableAddress,
     User,
 )
@@ -222,9 +227,55 @@ def test_own_words_reach_the_reader_in_their_language_filled_in(
 
     stored = OutgoingEmail.objects.get(to_user=ida)
     said = f"{ida.get_short_name()}, {terms.program.name} väntar"
-    assert said in " ".join(stored.body_text.split())
-    assert "&lt;b&gt;på&lt;/b&gt;" in stored.body_html
-    assert "English" not in stored.body_text
+    assert said in " ".join(stored.text.split())
+    assert "&lt;b&gt;på&lt;/b&gt;" in stored.html
+    assert "English" not in stored.text
+
+
+def test_what_was_sent_stays_what_was_sent_whatever_changes_later(
+    client_of, campaign, goteborg, nordvik, ida, mina
+):
+    for number in range(2):
+        RoleAssignmentFactory(
+            user=UserFactory(full_name=f"Kim {number}"),
+            partner_account=nordvik,
+            role=Role.INCENTIVES_ADMIN,
+        )
+    services.change_campaign(
+        campaign,
+        words_en="{name} of {company}",
+        words_sv="{name} på {company}",
+        by=mina,
+    )
+    confirmed(campaign, people=3, by=mina)
+    run(campaign)
+    delivered()
+    (sent,) = (one for one in mailbox.outbox if one.to == [ida.email])
+
+    Location.objects.update(name="Elsewhere")
+    PartnerAccount.objects.update(name="Another AB")
+    User.objects.update(full_name="Somebody Else")
+    Campaign.objects.update(words_en="Not this", words_sv="Inte det här")
+    mails = OutgoingEmail.objects.filter(is_bulk=True)
+    mails.update(
+        status=MailStatus.UNKNOWN, sent_at=None, next_attempt_at=timezone.now()
+    )
+
+    kept = mails.get(to_user=ida)
+    page = client_of(ida).get(reverse("enrollment:notification", args=[kept.pk]))
+    assert escape(sent.body) in page.content.decode()
+    assert len(delivered()) == 3
+    (again,) = (one for one in mailbox.outbox if one.to == [ida.email])
+    assert f"{ida.get_short_name()} of {nordvik.name}" in sent.body
+    assert goteborg.name in sent.body
+    for part in ("body", "subject", "alternatives"):
+        assert getattr(again, part) == getattr(sent, part)
+    for header in ("Message-ID", "X-Entity-Ref-ID", "List-Unsubscribe"):
+        assert again.extra_headers[header] == sent.extra_headers[header]
+    # Three mails, one text: of each there are its own words alone.
+    assert SharedText.objects.count() == 1
+    assert set(mails.values_list("body_text", "body_html")) == {("", "")}
+    assert max(map(len, mails.values_list("own_words", flat=True))) < 200
 
 
 def test_filters_choose_and_each_location_left_out_has_one_reason(
@@ -821,12 +872,21 @@ def test_what_is_filled_in_is_what_would_be_rendered(
     run(campaign)
     waiting = list(OutgoingEmail.objects.filter(is_bulk=True).select_related("to_user"))
 
-    filled = campaign_mails.write(waiting)
+    filled = _said(waiting)
     monkeypatch.setattr(campaign_mails, "MOST_ALIKE", 0)
-    rendered = campaign_mails.write(waiting)
+    rendered = _said(waiting)
 
     assert len(filled) == 1 + len(names)
     assert filled == rendered
+
+
+def _said(mails):
+    said = []
+    words = campaign_mails.write(mails)
+    for mail in mails:
+        outbox.say(mail, words[mail.pk])
+        said.append((mail.to_address, mail.subject, mail.text, mail.html))
+    return said
 
 
 def test_what_is_prepared_is_what_django_would_send(campaign, ida, mina, settings):
@@ -859,7 +919,7 @@ def test_what_is_prepared_is_what_django_would_send(campaign, ida, mina, setting
     mail.subject = "Two\nlines"
     with pytest.raises(ValueError, match="newlines"):
         outbox.prepared_bytes(mail)
-    mail.subject, mail.body_html = "One", "x" * 2000
+    mail.subject, mail.own_words = "One", mail.own_words.replace("Ida", "x" * 2000)
     assert outbox.prepared_bytes(mail) is None, "too long a line for SMTP as it is"
 
 
