@@ -193,9 +193,11 @@ def ours() -> tuple[float, float]:
     from django.core.checks import run_checks
 
     from accounts import outbox
+    from incentives_portal.celery import get_ready
 
     # Celery does so when a worker starts: every address and form is loaded by then.
     run_checks()
+    get_ready()
     began = time.time()
     while outbox.deliver().claimed:
         pass

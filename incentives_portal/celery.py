@@ -1,11 +1,13 @@
 """The Celery app; tasks are found in each app's tasks.py."""
 
+import gc
 import os
 
 from celery import Celery
-from celery.signals import worker_init
+from celery.signals import worker_init, worker_process_init
 from django.core.management import CommandError, call_command
 from django.db import connections
+from django.urls import reverse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "incentives_portal.settings")
 
@@ -30,3 +32,13 @@ def refuse_to_start(**kwargs):
     finally:
         # The pool's processes open their own.
         connections.close_all()
+
+
+@worker_process_init.connect
+def get_ready(**kwargs):
+    """Load the addresses before the first mail names one, and look at what is loaded no
+    more: Python goes through all of it again and again, to find what can be thrown away.
+    """
+    reverse("home")
+    gc.collect()
+    gc.freeze()

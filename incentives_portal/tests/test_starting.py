@@ -1,10 +1,12 @@
 """What keeps web server and worker from starting: a lost key, a broker that forgets."""
 
+import gc
 import io
 import runpy
 
 import pytest
 import redis
+from celery.signals import worker_process_init
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
@@ -52,3 +54,13 @@ def test_a_worker_waits_for_a_redis_that_is_away(settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
     celery.refuse_to_start()
+
+
+def test_a_process_of_a_worker_has_what_stays_loaded_before_its_first_task():
+    assert celery.get_ready in [one() for _key, one in worker_process_init.receivers]
+    before = gc.get_freeze_count()
+    load = [[] for _ in range(1000)]
+
+    celery.get_ready()
+
+    assert gc.get_freeze_count() >= before + len(load)
