@@ -70,12 +70,25 @@ def program_discontinued(
     user: User, enrollments: Sequence[Enrollment]
 ) -> OutgoingEmail:
     """Say that a program was discontinued, and which enrollments ended with it."""
-    return _prepared("program_discontinued", user, enrollments, said=lambda one: [])
+    return _prepared(
+        "program_discontinued",
+        user,
+        enrollments,
+        said=lambda one: [],
+        names_program=False,
+    )
 
 
 def _prepared(
-    name: str, user: User, enrollments: Sequence[Enrollment], *, said, page: str = ""
+    name: str,
+    user: User,
+    enrollments: Sequence[Enrollment],
+    *,
+    said,
+    page: str = "",
+    names_program: bool = True,
 ) -> OutgoingEmail:
+    """Prepare one of these mails; `names_program` is of its rows."""
     first = enrollments[0]
     only = first if len(enrollments) == 1 else None
     company = first.location.partner_account
@@ -100,6 +113,7 @@ def _prepared(
             }
             for one in enrollments[:MOST_ROWS]
         ],
+        "names_program": names_program,
         "more": max(len(enrollments) - MOST_ROWS, 0),
         "program": first.terms.program if len(programs) == 1 else None,
         "sender_name": first.terms.sender_name if len(programs) == 1 else "",

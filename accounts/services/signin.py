@@ -8,7 +8,7 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.db import transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts import emails
 from accounts.devices import device_words
@@ -91,9 +91,10 @@ def note_recovery_code_used(user: User) -> None:
 @transaction.atomic
 def note_new_place(user: User, *, user_agent: str, place: str) -> None:
     """Tell a person of a sign-in from a browser that is new to them."""
-    emails.signed_in_from_new_place(
-        user, device=device_words(user_agent), place=place, at=timezone.now()
-    )
+    # The page that was signed in on may have had another language.
+    with translation.override(user.language):
+        device = device_words(user_agent)
+    emails.signed_in_from_new_place(user, device=device, place=place, at=timezone.now())
 
 
 @transaction.atomic

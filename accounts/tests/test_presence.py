@@ -395,6 +395,18 @@ def test_a_sign_in_from_a_new_browser_is_told(clock, ida):
     assert f"{portal_settings.PUBLIC_BASE_URL}/account/" in text
 
 
+def test_a_browser_nobody_knows_is_called_so_in_the_readers_language(ida):
+    ida.language = "sv"
+    ida.save()
+    signed_in(ida)
+
+    signed_in(ida, agent="curl/8.0", place="198.51.100.7")
+
+    (news,) = told(ida, "new_sign_in")
+    text = " ".join(news.body_text.split())
+    assert "en okänd webbläsare, från 198.51.100.7" in text
+
+
 def test_a_browser_that_is_known_is_no_news(ida):
     client = signed_in(ida)
 

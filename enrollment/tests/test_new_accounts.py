@@ -185,7 +185,7 @@ def test_taking_a_default_away_and_setting_another_is_told_as_moving_it_is(
 
     removed, chosen = told("removed"), told("set")
     assert set(removed) == {CONTACT, *(one.email for one in (ida, greta, alice))}
-    assert "default of Göteborg" in removed[greta.email]
+    assert "no longer the default here: - Göteborg " in removed[greta.email]
     assert "Göteborg" not in removed[CONTACT]
     assert set(chosen) == {one.email for one in (ida, greta, alice)}
     assert "an account in Sweden that ends in 66" in chosen[greta.email]

@@ -266,9 +266,8 @@ def test_each_person_is_told_once_of_all_they_lost_and_once_when_it_is_back(
     assert told(uma) == []
     mail = OutgoingEmail.objects.get(to_user=ida_of_both)
     for place in (goteborg, malmo):
-        assert f"{place.name} (PartnerID {place.partner_id}): Revenue: 10 of 25" in (
-            " ".join(mail.body_text.split())
-        )
+        row = f"{place.name} (PartnerID {place.partner_id}), {terms.program.name}"
+        assert f"{row}: Revenue: 10 of 25" in " ".join(mail.body_text.split())
 
     MeasuredValue.objects.update(value=30000)
     ProgramTerms.objects.update(standing_on=None)
@@ -341,7 +340,8 @@ def test_who_began_and_did_not_submit_in_time_is_told_once(
     mail = OutgoingEmail.objects.get(to_user=ida_of_both)
     said = " ".join(mail.body_text.split())
     assert mail.subject == f"Enrollment ended: {terms.program.name}, Göteborg"
-    assert f"Göteborg (PartnerID {goteborg.partner_id}): the last day was" in said
+    row = f"Göteborg (PartnerID {goteborg.partner_id}), {terms.program.name}"
+    assert f"{row}: the last day was" in said
     assert "Malmö" not in said
     assert mail.about_url.endswith(begun.get_absolute_url())
     # More time is told of otherwise.
