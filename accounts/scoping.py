@@ -1,6 +1,6 @@
 """From a table to the rows a person may see: one EXISTS over live role assignments."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from typing import Self
@@ -12,6 +12,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now, TruncDate
 from django.utils import timezone
 
+from accounts.prepared import Given
 from accounts.roles import Permission, Role, roles_with
 
 
@@ -37,6 +38,16 @@ class HeldRoles:
     # At any of its locations, or for all of it; and those for all of it, in every program.
     anywhere: frozenset[Role]
     everywhere: frozenset[Role]
+
+    @property
+    def shape(self) -> "HeldRoles":
+        """The same of any person in any company, to prepare a question with."""
+        return replace(self, person=Given("person"), account=Given("company"))
+
+    @property
+    def given(self) -> dict[str, int]:
+        """Whose they are, to ask a question that was prepared with their shape."""
+        return {"person": self.person.pk, "company": self.account.pk}
 
 
 def today() -> date:

@@ -20,12 +20,13 @@ from django.utils.translation import gettext_lazy, ngettext
 from accounts.companies import companies_of, path_in
 from accounts.holders import held_in
 from accounts.models import Location, PartnerAccount, User
+from accounts.prepared import Given, given_if, prepared
 from accounts.roles import Permission, roles_with
 from accounts.scoping import HeldRoles
 from enrollment.clock import clock_for
 from enrollment.ics import DayEvent, calendar_text
 from enrollment.models import Enrollment, FiscalCalendar
-from enrollment.models.terms import on_its_day
+from enrollment.models.terms import HashableDays, hashable, on_its_day
 from enrollment.states import EnrollmentStatus
 from profiles.models import TaxProfileVersion
 from profiles.states import ProfileStatus
@@ -81,9 +82,8 @@ class ComingDate:
 
 
 def coming_dates(
-    mine: QuerySet[Enrollment],
-    *,
     held: HeldRoles | None,
+    *,
     at: datetime,
     days: Mapping[date, list[int]],
     location: Location | None = None,
@@ -92,11 +92,34 @@ def coming_dates(
 ) -> list[ComingDate]:
     """Return what ends soon, by day; a program's in its own calendar (R66).
 
-    `mine` are the company's enrollments that the reader may act on, `held` the reader's
-    roles in it, `days` what FiscalCalendar.objects.by_day() says. One question for all
-    of it.
+    `held` are the reader's roles in a company, `days` what
+    FiscalCalendar.objects.by_day() says. One question for all of it.
     """
-    today = timezone.localdate(at)
+    if held is None:
+        return []
+    asked = _coming(
+        held.shape,
+        given_if("location", location),
+        hashable(days),
+        timezone.localdate(at),
+        within,
+        most,
+    )
+    found = asked.ask(**held.given, location=location and location.pk)
+    return sorted(ComingDate(*row) for row in found)
+
+
+@prepared
+def _coming(
+    held: HeldRoles,
+    location: Given | None,
+    of_calendars: HashableDays,
+    today: date,
+    within: timedelta,
+    most: int,
+) -> QuerySet:
+    days = dict(of_calendars)
+    mine = Enrollment.objects.to_act_on(held, location=location)
     enrolling = (
         mine.filter(
             on_its_day(
@@ -115,9 +138,7 @@ def coming_dates(
             "terms__fiscal_year__number",
         )[:most]
     )
-    places = Location.objects.none()
-    if held is not None:
-        places = Location.objects.where_held(held, Permission.PROFILE_VIEW)
+    places = Location.objects.where_held(held, Permission.PROFILE_VIEW)
     expiring = TaxProfileVersion.objects.filter(
         status=ProfileStatus.APPROVED,
         profile__location__in=places,
@@ -153,9 +174,7 @@ def coming_dates(
         )
         .distinct()
     )
-    return sorted(
-        ComingDate(*found) for found in enrolling.union(expiring, years, all=True)
-    )
+    return enrolling.union(expiring, years, all=True)
 
 
 def earning_dates(
@@ -206,8 +225,7 @@ def calendar_of(person: User, *, at: datetime) -> str | None:
     for held in roles:
         mine = Enrollment.objects.where_held(held, Permission.ENROLLMENT_EDIT)
         found = coming_dates(
-            mine,
-            held=held,
+            held,
             at=at,
             days=days,
             within=YEAR_AHEAD,

@@ -4,7 +4,7 @@ Constant numbers of queries, whatever the number of rows.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from operator import itemgetter
@@ -32,6 +32,7 @@ from accounts.models import (
     RoleAssignment,
     User,
 )
+from accounts.prepared import Given, given_if, prepared
 from accounts.roles import Permission, roles_with
 from accounts.scoping import HeldRoles
 from accounts.stretches import MOST_COUNTED
@@ -59,7 +60,7 @@ from enrollment.models import (
     ShownTerms,
 )
 from enrollment.models.overview import CheckState
-from enrollment.models.terms import on_its_day
+from enrollment.models.terms import HashableDays, hashable, on_its_day
 from enrollment.states import (
     EDITABLE,
     FOLLOWS_PROFILES,
@@ -186,24 +187,26 @@ class UnderWay:
 
 
 def under_way(
-    mine: QuerySet[Enrollment], *, user, days: Mapping[date, list[int]], most: int
+    held: HeldRoles | None,
+    *,
+    location: Location | None = None,
+    days: Mapping[date, list[int]],
+    most: int,
 ) -> UnderWay:
     """Find what waits for somebody or with the program owner: `most` keys of each turn.
 
-    `mine` are the enrollments that the reader may change. What standing() says of their
-    turns, asked of thousands; what nobody can go on with any more is not among them. An
-    invitation that was accepted is somebody's turn, no longer a message. Messages come
-    by their last day, all else by how long it has waited.
+    Of the enrollments that the reader may change by the roles they hold, at a location
+    or all. What standing() says of their turns, asked of thousands; what nobody can go on
+    with any more is not among them. An invitation that was accepted is somebody's turn,
+    no longer a message. Messages come by their last day, all else by how long it has
+    waited.
     """
-    # Each is asked for where its index begins, and no further than it is counted.
-    parts = [
-        part.order_by(*order).values_list(
-            "pk", Value(turn), "status_since", message or Value(None, UUIDField())
-        )[: MOST_COUNTED + 1]
-        for turn, part, order, message in _parts_under_way(mine, user=user, days=days)
-    ]
     rows: dict[Turn, list[tuple]] = {one: [] for one in (Turn.NEW, Turn.YOU, Turn.THEM)}
-    for key, turn, since, message in parts[0].union(*parts[1:], all=True):
+    found: list[tuple] = []
+    if held is not None:
+        asked = _under_way(held.shape, given_if("location", location), hashable(days))
+        found = asked.ask(**held.given, location=location and location.pk)
+    for key, turn, since, message in found:
         rows[Turn(turn)].append((since, key, message))
     for turn in (Turn.YOU, Turn.THEM):
         rows[turn].sort(key=itemgetter(0, 1))
@@ -217,8 +220,23 @@ def under_way(
     )
 
 
+@prepared
+def _under_way(held: HeldRoles, location: Given | None, days: HashableDays) -> QuerySet:
+    mine = Enrollment.objects.to_act_on(held, location=location)
+    # Each is asked for where its index begins, and no further than it is counted.
+    first, *others = (
+        part.order_by(*order).values_list(
+            "pk", Value(turn), "status_since", message or Value(None, UUIDField())
+        )[: MOST_COUNTED + 1]
+        for turn, part, order, message in _parts_under_way(
+            mine, user=held.person, days=dict(days)
+        )
+    )
+    return first.union(*others, all=True)
+
+
 def _parts_under_way(
-    mine: QuerySet[Enrollment], *, user, days: Mapping[date, list[int]]
+    mine: QuerySet[Enrollment], *, user, days: Mapping[date, Collection[int]]
 ) -> Iterator[tuple[Turn, QuerySet[Enrollment], tuple[str, ...], str | None]]:
     """What is under way, with whose turn it is, its order, and its message's path."""
     calendar = "terms__fiscal_year__calendar"

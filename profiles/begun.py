@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Q, Value
+from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Location, PartnerAccount, User
-from accounts.roles import Permission
+from accounts.prepared import Given, prepared
+from accounts.roles import Permission, roles_with
 from profiles import bank_drafting, drafting
 from profiles.models import BankProfileDraft, TaxProfile, TaxProfileDraft
 
@@ -68,16 +69,29 @@ def begun_by(user: User, *, company: PartnerAccount | None) -> list[Begun]:
 
     Not changes of what was put away since: its page offers to throw them away.
     """
+    if company is None:
+        return []
+    # Banks first, each the latest first.
+    found = _drafts().ask(person=user.pk, company=company.pk)
+    rows = sorted(found, key=lambda row: row[-1], reverse=True)
+    return [_begun(*row[:-1]) for row in sorted(rows, key=lambda row: row[0])]
+
+
+@prepared
+def _drafts() -> QuerySet:
+    """One question for both."""
+    user, company = Given("person"), Given("company")
+    roles = roles_with(Permission.PROFILE_EDIT)
     in_use = Q(profile=None) | Q(profile__archived_at=None)
     banks = (
-        BankProfileDraft.objects.where_user_may(user, Permission.PROFILE_EDIT)
+        BankProfileDraft.objects.where_roles(roles, user=user)
         .of_company(company)
         .filter(in_use, created_by=user)
         .order_by()
         .values_list(Value("bank"), *_FACTS, Value(""), Value(""), "updated_at")
     )
     taxes = (
-        TaxProfileDraft.objects.where_user_may(user, Permission.PROFILE_EDIT)
+        TaxProfileDraft.objects.where_roles(roles, user=user)
         .of_company(company)
         .unsent()
         .filter(in_use, created_by=user)
@@ -90,10 +104,7 @@ def begun_by(user: User, *, company: PartnerAccount | None) -> list[Begun]:
             "updated_at",
         )
     )
-    # One question for both: banks first, each the latest first.
-    found = banks.union(taxes, all=True)
-    rows = sorted(found, key=lambda row: row[-1], reverse=True)
-    return [_begun(*row[:-1]) for row in sorted(rows, key=lambda row: row[0])]
+    return banks.union(taxes, all=True)
 
 
 def _begun(

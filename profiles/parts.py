@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from accounts.models import Location, PartnerAccount, User
+from accounts.prepared import Given, prepared
 from accounts.roles import Permission
 from profiles.models import PartState, PreparedPart
 from profiles.preparing import WAITS
@@ -28,13 +29,24 @@ def parts_waiting(
     user: User, *, company: PartnerAccount | None, at: datetime
 ) -> list[WaitingPart]:
     """Return what a person was asked to fill in anywhere, and what they check here."""
-    parts = PreparedPart.objects.with_covered(
-        Permission.PROFILE_EDIT, user=user, name="may_check"
+    keys = _keys_waiting().ask(
+        person=user.pk, email=user.email, company=company and company.pk, at=at
     )
-    to_fill = Q(email=user.email, state=PartState.OPEN, expires_at__gt=at)
-    to_check = _TO_CHECK & Q(may_check=True, location__partner_account=company)
-    found = parts.filter(to_fill | to_check).for_pages().order_by("expires_at", "pk")
-    return [_waiting(part) for part in found[:MOST_SHOWN]]
+    if not keys:
+        return []
+    found = PreparedPart.objects.filter(pk__in=[key for (key,) in keys]).for_pages()
+    return [_waiting(part) for part in found.order_by("expires_at", "pk")]
+
+
+@prepared
+def _keys_waiting() -> QuerySet:
+    parts = PreparedPart.objects.with_covered(
+        Permission.PROFILE_EDIT, user=Given("person"), name="may_check"
+    )
+    to_fill = Q(email=Given("email"), state=PartState.OPEN, expires_at__gt=Given("at"))
+    to_check = _TO_CHECK & Q(may_check=True, location__partner_account=Given("company"))
+    found = parts.filter(to_fill | to_check).order_by("expires_at", "pk")
+    return found.values_list("pk")[:MOST_SHOWN]
 
 
 def parts_handed_in(user: User, *, at: datetime) -> list[PreparedPart]:

@@ -24,8 +24,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.addresses import address_of
 from accounts.models import Location, OutgoingEmail, PartnerAccount
+from accounts.prepared import Given
 from accounts.roles import Permission
-from accounts.scoping import Scope, ScopedQuerySet
+from accounts.scoping import HeldRoles, Scope, ScopedQuerySet
 from enrollment.models.terms import EarningType, ProgramTerms, on_its_day
 from enrollment.states import (
     EDITABLE,
@@ -70,6 +71,13 @@ class EnrollmentQuerySet(ScopedQuerySet):
         program="terms__program",
     )
     view_permission = Permission.ENROLLMENT_KNOW
+
+    def to_act_on(
+        self, held: HeldRoles, *, location: Location | Given | None = None
+    ) -> Self:
+        """What somebody may enroll in a company, or at one location of it."""
+        mine = self.where_held(held, Permission.ENROLLMENT_EDIT)
+        return mine if location is None else mine.filter(location=location)
 
     def invited(self) -> Self:
         """Waiting for the partner's answer."""

@@ -2,7 +2,7 @@
 
 from calendar import monthrange
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Self
@@ -127,8 +127,16 @@ class FiscalCalendar(models.Model):
         return moment.astimezone(ZoneInfo(self.time_zone)).date()
 
 
+HashableDays = tuple[tuple[date, tuple[int, ...]], ...]
+
+
+def hashable(days: Mapping[date, list[int]]) -> HashableDays:
+    """Return what by_day() says so that a prepared question can be kept by it."""
+    return tuple((day, tuple(keys)) for day, keys in days.items())
+
+
 def on_its_day(
-    days: Mapping[date, list[int]], calendar: str, holds: Callable[[date], Q]
+    days: Mapping[date, Collection[int]], calendar: str, holds: Callable[[date], Q]
 ) -> Q:
     """Return the condition that something holds on the day it is in a row's calendar.
 

@@ -37,14 +37,12 @@ def home(request):
     user, company = request.user, request.company or None
     now = timezone.now()
     held = roles_here(request)
+    location = choose_location(request)
     mine = Enrollment.objects.none()
     if held is not None:
-        mine = Enrollment.objects.where_held(held, Permission.ENROLLMENT_EDIT)
-    location = choose_location(request)
-    if location is not None:
-        mine = mine.filter(location=location)
+        mine = Enrollment.objects.to_act_on(held, location=location)
     days = FiscalCalendar.objects.days_at(now)
-    started = under_way(mine, user=user, days=days.days, most=MOST_ROWS)
+    started = under_way(held, location=location, days=days.days, most=MOST_ROWS)
     foreseen = found(mine, days.coming)
     worst = at_risk(foreseen)[:MOST_FORECASTS]
     keys = {*worst, *chain.from_iterable(started.keys.values())}
@@ -92,9 +90,7 @@ def home(request):
         "with_owner_count": started.counts[Turn.THEM],
         "next_year": next_year,
         "is_empty": is_empty,
-        "dates": coming_dates(
-            mine, held=held, at=now, days=days.days, location=location
-        ),
+        "dates": coming_dates(held, at=now, days=days.days, location=location),
         "may_subscribe": _holds(request, Permission.ENROLLMENT_EDIT),
         **_gaps(request, location=location),
     }
