@@ -105,16 +105,15 @@ def measure(rows: int, *, with_pages: bool, with_peers: bool) -> dict:
                     "ranges": sorted(one for end in ends for one in end["ranges"]),
                 }
                 hold(outcome(begin("picture", copy))["picture"], picture, name)
-        if not with_peers:
-            return found
-        with database("chunks", like=base) as copy:
-            found["bulk_create"] = chunks = outcome(begin("chunks", copy))
-            if "picture" in chunks:
-                hold(chunks.pop("picture"), picture, "bulk_create")
-            chunks["seconds"] *= rows / chunks["rows"]
-        with database("loop", like=base) as copy:
-            found["loop"] = outcome(begin("loop", copy))
-            found["loop"]["seconds"] *= rows / found["loop"]["rows"]
+        if with_peers:
+            with database("chunks", like=base) as copy:
+                found["bulk_create"] = chunks = outcome(begin("chunks", copy))
+                if "picture" in chunks:
+                    hold(chunks.pop("picture"), picture, "bulk_create")
+                chunks["seconds"] *= rows / chunks["rows"]
+            with database("loop", like=base) as copy:
+                found["loop"] = outcome(begin("loop", copy))
+                found["loop"]["seconds"] *= rows / found["loop"]["rows"]
         if with_pages:
             with database("pages", like=base) as copy:
                 found["pages"] = during_a_run(copy)
