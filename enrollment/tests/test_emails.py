@@ -762,7 +762,10 @@ def test_every_mail_says_who_really_sends_it_and_why_it_came(one_of_each, place)
             )
             assert "Help: support@partners.example" in said
             assert "You get this because" in said
-            assert f"Hello {email.to_user.get_short_name()}," in (flat(email.body_text))
+            assert f"Hello {email.to_user.get_short_name()}," in said
+        # Its edge has a color in the dark, too.
+        (tone,) = re.findall(r'class="edge-(\w+)"', email.body_html)
+        assert f".edge-{tone} {{" in email.body_html
 
 
 @pytest.fixture
