@@ -7,9 +7,11 @@ account or tax number is the same, is for reviewers alone.
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -111,7 +113,7 @@ def _own_checks(
 ) -> Iterator[Check]:
     yield _check_form(version)
     if version.part == "bank":
-        locations = list(version.profile.account.locations.order_by("legal_name", "pk"))
+        locations = _as_named(version.profile.account.locations.all())
         yield _check_name(version, _legal_names(version, locations), reader=reader)
         yield _check_country(version, locations)
         if in_force is not None:
@@ -297,21 +299,27 @@ def _check_name(version, legal_names: list[str], *, reader: User | None) -> Chec
         seen = Location.objects.of_company(version.profile.account).where_user_may(
             reader, Permission.LOCATION_VIEW
         )
-        legal_names = _legal_names(version, seen.order_by("legal_name", "pk"))
+        legal_names = _legal_names(version, _as_named(seen))
     names = ", ".join(legal_names[:MOST_NAMES])
     return Check(
         False, sentences[version.part] % {"names": names}, remedies[version.part]
     )
 
 
-def _legal_names(version, locations: Iterable[Location]) -> list[str]:
+def _as_named(locations: QuerySet[Location]) -> list[Any]:
+    """What is asked of a company's locations, of thousands: no more than that."""
+    facts = ("legal_name", "country", "closed_at")
+    return list(locations.order_by(facts[0], "pk").values_list(*facts, named=True))
+
+
+def _legal_names(version, locations: Iterable[Any]) -> list[str]:
     """Whom a company's bank account may be held by: it, or a location that is open."""
     names = [version.profile.account.legal_name]
     names += [row.legal_name for row in locations if row.closed_at is None]
     return list(dict.fromkeys(names))
 
 
-def _check_country(version, locations: Iterable[Location]) -> Check:
+def _check_country(version, locations: Iterable[Any]) -> Check:
     account = version.profile.account
     names = {
         "bank": countries.country_name(version.country),
