@@ -73,6 +73,8 @@ def measure(*, locations: int, enrollments: int, rounds: int, is_quick: bool) ->
         ),
         "today": ("owner", reverse("ops:today"), ""),
         "queue": ("owner", reverse("ops:validation"), ""),
+        "invitations": ("owner", reverse("ops:invitations"), program),
+        "programs": ("owner", reverse("ops:programs"), program),
         "campaigns": ("owner", reverse("ops:campaigns"), ""),
         "records": ("owner", records, ""),
         "records_deep": ("owner", f"{records}?p=100" if not is_quick else records, ""),
