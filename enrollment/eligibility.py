@@ -34,6 +34,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Location, many
+from accounts.prepared import Given, prepared
 from enrollment.models import (
     Enrollment,
     PayoutAssignment,
@@ -344,18 +345,30 @@ def gaps_of(assignments: Iterable[PayoutAssignment]) -> list[Gap]:
 def gap_codes(enrollments: Iterable[object], *, on: date) -> dict[str, tuple[str, ...]]:
     """Return the codes of gaps_of() for each of some enrollments, by the key as text.
 
-    What lacks nothing is left out. The keys of their payments are read first, in the same
-    question: joined with its enrollment, a payment is asked of all there are. Payments of
-    an enrollment that use the same lack the same: one of them is asked about.
+    What lacks nothing is left out.
+    """
+    codes: dict[str, tuple[str, ...]] = {}
+    for key, *gaps in _gaps_on(on).ask(enrollments=many(enrollments).value):
+        codes[key] = _together(*codes.get(key, ()), *gaps)
+    return {key: some for key, some in codes.items() if some}
+
+
+@prepared
+def _gaps_on(on: date) -> QuerySet:
+    """What the payments of some enrollments lack, by the enrollment's key as text.
+
+    The keys of the payments are read first, in the same question: joined with its
+    enrollment, a payment is asked of all there are. Payments of an enrollment that use
+    the same lack the same: one of them is asked about.
     """
     alike = ("enrollment_id", "location_id", "bank_profile_id", "tax_profile_id")
     alike += ("method", "currency")
     payments = (
-        PayoutAssignment.objects.filter(enrollment__among=many(enrollments))
+        PayoutAssignment.objects.filter(enrollment__among=Given("enrollments"))
         .order_by(*alike, "-earning_type__share", "pk")
         .distinct(*alike)
     )
-    rows = (
+    return (
         PayoutStanding.objects.filter(
             assignment__among=ArraySubquery(payments.values("pk"))
         )
@@ -371,10 +384,6 @@ def gap_codes(enrollments: Iterable[object], *, on: date) -> dict[str, tuple[str
             "currency_gap",
         )
     )
-    codes: dict[str, tuple[str, ...]] = {}
-    for key, *gaps in rows:
-        codes[key] = _together(*codes.get(key, ()), *gaps)
-    return {key: some for key, some in codes.items() if some}
 
 
 # Few answers are given to many questions.

@@ -322,7 +322,8 @@ def test_every_row_is_met_once_on_the_way_there_and_on_the_way_back(
 ):
     whole = page_of(ida).context["page"].rows
     monkeypatch.setattr(overview, "ROWS_PER_PAGE", 9)
-    monkeypatch.setattr(overview, "LOCATIONS_PER_PAGE", 1)
+    monkeypatch.setattr(overview, "CELLS_PER_PAGE", 1)
+    monkeypatch.setattr(overview, "FEWEST_LOCATIONS", 1)
     ways = [{"view": view} for view in ("program", "location", "matrix")]
     ways += [{"sort": sort} for sort in ("-name", "status", "-status")]
     for way in ways:

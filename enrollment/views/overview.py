@@ -46,8 +46,9 @@ from enrollment.views.posting import leading_to, posted
 ROWS_PER_PAGE = 25
 # Of the table that is exported: so many rows are read at once.
 ROWS_AT_ONCE = 500
-# Of the table of both; so many programs as the company has stand beside each.
-LOCATIONS_PER_PAGE = 10
+# Of the table of both: so many programs as the company has stand beside each location.
+CELLS_PER_PAGE = 72
+FEWEST_LOCATIONS = 5
 # What a row is found by again.
 KEY = ("pk", "location_id", "terms_id")
 SORTS = {
@@ -73,6 +74,8 @@ class Asked:
     whole: QuerySet[ProgramAtLocation]
     found: QuerySet[ProgramAtLocation]
     places: QuerySet[ProgramAtLocation]
+    # The whole without what only orders it: for rows that were found.
+    plain: QuerySet[ProgramAtLocation]
     # Of their programs, if it is known which they are, in their order.
     names: list[str]
     now: datetime
@@ -128,7 +131,7 @@ def overview(request):
         # Few locations are one question's.
         groups=asked.names if has_many and not by_location else (),
     )
-    rows = asked.rows(places_by_key(asked.whole, page.rows))
+    rows = asked.rows(places_by_key(asked.plain, page.rows))
     return render(
         request,
         "enrollment/overview.html",
@@ -179,6 +182,7 @@ def asked_of(request) -> Asked:
         places = places.filter(location=location)
     countries, sees = kinds_of_places(places, held=held)
     form = OverviewFilter(request.GET, countries=countries, sees=sees)
+    plain = places
     if "status" in request.GET.get("sort", ""):
         places = places.with_status(days.days)
     form.is_valid()  # What it does not offer is left out; it has no errors.
@@ -186,7 +190,12 @@ def asked_of(request) -> Asked:
     if text:
         found, names = places_about(places, text, held=held, terms=terms)
     chosen = _filtered(found, form.cleaned_data, days=days)
-    return Asked(form, places, found, chosen, names, now, days, terms)
+    return Asked(form, places, found, chosen, plain, names, now, days, terms)
+
+
+def _locations_beside(programs: int) -> int:
+    """How many locations a page of the table of both has: about as many cells on each."""
+    return min(max(CELLS_PER_PAGE // max(programs, 1), FEWEST_LOCATIONS), ROWS_PER_PAGE)
 
 
 def _matrix(request, asked: Asked) -> dict:
@@ -199,7 +208,7 @@ def _matrix(request, asked: Asked) -> dict:
         request,
         locations.filter(Exists(here.order_by())).values_list("name", "pk"),
         order=("name", "pk"),
-        size=LOCATIONS_PER_PAGE,
+        size=_locations_beside(len(asked.names or asked.terms.names)),
         values_of=lambda key: (
             locations.filter(pk=key).values_list("name", "pk").first()
             if is_number(key)
@@ -276,7 +285,7 @@ def _spoken_lines(asked: Asked, keys: list[tuple], *, language: str):
 
 def _cells(asked: Asked, keys: list[tuple]):
     for start in range(0, len(keys), ROWS_AT_ONCE):
-        known = places_by_key(asked.whole, keys[start : start + ROWS_AT_ONCE])
+        known = places_by_key(asked.plain, keys[start : start + ROWS_AT_ONCE])
         for row in asked.rows(known):
             one = row.enrollment
             yield [
@@ -351,8 +360,10 @@ def _groups(rows, found, *, by_location: bool):
         .order_by()
         .values(name)
         .annotate(
-            total=Count("pk"),
-            enrolled=Count("pk", filter=Q(enrollment_status=EnrollmentStatus.ENROLLED)),
+            total=Count("location"),
+            enrolled=Count(
+                "location", filter=Q(enrollment_status=EnrollmentStatus.ENROLLED)
+            ),
         )
         .values(name, "total", "enrolled")
     }
