@@ -51,6 +51,9 @@ def why(request, place):
             .exists(),
             "met": sum(check.state == CheckState.MET for check in checks),
             "missing": [one for one in shown if one["state"] == CheckState.UNMET],
+            "unknown": [
+                one["name"] for one in shown if one["state"] == CheckState.UNKNOWN
+            ],
             "first_unmet": next(
                 (check for check in checks if check.state != CheckState.MET), None
             ),
