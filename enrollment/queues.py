@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any, Self
 from uuid import UUID
 
@@ -48,7 +49,9 @@ from accounts.models import (
     ResetState,
     TenantRoleMapping,
     User,
+    many,
 )
+from accounts.prepared import Given, prepared
 from accounts.roles import Role
 from accounts.scoping import live_assignments
 from accounts.stretches import beyond
@@ -466,7 +469,9 @@ def validation_queue(
     second, and not everybody may; what somebody else claimed, what waits for an
     answer. `claim`, `turn` and `risk` keep one of CLAIMS (of `reader`), TURNS, RISKS.
     """
-    kinds = [_waiting_enrollments(part, by=by), *_waiting_versions(part, by=by)]
+    kinds = list(_all_waiting())
+    if part or by is not None:
+        kinds = [_waiting_enrollments(part, by=by), *_waiting_versions(part, by=by)]
     if country:
         kinds = [kind.filter(**{_COUNTRIES[kind.model]: country}) for kind in kinds]
     if is_overdue:
@@ -608,42 +613,13 @@ def _facts_of(
     keys = {key for key in keys if key is not None}
     if not keys:
         return {}
-    never = Value(None, output_field=DateTimeField())
-    banks, taxes = (
-        model.objects.filter(pk__in=keys)
-        .order_by()
-        .annotate(
-            account=F(_account_of(model)),
-            is_escalated=_escalated(model),
-            usable=never if model is TaxProfileVersion else F("usable_from"),
-            seconded=never if model is TaxProfileVersion else F("seconded_at"),
-        )
-        .values(
-            "pk",
-            "status",
-            "blind_index",
-            "claimed_at",
-            "claimed_by",
-            "claimed_by__full_name",
-            "asked_at",
-            "account",
-            "is_escalated",
-            "usable",
-            "seconded",
-        )
-        for model in (BankProfileVersion, TaxProfileVersion)
-    )
-    rows = list(banks.union(taxes, all=True))
+    rows = [
+        dict(zip(_ASKED_OF_VERSIONS, row, strict=True))
+        for row in _versions().ask(keys=many(keys).value)
+    ]
     # Of a company's thousands with one number one is asked about.
     numbers = {(row["blind_index"], row["account"]): row["pk"] for row in rows}
-    banks, taxes = (
-        model.objects.filter(pk__in=numbers.values())
-        .order_by()
-        .annotate(is_elsewhere=_is_elsewhere(model))
-        .values_list("pk", "is_elsewhere")
-        for model in (BankProfileVersion, TaxProfileVersion)
-    )
-    elsewhere = dict(banks.union(taxes, all=True))
+    elsewhere = dict(_same_elsewhere().ask(keys=many(numbers.values()).value))
     found = {}
     for row in rows:
         one = numbers[row["blind_index"], row["account"]]
@@ -662,6 +638,51 @@ def _facts_of(
             risks=tuple(RISKS[name] for name, is_so in risks.items() if is_so),
         )
     return found
+
+
+_ASKED_OF_VERSIONS = (
+    "pk",
+    "status",
+    "blind_index",
+    "claimed_at",
+    "claimed_by",
+    "claimed_by__full_name",
+    "asked_at",
+    "account",
+    "is_escalated",
+    "usable",
+    "seconded",
+)
+
+
+@prepared
+def _versions() -> QuerySet:
+    never = Value(None, output_field=DateTimeField())
+    banks, taxes = (
+        model.objects.filter(pk__among=Given("keys"))
+        .order_by()
+        .annotate(
+            account=F(_account_of(model)),
+            is_escalated=_escalated(model),
+            usable=never if model is TaxProfileVersion else F("usable_from"),
+            seconded=never if model is TaxProfileVersion else F("seconded_at"),
+        )
+        .values_list(*_ASKED_OF_VERSIONS)
+        for model in (BankProfileVersion, TaxProfileVersion)
+    )
+    return banks.union(taxes, all=True)
+
+
+@prepared
+def _same_elsewhere() -> QuerySet:
+    banks, taxes = (
+        model.objects.filter(pk__among=Given("keys"))
+        .order_by()
+        .annotate(is_elsewhere=_is_elsewhere(model))
+        .values_list("pk", "is_elsewhere")
+        for model in (BankProfileVersion, TaxProfileVersion)
+    )
+    return banks.union(taxes, all=True)
 
 
 def _told(facts: Iterable[_Facts]) -> dict[str, Any]:
@@ -683,7 +704,7 @@ def some_waiting() -> list[str]:
         kind.order_by().values_list(_COUNTRIES[kind.model], flat=True)[
             : MOST_WAITING + 1
         ]
-        for kind in (_waiting_enrollments(), *_waiting_versions())
+        for kind in _all_waiting()
     )
     return list(first.union(*others, all=True)[: MOST_WAITING + 1])
 
@@ -825,6 +846,12 @@ def _status_of(
     if status == "approved":
         return TO_CONFIRM
     return SHOWN.get(status, SHOWN["action_required"])
+
+
+@cache
+def _all_waiting() -> tuple[QuerySet, ...]:
+    """All three tables of the queue: put together once, to be asked further of."""
+    return _waiting_enrollments(), *_waiting_versions()
 
 
 def _waiting_enrollments(part: str = "", *, by: User | None = None) -> QuerySet:
