@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from urllib.parse import urlencode
 
 from django.db.models import Count, Q, QuerySet
@@ -12,8 +12,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Coverage, Location, PartnerAccount
+from accounts.prepared import Given, given_if, prepared
 from accounts.reach import ShownCoverage, shown_coverage
 from accounts.roles import Permission
+from accounts.scoping import HeldRoles
 from enrollment.eligibility import (
     GAPS,
     Gap,
@@ -182,25 +184,56 @@ def place_rows(locations: Iterable[Location], *, user, at: datetime) -> list[Pla
 
 
 def places_not_ready(
-    locations: QuerySet[Location], *, company: PartnerAccount, at: datetime, most: int
+    held: HeldRoles, *, location: Location | None = None, at: datetime, most: int
 ) -> list[tuple[Location, Readiness]]:
     """Return the first locations whose next enrollment would lack something.
 
-    `locations` are those of a company whose profiles the reader may change; an
+    Those of a company whose profiles the reader may change by the roles they hold; an
     enrollment that is begun there is said where enrollments are.
     """
-    begun = Enrollment.objects.of_company(company).filter(status__in=EDITABLE)
-    found = list(
-        with_next_gaps(locations.active(), on=timezone.localdate(at))
-        # All of them once, by their index, not each location's.
-        .exclude(pk__in=begun.order_by().values("location"))
-        .exclude(next_bank_gap="", next_tax_gap="", next_currency_gap="")
-        .select_related("partner_account")
-        .order_by("name", "pk")[:most]
+    asked = _not_ready(
+        held.shape, given_if("location", location), timezone.localdate(at), most
     )
+    found = []
+    for row in asked.ask(**held.given, location=location and location.pk):
+        facts = dict(zip(_NOT_READY, row, strict=True))
+        own = {name: facts.pop(name) for name in ("pk", "name", "partner_id")}
+        found.append(Location(**own, partner_account=held.account))
+        vars(found[-1]).update(facts)
     has_banks = _companies_with_banks(found)
     role = ReadyItem("role", is_ok=True)
     return [(one, _of_four(role, _next_lacking(one, has_banks))) for one in found]
+
+
+# What is said of each: of the location, and what its next enrollment begins with.
+_NOT_READY = (
+    "pk",
+    "name",
+    "partner_id",
+    "next_bank",
+    "next_tax",
+    "next_bank_gap",
+    "next_tax_gap",
+    "next_currency_gap",
+)
+
+
+@prepared
+def _not_ready(
+    held: HeldRoles, location: Given | None, on: date, most: int
+) -> QuerySet[Location]:
+    places = Location.objects.where_held(held, Permission.PROFILE_EDIT).active()
+    if location is not None:
+        places = places.filter(pk=location)
+    begun = Enrollment.objects.of_company(held.account).filter(status__in=EDITABLE)
+    return (
+        with_next_gaps(places, on=on)
+        # All of them once, by their index, not each location's.
+        .exclude(pk__in=begun.order_by().values("location"))
+        .exclude(next_bank_gap="", next_tax_gap="", next_currency_gap="")
+        .order_by("name", "pk")
+        .values_list(*_NOT_READY)[:most]
+    )
 
 
 def _role_at(location: Location) -> ReadyItem:

@@ -8,6 +8,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.holders import held_in
 from accounts.models import Location, RoleAssignment
 from accounts.tests.factories import LocationFactory
 from enrollment.places import place_rows, places_not_ready
@@ -113,9 +114,9 @@ def test_home_names_the_locations_that_are_not_ready(
     RoleAssignment.objects.filter(user=ida).update(location=None)
     for number in range(3):
         LocationFactory(partner_account=nordvik, name=f"Place {number}")
-    places = Location.objects.of_company(nordvik)
+    held = held_in(ida, nordvik)
     with django_assert_num_queries(2):
-        found = places_not_ready(places, company=nordvik, at=timezone.now(), most=3)
+        found = places_not_ready(held, at=timezone.now(), most=3)
     assert [place.name for place, _ready in found] == ["Göteborg", "Malmö", "Place 0"]
 
 

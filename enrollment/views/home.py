@@ -131,11 +131,8 @@ def _not_ready(request, now, *, location=None) -> list:
     """Locations whose next enrollment would lack something, for who can mend it."""
     if not _holds(request, Permission.PROFILE_EDIT):
         return []
-    places = Location.objects.where_held(roles_here(request), Permission.PROFILE_EDIT)
-    if location is not None:
-        places = places.filter(pk=location.pk)
     return places_not_ready(
-        places, company=request.company, at=now, most=MOST_NOT_READY
+        roles_here(request), location=location, at=now, most=MOST_NOT_READY
     )
 
 
