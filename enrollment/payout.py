@@ -144,7 +144,7 @@ def payout_page(
     today = enrollment.terms.today()
     if not assignments:
         assignments = payout_of([enrollment], on=today)[enrollment.pk]
-    default = DefaultBankProfile.objects.filter(location=enrollment.location_id).first()
+    default = getattr(enrollment.location, "default_bank_profile", None)
     types = [row.earning_type for row in assignments]
     bank_form = form or ChooseBankProfileForm(enrollment=enrollment, types=types)
     banks = _bank_cards(

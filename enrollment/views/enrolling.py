@@ -29,7 +29,7 @@ from enrollment.payout import currency_form_of, foreseen_checks, payout_page
 from enrollment.receipts import receipt_of
 from enrollment.revisions import differences, revision_of
 from enrollment.rows import enrollment_rows
-from enrollment.states import EDITABLE, VEILED, EnrollmentStatus
+from enrollment.states import EDITABLE, FOLLOWS_PROFILES, VEILED, EnrollmentStatus
 from enrollment.versions import changes_since
 from enrollment.views.posting import posted
 from profiles.parts import parts_to_check
@@ -232,12 +232,15 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
     """The enrollment's page in the variant its status and its reader ask for."""
     shown = (
         Enrollment.objects.filter(pk=enrollment.pk)
-        .select_related("accepted_by")
+        .select_related("accepted_by", "location__default_bank_profile")
         .with_covered(
             Permission.PROFILE_VIEW, user=request.user, name="may_see_numbers"
         )
     )
-    years = FiscalCalendar.objects.days_at(timezone.now()).coming
+    years = {}
+    # Before that the next year says nothing of it.
+    if enrollment.status in FOLLOWS_PROFILES:
+        years = FiscalCalendar.objects.days_at(timezone.now()).coming
     row = enrollment_rows(shown, user=request.user, years=years)[0]
     enrollment, now = row.enrollment, timezone.now()
     is_closed = enrollment.status in CLOSED
