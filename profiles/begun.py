@@ -1,9 +1,10 @@
 """What somebody has begun of bank and tax profiles and not sent: name and step, no more."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Q, QuerySet, Value
+from django.db.models import Q, QuerySet, UUIDField, Value
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.functional import Promise
@@ -14,6 +15,7 @@ from accounts.prepared import Given, prepared
 from accounts.roles import Permission, roles_with
 from profiles import bank_drafting, drafting
 from profiles.models import BankProfileDraft, TaxProfile, TaxProfileDraft
+from profiles.parts import WaitingPart, keys_of_parts, waiting_parts
 
 # What both kinds of drafts say: nothing that was typed but the name.
 _FACTS = ("pk", "name", "done", "profile_id")
@@ -64,22 +66,27 @@ class Begun:
     url: str
 
 
-def begun_by(user: User, *, company: PartnerAccount | None) -> list[Begun]:
-    """Return what a person can go on with at a company; nobody else's drafts.
+def to_go_on_with(
+    user: User, *, company: PartnerAccount | None, at: datetime
+) -> tuple[list[Begun], list[WaitingPart]]:
+    """Return what a person has begun at a company, and the parts that wait for them.
 
-    Not changes of what was put away since: its page offers to throw them away.
+    Nobody else's drafts, nor changes of what was put away since: its page offers to throw
+    them away. Of parts, what they fill in anywhere and what they check at the company.
     """
-    if company is None:
-        return []
+    found = _drafts_and_parts().ask(
+        person=user.pk, email=user.email, company=company and company.pk, at=at
+    )
     # Banks first, each the latest first.
-    found = _drafts().ask(person=user.pk, company=company.pk)
     rows = sorted(found, key=lambda row: row[-1], reverse=True)
-    return [_begun(*row[:-1]) for row in sorted(rows, key=lambda row: row[0])]
+    begun = [row for row in sorted(rows, key=lambda row: row[0]) if row[0] != "part"]
+    parts = [row[1] for row in found if row[0] == "part"]
+    return [_begun(*row[:-1]) for row in begun], waiting_parts(parts)
 
 
 @prepared
-def _drafts() -> QuerySet:
-    """One question for both."""
+def _drafts_and_parts() -> QuerySet:
+    """One question for all."""
     user, company = Given("person"), Given("company")
     roles = roles_with(Permission.PROFILE_EDIT)
     in_use = Q(profile=None) | Q(profile__archived_at=None)
@@ -104,7 +111,18 @@ def _drafts() -> QuerySet:
             "updated_at",
         )
     )
-    return banks.union(taxes, all=True)
+    nothing = Value("")
+    parts = keys_of_parts().values_list(
+        Value("part"),
+        "pk",
+        nothing,
+        Value([], BankProfileDraft._meta.get_field("done")),
+        Value(None, UUIDField()),
+        nothing,
+        nothing,
+        "expires_at",
+    )
+    return banks.union(taxes, parts, all=True)
 
 
 def _begun(

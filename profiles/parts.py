@@ -1,13 +1,15 @@
 """Parts of profiles that wait for somebody: to be filled in, or to be checked."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.urls import reverse
 
-from accounts.models import Location, PartnerAccount, User
-from accounts.prepared import Given, prepared
+from accounts.models import Location, User
+from accounts.prepared import Given
 from accounts.roles import Permission
 from profiles.models import PartState, PreparedPart
 from profiles.preparing import WAITS
@@ -25,28 +27,25 @@ class WaitingPart:
     url: str
 
 
-def parts_waiting(
-    user: User, *, company: PartnerAccount | None, at: datetime
-) -> list[WaitingPart]:
-    """Return what a person was asked to fill in anywhere, and what they check here."""
-    keys = _keys_waiting().ask(
-        person=user.pk, email=user.email, company=company and company.pk, at=at
-    )
-    if not keys:
-        return []
-    found = PreparedPart.objects.filter(pk__in=[key for (key,) in keys]).for_pages()
-    return [_waiting(part) for part in found.order_by("expires_at", "pk")]
+def keys_of_parts() -> QuerySet[PreparedPart]:
+    """What the person Given was asked to fill in anywhere, and checks in the company.
 
-
-@prepared
-def _keys_waiting() -> QuerySet:
+    To be prepared with `person`, `email`, `company` and `at`, the moment.
+    """
     parts = PreparedPart.objects.with_covered(
         Permission.PROFILE_EDIT, user=Given("person"), name="may_check"
     )
     to_fill = Q(email=Given("email"), state=PartState.OPEN, expires_at__gt=Given("at"))
     to_check = _TO_CHECK & Q(may_check=True, location__partner_account=Given("company"))
-    found = parts.filter(to_fill | to_check).order_by("expires_at", "pk")
-    return found.values_list("pk")[:MOST_SHOWN]
+    return parts.filter(to_fill | to_check).order_by("expires_at", "pk")[:MOST_SHOWN]
+
+
+def waiting_parts(keys: Collection[UUID]) -> list[WaitingPart]:
+    """Return the parts of some keys as whoever acts on them is reminded of them."""
+    if not keys:
+        return []
+    found = PreparedPart.objects.filter(pk__in=keys).for_pages()
+    return [_waiting(part) for part in found.order_by("expires_at", "pk")]
 
 
 def parts_handed_in(user: User, *, at: datetime) -> list[PreparedPart]:

@@ -19,13 +19,13 @@ from enrollment.models import Enrollment, FiscalCalendar
 from enrollment.places import places_not_ready, readiness
 from enrollment.rows import at_risk, enrollment_rows, next_year_rows, under_way
 from enrollment.states import EnrollmentStatus, Turn
-from profiles.begun import begun_by
-from profiles.parts import parts_handed_in, parts_waiting
+from profiles.begun import to_go_on_with
+from profiles.parts import parts_handed_in
 
 # Of invitations, of what is somebody's turn, of what is with the program owner.
 MOST_ROWS = 5
 MOST_GAPS = 5
-MOST_FORECASTS = 5
+MOST_FORECASTS = 10
 MOST_REQUESTS = 5
 MOST_NOT_READY = 5
 
@@ -63,8 +63,7 @@ def home(request):
         years=days.coming,
     )
     to_answer = _requests(request)
-    begun = begun_by(user, company=company)
-    parts = parts_waiting(user, company=company, at=now)
+    begun, parts = to_go_on_with(user, company=company, at=now)
     to_do = turn or to_answer or begun or parts
     is_empty = not (to_open or to_do or waiting or next_year.rows)
     # Whoever belongs to no company was asked by a link, and has nothing else here.
