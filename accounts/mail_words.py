@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 LINE_WIDTH = 76
@@ -118,8 +119,8 @@ class Filled(NamedTuple):
         return cls(*bodies, all(map(is_short, bodies)))
 
 
-# Pieces, and which own word stands between each and the next.
-_Open = tuple[list[Any], list[int]]
+# A format, and what takes the own words for it from all of them.
+_Open = tuple[Any, itemgetter]
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Shared:
         if _TO_ESCAPE.search("".join(own)):
             own = [escape(word) for word in own]
         words = [word.encode() for word in own]
-        bodies = b"\r\n".join(text), b"".join(_between(self.html, words))
+        bodies = b"\r\n".join(text), _filled(self.html, words)
         at_most = self.longest + self.most_marks * max(map(len, words))
         return Filled(*bodies, at_most <= LONGEST_LINE or all(map(is_short, bodies)))
 
@@ -154,34 +155,31 @@ def shared(text: str, html: str) -> Shared:
     lines: list[bytes | _Open] = []
     for is_open, some in groupby(text.split("\n"), key=lambda line: OPEN in line):
         if is_open:
-            lines += [_pieces(line) for line in some]
+            lines += [_opened(line) for line in some]
         else:
             lines.append("\r\n".join(some).encode())
-    pieces, order = _pieces(html.replace("\n", "\r\n"))
+    form, words = _opened(html.replace("\n", "\r\n"))
     all_lines = f"{text}\n{html}".split("\n")
     return Shared(
         text=lines,
-        html=([piece.encode() for piece in pieces], order),
+        html=(form.encode(), words),
         longest=max(len(_MARK.sub("", line).encode()) for line in all_lines),
         most_marks=max(line.count(OPEN) for line in all_lines),
     )
 
 
-def _pieces(marked: str) -> _Open:
-    parts = _MARK.split(marked)
-    return parts[::2], [int(number) for number in parts[1::2]]
+def _opened(marked: str) -> _Open:
+    parts = _MARK.split(marked.replace("%", "%%"))
+    return "%s".join(parts[::2]), itemgetter(*map(int, parts[1::2]))
 
 
-def _between(part: _Open, own: list) -> list:
-    pieces, order = part
-    filled = [pieces[0]]
-    for number, piece in zip(order, pieces[1:], strict=True):
-        filled += (own[number], piece)
-    return filled
+def _filled(part: _Open, own: list) -> Any:
+    form, words = part
+    return form % words(own)
 
 
 def _line(part: _Open, own: list[str]) -> bytes:
-    line = "".join(_between(part, own))
+    line = _filled(part, own)
     if len(line) > LINE_WIDTH:
         line = "\r\n".join(_broken(line))
     return line.encode()

@@ -13,12 +13,13 @@ import smtplib
 import time
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import formataddr, formatdate
 from functools import lru_cache, partial
+from threading import Thread
 from typing import Any, NamedTuple
 
 from celery import current_app
@@ -690,7 +691,8 @@ def _deliver_bulk() -> Delivery:
             if is_fresh is None:
                 break
             some = [waiting.popleft() for _ in range(min(CHUNK, len(waiting)))]
-            chunk = _begin_together(some, after=chunk)
+            prepare = partial(_prepared, connection=connection)
+            chunk = _begin_together(some, after=chunk, prepare=prepare)
             _send_together(chunk, connection, delivery, is_fresh=is_fresh)
     finally:
         _end(chunk)
@@ -750,6 +752,8 @@ class _Chunk:
     """A few mails that go out between two writings, and what became of them."""
 
     emails: list[OutgoingEmail] = field(default_factory=list)
+    # By their keys, what send_prepared() takes.
+    raws: dict[str, bytes | None] = field(default_factory=dict)
     # Ends at a moment of its own: only this worker's rows have it.
     lease: datetime | None = None
     # Known once all were tried.
@@ -762,9 +766,8 @@ def _send_together(
 ) -> None:
     """Send a few mails; what the server refuses is noted alone, the rest by the next."""
     left, sent = deque(chunk.emails), []
-    raws = deque(_prepared(chunk.emails, connection))
     while left and not delivery.is_server_away:
-        email, raw = left.popleft(), raws.popleft()
+        email = left.popleft()
         email.status, email.attempts = MailStatus.QUEUED, email.attempts + 1
         try:
             is_fresh = bool(connection.open()) or is_fresh
@@ -773,7 +776,8 @@ def _send_together(
             delivery.is_server_away = True
             _wait_for_server(email, delivery, error=type(error).__name__)
             break
-        following = left[0].to_address if raws and raws[0] else ""
+        following = left[0].to_address if left and chunk.raws[left[0].key] else ""
+        raw = chunk.raws[email.key]
         send = partial(send_prepared, email, connection, raw, following=following)
         if _hand_over(email, connection, delivery, is_fresh=is_fresh, send=send):
             sent.append(email.key)
@@ -806,10 +810,16 @@ RETURNING m.id::text
 COLUMNS = tuple(OutgoingEmail._meta.get_field(one).attname for one in Words._fields)
 
 
-def _begin_together(emails: list[OutgoingEmail], *, after: _Chunk) -> _Chunk:
+def _begin_together(
+    emails: list[OutgoingEmail],
+    *,
+    after: _Chunk,
+    prepare: Callable[[list[OutgoingEmail]], dict] = lambda _emails: {},
+) -> _Chunk:
     """Write down words, and that these mails go out now; return those still ours.
 
-    What went before them is noted with it: no mail is unclear for longer than that.
+    What went before them is noted with it: no mail is unclear for longer than that. They
+    are prepared while the database writes, and leave when it has.
     """
     now = timezone.now()
     lease = now + UNCLEAR_RETRY
@@ -817,11 +827,38 @@ def _begin_together(emails: list[OutgoingEmail], *, after: _Chunk) -> _Chunk:
     fences = many(email.fence for email in emails).value
     words = [[getattr(email, name) for email in emails] for name in COLUMNS]
     texts = [key and str(key) for key in words.pop()]
+    before = [now, many(after.sent).value, after.lease]
     with database.cursor() as cursor:
-        before = [now, many(after.sent).value, after.lease]
-        cursor.execute(BEGIN, [*before, lease, keys, fences, *words, texts])
+        write = partial(
+            cursor.execute, BEGIN, [*before, lease, keys, fences, *words, texts]
+        )
+        raws = _meanwhile(write, partial(prepare, emails))
         ours = {key for (key,) in cursor.fetchall()}
-    return _Chunk([email for email in emails if email.key in ours], lease)
+    return _Chunk([email for email in emails if email.key in ours], raws, lease)
+
+
+def _meanwhile(write: Callable[[], object], work: Callable[[], dict]) -> dict:
+    """Do some work while the database writes, and return it when that is done too.
+
+    A thread waits for the database: Python does nothing else for as long as that takes.
+    """
+    errors = []
+
+    def wait() -> None:
+        try:
+            write()
+        except Exception as error:  # noqa: BLE001 - it is raised below
+            errors.append(error)
+
+    thread = Thread(target=wait)
+    thread.start()
+    try:
+        done = work()
+    finally:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return done
 
 
 def _end(chunk: _Chunk) -> None:
@@ -836,17 +873,16 @@ def _end(chunk: _Chunk) -> None:
         ).update(status=MailStatus.QUEUED, attempts=F("attempts") - 1, lease_until=None)
 
 
-def _prepared(emails: list[OutgoingEmail], connection) -> list[bytes | None]:
+def _prepared(emails: list[OutgoingEmail], connection) -> dict[str, bytes | None]:
     """Return what send_prepared() takes of each, None where that is built part by part."""
     if not hasattr(connection, "send_prepared"):
-        return [None] * len(emails)
-    raws: list[bytes | None] = []
+        return dict.fromkeys(email.key for email in emails)
+    raws: dict[str, bytes | None] = {}
     for email in emails:
-        try:
-            raws.append(prepared_bytes(email))
-        except ValueError:
-            # Built part by part it says so again, for this mail alone.
-            raws.append(None)
+        # Built part by part it says so again, for this mail alone.
+        raws[email.key] = None
+        with contextlib.suppress(ValueError):
+            raws[email.key] = prepared_bytes(email)
     return raws
 
 

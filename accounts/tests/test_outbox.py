@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.mail import get_connection
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -816,6 +816,23 @@ def test_a_text_never_goes_to_somebody_whom_another_was_announced_to(
 
     assert not connection.may_have_it
     assert mail_server.message_ids == {"<one@example>": 1}
+
+
+def test_nothing_of_a_campaign_leaves_that_the_database_did_not_note(
+    mail_server, settings
+):
+    settings.MAIL_WRITERS = {"invitation": "accounts.tests.killed_senders.words"}
+    make_email(is_bulk=True, body_text="", body_html="")
+
+    def refuse(execute, sql, *args):
+        if sql == outbox.BEGIN:
+            raise OperationalError("the server closed the connection")
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(refuse), pytest.raises(OperationalError):
+        outbox.deliver()
+    assert not mail_server.message_ids
+    assert outbox.deliver().sent == 0, "it is held until its lease is over"
 
 
 def words_with_a_long_line(emails) -> dict:
