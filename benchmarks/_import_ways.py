@@ -8,7 +8,7 @@ from pathlib import Path
 # Of a hundred lines: unknown locations, and values that are no numbers.
 BAD_EVERY = 67
 CRITERIA = ("revenue", "people", "score")
-BLOCK = 1024 * 1024
+BLOCK = 64 * 1024
 
 
 def table() -> Path:

@@ -60,7 +60,7 @@ from enrollment.states import OPEN
 IMPORT = "enrollment.import_values"
 RELEASE = "enrollment.release_values"
 # A batch: large enough that its transaction costs little, small enough to stop soon.
-LINES_AT_ONCE = 20_000
+LINES_AT_ONCE = 10_000
 TIME_TO_UNDO = timedelta(hours=24)
 # So long the lines of a file are kept after the last step, and a file waits for one.
 KEPT = timedelta(days=30)
@@ -133,23 +133,33 @@ def _stored(blocks: Iterable[bytes], *, name: str, by: User | None) -> ValueImpo
         rejected=0,
         imported_by=by,
     )
-    digest, size = hashlib.sha256(), 0
-    for number, block in enumerate(_evenly(blocks)):
-        if number == 0:
-            value_files.refuse_unreadable(block)
-        size += len(block)
+    digest, size, number = hashlib.sha256(), 0, 0
+    # Packed as it comes in: no block is in memory as a whole.
+    block = zlib.compressobj(1)
+    packed = b""
+    for piece in _evenly(blocks):
+        if not size:
+            value_files.refuse_unreadable(piece)
+        size += len(piece)
         if size > value_files.MOST_BYTES:
             raise value_files.file_problem("large")
-        digest.update(block)
-        ImportBlock.objects.create(
-            value_import=kept, number=number, packed=zlib.compress(block, 1)
-        )
+        digest.update(piece)
+        packed += block.compress(piece)
+        if size % value_files.BLOCK_SIZE == 0:
+            _keep_block(kept, number, packed + block.flush())
+            number, packed, block = number + 1, b"", zlib.compressobj(1)
+    if size % value_files.BLOCK_SIZE:
+        _keep_block(kept, number, packed + block.flush())
     if not size:
         raise value_files.file_problem("empty")
     kept.file_hash = digest.hexdigest()
     kept.file_size = size
     kept.save(update_fields=["file_hash", "file_size"])
     return kept
+
+
+def _keep_block(value_import: ValueImport, number: int, packed: bytes) -> None:
+    ImportBlock.objects.create(value_import=value_import, number=number, packed=packed)
 
 
 def _plain_name(name: str) -> str:
@@ -159,19 +169,21 @@ def _plain_name(name: str) -> str:
 
 
 def _evenly(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut what comes in, in whatever pieces, into blocks of one size."""
-    rest = bytearray()
+    """Cut what comes in, in whatever parts, into pieces of one size, whole ones a block."""
+    size = min(value_files.SAMPLE, value_files.BLOCK_SIZE)
+    rest = b""
     for block in blocks:
-        rest += block
-        while len(rest) >= value_files.BLOCK_SIZE:
-            yield bytes(rest[: value_files.BLOCK_SIZE])
-            del rest[: value_files.BLOCK_SIZE]
+        for start in range(0, len(block), size):
+            rest += block[start : start + size]
+            if len(rest) >= size:
+                yield rest[:size]
+                rest = rest[size:]
     if rest:
-        yield bytes(rest)
+        yield rest
 
 
 def _blocks(value_import: ValueImport, *, offset: int = 0) -> Iterator[bytes]:
-    """Return a kept file from a byte on, one block in memory at a time."""
+    """Return a kept file from a byte on, a piece in memory at a time."""
     number, skip = divmod(offset, value_files.BLOCK_SIZE)
     while True:
         packed = (
@@ -181,8 +193,13 @@ def _blocks(value_import: ValueImport, *, offset: int = 0) -> Iterator[bytes]:
         )
         if packed is None:
             return
-        yield zlib.decompress(packed)[skip:]
-        number, skip = number + 1, 0
+        block = zlib.decompressobj()
+        while piece := block.decompress(packed, value_files.PIECE):
+            packed = block.unconsumed_tail
+            if skip < len(piece):
+                yield piece[skip:]
+            skip = max(skip - len(piece), 0)
+        number += 1
 
 
 def first_rows(

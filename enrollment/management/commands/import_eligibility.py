@@ -250,5 +250,5 @@ class Command(PortalCommand):
 
 
 def _pieces(opened: BinaryIO) -> Iterator[bytes]:
-    while piece := opened.read(value_files.BLOCK_SIZE):
+    while piece := opened.read(value_files.PIECE):
         yield piece
