@@ -12,6 +12,7 @@ from django.db import OperationalError
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import stretches
 from accounts.models import OutgoingEmail
 from accounts.operators import OPERATOR_GROUPS
 from accounts.templatetags.portal import ago, moment
@@ -583,6 +584,24 @@ def test_a_lapsed_invitation_is_listed_and_sent_anew(client_of, mina, lapsed, id
     assert f"Göteborg is invited to {PROGRAM}, until 30 June" in words(response)
     assert "Not answered in time" not in words(response)
     assert OutgoingEmail.objects.addressed_to(ida).count() == 1
+
+
+def test_of_many_lapsed_invitations_the_latest_are_counted_and_listed(
+    client_of, mina, lapsed, malmo, terms, monkeypatch
+):
+    late = EnrollmentFactory(
+        location=malmo, terms=terms, status="expired", end_reason="not_answered"
+    )
+    back_in_time(lapsed, 5, "status_since")
+    path = reverse("ops:invitations")
+    assert list(client_of(mina).get(path).context["lapsed"]) == [late, lapsed]
+    assert "Not answered in time 2" in words(client_of(mina).get(path))
+
+    monkeypatch.setattr(stretches, "MOST_PAGED", 1)
+
+    page = client_of(mina).get(path)
+    assert list(page.context["lapsed"]) == [late]
+    assert "Not answered in time more than 1" in words(page)
 
 
 def test_pressing_invite_anew_twice_invites_once(client_of, mina, lapsed, ida):

@@ -339,6 +339,12 @@ def test_every_row_is_met_once_on_the_way_there_and_on_the_way_back(
         ], way
 
 
+def test_a_page_of_the_matrix_has_as_many_cells_whatever_the_programs():
+    beside = [overview._locations_beside(programs) for programs in (0, 1, 6, 12, 40)]
+
+    assert beside == [25, 25, 12, 6, 5]
+
+
 def test_a_place_in_the_list_that_is_none_begins_it_anew(page_of, everything, ida):
     first = page_of(ida).context["page"].rows
     for after in ("", "x", "0-0", "9" * 30 + "-1", "-"):
