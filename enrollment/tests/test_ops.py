@@ -27,7 +27,7 @@ from accounts.tests.factories import (
     UserFactory,
 )
 from accounts.tests.threads import at_once, meet
-from enrollment import queues, services
+from enrollment import program_rows, queues, services
 from enrollment.models import (
     Campaign,
     CampaignStatus,
@@ -248,6 +248,28 @@ def test_numbers_of_many_are_kept_a_minute_and_say_as_of_when(
     assert queue_of(client_of(mina), name) == (2, "4 days")
     caches["numbers"].clear()
     assert queue_of(client_of(oscar), name) == (2, "4 days")
+
+
+def test_invitations_and_programs_of_many_are_counted_once_a_minute(
+    client_of, mina, terms, goteborg, malmo, monkeypatch
+):
+    client, said = client_of(mina), "The numbers are as of"
+    pages = ("ops:invitations", "ops:programs")
+    EnrollmentFactory(location=goteborg, terms=terms)
+    for name in pages:
+        assert said not in words(client.get(reverse(name))), name
+    monkeypatch.setattr(queues, "MANY", 0)
+    monkeypatch.setattr(program_rows, "MANY", 0)
+
+    first = {name: words(client.get(reverse(name))) for name in pages}
+    EnrollmentFactory(location=malmo, terms=terms)
+
+    for name in pages:
+        assert said in first[name], name
+        assert words(client.get(reverse(name))) == first[name], name
+    caches["numbers"].clear()
+    for name in pages:
+        assert words(client.get(reverse(name))) != first[name], name
 
 
 def test_today_counts_mail_that_does_not_arrive(client_of, oscar, goteborg, terms, ida):
