@@ -6,7 +6,7 @@ done here to a shared text and to the words that are put into it has to stay as 
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -96,9 +96,14 @@ def is_short(body: bytes) -> bool:
 # --- What many mails share --------------------------------------------------------------
 
 
-def mark(number: int) -> str:
+def mark(number: int | str) -> str:
     """Return what stands for a reader's own words, by their place among these."""
     return f"{OPEN}{number}{CLOSE}"
+
+
+def is_marked(text: str) -> bool:
+    """Whether a text has a mark, or a part of one."""
+    return OPEN in text or CLOSE in text
 
 
 class Filled(NamedTuple):
@@ -120,7 +125,7 @@ class Filled(NamedTuple):
 
 
 # A format, and what takes the own words for it from all of them.
-_Open = tuple[Any, itemgetter]
+_Open = tuple[Any, Callable[[list], Any]]
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,13 @@ def shared(text: str, html: str) -> Shared:
 
 def _opened(marked: str) -> _Open:
     parts = _MARK.split(marked.replace("%", "%%"))
-    return "%s".join(parts[::2]), itemgetter(*map(int, parts[1::2]))
+    marks = [int(number) for number in parts[1::2]]
+    return "%s".join(parts[::2]), itemgetter(*marks) if marks else _nothing
+
+
+def _nothing(_own: list) -> tuple:
+    """What half a mark takes of a reader's own words."""
+    return ()
 
 
 def _filled(part: _Open, own: list) -> Any:

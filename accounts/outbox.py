@@ -93,6 +93,9 @@ _PART = (
 )
 PLAIN_PART, HTML_PART = _PART.format("plain"), _PART.format("html")
 PLAIN_ADDRESS = re.compile(r"[a-zA-Z0-9_+-]+(\.[a-zA-Z0-9_+-]+)*@[a-zA-Z0-9.-]+")
+# What says that one mail cannot be written down; nothing of it left. Not what ends a
+# worker or comes from the database.
+UNWRITABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 COMES_BACK = "mail to this address comes back"
 NOTHING_LEFT = "nothing was left to say"
 
@@ -546,7 +549,7 @@ def _hand_over(
         # A connection in use for long may just have been closed: the next one tells.
         delivery.is_server_away = is_fresh
         _wait_for_server(email, delivery, error=type(error).__name__)
-    except ValueError as error:
+    except UNWRITABLE as error:
         # This mail can never be written down; it must not keep others waiting.
         _give_up(email, delivery, error=type(error).__name__)
     else:
@@ -881,7 +884,7 @@ def _prepared(emails: list[OutgoingEmail], connection) -> dict[str, bytes | None
     for email in emails:
         # Built part by part it says so again, for this mail alone.
         raws[email.key] = None
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(*UNWRITABLE):
             raws[email.key] = prepared_bytes(email)
     return raws
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import Location, PartnerAccount
+from accounts.text import CleanTextField
 from enrollment.audience import REASONS, VARIABLES
 from enrollment.models import Campaign
 from profiles.countries import country_name
@@ -52,6 +53,7 @@ class CampaignForm(forms.ModelForm):
             "words_en": forms.Textarea(attrs={"rows": 5}),
             "words_sv": forms.Textarea(attrs={"rows": 5}),
         }
+        field_classes = {"words_en": CleanTextField, "words_sv": CleanTextField}
         help_texts = {
             "mails_per_hour": gettext_lazy("Empty: as fast as the mail server takes."),
         }

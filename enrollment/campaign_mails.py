@@ -7,6 +7,7 @@ from datetime import date
 from functools import cache
 from html import escape
 from itertools import chain
+from secrets import token_hex
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,7 +17,14 @@ from django.utils import timezone, translation
 
 from accounts import outbox
 from accounts.companies import path_in
-from accounts.mail_words import mark, wrapped, wrapped_but_open
+from accounts.mail_words import (
+    CLOSE,
+    OPEN,
+    is_marked,
+    mark,
+    wrapped,
+    wrapped_but_open,
+)
 from accounts.models import OutgoingEmail, RoleAssignment, SharedText, User, many
 from accounts.muting import mute_token
 from accounts.roles import Permission, roles_with
@@ -37,6 +45,9 @@ MOST_PREVIEWED = 200
 MOST_ALIKE = 6
 _SAMPLE_KEY = "ffffffff-ffff-4fff-bfff-ffffffffffff"
 _SAMPLE_PERSON = 0
+# In a mark while a text is rendered, so that nobody else's is taken for one.
+_OURS = token_hex(8)
+_OUR_MARK = re.compile(f"{OPEN}{_OURS}-([0-9]+){CLOSE}")
 
 
 class _Company(NamedTuple):
@@ -84,7 +95,7 @@ def write(mails: Iterable[OutgoingEmail]) -> dict[UUID, outbox.Words]:
         mail.key: mail for mail in mails if mail.to_user and mail.to_user.is_active
     }
     campaigns = _campaigns_of(known.values())
-    alike: dict[tuple, tuple[str, SharedText]] = {}
+    alike: dict[tuple, tuple[str, SharedText | None]] = {}
     words = {}
     for key, invited in _waiting(known, campaigns).items():
         mail, campaign = known[key], campaigns[key]
@@ -179,7 +190,7 @@ def _words(
     mail: OutgoingEmail,
     campaign: Campaign,
     invited: list[_Invited],
-    alike: dict[tuple, tuple[str, SharedText]],
+    alike: dict[tuple, tuple[str, SharedText | None]],
 ) -> outbox.Words:
     reader = mail.to_user
     path = _path(invited[0].enrollment.location.partner_account, invited[0].pk)
@@ -191,15 +202,12 @@ def _words(
     for one in invited:
         own += [line(one.enrollment.location.name), one.enrollment.location.partner_id]
     # A stop at the end of a name ends its sentence too; a name of nothing has no place.
-    facts = reader.email, reader.language
-    # A stop at the end of a name ends its sentence too; a name of nothing has no place.
     if (
         not "".join(own).isprintable()
         or _ODD.search("\n".join(["", *own, ""]))
         or len(invited) > MOST_ALIKE
     ):
-        subject, text, html = _rendered(campaign, reader, invited)
-        return outbox.Words(*facts, subject, wrapped(text), html, path)
+        return _words_of_its_own(campaign, reader, invited, path)
     order = {company: number for number, company in enumerate(companies)}
     shape = (
         campaign.pk,
@@ -217,8 +225,19 @@ def _words(
     if shape not in alike:
         alike[shape] = _skeleton(campaign, reader, invited, order)
     subject, shared = alike[shape]
+    if shared is None:
+        return _words_of_its_own(campaign, reader, invited, path)
     own.append(mute_token(reader.pk, mail.mutes))
+    facts = reader.email, reader.language
     return outbox.Words(*facts, subject, "", "", path, "\n".join(own), shared)
+
+
+def _words_of_its_own(
+    campaign: Campaign, reader: User, invited: list[_Invited], path: str
+) -> outbox.Words:
+    subject, text, html = _rendered(campaign, reader, invited)
+    facts = reader.email, reader.language
+    return outbox.Words(*facts, subject, wrapped(text), html, path)
 
 
 def _path(company: _Company, invitation: str) -> str:
@@ -265,14 +284,15 @@ def _as_gaps(code: str) -> _Gaps:
 
 def _skeleton(
     campaign: Campaign, reader: User, invited: list[_Invited], order: dict
-) -> tuple[str, SharedText]:
+) -> tuple[str, SharedText | None]:
     """Render a mail once, with a mark for each of a recipient's own words.
 
     Own words are the path, then a line each: their name, companies, of each location its
-    name and number, and the token that switches reminders off.
+    name and number, and the token that switches reminders off. There is none where the
+    text has marks that are not ours.
     """
     companies = [
-        _Company(number, mark(2 + number), "0") for number in range(len(order))
+        _Company(number, _our_mark(2 + number), "0") for number in range(len(order))
     ]
     first = 2 + len(companies)
     marked = [
@@ -282,8 +302,8 @@ def _skeleton(
                 one.enrollment.pk,
                 one.enrollment.enroll_by,
                 _Location(
-                    mark(first + 2 * number),
-                    mark(first + 2 * number + 1),
+                    _our_mark(first + 2 * number),
+                    _our_mark(first + 2 * number + 1),
                     companies[order[one.enrollment.location.partner_account]],
                 ),
             ),
@@ -291,8 +311,11 @@ def _skeleton(
         )
         for number, one in enumerate(invited)
     ]
-    anybody = User(pk=_SAMPLE_PERSON, full_name=mark(1), language=reader.language)
+    anybody = User(pk=_SAMPLE_PERSON, full_name=_our_mark(1), language=reader.language)
     subject, text, html = _rendered(campaign, anybody, marked)
+    if is_marked(_OUR_MARK.sub("", text + html)):
+        return subject, None
+    text, html = (_OUR_MARK.sub(f"{OPEN}\\1{CLOSE}", one) for one in (text, html))
     mutes = emails.muting(campaign.terms)
     stands_for = {
         _path(companies[0], _SAMPLE_KEY): mark(0),
@@ -302,6 +325,10 @@ def _skeleton(
         text = text.replace(said, its_mark)
         html = html.replace(escape(said), its_mark)
     return subject, SharedText.of(wrapped_but_open(text), html)
+
+
+def _our_mark(number: int) -> str:
+    return mark(f"{_OURS}-{number}")
 
 
 # Among own words, each between two line breaks: one that ends in a stop, or says nothing.

@@ -17,7 +17,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import outbox
-from accounts.models import IncentiveProgram, MailStatus, OutgoingEmail
+from accounts.mail_words import OPEN, mark
+from accounts.models import IncentiveProgram, MailStatus, OutgoingEmail, SharedText
+from accounts.smtp import EmailBackend
 from accounts.tests import killed_senders
 from accounts.tests import mail_server as how
 from accounts.tests.factories import LocationFactory
@@ -853,6 +855,37 @@ def test_a_mail_that_is_built_part_by_part_leaves_amid_prepared_ones(
 
     assert outbox.deliver().sent == 3
     assert len(mail_server.message_ids) == 3
+
+
+def words_with_marks_that_stand_for_nothing(emails) -> dict:
+    """Each has a text that it shares with nobody: with half a mark, and one too many."""
+    facts = "en", "Hello", "", "", "/", ""
+    words = {}
+    for email, its_mark in zip(emails, [mark(9), OPEN, mark(0)], strict=True):
+        shared = SharedText.of(f"Hello{its_mark}\n", f"<p>Hello{its_mark}</p>")
+        words[email.pk] = (email.to_address, *facts, shared)
+    return words
+
+
+@pytest.mark.parametrize("is_prepared", [True, False])
+def test_a_mail_that_cannot_be_filled_in_keeps_no_other_waiting(
+    mail_server, settings, monkeypatch, is_prepared
+):
+    settings.MAIL_WRITERS = {
+        "invitation": f"{__name__}.words_with_marks_that_stand_for_nothing"
+    }
+    if not is_prepared:
+        monkeypatch.delattr(EmailBackend, "send_prepared")
+    for _ in range(3):
+        make_email(is_bulk=True, body_text="", body_html="")
+
+    delivery = outbox.deliver()
+
+    assert (delivery.sent, delivery.failed) == (2, 1)
+    assert (
+        OutgoingEmail.objects.get(status=MailStatus.FAILED).last_error == "IndexError"
+    )
+    assert not OutgoingEmail.objects.filter(status=MailStatus.SENDING).exists()
 
 
 def test_an_answer_to_the_text_that_does_not_come_leaves_it_open_whether_it_arrived(

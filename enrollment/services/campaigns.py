@@ -30,6 +30,7 @@ from accounts.models import (
 )
 from accounts.roles import Permission, Role, roles_with
 from accounts.services import record_audit_event
+from accounts.text import clean_text
 from enrollment import emails
 from enrollment.audience import (
     audience,
@@ -67,11 +68,11 @@ LOCATIONS_AT_ONCE = 20_000
 PEOPLE_AT_ONCE = 20_000
 COMPANIES_AT_ONCE = 50
 MAILS_AT_ONCE = 10_000
+WORDS = ("words_en", "words_sv")
 CHANGEABLE = (
     "countries",
     "partner_ids",
-    "words_en",
-    "words_sv",
+    *WORDS,
     "send_at",
     "mails_per_hour",
 )
@@ -102,9 +103,11 @@ def change_campaign(campaign: Campaign, *, by: User | None, **facts: Any) -> Cam
     """Change a draft's filters, words and times; only what differs is written.
 
     Unknown variables may stand in a draft; they keep it from being sent. Raises
-    ValidationError when it is no draft any more.
+    ValidationError when it is no draft any more, or words hold what cannot be seen.
     """
     campaign = _draft(campaign)
+    for name in facts.keys() & WORDS:
+        facts[name] = _clean_words(facts[name])
     before = {name: getattr(campaign, name) for name in CHANGEABLE}
     changed = {
         name: value
@@ -691,6 +694,11 @@ def _refuse_unknown_variables(campaign: Campaign) -> None:
     found = problems_of_words(campaign)
     if found:
         raise ValidationError(found, code="unknown_variable")
+
+
+def _clean_words(words: str) -> str:
+    most = Campaign._meta.get_field("words_en").max_length
+    return clean_text(words, max_length=most) if words.strip() else ""
 
 
 def _refuse_half_words(campaign: Campaign) -> None:

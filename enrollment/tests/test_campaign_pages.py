@@ -144,6 +144,7 @@ def test_an_unknown_variable_is_named_with_its_line_and_what_was_typed_is_kept(
     [
         ({"partner_ids": "99"}, "Nobody has these PartnerIDs: 99."),
         ({"send_from": "10:00"}, "Give a day with the time."),
+        ({"words_sv": "Hej\ue000"}, "Remove the character that is not a letter"),
         (
             {"send_on": "2020-01-01", "send_from": "10:00"},
             "This moment has passed.",

@@ -880,6 +880,21 @@ def test_what_is_filled_in_is_what_would_be_rendered(
     assert filled == rendered
 
 
+@pytest.mark.parametrize("typed", ["\ue000", "\ue00099\ue001", "\ue0001\ue001"])
+def test_a_mark_somebody_typed_stands_for_nothing_and_stops_no_mail(
+    campaign, ida, mina, typed, monkeypatch
+):
+    with pytest.raises(ValidationError, match="not a letter, digit or sign"):
+        services.change_campaign(campaign, words_en=f"To{typed} {{name}}", by=mina)
+    Campaign.objects.update(words_en=f"To{typed} {{name}}", words_sv="Till {name}")
+    confirmed(campaign, by=mina)
+    run(campaign)
+    waiting = list(OutgoingEmail.objects.filter(is_bulk=True).select_related("to_user"))
+
+    assert f"To{typed} Ida" in _said(waiting)[0][2]
+    assert delivered() == [ida.email]
+
+
 def _said(mails):
     said = []
     words = campaign_mails.write(mails)
