@@ -28,7 +28,7 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.message import forbid_multi_line_headers
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.module_loading import import_string
@@ -96,6 +96,7 @@ PLAIN_ADDRESS = re.compile(r"[a-zA-Z0-9_+-]+(\.[a-zA-Z0-9_+-]+)*@[a-zA-Z0-9.-]+"
 # What says that one mail cannot be written down; nothing of it left. Not what ends a
 # worker or comes from the database.
 UNWRITABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+MAY_HAVE_ARRIVED = "may have arrived"
 COMES_BACK = "mail to this address comes back"
 NOTHING_LEFT = "nothing was left to say"
 
@@ -277,7 +278,7 @@ def cancel(emails: QuerySet[OutgoingEmail], *, why: str) -> int:
         status=MailStatus.FAILED,
         fence=F("fence") + 1,
         lease_until=None,
-        last_error=f"may have arrived; {why}",
+        last_error=f"{MAY_HAVE_ARRIVED}; {why}",
     )
     return emails.filter(status__in=[MailStatus.HELD, MailStatus.QUEUED]).update(
         status=MailStatus.CANCELED,
@@ -287,19 +288,27 @@ def cancel(emails: QuerySet[OutgoingEmail], *, why: str) -> int:
     )
 
 
-def requeue(email: OutgoingEmail) -> OutgoingEmail:
-    """Put a mail that was given up back in line, as if it were new."""
-    given_up = OutgoingEmail.objects.filter(pk=email.pk, status=MailStatus.FAILED)
-    if given_up.update(
-        status=MailStatus.QUEUED,
+def requeue(emails: QuerySet[OutgoingEmail]) -> int:
+    """Put mails that were given up back in line, as if they were new; return how many.
+
+    One that may have arrived is unclear again: it goes once more as it stands, to whom
+    and with the words and the Message-ID it had.
+    """
+    may_have_arrived = When(
+        last_error__contains=MAY_HAVE_ARRIVED,
+        bounced_at=None,
+        then=Value(MailStatus.UNKNOWN),
+    )
+    requeued = emails.filter(status=MailStatus.FAILED).update(
+        status=Case(may_have_arrived, default=Value(MailStatus.QUEUED)),
         attempts=0,
         fence=F("fence") + 1,
         lease_until=None,
         next_attempt_at=timezone.now(),
-    ):
+    )
+    if requeued:
         wake_after_commit()
-    email.refresh_from_db()
-    return email
+    return requeued
 
 
 # --- Waking a worker ----------------------------------------------------------------
@@ -544,7 +553,9 @@ def _hand_over(
         may_have_it = getattr(connection, "may_have_it", True)
         _close(connection)
         if may_have_it:
-            _leave_unclear(email, delivery, error="connection lost, may have arrived")
+            _leave_unclear(
+                email, delivery, error=f"connection lost, {MAY_HAVE_ARRIVED}"
+            )
             return False
         # A connection in use for long may just have been closed: the next one tells.
         delivery.is_server_away = is_fresh
@@ -569,7 +580,7 @@ def _begin(email: OutgoingEmail) -> bool:
             email,
             status=MailStatus.FAILED,
             attempts=email.attempts,
-            last_error="ended while sending once more, may have arrived",
+            last_error=f"ended while sending once more, {MAY_HAVE_ARRIVED}",
         )
     return _stamp(
         email,
@@ -627,6 +638,9 @@ def _put_back(email: OutgoingEmail, *, pause: timedelta, error: str) -> None:
 
 def _give_up(email: OutgoingEmail, delivery: Delivery, *, error: str) -> None:
     delivery.failed += 1
+    # What the second try was answered says nothing of the first one.
+    if email.is_unclear and error != COMES_BACK and MAY_HAVE_ARRIVED not in error:
+        error = f"{error}, {MAY_HAVE_ARRIVED} before"
     facts = {"to_address": email.to_address, "last_error": error}
     _stamp(email, status=MailStatus.FAILED, **facts)
     logger.error("mail %s given up: %s", email.pk, error)

@@ -33,7 +33,8 @@ def resend_email(email: OutgoingEmail, *, by: User) -> OutgoingEmail:
     email = OutgoingEmail.objects.select_for_update(of=("self",)).get(pk=email.pk)
     if not email.is_given_up:
         return email
-    email = outbox.requeue(email)
+    outbox.requeue(OutgoingEmail.objects.filter(pk=email.pk))
+    email.refresh_from_db()
     record_audit_event(
         email,
         action=AuditAction.MAIL_RESENT,

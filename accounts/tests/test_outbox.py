@@ -410,6 +410,20 @@ def test_the_second_try_settles_what_was_unclear(mail_server):
     assert mail_server.message_ids == {outbox.message_id(email): 2}
 
 
+def test_a_mail_that_may_have_arrived_says_so_when_the_second_try_is_refused(
+    mail_server,
+):
+    email = make_email()
+    mail_server.mode = how.HANGS_UP_AFTER
+    outbox.deliver()
+    mail_server.mode = how.SAYS_NEVER
+    pass_time(minutes=16)
+
+    assert outbox.deliver().failed == 1
+    email.refresh_from_db()
+    assert email.last_error == "SMTP 550, may have arrived before"
+
+
 @pytest.mark.parametrize("answer", [how.SAYS_LATER, "refuses"])
 def test_a_mail_stays_unclear_while_the_second_try_is_put_off(mail_server, answer):
     email = make_email()
@@ -712,8 +726,9 @@ def test_control_without_skip_locked_the_second_worker_waits(monkeypatch):
 def test_a_mail_that_was_given_up_can_be_sent_again(mail_server, rings):
     email = make_email(status=MailStatus.FAILED, attempts=54, last_error="SMTP 550")
 
-    outbox.requeue(email)
+    assert outbox.requeue(OutgoingEmail.objects.all()) == 1
 
+    email.refresh_from_db()
     assert (email.status, email.attempts) == (MailStatus.QUEUED, 0)
     assert rings == [outbox.WAKE_TASK]
     outbox.deliver()
@@ -721,9 +736,8 @@ def test_a_mail_that_was_given_up_can_be_sent_again(mail_server, rings):
 
 
 def test_a_mail_that_was_sent_is_not_sent_again(mail_server):
-    email = make_email(status=MailStatus.SENT, sent_at=timezone.now())
-    outbox.requeue(email)
-    assert email.status == MailStatus.SENT
+    make_email(status=MailStatus.SENT, sent_at=timezone.now())
+    assert outbox.requeue(OutgoingEmail.objects.all()) == 0
     assert outbox.deliver().claimed == 0
 
 

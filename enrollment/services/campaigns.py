@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone, translation
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -319,7 +319,7 @@ def resend_failures(campaign: Campaign, *, by: User | None) -> int:
     """Put the mails of a campaign that were given up back in line; return how many.
 
     Not those to addresses that mail comes back from: they fail again. Each goes with
-    the Message-ID it had. Raises ValidationError while it is paused, and for good when
+    the Message-ID it had, and one that may have arrived with the words it had. Raises ValidationError while it is paused, and for good when
     it was stopped.
     """
     campaign = _locked(campaign)
@@ -328,16 +328,8 @@ def resend_failures(campaign: Campaign, *, by: User | None) -> int:
             _("Nothing leaves while a campaign is paused, or once it was stopped."),
             code="not_running",
         )
-    failed = mails_of(campaign).filter(status=MailStatus.FAILED)
-    resent = failed.exclude(comes_back()).update(
-        status=MailStatus.QUEUED,
-        attempts=0,
-        fence=F("fence") + 1,
-        lease_until=None,
-        next_attempt_at=timezone.now(),
-    )
+    resent = outbox.requeue(mails_of(campaign).exclude(comes_back()))
     if resent:
-        outbox.wake_after_commit()
         _record(campaign, AuditAction.CAMPAIGN_RESENT, by=by, after={"mails": resent})
     return resent
 

@@ -716,6 +716,35 @@ def test_a_new_address_gets_the_mail_that_the_old_one_would_not(campaign, ida, m
     assert delivered() == ["new@partner.example"]
 
 
+@pytest.mark.parametrize(
+    ("last_error", "bounced_at", "company"),
+    [
+        ("connection lost, may have arrived", None, "Nordvik"),
+        ("connection lost, may have arrived", timezone.now(), "Renamed"),
+        ("SMTP 550", None, "Renamed"),
+    ],
+)
+def test_what_may_have_arrived_is_sent_again_as_it_stands(
+    campaign, nordvik, ida, mina, last_error, bounced_at, company
+):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    delivered()
+    OutgoingEmail.objects.filter(to_user=ida).update(
+        status=MailStatus.FAILED,
+        sent_at=None,
+        last_error=last_error,
+        bounced_at=bounced_at,
+    )
+    PartnerAccount.objects.filter(pk=nordvik.pk).update(name="Renamed AB")
+
+    services.resend_failures(campaign, by=mina)
+
+    assert delivered() == [ida.email]
+    assert company in mailbox.outbox[0].body
+    assert OutgoingEmail.objects.get(to_user=ida).text == mailbox.outbox[0].body
+
+
 def test_a_mail_given_up_for_its_address_is_sent_again_to_another(campaign, ida, mina):
     confirmed(campaign, by=mina)
     run(campaign)
