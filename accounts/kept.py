@@ -4,10 +4,16 @@ Counting a million takes seconds, and a minute later nobody decides otherwise. N
 what is chosen by only: never what a rule decides, never what partners read. Whoever keeps
 them names in the key what they depend on, the rights of the reader among it; the page says
 as of when they are. What is not large is counted anew each time.
+
+Each process keeps its own, so two loads of a page may tell numbers of two moments, each
+with its own, and the first reader of each process waits for the counting. A store for all
+would be the database, a 16th question of Today and of the queue (performance.md: 15), or
+Redis, without which pages answer.
 """
 
 from collections.abc import Callable
 from datetime import datetime
+from hashlib import sha256
 from typing import TypeVar
 
 from django.core.cache import caches
@@ -25,13 +31,16 @@ def kept(
     at: datetime,
     is_large: Callable[[Numbers], bool],
 ) -> tuple[Numbers, datetime | None]:
-    """Return numbers, and as of when they are: None if they were not worth keeping."""
-    store = caches["numbers"]
-    found = store.get(key)
+    """Return numbers, and as of when they are: None if they were not worth keeping.
+
+    The key may be of any length.
+    """
+    store, place = caches["numbers"], sha256(key.encode()).hexdigest()
+    found = store.get(place)
     if found is None:
         numbers = count()
         if not is_large(numbers):
             return numbers, None
         found = numbers, at
-        store.set(key, found, KEPT_FOR)
+        store.set(place, found, KEPT_FOR)
     return found

@@ -178,7 +178,7 @@ def invite_anew(request, enrollment):
 def validation(request):
     """List what waits for a decision, oldest first; filters are in the address."""
     now = timezone.now()
-    some, _as_of = kept(
+    some, as_of = kept(
         "waiting",
         queues.some_waiting,
         at=now,
@@ -197,12 +197,13 @@ def validation(request):
         groups=queues.PARTNERS_TURN,
     )
     rows = queues.waiting_rows(page.rows, reader=request.user, at=now)
-    if page.is_whole:
-        count = len(page.rows)
-    else:
-        count = waiting.count_some() if is_filtered else len(some)
+    count = len(some)
+    if page.is_whole or is_filtered:
+        count = len(page.rows) if page.is_whole else waiting.count_some()
+        as_of = None
     context = {
         "page": page,
+        "as_of": as_of,
         "rows": rows,
         "count": count,
         "most": queues.MOST_WAITING,

@@ -161,7 +161,8 @@ class _Counted:
 
     @property
     def is_large(self) -> bool:
-        return sum(sum(one.values()) for one in self.statuses.values()) > MANY
+        enrollments = sum(sum(one.values()) for one in self.statuses.values())
+        return enrollments + sum(self.to_invite.values()) > MANY
 
 
 def program_invitations(
@@ -172,9 +173,10 @@ def program_invitations(
     And as of when that is: numbers of a large owner are kept a minute.
     """
     running = _running_terms(at)
-    keys = ":".join(f"{terms.pk}" for terms in running)
+    # Which day it is where a program's calendar is decides who is to be invited to it.
+    days = " ".join(f"{terms.pk}:{_day(terms, at)}" for terms in running)
     counted, as_of = kept(
-        f"invitations:{at.date()}:{keys}",
+        f"invitations {days}",
         lambda: _count_invitations(running, at),
         at=at,
         is_large=lambda found: found.is_large,

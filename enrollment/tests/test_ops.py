@@ -4,6 +4,7 @@ import datetime
 import re
 import threading
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import Group
@@ -27,7 +28,7 @@ from accounts.tests.factories import (
     UserFactory,
 )
 from accounts.tests.threads import at_once, meet
-from enrollment import program_rows, queues, services
+from enrollment import ops, program_rows, queues, services
 from enrollment.models import (
     Campaign,
     CampaignStatus,
@@ -493,6 +494,46 @@ def test_a_planned_campaign_is_led_to_and_beside_a_draft_another_is_planned(
     assert next_step()[1] == []
 
 
+def test_kept_numbers_hide_no_button(
+    client_of, mina, oscar, goteborg, terms, monkeypatch
+):
+    url = reverse("ops:invitations")
+    EnrollmentFactory(location=goteborg, terms=terms)
+    none, plan = "No one is waiting for an invitation.", "Plan a campaign"
+    page = words(client_of(mina).get(url))
+    assert none in page
+    assert plan not in page
+    monkeypatch.setattr(queues, "MANY", 0)
+    client_of(mina).get(url)
+
+    LocationFactory(partner_account=goteborg.partner_account)
+
+    client = client_of(mina)
+    assert program_row(client, terms).to_invite == 0
+    page = words(client.get(url))
+    assert "The numbers are as of" in page
+    assert none not in page
+    assert plan in page
+    assert none in words(client_of(oscar).get(url))
+    # Beside a draft another one can be planned, too.
+    services.plan_campaign(terms, by=mina)
+    assert "Plan another campaign" in words(client.get(url))
+
+
+def test_who_is_to_be_invited_counts_among_many(
+    client_of, mina, goteborg, malmo, terms, monkeypatch
+):
+    # A year begins: nobody is invited yet, and all of them are to be.
+    monkeypatch.setattr(queues, "MANY", 1)
+    url = reverse("ops:invitations")
+
+    assert "The numbers are as of" in words(client_of(mina).get(url))
+
+    monkeypatch.setattr(queues, "MANY", 2)
+    caches["numbers"].clear()
+    assert "The numbers are as of" not in words(client_of(mina).get(url))
+
+
 def test_an_open_program_has_a_sentence_instead_of_a_button(
     client_of, mina, goteborg, program
 ):
@@ -542,6 +583,29 @@ def test_a_year_runs_in_its_own_calendar_s_zone(db):
     rows, _as_of = queues.program_invitations(noon)
 
     assert {row.terms.program.code for row in rows} == {"EAST2027", "WEST2026"}
+
+
+def test_kept_numbers_end_with_the_day_of_each_program(goteborg, terms, monkeypatch):
+    # R66: on Kiritimati the last day to enroll ends while it is still that day in UTC.
+    zone, today = "Pacific/Kiritimati", timezone.localdate()
+    terms.fiscal_year.calendar.time_zone = zone
+    terms.fiscal_year.calendar.save()
+    terms.enroll_by = today
+    terms.save()
+    midnight = datetime.datetime.combine(
+        today + datetime.timedelta(days=1), datetime.time(), ZoneInfo(zone)
+    ).astimezone(datetime.UTC)
+    monkeypatch.setattr(queues, "MANY", -1)
+    # So many programs that their keys are longer than a key of the cache can be.
+    for number in range(14):
+        ProgramTermsFactory(pk=10**17 + number, fiscal_year=terms.fiscal_year)
+
+    def to_invite(seconds: int) -> int:
+        at = midnight + datetime.timedelta(seconds=seconds)
+        rows, _as_of = queues.program_invitations(at)
+        return sum(row.to_invite for row in rows if row.terms == terms)
+
+    assert (to_invite(-30), to_invite(20)) == (1, 0)
 
 
 def test_without_any_program_the_page_says_what_to_do(client_of, mina):
@@ -952,6 +1016,7 @@ def test_of_very_many_it_is_said_that_they_are_more(
 ):
     # Nobody needs to know whether 40 000 wait or 41 000, and counting them takes long.
     monkeypatch.setattr(queues, "MOST_WAITING", 4)
+    monkeypatch.setattr(ops, "ROWS_PER_PAGE", 4)
     client = client_of(oscar)
 
     page = client.get(reverse("ops:validation"))
@@ -963,6 +1028,9 @@ def test_of_very_many_it_is_said_that_they_are_more(
     countries = dict(page.context["filter"].fields["country"].choices)
     assert {"DE", "NL", "SE", "FI"} <= set(countries)
     assert re.findall(r'value="(\w+)" selected', dutch) == ["NL"]
+    # The number is a kept one; what a filter leaves is counted now.
+    assert "The numbers are as of" in words(page)
+    assert "The numbers are as of" not in words(narrowed)
     assert "3 wait, oldest first" in words(narrowed)
     assert "Waiting for validation more than 4 60 hours" in words(today)
     assert "Overdue for validation 1 60 hours" in words(today)
