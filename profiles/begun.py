@@ -14,8 +14,15 @@ from accounts.models import Location, PartnerAccount, User
 from accounts.prepared import Given, prepared
 from accounts.roles import Permission, roles_with
 from profiles import bank_drafting, drafting
-from profiles.models import BankProfileDraft, TaxProfile, TaxProfileDraft
-from profiles.parts import WaitingPart, keys_of_parts, waiting_parts
+from profiles.models import BankProfileDraft, PreparedPart, TaxProfile, TaxProfileDraft
+from profiles.parts import (
+    WaitingPart,
+    keys_of_parts,
+    keys_of_parts_handed_in,
+    parts_handed_in,
+    waiting_parts,
+)
+from profiles.preparing import WAITS
 
 # What both kinds of drafts say: nothing that was typed but the name.
 _FACTS = ("pk", "name", "done", "profile_id")
@@ -68,20 +75,29 @@ class Begun:
 
 def to_go_on_with(
     user: User, *, company: PartnerAccount | None, at: datetime
-) -> tuple[list[Begun], list[WaitingPart]]:
-    """Return what a person has begun at a company, and the parts that wait for them.
+) -> tuple[list[Begun], list[WaitingPart], list[PreparedPart]]:
+    """Return what a person has begun at a company, parts that wait for them, and parts
+    they handed in.
 
     Nobody else's drafts, nor changes of what was put away since: its page offers to throw
-    them away. Of parts, what they fill in anywhere and what they check at the company.
+    them away. Of parts, what they fill in anywhere and what they check at the company;
+    what they handed in lately, to whichever company.
     """
     found = _drafts_and_parts().ask(
-        person=user.pk, email=user.email, company=company and company.pk, at=at
+        person=user.pk,
+        email=user.email,
+        company=company and company.pk,
+        at=at,
+        since=at - WAITS,
     )
     # Banks first, each the latest first.
     rows = sorted(found, key=lambda row: row[-1], reverse=True)
-    begun = [row for row in sorted(rows, key=lambda row: row[0]) if row[0] != "part"]
-    parts = [row[1] for row in found if row[0] == "part"]
-    return [_begun(*row[:-1]) for row in begun], waiting_parts(parts)
+    drafts = [row for row in rows if row[0] not in ("part", "handed_in")]
+    begun = [_begun(*row[:-1]) for row in sorted(drafts, key=lambda row: row[0])]
+    parts, handed_in = (
+        [row[1] for row in found if row[0] == kind] for kind in ("part", "handed_in")
+    )
+    return begun, waiting_parts(parts), parts_handed_in(handed_in)
 
 
 @prepared
@@ -111,18 +127,24 @@ def _drafts_and_parts() -> QuerySet:
             "updated_at",
         )
     )
+    parts = _as_rows(keys_of_parts(), "part", "expires_at")
+    handed_in = _as_rows(keys_of_parts_handed_in(), "handed_in", "filled_at")
+    return banks.union(taxes, parts, handed_in, all=True)
+
+
+def _as_rows(parts: QuerySet, kind: str, moment: str) -> QuerySet:
+    """Of parts their keys alone, in the columns of drafts."""
     nothing = Value("")
-    parts = keys_of_parts().values_list(
-        Value("part"),
+    return parts.values_list(
+        Value(kind),
         "pk",
         nothing,
         Value([], BankProfileDraft._meta.get_field("done")),
         Value(None, UUIDField()),
         nothing,
         nothing,
-        "expires_at",
+        moment,
     )
-    return banks.union(taxes, parts, all=True)
 
 
 def _begun(

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -12,7 +11,6 @@ from accounts.models import Location, User
 from accounts.prepared import Given
 from accounts.roles import Permission
 from profiles.models import PartState, PreparedPart
-from profiles.preparing import WAITS
 
 MOST_SHOWN = 20
 _TO_CHECK = Q(state=PartState.FILLED, location__closed_at=None)
@@ -48,13 +46,24 @@ def waiting_parts(keys: Collection[UUID]) -> list[WaitingPart]:
     return [_waiting(part) for part in found.order_by("expires_at", "pk")]
 
 
-def parts_handed_in(user: User, *, at: datetime) -> list[PreparedPart]:
-    """Return what a person filled in lately, the newest first, whatever came of it.
+def keys_of_parts_handed_in() -> QuerySet[PreparedPart]:
+    """What the person Given filled in lately for whomever, whatever came of it.
 
-    As long as it could have waited to be checked (preparing.WAITS).
+    As long as it could have waited to be checked. To be prepared with `person` and
+    `since`, the moment WAITS ago.
     """
-    found = PreparedPart.objects.filter(filled_by=user, filled_at__gt=at - WAITS)
-    return list(found.for_pages().order_by("-filled_at", "pk")[:MOST_SHOWN])
+    found = PreparedPart.objects.filter(
+        filled_by=Given("person"), filled_at__gt=Given("since")
+    )
+    return found.order_by("-filled_at", "pk")[:MOST_SHOWN]
+
+
+def parts_handed_in(keys: Collection[UUID]) -> list[PreparedPart]:
+    """Return the parts of some keys, those handed in last first."""
+    if not keys:
+        return []
+    found = PreparedPart.objects.filter(pk__in=keys).for_pages()
+    return list(found.order_by("-filled_at", "pk"))
 
 
 def parts_to_check(user: User, *, location: Location) -> list[WaitingPart]:

@@ -20,7 +20,6 @@ from enrollment.places import places_not_ready, readiness
 from enrollment.rows import at_risk, enrollment_rows, next_year_rows, under_way
 from enrollment.states import EnrollmentStatus, Turn
 from profiles.begun import to_go_on_with
-from profiles.parts import parts_handed_in
 
 # Of invitations, of what is somebody's turn, of what is with the program owner.
 MOST_ROWS = 5
@@ -63,11 +62,9 @@ def home(request):
         years=days.coming,
     )
     to_answer = _requests(request)
-    begun, parts = to_go_on_with(user, company=company, at=now)
+    begun, parts, handed_in = to_go_on_with(user, company=company, at=now)
     to_do = turn or to_answer or begun or parts
     is_empty = not (to_open or to_do or waiting or next_year.rows)
-    # Whoever belongs to no company was asked by a link, and has nothing else here.
-    handed_in = [] if company else parts_handed_in(user, at=now)
     context = {
         "messages_to_open": [
             (started.messages[row.enrollment.pk], row, readiness(row.gaps))

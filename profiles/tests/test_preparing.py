@@ -15,6 +15,8 @@ from django.utils.html import strip_tags
 from accounts import outbox
 from accounts.link_tokens import PREPARED_PART, token_for
 from accounts.models import AuditEvent, OutgoingEmail, RoleAssignment, User
+from accounts.roles import Role
+from accounts.tests.factories import RoleAssignmentFactory
 from profiles import bank_drafting, preparing
 from profiles.models import (
     BankProfile,
@@ -107,6 +109,13 @@ def test_somebody_new_fills_in_one_section_and_an_admin_sends_it(
     assert "You belong to no company" not in words(home)
     with time_machine.travel(timezone.now() + preparing.WAITS, tick=False):
         assert "You belong to no company" in words(client_of(fia).get("/"))
+    # With a company of their own they read it, too, beside what is said of that one.
+    RoleAssignmentFactory(user=fia, role=Role.INCENTIVES_USER)
+    home = client_of(fia).get("/")
+    assert home.context["handed_in"] == [asked]
+    assert "asked for by Ida Lund" in words(home)
+    assert "Nothing needs you right now." in words(home)
+    assert "Nothing else is asked of you." not in words(home)
     told = OutgoingEmail.objects.get(name="part_filled")
     assert (told.to_user, "Checked today." in told.body_text) == (ida, True)
 
