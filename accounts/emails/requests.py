@@ -60,7 +60,6 @@ def _about(request: AccessRequest, path: str) -> dict[str, Any]:
         "asking": request.user,
         "request": request,
         "role": Role(request.role),
-        "where": request.where,
         "url": settings.PUBLIC_BASE_URL + path,
     }
 

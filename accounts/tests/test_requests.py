@@ -225,6 +225,31 @@ class TestAnswering:
         assert "Greta Voss (greta@partner.example)" in " ".join(email.body_text.split())
         assert not RoleAssignment.objects.filter(user=lars).exists()
 
+    @pytest.mark.parametrize(
+        ("language", "subject"),
+        [
+            ("en", "Your request was declined: Incentives admin, Göteborg, only Azure"),
+            (
+                "sv",
+                "Din begäran avslogs: Incitamentsadministratör, Göteborg, endast Azure",
+            ),
+        ],
+    )
+    def test_a_no_names_the_program_in_the_language_of_who_asked(
+        self, asked, greta, lars, language, subject
+    ):
+        lars.language = language
+        lars.save()
+        asked.program = IncentiveProgramFactory(name="Azure")
+        asked.save()
+
+        services.decline_access(asked, reason="Ida is back.", by=greta)
+
+        email = OutgoingEmail.objects.get(to_user=lars)
+        assert email.subject == subject
+        where = subject.partition("Göteborg, ")[2]
+        assert f"Göteborg, {where}" in " ".join(email.body_text.split())
+
     @pytest.mark.parametrize("reason", ["", "  "])
     def test_declining_needs_a_reason(self, asked, greta, reason):
         with pytest.raises(ValidationError, match="Say why"):
