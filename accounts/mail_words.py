@@ -123,6 +123,13 @@ class Filled(NamedTuple):
         ]
         return cls(*bodies, all(map(is_short, bodies)))
 
+    def as_read(self) -> tuple[str, str]:
+        """Return text and HTML as a page shows them; of() takes them back."""
+        text, html = (
+            body.decode().replace("\r\n", "\n") for body in (self.text, self.html)
+        )
+        return text, html
+
 
 # A format, and what takes the own words for it from all of them.
 _Open = tuple[Any, Callable[[list], Any]]

@@ -28,7 +28,7 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.message import forbid_multi_line_headers
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models import F, Q, QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.module_loading import import_string
@@ -96,6 +96,9 @@ PLAIN_ADDRESS = re.compile(r"[a-zA-Z0-9_+-]+(\.[a-zA-Z0-9_+-]+)*@[a-zA-Z0-9.-]+"
 # What says that one mail cannot be written down; nothing of it left. Not what ends a
 # worker or comes from the database.
 UNWRITABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+# What is in line refers to no text that others share: workers of the version before these
+# were kept send the bodies alone, and write their own to what was not tried.
+WITHOUT_SHARED = {"own_words": "", "shared_text": None}
 MAY_HAVE_ARRIVED = "may have arrived"
 COMES_BACK = "mail to this address comes back"
 NOTHING_LEFT = "nothing was left to say"
@@ -294,17 +297,19 @@ def requeue(emails: QuerySet[OutgoingEmail]) -> int:
     One that may have arrived is unclear again: it goes once more as it stands, to whom
     and with the words and the Message-ID it had.
     """
-    may_have_arrived = When(
-        last_error__contains=MAY_HAVE_ARRIVED,
-        bounced_at=None,
-        then=Value(MailStatus.UNKNOWN),
+    may_have_arrived = Q(last_error__contains=MAY_HAVE_ARRIVED, bounced_at=None)
+    given_up = emails.filter(status=MailStatus.FAILED)
+    anew = {
+        "attempts": 0,
+        "fence": F("fence") + 1,
+        "lease_until": None,
+        "next_attempt_at": timezone.now(),
+    }
+    requeued = given_up.filter(may_have_arrived).update(
+        status=MailStatus.UNKNOWN, **anew
     )
-    requeued = emails.filter(status=MailStatus.FAILED).update(
-        status=Case(may_have_arrived, default=Value(MailStatus.QUEUED)),
-        attempts=0,
-        fence=F("fence") + 1,
-        lease_until=None,
-        next_attempt_at=timezone.now(),
+    requeued += given_up.exclude(may_have_arrived).update(
+        status=MailStatus.QUEUED, **WITHOUT_SHARED, **anew
     )
     if requeued:
         wake_after_commit()
@@ -581,6 +586,7 @@ def _begin(email: OutgoingEmail) -> bool:
             status=MailStatus.FAILED,
             attempts=email.attempts,
             last_error=f"ended while sending once more, {MAY_HAVE_ARRIVED}",
+            **_whole(email),
         )
     return _stamp(
         email,
@@ -622,6 +628,7 @@ def _leave_unclear(email: OutgoingEmail, delivery: Delivery, *, error: str) -> N
         status=MailStatus.UNKNOWN,
         next_attempt_at=timezone.now() + UNCLEAR_RETRY,
         last_error=error,
+        **_whole(email),
     )
 
 
@@ -633,7 +640,15 @@ def _put_back(email: OutgoingEmail, *, pause: timedelta, error: str) -> None:
         attempts=email.attempts,
         next_attempt_at=timezone.now() + pause,
         last_error=error,
+        **_whole(email),
     )
+
+
+def _whole(email: OutgoingEmail) -> dict[str, Any]:
+    """All that a mail says, in its own columns, where it shares a text."""
+    if email.shared_text is None:
+        return {}
+    return WITHOUT_SHARED | {"body_text": email.text, "body_html": email.html}
 
 
 def _give_up(email: OutgoingEmail, delivery: Delivery, *, error: str) -> None:
@@ -887,7 +902,12 @@ def _end(chunk: _Chunk) -> None:
             pk__among=many(chunk.not_tried),
             status=MailStatus.SENDING,
             lease_until=chunk.lease,
-        ).update(status=MailStatus.QUEUED, attempts=F("attempts") - 1, lease_until=None)
+        ).update(
+            status=MailStatus.QUEUED,
+            attempts=F("attempts") - 1,
+            lease_until=None,
+            **WITHOUT_SHARED,
+        )
 
 
 def _prepared(emails: list[OutgoingEmail], connection) -> dict[str, bytes | None]:

@@ -3,6 +3,7 @@
 import django.db.models.deletion
 import django.db.models.functions.comparison
 import django.db.models.functions.text
+from django.contrib.postgres.operations import AddConstraintNotValid
 from django.db import migrations, models
 
 
@@ -86,7 +87,8 @@ class Migration(migrations.Migration):
                 to="accounts.sharedtext",
             ),
         ),
-        migrations.AddConstraint(
+        # What is there already is looked through by the next migration.
+        AddConstraintNotValid(
             model_name="outgoingemail",
             constraint=models.CheckConstraint(
                 condition=models.Q(

@@ -229,13 +229,13 @@ class OutgoingEmail(models.Model):
     def text(self) -> str:
         """The text as it leaves, or as it left."""
         filled = self.filled
-        return _read(filled.text) if filled else self.body_text
+        return filled.as_read()[0] if filled else self.body_text
 
     @property
     def html(self) -> str:
         """The HTML as it leaves, or as it left."""
         filled = self.filled
-        return _read(filled.html) if filled else self.body_html
+        return filled.as_read()[1] if filled else self.body_html
 
     @property
     def filled(self) -> Filled | None:
@@ -254,10 +254,6 @@ class OutgoingEmail(models.Model):
     def is_unclear(self) -> bool:
         """Whether it may have arrived: no answer came, or its worker died sending."""
         return self.status in (MailStatus.UNKNOWN, MailStatus.SENDING)
-
-
-def _read(body: bytes) -> str:
-    return body.decode().replace("\r\n", "\n")
 
 
 class UndeliverableAddress(models.Model):

@@ -1,5 +1,7 @@
 """Migrating has no limit on how long a statement takes; everything else has."""
 
+from io import StringIO
+
 import pytest
 from django.apps import apps
 from django.core.management import call_command
@@ -45,3 +47,13 @@ def test_the_limit_is_back_after_a_migration_that_failed():
         call_command("migrate", "sessions", "9999_nowhere", verbosity=0)
 
     assert longest_statement() == "1min"
+
+
+def test_a_rule_of_all_mail_is_looked_up_while_others_write_mail():
+    out = StringIO()
+    call_command("sqlmigrate", "accounts", "0039", stdout=out)
+    assert "NOT VALID" in out.getvalue()
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT conname FROM pg_constraint WHERE NOT convalidated")
+        assert cursor.fetchall() == []

@@ -4,11 +4,15 @@ import datetime
 import re
 import threading
 import uuid
+from contextlib import suppress
 from email import message_from_bytes, policy
 from html import escape
+from importlib import import_module
+from smtplib import SMTPDataError, SMTPSenderRefused, SMTPServerDisconnected
 from unittest import mock
 
 import pytest
+from django.apps import apps
 from django.core import mail as mailbox
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, connections, transaction
@@ -61,6 +65,7 @@ from enrollment.tests.test_imports import DAY, LESS, compared
 from profiles.tests.factories import TaxProfileFactory
 
 MINUTE = datetime.timedelta(minutes=1)
+taking_back = import_module("accounts.migrations.0040_what_was_sent_says_one_thing")
 
 
 @pytest.fixture
@@ -874,6 +879,69 @@ def test_every_step_is_in_the_trail(campaign, mina):
         AuditAction.CAMPAIGN_RESUMED,
         AuditAction.CAMPAIGN_FINISHED,
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (SMTPDataError(451, b"later"), MailStatus.QUEUED),
+        (SMTPDataError(554, b"never"), MailStatus.FAILED),
+        (SMTPServerDisconnected(), MailStatus.UNKNOWN),
+        (KeyboardInterrupt(), MailStatus.SENDING),
+    ],
+)
+def test_what_goes_back_in_line_is_whole_without_what_others_share(
+    campaign, ida, mina, monkeypatch, error, status
+):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    mails = OutgoingEmail.objects.filter(to_user=ida)
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(outbox, "send_prepared", mock.Mock(side_effect=error))
+        outbox.deliver()
+    assert mails.get().status == status
+    mails.update(lease_until=None)
+    outbox.requeue(mails)
+    if status == MailStatus.SENDING:
+        outbox._begin(mails.get())
+
+    (mail,) = mails
+    assert (mail.shared_text, mail.own_words) == (None, "")
+    assert ("Ida" in mail.body_text) == (status != MailStatus.FAILED)
+    mails.update(status=MailStatus.QUEUED, next_attempt_at=timezone.now())
+    assert delivered() == [ida.email]
+    assert "Ida" in mailbox.outbox[0].body
+
+
+def test_what_was_not_tried_refers_to_nothing_that_others_share(
+    campaign, goteborg, nordvik, mina, monkeypatch
+):
+    RoleAssignmentFactory(
+        partner_account=nordvik, role=Role.INCENTIVES_ADMIN, location=goteborg
+    )
+    confirmed(campaign, people=2, by=mina)
+    run(campaign)
+    away = SMTPSenderRefused(421, b"later", "portal@example.com")
+    monkeypatch.setattr(outbox, "send_prepared", mock.Mock(side_effect=away))
+
+    outbox.deliver()
+
+    waiting = OutgoingEmail.objects.filter(status=MailStatus.QUEUED)
+    assert waiting.filter(shared_text=None, own_words="").count() == 2
+
+
+def test_each_mail_is_whole_again_when_shared_texts_are_taken_back(campaign, ida, mina):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    delivered()
+    before = OutgoingEmail.objects.get(to_user=ida)
+    assert before.shared_text
+
+    taking_back.fill_bodies(apps, None)
+
+    after = OutgoingEmail.objects.get(to_user=ida)
+    assert (after.shared_text, after.own_words) == (None, "")
+    assert (after.body_text, after.body_html) == (before.text, before.html)
 
 
 @pytest.mark.parametrize("language", ["en", "sv"])
