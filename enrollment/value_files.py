@@ -18,7 +18,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.text import clean_line
 
-# What a file is cut into while it comes in and while it is kept.
+# What a file is cut into while it comes in and while it is kept; a multiple of SAMPLE, so
+# that a block ends where a piece that came in does.
 BLOCK_SIZE = 1024 * 1024
 MOST_BYTES = 200 * 1024 * 1024
 # One line, or one quoted cell over several, is never longer.

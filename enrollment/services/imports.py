@@ -183,7 +183,10 @@ def _evenly(blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _blocks(value_import: ValueImport, *, offset: int = 0) -> Iterator[bytes]:
-    """Return a kept file from a byte on, a piece in memory at a time."""
+    """Return a kept file from a byte on, a piece in memory at a time.
+
+    Raises zlib.error where a block is not what was kept, or not all of it.
+    """
     number, skip = divmod(offset, value_files.BLOCK_SIZE)
     while True:
         packed = (
@@ -199,6 +202,10 @@ def _blocks(value_import: ValueImport, *, offset: int = 0) -> Iterator[bytes]:
             if skip < len(piece):
                 yield piece[skip:]
             skip = max(skip - len(piece), 0)
+        if not block.eof:
+            raise zlib.error(
+                f"block {number} of import {value_import.pk} ends too soon"
+            )
         number += 1
 
 
@@ -209,7 +216,12 @@ def first_rows(
 
     Raises ValidationError where it cannot be read.
     """
-    head = next(_blocks(value_import), b"")
+    head = b""
+    for piece in _blocks(value_import):
+        head += piece
+        # One byte more tells that the sample is not all of the file.
+        if len(head) > value_files.SAMPLE:
+            break
     return value_files.first_rows(head, delimiter=delimiter)
 
 

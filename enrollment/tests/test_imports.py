@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import weakref
+import zlib
 from contextlib import closing
 from decimal import Decimal
 
@@ -470,6 +471,37 @@ def test_a_file_is_read_alike_in_whatever_pieces(
     assert [(p.line, p.field, p.cell) for p in one.problems.all()] == [
         (5, "value", "å")
     ]
+
+
+def test_a_long_row_is_shown_though_a_piece_ends_amid_a_letter(db):
+    line = "6120102,revenue,1,2024-11-01,"
+    before = HEADER + line
+    source = "x" * (value_files.PIECE - 1 - len(before)) + "å"
+    one = services.keep_file([f"{before}{source}\n".encode()], by=None).value_import
+
+    assert services.first_rows(one).rows == [[*line.split(",")[:4], "x" * 80]]
+
+
+def test_of_a_file_larger_than_the_sample_no_row_is_shown_cut_off(db, monkeypatch):
+    monkeypatch.setattr(value_files, "SAMPLE", value_files.PIECE)
+    monkeypatch.setattr(value_files, "BLOCK_SIZE", 2 * value_files.PIECE)
+    long = "x" * (value_files.PIECE // 2)
+    content = f"{HEADER}1,a,1,2024-11-01,{long}\n2,a,1,2024-11-01,{long}\n"
+    one = services.keep_file([content.encode()], by=None).value_import
+
+    assert [row[0] for row in services.first_rows(one).rows] == ["1"]
+
+
+def test_a_block_that_is_not_all_there_is_not_read_as_a_whole_one(goteborg, revenue):
+    one = kept(HEADER + "6120102,revenue,1,2024-11-01,\n" * 9)
+    block = ImportBlock.objects.get()
+    block.packed = block.packed[:-9]
+    block.save()
+
+    with pytest.raises(zlib.error, match="ends too soon"):
+        read(one)
+
+    assert not one.staged.exists()
 
 
 @pytest.mark.parametrize(
