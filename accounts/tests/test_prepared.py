@@ -3,7 +3,7 @@
 import pytest
 from django.db.models import Value
 
-from accounts.models import Location
+from accounts.models import AuditEvent, Location
 from accounts.prepared import Given, Prepared, prepared
 from accounts.tests.factories import LocationFactory
 
@@ -37,6 +37,11 @@ def test_a_value_is_a_parameter_and_no_part_of_the_statement():
     assert len(named.ask(name="Åre")) == 1
     with pytest.raises(KeyError):
         named.ask()
+
+
+def test_what_is_converted_after_it_was_read_is_refused():
+    with pytest.raises(TypeError, match="converted"):
+        Prepared(AuditEvent.objects.values_list("after"))
 
 
 def test_nothing_is_asked_where_there_can_be_no_row(django_assert_num_queries):
