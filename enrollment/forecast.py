@@ -400,10 +400,7 @@ def payouts_of(keys: Iterable[UUID]) -> QuerySet[FollowingPayout]:
     """What payments take over into the next year, with what they lack on its first day."""
     first_day = F("enrollment__terms__succession__fiscal_year__starts_on")
     return (
-        FollowingPayout.objects.filter(
-            enrollment__in=list(keys),
-            terms=F("enrollment__terms__succession__following"),
-        )
+        FollowingPayout.objects.filter(enrollment__in=list(keys))
         .annotate(tax_gap=tax_gap(on=first_day))
         .select_related("earning_type__terms", "assignment__standing")
         .order_by("enrollment", "-earning_type__share", "id")

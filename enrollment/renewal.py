@@ -30,9 +30,9 @@ from enrollment.models import (
     Criterion,
     Enrollment,
     FiscalYear,
-    FollowingPayout,
     Requirement,
     RequirementCheck,
+    TakenOverPayout,
 )
 from enrollment.states import FOLLOWS_PROFILES, EnrollmentStatus, Outcome
 
@@ -227,10 +227,10 @@ def _unmet(*, on: date) -> QuerySet[RequirementCheck]:
     ).known_unmet(on)
 
 
-def _lacking(*, on: date) -> QuerySet[FollowingPayout]:
+def _lacking(*, on: date) -> QuerySet[TakenOverPayout]:
     """The payments of the new year that lack something on a day."""
     return (
-        FollowingPayout.objects.filter(
+        TakenOverPayout.objects.filter(
             enrollment=OuterRef("pk"), terms=OuterRef(FOLLOWING)
         )
         .order_by()
@@ -239,7 +239,7 @@ def _lacking(*, on: date) -> QuerySet[FollowingPayout]:
     )
 
 
-def _what_is_missing(lacking: QuerySet[FollowingPayout]) -> ArraySubquery:
+def _what_is_missing(lacking: QuerySet[TakenOverPayout]) -> ArraySubquery:
     """A code of GAPS for each thing that payments lack, once each."""
     gaps = Func(
         F("bank_gap"),

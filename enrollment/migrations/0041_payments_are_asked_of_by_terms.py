@@ -1,12 +1,13 @@
 """What a payment lacks and takes over is asked of it and of terms, both named.
 
 Which terms follow which is known to whoever asks, or is joined by them: found anew for
-each payment, it was a third of what a fiscal year's end asks.
+each payment, it was a third of what a fiscal year's end asks. PayoutStanding and
+FollowingPayout stay as they are: pages find the terms by the enrollment. All are made of
+one text.
 """
 
 import importlib
 
-import django.db.models.deletion
 from django.db import migrations, models
 
 year_end = importlib.import_module("enrollment.migrations.0010_what_the_year_end_asks")
@@ -20,7 +21,7 @@ def _replaced(text: str, *pairs: tuple[str, str]) -> str:
     return text
 
 
-# Of any payment and any terms: only that of its own year reads its enrollment.
+# Of any payment and any terms: reads no enrollment.
 PAYOUT_UNDER_ANY_TERMS = _replaced(
     held.AFTER,
     (
@@ -71,66 +72,27 @@ DROP_NEW = [
 ]
 
 
-def _over(view: str) -> str:
-    """The same view once more, over the one there is: who may read it still may."""
-    return _replaced(view, ("CREATE VIEW", "CREATE OR REPLACE VIEW"))
-
-
-# As before, over the new ones. Workers of the former version ask the last two while both
-# versions are at work.
-OF_FOLLOWING_TERMS = """\
-JOIN enrollment_enrollment e ON e.id = o.enrollment_id
-JOIN enrollment_followingterms f
-    ON f.terms_id = e.terms_id AND f.following_id = o.terms_id;
-"""
-OLD_OVER_NEW = [
-    _replaced(
-        _over(year_end.PAYOUT_STANDING),
-        (
-            "FROM enrollment_payoutunderterms\nWHERE is_own_year;\n",
-            """\
-FROM enrollment_payoutunderanyterms u
-JOIN enrollment_enrollment e ON e.id = u.enrollment_id AND e.terms_id = u.terms_id;
-""",
-        ),
-    ),
-    f"""
-CREATE OR REPLACE VIEW enrollment_followingassignment AS
-SELECT o.id, o.enrollment_id, o.terms_id, o.earning_type_id, o.assignment_id
-FROM enrollment_takenoverassignment o
-{OF_FOLLOWING_TERMS}""",
-    f"""
-CREATE OR REPLACE VIEW enrollment_followingpayout AS
-SELECT o.id, o.enrollment_id, o.earning_type_id, o.assignment_id, o.used_bank,
-       o.used_tax, o.used_currency, o.bank_gap, o.currency_gap, o.lasting_tax_gap,
-       o.tax_expires_on
-FROM enrollment_takenoverpayout o
-{OF_FOLLOWING_TERMS}""",
-    "DROP VIEW enrollment_payoutunderterms;",
-]
-AS_BEFORE = [
-    held.AFTER,
-    _over(year_end.PAYOUT_STANDING),
-    _over(year_end.FOLLOWING_ASSIGNMENT),
-    _over(year_end.FOLLOWING_PAYOUT),
-]
-
-
 class Migration(migrations.Migration):
     dependencies = [("enrollment", "0040_an_import_says_what_it_was_weighed_of")]
 
     operations = [
-        migrations.RunSQL([*NEW, *OLD_OVER_NEW], [*AS_BEFORE, *DROP_NEW]),
-        migrations.AlterModelTable(
-            name="followingpayout", table="enrollment_takenoverpayout"
-        ),
-        migrations.AddField(
-            model_name="followingpayout",
-            name="terms",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.DO_NOTHING,
-                related_name="following_payouts",
-                to="enrollment.programterms",
-            ),
+        migrations.RunSQL(NEW, DROP_NEW),
+        migrations.CreateModel(
+            name="TakenOverPayout",
+            fields=[
+                (
+                    "id",
+                    models.CharField(max_length=60, primary_key=True, serialize=False),
+                ),
+                ("bank_gap", models.CharField(max_length=20)),
+                ("currency_gap", models.CharField(max_length=20)),
+                ("lasting_tax_gap", models.CharField(max_length=20)),
+                ("tax_expires_on", models.DateField(null=True)),
+            ],
+            options={
+                "db_table": "enrollment_takenoverpayout",
+                "ordering": ("enrollment", "id"),
+                "managed": False,
+            },
         ),
     ]

@@ -23,7 +23,11 @@ from enrollment.models.enrollments import (
 from enrollment.models.expiry import Reminder, StandingNotice, TaxExpiryNotice
 from enrollment.models.extensions import ExtensionRequest
 from enrollment.models.feeds import CalendarFeed
-from enrollment.models.following import FollowingPayout, FollowingTerms
+from enrollment.models.following import (
+    FollowingPayout,
+    FollowingTerms,
+    TakenOverPayout,
+)
 from enrollment.models.imports import (
     ImportBlock,
     ImportEffect,
@@ -112,6 +116,7 @@ __all__ = [
     "ShownTerms",
     "StagedValue",
     "StandingNotice",
+    "TakenOverPayout",
     "TaxExpiryNotice",
     "TermsDraft",
     "TermsVersion",

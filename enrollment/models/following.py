@@ -47,18 +47,15 @@ class FollowingPayoutQuerySet(ScopedQuerySet):
 
 
 class FollowingPayout(models.Model):
-    """What one payment of an enrollment's successor takes over, and lacks under its terms.
+    """What one payment of the following year takes over, and lacks under its terms.
 
-    Of any terms: ask of an enrollment and of the terms that follow its own. `assignment`
-    is the one it takes over from. The gaps mean what they mean in PayoutStanding.
+    `assignment` is the one it takes over from. The gaps mean what they mean in
+    PayoutStanding.
     """
 
     id = models.CharField(primary_key=True, max_length=60)
     enrollment = models.ForeignKey(
         Enrollment, models.DO_NOTHING, related_name="following_payouts"
-    )
-    terms = models.ForeignKey(
-        ProgramTerms, models.DO_NOTHING, related_name="following_payouts"
     )
     earning_type = models.ForeignKey(
         EarningType, models.DO_NOTHING, related_name="following_payouts"
@@ -78,8 +75,34 @@ class FollowingPayout(models.Model):
 
     class Meta:
         managed = False
-        db_table = "enrollment_takenoverpayout"
+        db_table = "enrollment_followingpayout"
         ordering = ("enrollment", "earning_type")
+
+    def __str__(self) -> str:
+        return self.pk
+
+
+class TakenOverPayout(models.Model):
+    """The same under any terms: ask of an enrollment and of terms, both named.
+
+    For who knows which terms follow, as the year end does. Of neither named, PostgreSQL
+    would work out each payment under all the terms there are.
+    """
+
+    id = models.CharField(primary_key=True, max_length=60)
+    enrollment = models.ForeignKey(Enrollment, models.DO_NOTHING, related_name="+")
+    terms = models.ForeignKey(ProgramTerms, models.DO_NOTHING, related_name="+")
+    bank_gap = models.CharField(max_length=20)
+    currency_gap = models.CharField(max_length=20)
+    lasting_tax_gap = models.CharField(max_length=20)
+    tax_expires_on = models.DateField(null=True)
+
+    objects = FollowingPayoutQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "enrollment_takenoverpayout"
+        ordering = ("enrollment", "id")
 
     def __str__(self) -> str:
         return self.pk

@@ -541,7 +541,7 @@ WITHOUT: dict[str, tuple[str, Callable, World]] = {
     ),
     "gaps": (
         "_lacking",
-        lambda **_: renewal.FollowingPayout.objects.alias(
+        lambda **_: renewal.TakenOverPayout.objects.alias(
             tax_gap=renewal.Value("")
         ).none(),
         World(tax=None),

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.db.models import F
 
 from enrollment import services
+from enrollment.models import FollowingPayout, TakenOverPayout
 from enrollment.services import renewals
 from enrollment.tests.test_renewal_faults import PROGRAM, approved, url_of, wrong_rows
 from enrollment.tests.year_end import NIGHT
@@ -72,6 +74,27 @@ def former(tmp_path_factory) -> Path:
     where = tmp_path_factory.mktemp("former")
     subprocess.run(["tar", "-x", "-C", where], input=tree.stdout, check=True)
     return where
+
+
+@pytest.mark.django_db
+def test_what_is_taken_over_is_the_same_whether_its_terms_are_named_or_found():
+    fill_year_end(ROWS)
+
+    said = (
+        "pk",
+        "enrollment",
+        "bank_gap",
+        "currency_gap",
+        "lasting_tax_gap",
+        "tax_expires_on",
+    )
+    found = FollowingPayout.objects.order_by("pk").values_list(*said)
+    named = TakenOverPayout.objects.filter(
+        terms=F("enrollment__terms__succession__following")
+    )
+
+    assert list(named.order_by("pk").values_list(*said)) == list(found)
+    assert {bank_gap for _pk, _enrollment, bank_gap, *_ in found} > {""}
 
 
 @pytest.mark.faults
