@@ -122,7 +122,7 @@ def test_five_pages_make_a_tax_profile(web, goteborg, malmo, ida):
     status = words(web.get(address("tax_status", draft)))
     assert "What applies: Form W-8BEN-E." in status
     assert "Reason: The company is registered in Sweden and paid by" in status
-    assert "Signed Form W-8BEN-E" in status
+    assert "for the next step: signed Form W-8BEN-E" in status
     assert "Type of entity" in status
     save(web, draft, "status", {"org_number": NUMBER, **W8})
 
