@@ -14,12 +14,12 @@ import time
 import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import formataddr, formatdate
 from functools import lru_cache, partial
-from threading import Thread
 from typing import Any, NamedTuple
 
 from celery import current_app
@@ -874,22 +874,10 @@ def _meanwhile(write: Callable[[], object], work: Callable[[], dict]) -> dict:
 
     A thread waits for the database: Python does nothing else for as long as that takes.
     """
-    errors = []
-
-    def wait() -> None:
-        try:
-            write()
-        except Exception as error:  # noqa: BLE001 - it is raised below
-            errors.append(error)
-
-    thread = Thread(target=wait)
-    thread.start()
-    try:
+    with ThreadPoolExecutor(max_workers=1) as waiting:
+        written = waiting.submit(write)
         done = work()
-    finally:
-        thread.join()
-    if errors:
-        raise errors[0]
+    written.result()
     return done
 
 
