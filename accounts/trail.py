@@ -125,6 +125,9 @@ SENTENCES = {
     AuditAction.CRITERION_ADDED: gettext_lazy("A criterion was added."),
     AuditAction.CRITERION_CHANGED: gettext_lazy("A criterion was changed."),
     AuditAction.CALENDAR_ADDED: gettext_lazy("A fiscal calendar was added."),
+    AuditAction.CALENDAR_CHANGED: gettext_lazy(
+        "A fiscal calendar was called something else."
+    ),
     AuditAction.YEAR_ADDED: gettext_lazy("A fiscal year was added."),
     AuditAction.GUIDE_ADDED: gettext_lazy("A program guide was added."),
     AuditAction.GUIDE_REMOVED: gettext_lazy("A program guide was taken away."),

@@ -663,7 +663,7 @@ class AddCriterionForm(CriterionForm):
 
 
 class CalendarForm(forms.Form):
-    """A rhythm of years; July to June unless something else is chosen."""
+    """What a rhythm of years is called."""
 
     name = CleanCharField(
         label=gettext_lazy("Name in English"),
@@ -675,6 +675,11 @@ class CalendarForm(forms.Form):
         max_length=80,
         help_text=gettext_lazy("For example “juli till juni”."),
     )
+
+
+class AddCalendarForm(CalendarForm):
+    """A new one; July to June unless something else is chosen."""
+
     code = forms.SlugField(
         label=gettext_lazy("Code"),
         max_length=20,

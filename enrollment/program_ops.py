@@ -25,6 +25,7 @@ from enrollment.models import (
 )
 from enrollment.program_forms import (
     SECTION_FORMS,
+    AddCalendarForm,
     AddCriterionForm,
     AddProgramForm,
     BeginDraftForm,
@@ -575,7 +576,7 @@ def calendars(request):
 @require_http_methods(FORM_METHODS)
 def add_calendar(request):
     """Add a rhythm of years."""
-    form = CalendarForm(request.POST or None)
+    form = AddCalendarForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
             services.add_fiscal_calendar(
@@ -586,7 +587,24 @@ def add_calendar(request):
         else:
             messages.success(request, _("Added, with this year and the next."))
             return redirect("ops:calendars")
-    return _form_page(request, "ops/calendar_form.html", form, {"form": form})
+    context = {"form": form, "calendar": None}
+    return _form_page(request, "ops/calendar_form.html", form, context)
+
+
+@operator_requires("enrollment.change_fiscalcalendar", on=FiscalCalendar)
+@require_http_methods(FORM_METHODS)
+def change_calendar(request, calendar):
+    """Call it something else; everybody reads that at once."""
+    form = CalendarForm(
+        request.POST or None,
+        initial={name: getattr(calendar, name) for name in CalendarForm.base_fields},
+    )
+    if request.method == "POST" and form.is_valid():
+        services.change_fiscal_calendar(calendar, **form.cleaned_data, by=request.user)
+        messages.success(request, _("Saved."))
+        return redirect("ops:calendars")
+    context = {"form": form, "calendar": calendar}
+    return _form_page(request, "ops/calendar_form.html", form, context)
 
 
 @operator_requires("enrollment.change_fiscalcalendar", on=FiscalCalendar)

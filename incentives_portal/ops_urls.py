@@ -121,6 +121,11 @@ urlpatterns = [
     path("programs/calendars/", program_ops.calendars, name="calendars"),
     path("programs/calendars/new/", program_ops.add_calendar, name="add_calendar"),
     path(
+        "programs/calendars/<int:pk>/",
+        program_ops.change_calendar,
+        name="change_calendar",
+    ),
+    path(
         "programs/calendars/<int:pk>/add-year/", program_ops.add_year, name="add_year"
     ),
     path("validation/", enrollment_ops.validation, name="validation"),

@@ -63,6 +63,7 @@ class AuditAction(models.TextChoices):
     CRITERION_ADDED = "criterion_added", _("Criterion added")
     CRITERION_CHANGED = "criterion_changed", _("Criterion changed")
     CALENDAR_ADDED = "calendar_added", _("Fiscal calendar added")
+    CALENDAR_CHANGED = "calendar_changed", _("Fiscal calendar called something else")
     YEAR_ADDED = "year_added", _("Fiscal year added")
     GUIDE_ADDED = "guide_added", _("Program guide added")
     GUIDE_REMOVED = "guide_removed", _("Program guide taken away")

@@ -105,6 +105,7 @@ from enrollment.services.program_records import (
     add_guide,
     add_program,
     change_criterion,
+    change_fiscal_calendar,
     change_program,
     remove_guide,
 )
@@ -227,6 +228,7 @@ __all__ = [
     "carry_out_import",
     "change_campaign",
     "change_criterion",
+    "change_fiscal_calendar",
     "change_program",
     "change_terms_draft",
     "check_agreement_text",

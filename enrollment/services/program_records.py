@@ -30,6 +30,7 @@ from enrollment.services.publishing import begin_terms_draft
 from profiles.papers import checked_paper
 
 IDENTITY = ("name", "summary_en", "summary_sv")
+CALENDAR = ("name", "name_sv")
 CRITERION = (
     "kind",
     "unit",
@@ -199,6 +200,22 @@ def _add_year(calendar: FiscalCalendar, *, starts_on: date, by: User) -> FiscalY
         },
     )
     return year
+
+
+@transaction.atomic
+def change_fiscal_calendar(
+    calendar: FiscalCalendar, *, by: User, **values: str
+) -> FiscalCalendar:
+    """Call a calendar something else.
+
+    Its code, its zone and its years stay: last days of enrollments hang on them (R66).
+    """
+    calendar = FiscalCalendar.objects.select_for_update(of=("self",)).get(
+        pk=calendar.pk
+    )
+    return _changed(
+        calendar, CALENDAR, values, action=AuditAction.CALENDAR_CHANGED, by=by
+    )
 
 
 @transaction.atomic

@@ -445,6 +445,31 @@ def test_a_calendar_is_july_to_june_unless_said_otherwise(client, mina):
     assert "October" not in swedish
 
 
+def test_a_calendar_is_called_something_else_and_keeps_its_days(client, mina, terms):
+    calendar = terms.fiscal_year.calendar
+    before = {"name": calendar.name, "name_sv": calendar.name_sv}
+    page = client.get(to("change_calendar", calendar))
+    assert page.context["form"]["name"].value() == calendar.name
+
+    refused = client.post(
+        to("change_calendar", calendar), {"name": "Fiscal", "name_sv": ""}
+    )
+    client.post(
+        to("change_calendar", calendar),
+        {"name": "Fiscal", "name_sv": "Budget", "time_zone": "Asia/Tokyo"},
+    )
+
+    assert "name_sv" in refused.context["form"].errors
+    assert refused.context["form"]["name"].value() == "Fiscal"
+    zone = calendar.time_zone
+    calendar.refresh_from_db()
+    assert (calendar.name, calendar.name_sv) == ("Fiscal", "Budget")
+    assert calendar.time_zone == zone
+    event = AuditEvent.objects.get(action="calendar_changed")
+    assert event.before == before
+    assert "Fiscal" in text(client.get(to("calendars")))
+
+
 def test_the_lists_ask_few_questions(
     client, terms, mina, django_assert_max_num_queries
 ):

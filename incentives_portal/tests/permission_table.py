@@ -283,6 +283,7 @@ TABLE: dict[str, Row] = {
             ("add_criterion", ""),
             ("change_criterion", "criterion"),
             ("add_calendar", ""),
+            ("change_calendar", "calendar"),
         )
     },
     "ops:stranded_enrollments": _ops("mina", on="terms_draft"),
