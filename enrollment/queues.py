@@ -147,8 +147,9 @@ class ProgramInvitations:
     enrolled: int
     uncovered: int
     why_not: str
-    # The one that is under way, else the newest draft.
-    campaign: Campaign | None
+    # The newest of each.
+    under_way: Campaign | None
+    draft: Campaign | None
 
 
 @dataclass(frozen=True)
@@ -182,12 +183,10 @@ def program_invitations(
         is_large=lambda found: found.is_large,
     )
     campaigns = Campaign.objects.unfinished().filter(terms__in=running)
-    # Of several the last is kept: what is under way.
-    planned = {
-        one.terms_id: one
-        for one in sorted(
-            campaigns.order_by("created_at", "pk"), key=lambda one: not one.is_draft
-        )
+    # Of several the last is kept: the newest.
+    newest = {
+        (one.terms_id, one.is_draft): one
+        for one in campaigns.order_by("created_at", "pk")
     }
     rows = []
     for terms in running:
@@ -210,7 +209,8 @@ def program_invitations(
                 enrolled=enrolled,
                 uncovered=counted.uncovered.get(terms.pk, 0),
                 why_not=why_not_inviting(terms, on=_day(terms, at)),
-                campaign=planned.get(terms.pk),
+                under_way=newest.get((terms.pk, False)),
+                draft=newest.get((terms.pk, True)),
             )
         )
     return rows, as_of

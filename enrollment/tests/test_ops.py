@@ -481,13 +481,15 @@ def test_a_planned_campaign_is_led_to_and_beside_a_draft_another_is_planned(
     client_of(mina).post(reverse("ops:plan_campaign", kwargs={"pk": terms.pk}))
     draft = Campaign.objects.unfinished().exclude(pk=campaign.pk).get()
     services.confirm_campaign(campaign, people=1, by=mina)
-    # What is under way comes before a draft.
+    # What is under way is told, and hides no draft.
     said, led_to = next_step()
-    assert led_to == [campaign.get_absolute_url()]
+    assert led_to == [campaign.get_absolute_url(), draft.get_absolute_url()]
     assert "Campaign: About to be sent" in said
+    assert "Go on with the draft" in said
     assert "Plan another" not in said
 
     services.discard_campaign(draft, by=mina)
+    assert next_step()[1] == [campaign.get_absolute_url()]
     run(campaign)
     delivered()
     assert run(campaign).status == CampaignStatus.FINISHED
