@@ -9,7 +9,6 @@ import functools
 import hmac
 import time
 import uuid
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ import requests
 from django.conf import settings
 from django.core.cache import cache
 
+from accounts.identities import Identity, SignInRefused
 from accounts.models import CompanyTenant
 
 # What a key of each kind may sign with; "none" and shared secrets are not there.
@@ -28,32 +28,6 @@ LEEWAY = 60
 TIMEOUT = 5
 KEPT_FOR = 60 * 60
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-
-
-class SignInRefused(Exception):
-    """Nobody is signed in: `reason` says which page tells so, `detail` is for the log.
-
-    Neither holds a token or a secret.
-    """
-
-    def __init__(self, reason: str, detail: str = ""):
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who signs in, as their company's directory says it."""
-
-    oid: str
-    full_name: str
-    # Where the person can be reached, the likeliest first; none of it is a proof.
-    addresses: tuple[str, ...]
-    app_roles: frozenset[str]
-    # When the person last proved who they are there; 0 where the token does not say.
-    proved_at: int = 0
-    has_second_factor: bool = False
 
 
 def identity_in(token: str, *, tenant: CompanyTenant, nonce: str) -> Identity:

@@ -23,12 +23,8 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from accounts.companies import site_path
-from accounts.id_tokens import (
-    Identity,
-    SignInRefused,
-    identity_in,
-    provider_configuration,
-)
+from accounts.id_tokens import identity_in, provider_configuration
+from accounts.identities import Identity, SignInRefused
 from accounts.models import CompanyTenant
 
 SCOPE = ["openid", "profile", "email"]

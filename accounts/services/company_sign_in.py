@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts import emails
-from accounts.id_tokens import Identity, SignInRefused
+from accounts.identities import Identity, SignInRefused
 from accounts.models import (
     AuditAction,
     CompanyTenant,

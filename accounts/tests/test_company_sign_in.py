@@ -22,6 +22,7 @@ from django.utils import translation
 from playwright.sync_api import expect
 
 from accounts import id_tokens, proof
+from accounts.identities import Identity
 from accounts.models import (
     AuditAction,
     AuditEvent,
@@ -1350,7 +1351,7 @@ class TestRegistering:
         change_tenant(tenant, **facts, issuer=elsewhere)
         connect_sign_in(
             tenant,
-            id_tokens.Identity(
+            Identity(
                 oid=NORA["oid"], full_name="", addresses=(), app_roles=frozenset()
             ),
             by=lars,
@@ -1393,8 +1394,8 @@ class TestAtOnce:
         """A provider that nobody asks."""
         return Entra("http://localhost:9")
 
-    def identity(self, claims, *roles) -> id_tokens.Identity:
-        return id_tokens.Identity(
+    def identity(self, claims, *roles) -> Identity:
+        return Identity(
             oid=claims["oid"],
             full_name=claims["name"],
             addresses=(claims["preferred_username"],),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from accounts.id_tokens import SignInRefused
+from accounts.identities import SignInRefused
 from accounts.models import (
     AuditAction,
     AuditEvent,

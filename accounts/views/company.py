@@ -26,7 +26,7 @@ from accounts.access import (
     signed_in,
 )
 from accounts.directory import linked_tenants
-from accounts.id_tokens import Identity, SignInRefused
+from accounts.identities import Identity, SignInRefused
 from accounts.models import CompanyTenant, User
 from accounts.posting import posted
 from accounts.rows import company_refusal
