@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
-from django.db.models import Model, Q
+from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import (
@@ -18,6 +18,7 @@ from accounts.models import (
 )
 from accounts.models.factor_resets import UNANSWERED
 from accounts.operators import groups_with
+from accounts.prepared import Given, prepared
 from accounts.roles import GRANTS, Permission, Role, roles_that_grant, roles_with
 from accounts.scoping import HeldRoles, live_assignments
 
@@ -74,15 +75,22 @@ def roles_held_by(user: User, company: PartnerAccount) -> frozenset[Role]:
 
 def held_in(user: User, company: PartnerAccount) -> HeldRoles:
     """Return what a person holds in a company, and what of it for the whole company."""
-    held = live_assignments().filter(user=user, partner_account=company)
-    is_everywhere = Q(location=None, program=None)
-    roles = list(held.order_by().values_list("role", is_everywhere).distinct())
+    roles = _held().ask(person=user.pk, company=company.pk)
     return HeldRoles(
         person=user,
         account=company,
         anywhere=frozenset(Role(role) for role, _everywhere in roles),
         everywhere=frozenset(Role(role) for role, everywhere in roles if everywhere),
     )
+
+
+@prepared
+def _held() -> QuerySet:
+    held = live_assignments().filter(
+        user=Given("person"), partner_account=Given("company")
+    )
+    is_everywhere = Q(location=None, program=None)
+    return held.order_by().values_list("role", is_everywhere).distinct()
 
 
 def roles_given_by(user: User, company: PartnerAccount) -> frozenset[Role]:

@@ -7,11 +7,13 @@ see it; a location that the reader may not know is no choice, as if it were not 
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from accounts.access import roles_here
 from accounts.models import Location
+from accounts.prepared import prepared
 from accounts.roles import Permission
+from accounts.scoping import HeldRoles
 
 PARAMETER = "loc"
 # The menu shows so many; more are found by typing.
@@ -49,8 +51,9 @@ def choose_location(request) -> Location | None:
     """
     if not request.company:
         return None
-    mine = Location.objects.where_held(roles_here(request), Permission.LOCATION_VIEW)
-    active = list(mine.active().order_by("name", "pk")[: MOST_LISTED + 1])
+    held = roles_here(request)
+    mine = Location.objects.where_held(held, Permission.LOCATION_VIEW)
+    active = _listed(held.shape).ask(**held.given)
     asked = request.GET.get(PARAMETER, "").strip()[:120]
     # Closed ones are not offered; a link to their history still works.
     found = mine.filter(Q(partner_id=asked) | Q(name__iexact=asked))
@@ -73,6 +76,12 @@ def choose_location(request) -> Location | None:
         kept=[(key, value) for key, value in _query(request) if key != PARAMETER],
     )
     return chosen
+
+
+@prepared
+def _listed(held: HeldRoles) -> QuerySet[Location]:
+    mine = Location.objects.where_held(held, Permission.LOCATION_VIEW)
+    return mine.active().order_by("name", "pk")[: MOST_LISTED + 1]
 
 
 def keeping_location(request, url: str) -> str:

@@ -4,18 +4,31 @@ Putting a long statement together takes the ORM several times as long as Postgre
 answer it. What a page asks in the same words each time is put together from the same
 QuerySets as everywhere, with a Given in place of each value that differs: a parameter of
 the statement still, never a part of its text.
+
+How to answer a long statement about a few rows by their keys takes PostgreSQL longer to
+decide than to answer it. `planned` has it decide once for a connection, whatever the keys
+are. Only by keys: what is right for a company with one location is not for one with
+thousands.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache, wraps
+from itertools import count
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Expression, QuerySet
+from django.db.models.query import ModelIterable
+from psycopg2.extensions import AsIs
 
 # So many shapes of a question are kept: by roles, and by the day it is.
 MOST_SHAPES = 200
+# So many keys are a few.
+FEW_KEYS = 100
+# So many statements a connection keeps planned; then it begins anew.
+MOST_PLANNED = 100
 
 
 class Given(Expression):
@@ -36,35 +49,128 @@ def given_if(name: str, value: object) -> Given | None:
 
 
 class Prepared:
-    """A QuerySet of values as a statement; asked with a value for each Given."""
+    """A QuerySet of rows or values as a statement; asked with a value for each Given."""
 
-    def __init__(self, rows: QuerySet) -> None:
-        """Raises TypeError if the values are not what PostgreSQL returns them as."""
-        compiler = rows.query.get_compiler(DEFAULT_DB_ALIAS)
+    def __init__(self, rows: QuerySet, *, is_planned: bool = False) -> None:
+        """Raises TypeError if the values are not what PostgreSQL returns them as.
+
+        And if rows bring others with them that are asked for afterwards.
+        """
+        self.is_planned = is_planned
+        self._compiler = compiler = rows.query.get_compiler(DEFAULT_DB_ALIAS)
+        self._has_models = issubclass(rows._iterable_class, ModelIterable)
+        self._is_ordered = rows.ordered
+        if rows._prefetch_related_lookups:
+            raise TypeError("What comes with these rows is asked for afterwards.")
         try:
             self.sql, self.parameters = compiler.as_sql()
         except EmptyResultSet:
             self.sql, self.parameters = "", ()
         else:
             shown = (column[0] for column in compiler.select)
-            if compiler.get_converters(shown):
+            if not self._has_models and compiler.get_converters(shown):
                 raise TypeError("These values are converted after they were read.")
+        self._name = f"prepared_{next(_numbers)}"
 
-    def ask(self, **values: Any) -> list[tuple]:
-        """Return the rows for some values; nothing is asked where there can be none."""
+    def ask(self, **values: Any) -> list:
+        """Return the rows for some values; nothing is asked where there can be none.
+
+        Keys for `among` are a list: numbers, UUIDs or their text, nothing to be quoted.
+        """
         if not self.sql:
             return []
+        lists = {name: one for name, one in values.items() if isinstance(one, list)}
+        values |= {name: _array(keys) for name, keys in lists.items()}
+        are_few = all(len(keys) <= FEW_KEYS for keys in lists.values())
+        with connection.cursor() as cursor:
+            if self.is_planned and are_few:
+                self._ask_planned(cursor, values)
+            else:
+                cursor.execute(
+                    self.sql,
+                    [
+                        values[one.name] if isinstance(one, Given) else one
+                        for one in self.parameters
+                    ],
+                )
+            found = cursor.fetchall()
+        if self._has_models:
+            return list(ModelIterable(_Answer(self._compiler, found, self._is_ordered)))
+        return found
+
+    def _ask_planned(self, cursor, values: dict[str, Any]) -> None:
+        """Ask by what PostgreSQL decided before, on this connection.
+
+        Within a transaction it may plan a few times before it keeps what it decided:
+        told otherwise, it would do so for all else that the transaction asks.
+        """
+        given = [values[one.name] for one in self.parameters if isinstance(one, Given)]
+        self._plan(cursor)
+        decided = "" if connection.in_atomic_block else f"{_DECIDED}; "
+        places = f"({', '.join(['%s'] * len(given))})" if given else ""
+        cursor.execute(f"{decided}EXECUTE {self._name} {places}", given)
+
+    def _plan(self, cursor) -> None:
+        """Tell PostgreSQL the statement, once for a connection: no question of the page."""
+        known = _planned.setdefault(connection.connection, set())
+        if self._name in known:
+            return
+        numbers = count(1)
         given = [
-            values[one.name] if isinstance(one, Given) else one
+            AsIs(f"${next(numbers)}") if isinstance(one, Given) else one
             for one in self.parameters
         ]
-        with connection.cursor() as cursor:
-            cursor.execute(self.sql, given)
-            return cursor.fetchall()
+        with connection.wrap_database_errors:
+            if len(known) >= MOST_PLANNED:
+                cursor.cursor.execute("DEALLOCATE ALL")
+                known.clear()
+            cursor.cursor.execute(f"PREPARE {self._name} AS {self.sql}", given)
+        known.add(self._name)
+
+
+def _array(keys: list) -> str:
+    return f"{{{','.join(map(str, keys))}}}"
+
+
+_numbers = count(1)
+_DECIDED = "SET LOCAL plan_cache_mode = force_generic_plan"
+# The names of the statements that each connection has planned.
+_planned: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+
+
+class _Answer:
+    """What ModelIterable wants of a QuerySet and its compiler, of rows that were read."""
+
+    db = DEFAULT_DB_ALIAS
+    _known_related_objects: dict = {}
+
+    def __init__(self, compiler, found: list[tuple], is_ordered: bool) -> None:
+        self.query, self.found, self.ordered = self, found, is_ordered
+        self.results_iter = compiler.results_iter
+        self.select, self.klass_info = compiler.select, compiler.klass_info
+        self.annotation_col_map = compiler.annotation_col_map
+
+    def get_compiler(self, using: str) -> "_Answer":
+        return self
+
+    def execute_sql(self, **_how) -> Iterator[list[tuple]]:
+        return iter([self.found])
 
 
 def prepared(rows_of: Callable[..., QuerySet]) -> Callable[..., Prepared]:
     """Prepare what a function returns, once for the same arguments."""
+    return _kept_by_shape(rows_of)
+
+
+def planned(rows_of: Callable[..., QuerySet]) -> Callable[..., Prepared]:
+    """Prepare it, and have PostgreSQL decide once for each connection how to answer it.
+
+    For rows by their keys; of more than FEW_KEYS it decides each time.
+    """
+    return _kept_by_shape(rows_of, is_planned=True)
+
+
+def _kept_by_shape(rows_of, **how: bool) -> Callable[..., Prepared]:
     return wraps(rows_of)(
-        lru_cache(maxsize=MOST_SHAPES)(lambda *shape: Prepared(rows_of(*shape)))
+        lru_cache(maxsize=MOST_SHAPES)(lambda *shape: Prepared(rows_of(*shape), **how))
     )

@@ -33,8 +33,8 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Location, many
-from accounts.prepared import Given, prepared
+from accounts.models import Location
+from accounts.prepared import Given, planned
 from enrollment.models import (
     Enrollment,
     PayoutAssignment,
@@ -271,7 +271,7 @@ _BEFORE_EXPIRY = ("tax_missing", "tax_archived", "tax_returned")
 
 
 def with_gaps(
-    assignments: QuerySet[PayoutAssignment], *, on: date
+    assignments: QuerySet[PayoutAssignment], *, on: date | Given
 ) -> QuerySet[PayoutAssignment]:
     """Join each payout assignment with what it uses and what it lacks on a day.
 
@@ -285,7 +285,7 @@ def with_gaps(
     )
 
 
-def tax_gap(*, on: date | F, standing: str = "") -> Case:
+def tax_gap(*, on: date | F | Given, standing: str = "") -> Case:
     """Return what a tax profile lacks on a day: a code of GAPS, or "" (R54)."""
     lasting = f"{standing}lasting_tax_gap"
     return Case(
@@ -348,14 +348,14 @@ def gap_codes(enrollments: Iterable[object], *, on: date) -> dict[str, tuple[str
     What lacks nothing is left out.
     """
     codes: dict[str, tuple[str, ...]] = {}
-    for key, *gaps in _gaps_on(on).ask(enrollments=many(enrollments).value):
+    for key, *gaps in _gaps().ask(enrollments=list(enrollments), on=on):
         codes[key] = _together(*codes.get(key, ()), *gaps)
     return {key: some for key, some in codes.items() if some}
 
 
-@prepared
-def _gaps_on(on: date) -> QuerySet:
-    """What the payments of some enrollments lack, by the enrollment's key as text.
+@planned
+def _gaps() -> QuerySet:
+    """What the payments of some enrollments lack on a day, by their key as text.
 
     The keys of the payments are read first, in the same question: joined with its
     enrollment, a payment is asked of all there are. Payments of an enrollment that use
@@ -380,7 +380,7 @@ def _gaps_on(on: date) -> QuerySet:
         .values_list(
             Cast("assignment__enrollment_id", TextField()),
             "bank_gap",
-            tax_gap(on=on),
+            tax_gap(on=Given("on")),
             "currency_gap",
         )
     )
@@ -398,14 +398,20 @@ def payout_of(
 ) -> dict[object, list[PayoutAssignment]]:
     """Return each enrollment's annotated assignments, by the enrollment's key."""
     rows: dict[object, list[PayoutAssignment]] = {e.pk: [] for e in enrollments}
+    if rows:
+        for assignment in _payouts().ask(enrollments=list(rows), on=on):
+            rows[assignment.enrollment_id].append(assignment)
+    return rows
+
+
+@planned
+def _payouts() -> QuerySet[PayoutAssignment]:
     assignments = (
-        PayoutAssignment.objects.filter(enrollment__in=list(rows))
+        PayoutAssignment.objects.filter(enrollment__among=Given("enrollments"))
         .select_related("earning_type")
         .order_by("enrollment_id", "-earning_type__share", "pk")
     )
-    for assignment in with_gaps(assignments, on=on):
-        rows[assignment.enrollment_id].append(assignment)
-    return rows
+    return with_gaps(assignments, on=Given("on"))
 
 
 def accepted_currencies(assignments: Iterable[PayoutAssignment]) -> list[str]:
@@ -483,6 +489,13 @@ def _held_payouts() -> QuerySet[PayoutAssignment]:
     return PayoutAssignment.objects.filter(bank_profile__versions__status__in=HELD)
 
 
+@planned
+def _with_held_payouts() -> QuerySet:
+    """The keys of those of some enrollments that are paid to an account that waits."""
+    payouts = _held_payouts().filter(enrollment__among=Given("enrollments"))
+    return payouts.order_by().values_list("enrollment_id").distinct()
+
+
 def note_held(enrollments: Iterable[Enrollment]) -> None:
     """Note on enrollments that wait for nobody's decision until when they wait.
 
@@ -492,8 +505,7 @@ def note_held(enrollments: Iterable[Enrollment]) -> None:
     if not known:
         return
     # Few are: what else is to be known is asked of these.
-    payouts = _held_payouts().filter(enrollment__in=list(known)).order_by()
-    keys = set(payouts.values_list("enrollment_id", flat=True))
+    keys = {key for (key,) in _with_held_payouts().ask(enrollments=list(known))}
     if not keys:
         return
     held = BankProfileVersion.objects.filter(

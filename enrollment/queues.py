@@ -49,9 +49,8 @@ from accounts.models import (
     ResetState,
     TenantRoleMapping,
     User,
-    many,
 )
-from accounts.prepared import Given, prepared
+from accounts.prepared import Given, planned
 from accounts.roles import Role
 from accounts.scoping import live_assignments
 from accounts.stretches import beyond
@@ -617,11 +616,11 @@ def _facts_of(
         return {}
     rows = [
         dict(zip(_ASKED_OF_VERSIONS, row, strict=True))
-        for row in _versions().ask(keys=many(keys).value)
+        for row in _versions().ask(keys=list(keys))
     ]
     # Of a company's thousands with one number one is asked about.
     numbers = {(row["blind_index"], row["account"]): row["pk"] for row in rows}
-    elsewhere = dict(_same_elsewhere().ask(keys=many(numbers.values()).value))
+    elsewhere = dict(_same_elsewhere().ask(keys=list(numbers.values())))
     found = {}
     for row in rows:
         one = numbers[row["blind_index"], row["account"]]
@@ -657,7 +656,7 @@ _ASKED_OF_VERSIONS = (
 )
 
 
-@prepared
+@planned
 def _versions() -> QuerySet:
     never = Value(None, output_field=DateTimeField())
     banks, taxes = (
@@ -675,7 +674,7 @@ def _versions() -> QuerySet:
     return banks.union(taxes, all=True)
 
 
-@prepared
+@planned
 def _same_elsewhere() -> QuerySet:
     banks, taxes = (
         model.objects.filter(pk__among=Given("keys"))
@@ -726,7 +725,7 @@ def waiting_rows(
     kinds: dict[str, list[UUID]] = defaultdict(list)
     for key, kind, *_order in keys:
         kinds[kind].append(key)
-    enrollments = Enrollment.objects.for_pages().in_bulk(kinds["enrollment"])
+    enrollments = {one.pk: one for one in _enrollments().ask(keys=kinds["enrollment"])}
     payouts = payout_at(enrollments.values(), at=at)
     used = {
         key: [
@@ -744,6 +743,11 @@ def waiting_rows(
         **_version_rows("tax", kinds["tax"], facts, at=at),
     }
     return [rows[key] for key, *_rest in keys if key in rows]
+
+
+@planned
+def _enrollments() -> QuerySet[Enrollment]:
+    return Enrollment.objects.filter(pk__among=Given("keys")).order_by().for_pages()
 
 
 def next_waiting(

@@ -5,7 +5,7 @@ Constant numbers of queries, whatever the number of rows.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from operator import itemgetter
 from types import MappingProxyType
@@ -32,7 +32,7 @@ from accounts.models import (
     RoleAssignment,
     User,
 )
-from accounts.prepared import Given, given_if, prepared
+from accounts.prepared import Given, given_if, planned, prepared
 from accounts.roles import Permission, roles_with
 from accounts.scoping import HeldRoles
 from accounts.stretches import MOST_COUNTED
@@ -124,31 +124,60 @@ def enrollment_rows(
     enrollments: QuerySet[Enrollment],
     *,
     user,
-    held: HeldRoles | None = None,
     years: Mapping[FiscalYear, date] = MappingProxyType({}),
 ) -> list[Row]:
     """Return the rows of some enrollments, in their order.
 
-    `held` are the reader's roles in the company that has all of them, where they were
-    asked for before. `years` are the coming ones of FiscalCalendar.objects.days_at(),
-    where the rows say what they bring.
+    `years` are the coming ones of FiscalCalendar.objects.days_at(), where the rows say
+    what they bring.
     """
     known = enrollments.for_pages().with_was_left()
     for name, permission in _READER:
-        known = (
-            known.with_covered(permission, user=user, name=name)
-            if held is None
-            else known.with_held(held, permission, name=name)
-        )
-    enrollments = list(known)
-    now = timezone.now()
-    note_held(enrollments)
+        known = known.with_covered(permission, user=user, name=name)
+    enrollments, now = list(known), timezone.now()
     payouts = payout_at(_editable(enrollments), at=now)
+    return [
+        replace(row, assignments=payouts.get(row.enrollment.pk, []))
+        for row in _rows(
+            enrollments,
+            lacking={key: gaps_of(some) for key, some in payouts.items()},
+            at=now,
+            years=years,
+        )
+    ]
+
+
+def rows_by_key(keys: Iterable[UUID], *, held: HeldRoles) -> list[Row]:
+    """Rows of enrollments that were found in the reader's scope, by their keys, for lists.
+
+    In no order: what enrollment_rows() returns, but for how they are paid and what the
+    next year brings. `held` are the reader's roles in the one company that has them.
+    """
+    enrollments = _by_key(held.shape).ask(**held.given, keys=list(keys))
+    now = timezone.now()
+    return _rows(enrollments, lacking=gaps_at(_editable(enrollments), at=now), at=now)
+
+
+@planned
+def _by_key(held: HeldRoles) -> QuerySet[Enrollment]:
+    known = Enrollment.objects.filter(pk__among=Given("keys"))
+    for name, permission in _READER:
+        known = known.with_held(held, permission, name=name)
+    return known.for_pages().with_was_left().order_by()
+
+
+def _rows(
+    enrollments: list[Enrollment],
+    *,
+    lacking: Mapping[object, list[Gap]],
+    at: datetime,
+    years: Mapping[FiscalYear, date] = MappingProxyType({}),
+) -> list[Row]:
+    note_held(enrollments)
     forecasts = forecasts_of(enrollments, years=years, reader=_reader)
     rows = []
     for enrollment in enrollments:
-        assignments = payouts.get(enrollment.pk, [])
-        gaps = gaps_of(assignments)
+        gaps = lacking.get(enrollment.pk, [])
         rows.append(
             Row(
                 location=enrollment.location,
@@ -156,14 +185,13 @@ def enrollment_rows(
                 terms=enrollment.terms,
                 enrollment=enrollment,
                 gaps=gaps,
-                assignments=assignments,
                 standing=standing(
                     enrollment,
                     sees_progress=enrollment.sees_progress,
                     may_edit=enrollment.may_edit,
                     sees_requirements=enrollment.sees_requirements,
                     gaps=gaps,
-                    at=now,
+                    at=at,
                     was_left=enrollment.was_left,
                     is_at_risk=_is_at_risk(forecasts, enrollment),
                 ),
@@ -459,30 +487,44 @@ def overview_places(
     `terms` come from ProgramTerms.objects.shown().
     """
     places = ProgramAtLocation.objects.where_held(held, Permission.ENROLLMENT_VIEW)
-    places = places.current(terms).select_related("location", "enrollment")
+    return _with_reader(places.current(terms), held)
+
+
+def _with_reader(
+    places: QuerySet[ProgramAtLocation], held: HeldRoles
+) -> QuerySet[ProgramAtLocation]:
+    places = places.select_related("location", "enrollment")
     for name, permission in _READER:
         places = places.with_held(held, permission, name=name)
     return places
 
 
 def places_by_key(
-    places: QuerySet[ProgramAtLocation], keys: Iterable[tuple[str, int, int]]
+    keys: Iterable[tuple[str, int, int]], *, held: HeldRoles
 ) -> list[ProgramAtLocation]:
-    """Return the Overview's rows of some keys, in their order; what went is left out.
+    """Return rows that overview_places() found, by their keys; what went is left out.
 
-    A key is that of the row, of its location and of its terms. What a page says of a row
-    is asked of the rows it shows alone, not of those before it.
+    In the order of the keys: each is that of the row, of its location and of its terms.
+    What a page says of a row is asked of the rows it shows alone, not of those before it.
     """
     keys = list(keys)
-    found = {
-        place.pk: place
-        for place in places.filter(
-            location__in={location for _pk, location, _terms in keys},
-            terms__in={terms for _pk, _location, terms in keys},
-            pk__in=[pk for pk, _location, _terms in keys],
-        ).order_by()
-    }
+    if not keys:
+        return []
+    places, locations, terms = (list({*some}) for some in zip(*keys, strict=True))
+    asked = _places_by_key(held.shape)
+    known = asked.ask(**held.given, places=places, locations=locations, terms=terms)
+    found = {place.pk: place for place in known}
     return [found[pk] for pk, _location, _terms in keys if pk in found]
+
+
+@planned
+def _places_by_key(held: HeldRoles) -> QuerySet[ProgramAtLocation]:
+    places = ProgramAtLocation.objects.filter(
+        location__among=Given("locations"),
+        terms__among=Given("terms"),
+        pk__among=Given("places"),
+    )
+    return _with_reader(places, held).order_by()
 
 
 def kinds_of_places(

@@ -24,6 +24,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import IncentiveProgram
+from accounts.prepared import Given, prepared
 from profiles.states import PayoutMethod
 
 
@@ -55,15 +56,10 @@ class FiscalCalendarQuerySet(models.QuerySet):
 
         In one question: pages that ask for one need the other.
         """
-        calendars = self.annotate(
-            year=FilteredRelation(
-                "years", condition=Q(years__starts_on__range=_begins(at))
-            ),
-            **{f"year_{name}": F(f"year__{name}") for name in _YEAR},
-        )
+        first, last = _begins(at)
         days: dict[date, list[int]] = defaultdict(list)
         coming = {}
-        for calendar in calendars.order_by("pk", "year__starts_on"):
+        for calendar in _calendars().ask(first=first, last=last):
             today = calendar.day_at(at)
             if calendar.pk not in days[today]:
                 days[today].append(calendar.pk)
@@ -79,6 +75,16 @@ class FiscalCalendarQuerySet(models.QuerySet):
         for calendar in self.order_by("pk"):
             days[calendar.day_at(at)].append(calendar.pk)
         return dict(days)
+
+
+@prepared
+def _calendars() -> models.QuerySet:
+    """Calendars, each with its year that begins within some days."""
+    begins = Q(years__starts_on__range=(Given("first"), Given("last")))
+    return FiscalCalendar.objects.annotate(
+        year=FilteredRelation("years", condition=begins),
+        **{f"year_{name}": F(f"year__{name}") for name in _YEAR},
+    ).order_by("pk", "year__starts_on")
 
 
 def _begins(at: datetime) -> tuple[date, date]:
@@ -287,21 +293,12 @@ class ProgramTermsQuerySet(models.QuerySet):
         Each program counts its days in its own calendar (R66). Texts that only one
         program's page shows stay there.
         """
-        years = "fiscal_year__calendar__years"
-        rows = (
-            self.filter(
-                fiscal_year__starts_on__lte=at.date() + timedelta(days=1),
-                fiscal_year__ends_on__gte=at.date() - timedelta(days=367),
-            )
-            .annotate(
-                year=FilteredRelation(
-                    years, condition=Q(**{f"{years}__starts_on__range": _begins(at)})
-                ),
-                **{f"year_{name}": F(f"year__{name}") for name in _YEAR},
-            )
-            .select_related("program", "fiscal_year__calendar")
-            .defer("agreement_text_en", "agreement_text_sv")
-            .order_by("program__name", "pk", "year__starts_on")
+        first, last = _begins(at)
+        rows = _terms_with_years().ask(
+            started=at.date() + timedelta(days=1),
+            ended=at.date() - timedelta(days=367),
+            first=first,
+            last=last,
         )
         days, coming = defaultdict(list), {}
         running, over = {}, {}
@@ -328,6 +325,26 @@ class ProgramTermsQuerySet(models.QuerySet):
     def offered(self) -> Self:
         """Terms of programs that are not discontinued."""
         return self.filter(program__discontinued_at=None)
+
+
+@prepared
+def _terms_with_years() -> models.QuerySet:
+    """Terms that may run or have run last, each with its calendar's year to come."""
+    years = "fiscal_year__calendar__years"
+    begins = Q(**{f"{years}__starts_on__range": (Given("first"), Given("last"))})
+    return (
+        ProgramTerms.objects.filter(
+            fiscal_year__starts_on__lte=Given("started"),
+            fiscal_year__ends_on__gte=Given("ended"),
+        )
+        .annotate(
+            year=FilteredRelation(years, condition=begins),
+            **{f"year_{name}": F(f"year__{name}") for name in _YEAR},
+        )
+        .select_related("program", "fiscal_year__calendar")
+        .defer("agreement_text_en", "agreement_text_sv")
+        .order_by("program__name", "pk", "year__starts_on")
+    )
 
 
 class ProgramTerms(models.Model):

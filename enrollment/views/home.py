@@ -17,7 +17,7 @@ from enrollment.coming import coming_dates
 from enrollment.forecast import found
 from enrollment.models import Enrollment, FiscalCalendar
 from enrollment.places import places_not_ready, readiness
-from enrollment.rows import at_risk, enrollment_rows, next_year_rows, under_way
+from enrollment.rows import at_risk, next_year_rows, rows_by_key, under_way
 from enrollment.states import EnrollmentStatus, Turn
 from profiles.begun import to_go_on_with
 
@@ -45,12 +45,8 @@ def home(request):
     foreseen = found(mine, days.coming)
     worst = at_risk(foreseen)[:MOST_FORECASTS]
     keys = {*worst, *chain.from_iterable(started.keys.values())}
-    shown = {
-        row.enrollment.pk: row
-        for row in enrollment_rows(
-            Enrollment.objects.filter(pk__in=keys).order_by(), user=user, held=held
-        )
-    }
+    rows = rows_by_key(keys, held=held) if keys else []
+    shown = {row.enrollment.pk: row for row in rows}
     to_open, turn, waiting = (
         [shown[key] for key in started.keys[whose] if key in shown]
         for whose in (Turn.NEW, Turn.YOU, Turn.THEM)

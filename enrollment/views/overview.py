@@ -21,6 +21,7 @@ from accounts.location_choice import choose_location
 from accounts.models import Location
 from accounts.roles import Permission
 from accounts.safe_csv import csv_lines
+from accounts.scoping import HeldRoles
 from accounts.stretches import Stretch, is_number, stretch_of
 from enrollment import services
 from enrollment.forms import OverviewFilter
@@ -74,8 +75,8 @@ class Asked:
     whole: QuerySet[ProgramAtLocation]
     found: QuerySet[ProgramAtLocation]
     places: QuerySet[ProgramAtLocation]
-    # The whole without what only orders it: for rows that were found.
-    plain: QuerySet[ProgramAtLocation]
+    # Of whom.
+    held: HeldRoles
     # Of their programs, if it is known which they are, in their order.
     names: list[str]
     now: datetime
@@ -131,7 +132,7 @@ def overview(request):
         # Few locations are one question's.
         groups=asked.names if has_many and not by_location else (),
     )
-    rows = asked.rows(places_by_key(asked.plain, page.rows))
+    rows = asked.rows(places_by_key(page.rows, held=asked.held))
     return render(
         request,
         "enrollment/overview.html",
@@ -182,7 +183,6 @@ def asked_of(request) -> Asked:
         places = places.filter(location=location)
     countries, sees = kinds_of_places(places, held=held)
     form = OverviewFilter(request.GET, countries=countries, sees=sees)
-    plain = places
     if "status" in request.GET.get("sort", ""):
         places = places.with_status(days.days)
     form.is_valid()  # What it does not offer is left out; it has no errors.
@@ -190,7 +190,7 @@ def asked_of(request) -> Asked:
     if text:
         found, names = places_about(places, text, held=held, terms=terms)
     chosen = _filtered(found, form.cleaned_data, days=days)
-    return Asked(form, places, found, chosen, plain, names, now, days, terms)
+    return Asked(form, places, found, chosen, held, names, now, days, terms)
 
 
 def _locations_beside(programs: int) -> int:
@@ -285,7 +285,7 @@ def _spoken_lines(asked: Asked, keys: list[tuple], *, language: str):
 
 def _cells(asked: Asked, keys: list[tuple]):
     for start in range(0, len(keys), ROWS_AT_ONCE):
-        known = places_by_key(asked.plain, keys[start : start + ROWS_AT_ONCE])
+        known = places_by_key(keys[start : start + ROWS_AT_ONCE], held=asked.held)
         for row in asked.rows(known):
             one = row.enrollment
             yield [
