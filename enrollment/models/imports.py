@@ -433,6 +433,7 @@ class ImportEffect(models.Model):
         related_name="effects",
         verbose_name=_("import"),
         db_index=False,
+        db_constraint=False,
     )
     location = models.ForeignKey(
         Location,
