@@ -38,22 +38,16 @@ class CheckState(models.TextChoices):
     UNKNOWN = "unknown", _("Not known")
 
 
-def check_state(
-    day: date,
-    *,
-    is_met: str = "is_met",
-    begins: str = "valid_from",
-    ends: str = "valid_until",
-) -> Case:
-    """Return whether something measured is met on a day, by the names of its columns.
+def check_state(day: date) -> Case:
+    """Return whether something measured is met on a day.
 
     What is missing, or too old, is not known: never a "no".
     """
-    lasts = Q(**{ends: None}) | Q(**{f"{ends}__gte": day})
+    lasts = Q(valid_until=None) | Q(valid_until__gte=day)
     return Case(
-        When(**{is_met: None}, then=Value("unknown")),
-        When(~(Q(**{f"{begins}__lte": day}) & lasts), then=Value("unknown")),
-        When(**{is_met: True}, then=Value("met")),
+        When(is_met=None, then=Value("unknown")),
+        When(~(Q(valid_from__lte=day) & lasts), then=Value("unknown")),
+        When(is_met=True, then=Value("met")),
         default=Value("unmet"),
         output_field=models.CharField(),
     )
@@ -157,17 +151,12 @@ class ImportedCheckQuerySet(ScopedQuerySet):
     view_permission = Permission.REQUIREMENT_VIEW
 
     def as_of(self, day: date) -> Self:
-        """Annotate `state` with what a file says, and `was` with what is known now."""
-        return self.annotate(
-            state=check_state(day),
-            was=check_state(
-                day, is_met="was_met", begins="was_valid_from", ends="was_valid_until"
-            ),
-        )
+        """Annotate `state` with what a file says of each requirement on a day."""
+        return self.annotate(state=check_state(day))
 
 
 class ImportedCheck(models.Model):
-    """One requirement held against a new or changed value of a file, and as it is now."""
+    """One requirement held against a new or changed value of a file."""
 
     id = models.CharField(primary_key=True, max_length=60)
     value_import = models.ForeignKey(
@@ -179,9 +168,6 @@ class ImportedCheck(models.Model):
     is_met = models.BooleanField(null=True)
     valid_from = models.DateField(null=True)
     valid_until = models.DateField(null=True)
-    was_met = models.BooleanField(null=True)
-    was_valid_from = models.DateField(null=True)
-    was_valid_until = models.DateField(null=True)
 
     objects = ImportedCheckQuerySet.as_manager()
 

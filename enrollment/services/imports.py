@@ -20,13 +20,12 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.db.models import (
-    BigIntegerField,
     Exists,
     F,
-    Func,
     Max,
     OuterRef,
     Q,
+    QuerySet,
 )
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -38,7 +37,6 @@ from enrollment import value_files
 from enrollment.eligibility import eligible_locations, is_offered_in
 from enrollment.models import (
     Agreement,
-    CheckState,
     Criterion,
     Enrollment,
     EnrollmentEvent,
@@ -52,6 +50,7 @@ from enrollment.models import (
     ProgramTerms,
     Requirement,
     RequirementCheck,
+    StagedValue,
     ValueImport,
 )
 from enrollment.services.standings import move_back, move_by_effects
@@ -467,12 +466,6 @@ def _hold(value_import: ValueImport) -> None:
     value_import.release_reason = ""
 
 
-class _OfPair(Func):
-    """A column of the pair that a statement asks of."""
-
-    output_field = BigIntegerField()
-
-
 def _weigh(
     value_import: ValueImport, *, on: date, locations: Iterable[int] | None = None
 ) -> dict[str, int]:
@@ -483,47 +476,44 @@ def _weigh(
     """
     chosen = Q() if locations is None else Q(location__among=many(locations))
     value_import.effects.filter(chosen).delete()
-    enrollments = Enrollment.objects.filter(
-        location=OuterRef("location"), terms=OuterRef("terms")
-    )
-    asked = (
-        ImportedCheck.objects.filter(
-            chosen,
-            is_offered_in(F("location__country"), terms="terms__"),
-            value_import=value_import,
-            terms__in=ProgramTerms.objects.current(on).offered(),
-            location__closed_at=None,
-        )
-        .as_of(on)
-        .filter(
-            ~Q(state=F("was"))
-            | Q(Exists(enrollments.open()), state=CheckState.UNMET)
-            | Q(Exists(enrollments.ineligible()), state=CheckState.MET)
-        )
+    news = value_import.staged.news().order_by()
+    if locations is None and value_import.changed <= MOST_CHANGED:
+        said = news.values_list("location_id", flat=True)
+        chosen = Q(location__among=many(set(said)))
+    asking = (
+        ProgramTerms.objects.current(on)
+        .offered()
+        .filter(Exists(_requirements_of(news)))
         .order_by()
-        .values("location", "terms")
-        .distinct()
     )
-    here = {
-        "location": _OfPair(template="pairs.location_id"),
-        "terms": _OfPair(template="pairs.terms_id"),
+    terms = many(asking.values_list("pk", flat=True))
+    now = RequirementCheck.objects.filter(chosen, terms__among=terms)
+    then = ImportedCheck.objects.filter(
+        chosen,
+        is_offered_in(F("location__country"), terms="terms__"),
+        value_import=value_import,
+        terms__among=terms,
+        location__closed_at=None,
+    )
+    columns = ("location_id", "terms_id", "requirement_id", "state")
+    compiled = {
+        name: checks.as_of(on).order_by().values_list(*columns).query.sql_with_params()
+        for name, checks in {"now": now, "then": then}.items()
     }
-    now = RequirementCheck.objects.filter(**here).as_of(on).order_by()
-    said = ImportedCheck.objects.filter(chosen, value_import=value_import)
-    then = said.as_of(on).order_by()
     # In the order in which the statement mentions them.
-    parts = {
-        "pairs": asked.values_list("location_id", "terms_id"),
-        "then": then.values_list("location_id", "terms_id", "requirement_id", "state"),
-        "now": now.values_list("requirement_id", "state"),
-    }
-    compiled = {name: one.query.sql_with_params() for name, one in parts.items()}
     params = [value for _sql, values in compiled.values() for value in values]
     statement = EFFECTS.format(**{name: sql for name, (sql, _) in compiled.items()})
     with connection.cursor() as cursor:
         cursor.execute(statement, [*params, value_import.pk, list(map(str, OPEN))])
         cursor.execute("ANALYZE enrollment_importeffect")
     return _effect_counts(value_import)
+
+
+def _requirements_of(news: QuerySet[StagedValue]) -> QuerySet[Requirement]:
+    """What the terms of the query around it ask for that a file says something about."""
+    return Requirement.objects.filter(
+        terms=OuterRef("pk"), criterion__in=news.values("criterion")
+    )
 
 
 # What a difference follows from, beside the file: of the first, what changed since is
@@ -1186,30 +1176,27 @@ GROUP BY outcome
 """
 
 # What is asked of one place is asked of each: the questions are the QuerySets' own.
-# Materialized: a state is a long question, and is looked at eight times.
+# OFFSET 0: a state is a long question, and is looked at more than once.
 EFFECTS = """
-WITH pairs AS MATERIALIZED (
-    SELECT * FROM ({pairs}) chosen (location_id, terms_id)
-), then_ AS MATERIALIZED (
-    SELECT * FROM ({then}) said (location_id, terms_id, requirement_id, state)
-), states AS MATERIALIZED (
-    SELECT pairs.location_id, pairs.terms_id, n.requirement_id, n.state
-    FROM pairs
-    CROSS JOIN LATERAL ({now}) n (requirement_id, state)
-), weighed AS (
+WITH weighed AS (
     SELECT n.location_id, n.terms_id,
            CASE WHEN bool_or(n.state = 'unmet') THEN 'unmet'
                 WHEN bool_or(n.state = 'unknown') THEN 'unknown'
                 ELSE 'met' END AS was,
            CASE WHEN bool_or(COALESCE(t.state, n.state) = 'unmet') THEN 'unmet'
                 WHEN bool_or(COALESCE(t.state, n.state) = 'unknown') THEN 'unknown'
-                ELSE 'met' END AS becomes
-    FROM states n
-    LEFT JOIN then_ t
-        ON t.location_id = n.location_id
-        AND t.terms_id = n.terms_id
-        AND t.requirement_id = n.requirement_id
+                ELSE 'met' END AS becomes,
+           bool_or(t.state = 'unmet' OR t.state <> n.state) AS is_said
+    FROM (
+        SELECT * FROM ({now}) known (location_id, terms_id, requirement_id, state)
+        OFFSET 0
+    ) n
+    LEFT JOIN (
+        SELECT * FROM ({then}) said (location_id, terms_id, requirement_id, state)
+        OFFSET 0
+    ) t USING (location_id, terms_id, requirement_id)
     GROUP BY n.location_id, n.terms_id
+    HAVING count(t.state) > 0
 )
 INSERT INTO enrollment_importeffect
     (value_import_id, location_id, terms_id, was, becomes, was_status)
@@ -1217,7 +1204,7 @@ SELECT %s, location_id, terms_id, was, becomes, ''
 FROM weighed
 LEFT JOIN enrollment_enrollment e USING (location_id, terms_id)
 WHERE was <> becomes
-   OR (becomes = 'unmet' AND e.status = ANY (%s))
+   OR (becomes = 'unmet' AND is_said AND e.status = ANY (%s))
    OR (becomes = 'met' AND e.status = 'ineligible')
 """
 
