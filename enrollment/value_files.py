@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
+from operator import itemgetter
 
 from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
@@ -225,9 +226,11 @@ class Rows:
         offset: int = 0,
         line: int = 0,
     ):
-        self.offset = offset
         self._first_line = line
-        self._begun = line
+        self._begun = 0
+        # Where the text begins of which lines are handed out now.
+        self._text_at = offset
+        self._text = io.StringIO()
         self._ahead = self._lines(blocks)
         self._reader = csv.reader(self._ahead, delimiter=delimiter, strict=True)
         csv.field_size_limit(LONGEST_CELL)
@@ -239,40 +242,43 @@ class Rows:
     def line(self) -> int:
         return self._first_line + self._reader.line_num
 
+    @property
+    def offset(self) -> int:
+        handed_out = self._text.getvalue()[: self._text.tell()]
+        return self._text_at + len(handed_out.encode())
+
     def _lines(self, blocks: Iterable[bytes]) -> Iterator[str]:
-        if not self.offset:
+        if not self._text_at:
             blocks = self._without_bom(blocks)
         for text in _texts(blocks):
-            for line in io.StringIO(text, newline=""):
-                self.offset += len(line) if line.isascii() else len(line.encode())
-                yield line
+            self._text_at = self.offset
+            self._text = io.StringIO(text, newline="")
+            yield from self._text
 
     def _without_bom(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """Skip the mark that spreadsheets put before UTF-8."""
         for number, block in enumerate(blocks):
             if number == 0 and block.startswith(BOM):
-                self.offset = len(BOM)
+                self._text_at = len(BOM)
                 block = block[len(BOM) :]
             yield block
 
     def __iter__(self) -> Iterator[list[str]]:
         reader = self._reader
-        while True:
-            self._begun = self.line + 1
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raise self._refusal(error) from error
-            yield row
+        try:
+            for row in reader:
+                self._begun = reader.line_num
+                yield row
+        except csv.Error as error:
+            raise self._refusal(error) from error
 
     def _refusal(self, error: csv.Error) -> ValidationError:
         said = str(error)
+        begun = self._first_line + self._begun + 1
         if "field limit" in said:
-            return file_problem("long", line=self._begun)
+            return file_problem("long", line=begun)
         if "unexpected end" in said:
-            return file_problem("unclosed", line=self._begun)
+            return file_problem("unclosed", line=begun)
         return file_problem("quotes", line=self.line)
 
 
@@ -355,11 +361,24 @@ class KnownCriterion:
     is_yes_no: bool
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some lines of a file: `right` as the database copies them in, with their numbers.
+
+    `wrong` are their numbers, codes of LINE_PROBLEMS and cells at fault; `count` is of
+    both. Nothing follows the last part.
+    """
+
+    right: str
+    wrong: list[tuple[int, str, str]]
+    count: int
+    is_last: bool
+
+
 class Judge:
     """Decides of each row whether it is right; keeps what few values repeat.
 
-    `judged()` returns the cells as the database takes them, or a code of LINE_PROBLEMS
-    with the cell at fault. Which location a PartnerID is, the database says.
+    Which location a PartnerID is, the database says.
     """
 
     def __init__(
@@ -370,22 +389,42 @@ class Judge:
         criteria: dict[str, KnownCriterion],
         today: date,
     ):
-        self._at = tuple(columns.get(name) for name in FIELDS)
         self._width = width
+        # A column that is not there is one more, with nothing in it.
+        self._cells = itemgetter(*(columns.get(name, width) for name in FIELDS))
+        self._has_all = len(columns) == len(FIELDS)
         self._criteria = criteria
         # A day ahead may be today already where it was measured.
         self._last_day = today + timedelta(days=1)
         self._days: dict[str, tuple[str, str]] = {}
         self._sources: dict[str, tuple[str, str]] = {}
 
-    def judged(self, row: list[str]) -> tuple[str, str | tuple]:
-        """Return ("", cells) for a right row, else (code, cell)."""
-        if len(row) > self._width:
+    def part(self, rows: Rows, *, most: int) -> Part:
+        """Judge the next rows, so many at most; empty ones are passed over."""
+        right, wrong = [], []
+        for row in rows:
+            if not row or not (row[0].strip() or any(cell.strip() for cell in row)):
+                continue
+            line = rows.line
+            code, found = self._judged(row)
+            if code:
+                wrong.append((line, code, found))
+            else:
+                right.append(f"{line}\t{found}\n")
+            if len(right) + len(wrong) >= most:
+                break
+        count = len(right) + len(wrong)
+        return Part("".join(right), wrong, count, is_last=count < most)
+
+    def _judged(self, row: list[str]) -> tuple[str, str]:
+        """Return ("", cells with tabs between) for a right row, else (code, cell)."""
+        missing = self._width - len(row)
+        if missing < 0:
             return "cells", ""
-        partner, code, amount, day, source = (
-            row[index].strip() if index is not None and index < len(row) else ""
-            for index in self._at
-        )
+        if missing or not self._has_all:
+            row = [*row, *[""] * (missing + 1)]
+        partner, code, amount, day, source = self._cells(row)
+        partner, code, amount = partner.strip(), code.strip(), amount.strip()
         if not partner or len(partner) > 40 or not partner.isprintable():
             return "location", partner
         criterion = self._criteria.get(code)
@@ -399,14 +438,17 @@ class Judge:
             return "number", amount
         else:
             number = amount
-        problem, when = self._once(self._days, day, self._day)
+        problem, day = self._days.get(day) or self._once(self._days, day, self._day)
         if problem:
             return problem, day
-        if source:
-            problem, source = self._once(self._sources, source, _source)
-            if problem:
-                return problem, source
-        return "", (partner, criterion.key, number, when, source)
+        problem, source = self._sources.get(source) or self._once(
+            self._sources, source, _source
+        )
+        if problem:
+            return problem, source
+        if "\\" in partner:
+            partner = partner.replace("\\", "\\\\")
+        return "", f"{partner}\t{criterion.key}\t{number}\t{day}\t{source}"
 
     def _once(
         self,
@@ -414,11 +456,9 @@ class Judge:
         text: str,
         read: Callable[[str], tuple[str, str]],
     ) -> tuple[str, str]:
-        found = known.get(text)
-        if found is None:
-            if len(known) >= _MOST_REMEMBERED:
-                known.clear()
-            found = known[text] = read(text)
+        if len(known) >= _MOST_REMEMBERED:
+            known.clear()
+        found = known[text] = read(text.strip())
         return found
 
     def _day(self, text: str) -> tuple[str, str]:
@@ -432,7 +472,9 @@ class Judge:
 
 
 def _source(text: str) -> tuple[str, str]:
+    if not text:
+        return "", ""
     try:
-        return "", clean_line(text, max_length=80)
+        return "", clean_line(text, max_length=80).replace("\\", "\\\\")
     except ValidationError:
         return "source", text
