@@ -568,31 +568,12 @@ def _escalated(model: type[ProfileVersion]) -> Exists:
 def _risky(risk: str) -> Condition:
     def asked(versions: QuerySet) -> QuerySet:
         if risk == "elsewhere":
-            return versions.filter(_is_elsewhere(versions.model))
+            return versions.filter(versions.model.objects.is_elsewhere())
         if versions.model is BankProfileVersion:
             return versions.pending().filter(usable_from__isnull=False)
         return versions.none()
 
     return lambda rows: _about_versions(rows, asked)
-
-
-def _is_elsewhere(model: type[ProfileVersion]) -> Exists:
-    """Whether another company has the same number, by its blind index."""
-    account = _account_of(model)
-    same = (
-        model.objects.filter(
-            blind_index=OuterRef("blind_index"),
-            status__in=CURRENT,
-            profile__archived_at=None,
-        )
-        .exclude(**{account: OuterRef(account)})
-        .exclude(blind_index="")
-    )
-    return Exists(same.order_by())
-
-
-def _account_of(model: type[ProfileVersion]) -> str:
-    return f"profile__{model.profile.field.related_model.account_path}"
 
 
 @dataclass(frozen=True)
@@ -663,7 +644,7 @@ def _versions() -> QuerySet:
         model.objects.filter(pk__among=Given("keys"))
         .order_by()
         .annotate(
-            account=F(_account_of(model)),
+            account=F(model.account_path),
             is_escalated=_escalated(model),
             usable=never if model is TaxProfileVersion else F("usable_from"),
             seconded=never if model is TaxProfileVersion else F("seconded_at"),
@@ -679,7 +660,7 @@ def _same_elsewhere() -> QuerySet:
     banks, taxes = (
         model.objects.filter(pk__among=Given("keys"))
         .order_by()
-        .annotate(is_elsewhere=_is_elsewhere(model))
+        .annotate(is_elsewhere=model.objects.is_elsewhere())
         .values_list("pk", "is_elsewhere")
         for model in (BankProfileVersion, TaxProfileVersion)
     )

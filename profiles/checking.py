@@ -252,10 +252,9 @@ def _check_form(version) -> Check:
 
 def _check_elsewhere(version) -> Check:
     rows = type(version).objects.same_number_elsewhere(version)
-    path = f"profile__{version.profile.account_path}"
-    companies = PartnerAccount.objects.filter(pk__in=rows.values(path)).order_by(
-        "name", "pk"
-    )
+    companies = PartnerAccount.objects.filter(
+        pk__in=rows.values(version.account_path)
+    ).order_by("name", "pk")
     names = [company.name for company in companies]
     if not names:
         sentences = {

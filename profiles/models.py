@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, When
 from django.db.models.functions import Coalesce, Lower
+from django.db.models.lookups import IsNull
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -94,12 +95,31 @@ class VersionQuerySet(models.QuerySet):
         """Current versions of other companies with the same account or tax number."""
         if not version.blind_index:
             return self.none()
-        account = f"profile__{version.profile.account_path}"
+        account = version.profile.account
+        return self._same_number(version.blind_index).exclude(
+            **{version.account_path: account}
+        )
+
+    def is_elsewhere(self) -> Q:
+        """Whether another company has the same number as a version of the query around."""
+        account = self.model.account_path
+        same = self._same_number(OuterRef("blind_index")).exclude(blind_index="")
+        if account != "partner_account":
+            # A company has one at thousands of locations, not thousands.
+            return Q(Exists(same.exclude(**{account: OuterRef(account)})))
+        # Before its company and after it in an index, so that none of its own is read.
+        sides = (
+            same.filter(**{f"{account}__{side}": OuterRef(account)})
+            .order_by(f"{account}_id")
+            .values("pk")[:1]
+            for side in ("lt", "gt")
+        )
+        return Q(*(IsNull(Subquery(one), False) for one in sides), _connector=Q.OR)
+
+    def _same_number(self, blind_index: str | OuterRef) -> Self:
         return self.filter(
-            blind_index=version.blind_index,
-            status__in=CURRENT,
-            profile__archived_at=None,
-        ).exclude(**{account: version.profile.account})
+            blind_index=blind_index, status__in=CURRENT, profile__archived_at=None
+        ).order_by()
 
     def pending(self) -> Self:
         return self.filter(status=ProfileStatus.PENDING)
@@ -616,6 +636,7 @@ class BankProfileVersion(ProfileVersion):
     """One state of a bank profile; never edited once sent."""
 
     part = "bank"
+    account_path = "profile__partner_account"
 
     profile = models.ForeignKey(
         BankProfile,
@@ -988,16 +1009,32 @@ class TaxProfile(Profile):
         return self.location.partner_account
 
 
+class TaxVersionQuerySet(VersionQuerySet, ScopedQuerySet):
+    scope = Scope(account="partner_account", location="profile__location")
+    view_permission = Permission.PROFILE_VIEW
+
+
 class TaxProfileVersion(ProfileVersion):
     """One state of a tax profile; never edited once sent."""
 
     part = "tax"
+    account_path = "partner_account"
 
     profile = models.ForeignKey(
         TaxProfile,
         models.PROTECT,
         related_name="versions",
         verbose_name=_("tax profile"),
+    )
+    # Its location's company. Only for asking the database, which fills it in.
+    partner_account = models.ForeignKey(
+        PartnerAccount,
+        models.PROTECT,
+        related_name="+",
+        verbose_name=_("company"),
+        editable=False,
+        db_constraint=False,
+        db_index=False,
     )
     form = models.CharField(_("form"), max_length=20)
     # Which details are filled in, so that a program's needs can be asked of many
@@ -1009,6 +1046,8 @@ class TaxProfileVersion(ProfileVersion):
     # The answers that decided on the form, and what the form asks; no numbers.
     setup = models.JSONField(_("answers"), default=dict, blank=True)
 
+    objects = TaxVersionQuerySet.as_manager()
+
     class Meta(ProfileVersion.Meta):
         verbose_name = _("tax profile version")
         verbose_name_plural = _("tax profile versions")
@@ -1017,7 +1056,10 @@ class TaxProfileVersion(ProfileVersion):
             sealed_check("details", name="%(app_label)s_%(class)s_details_are_sealed"),
         ]
         indexes = [
-            models.Index(fields=["blind_index"], name="profiles_tax_blind_index"),
+            models.Index(
+                fields=["blind_index", "partner_account"],
+                name="profiles_tax_blind_index",
+            ),
             models.Index(
                 Coalesce("promised_from", "submitted_at"),
                 "id",

@@ -862,3 +862,28 @@ def test_archived_profiles_come_last():
     names = [row.name for row in BankProfile.objects.archived_last()]
 
     assert names == ["B", "C", "A"]
+
+
+def test_a_tax_version_says_whose_it_is_whatever_its_writer_says():
+    location = LocationFactory()
+    version = TaxProfileFactory(
+        location=location, version__partner_account=PartnerAccountFactory()
+    ).versions.get()
+
+    assert version.partner_account == location.partner_account
+
+
+def test_a_number_is_elsewhere_at_another_company_alone():
+    first, second = sorted(PartnerAccountFactory.create_batch(2), key=lambda it: it.pk)
+    own = LocationFactory.create_batch(2, partner_account=second)
+    here, beside = (TaxProfileFactory(location=one).versions.get() for one in own)
+    elsewhere = TaxProfileVersion.objects.is_elsewhere()
+    assert not TaxProfileVersion.objects.filter(elsewhere).exists()
+
+    # Before its company in the index, and after it.
+    other = TaxProfileFactory(location__partner_account=first)
+    found = TaxProfileVersion.objects.filter(elsewhere)
+    assert {*found} == {here, beside, other.versions.get()}
+
+    change(other, archived_at=timezone.now(), archived_by=other.created_by)
+    assert not found.all().filter(pk__in=[here.pk, beside.pk]).exists()
