@@ -4,7 +4,7 @@ Where pages have numbers, rows are counted to a limit, and nothing is joined to 
 that are passed over.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.core.paginator import Page, Paginator
@@ -69,7 +69,7 @@ def stretch_of(
     size: int,
     values_of: Callable[[str], tuple | None],
     key_of: Callable[[object], object],
-    groups: Sequence = (),
+    groups: Sequence | Mapping[object, dict] = (),
 ) -> Stretch:
     """Return the rows after, or before, the one that the address names by its key.
 
@@ -77,7 +77,8 @@ def stretch_of(
     `values_of` says a key's values of them, None where there is no such row: then the
     list begins anew. `key_of` says the key of a row that was found. `groups` are all
     values of the first column in their order, if they are known: the group the stretch
-    begins in is asked for alone, and only where it does not fill it are the others.
+    begins in is asked for alone, and only where it does not fill it are the others. With
+    each, by what else its rows are found, if anything is known.
     """
     after, before = (
         request.GET.get(name, "").replace("\0", "")[:_LONGEST_KEY]
@@ -111,14 +112,16 @@ def _beside(rows, order, edge: tuple | None, is_back, size, groups) -> list:
         return list(found[:wanted])
     column, side = order[0], "lt" if is_back else "gt"
     # Of one group the first column says nothing, and an index begins with the second.
-    here = rows.filter(**{column: group}).order_by(*sides[1:])
+    narrow = groups if isinstance(groups, Mapping) else {}
+    here = rows.filter(**{column: group}, **narrow.get(group, {})).order_by(*sides[1:])
     if edge:
         here = here.filter(beyond(order[1:], edge[1:], is_back))
     found = list(here[:wanted])
-    if len(found) < wanted and group != groups[0 if is_back else -1]:
+    known = list(groups)
+    if len(found) < wanted and group != known[0 if is_back else -1]:
         further = rows.filter(**{f"{column}__{side}": group}).order_by(*sides)
-        if len(groups) == 2:
-            other = groups[0 if is_back else 1]
+        if len(known) == 2:
+            other = known[0 if is_back else 1]
             further = rows.filter(**{column: other}).order_by(*sides[1:])
         found += further[: wanted - len(found)]
     return found

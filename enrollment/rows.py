@@ -554,10 +554,10 @@ def places_about(
     *,
     held: HeldRoles,
     terms: ShownTerms,
-) -> tuple[QuerySet[ProgramAtLocation], list[str]]:
+) -> tuple[QuerySet[ProgramAtLocation], Mapping[str, list[int]]]:
     """Narrow the Overview to what a text names: program, location, PartnerID, person.
 
-    With the names of the programs, where it names nothing else.
+    With the programs as ShownTerms.named, where it names nothing else.
 
     A person stands for the rows they may enroll, and for what they accepted or
     submitted where the reader sees progress (R42). What the text names is asked first,
@@ -585,13 +585,14 @@ def places_about(
         named |= Q(location__in=keys["location"])
     if not keys:
         names = {one.program.name for one in about}
-        return places.filter(named), [one for one in terms.names if one in names]
+        known = {one: some for one, some in terms.named.items() if one in names}
+        return places.filter(named), known
     if not (people := keys.get("person")):
-        return places.filter(named), []
+        return places.filter(named), {}
     at_work = Q(enrollment__accepted_by__in=people)
     at_work |= Q(enrollment__submitted_by__in=people)
     theirs = _enrolled_by(people, held.account) | at_work & Q(sees_progress=True)
-    return places.filter(named | theirs), []
+    return places.filter(named | theirs), {}
 
 
 def _enrolled_by(people: set[int], company: PartnerAccount) -> Q:

@@ -352,6 +352,12 @@ class Enrollment(models.Model):
                 fields=["partner_account", "status", "status_since", "id"],
                 name="enrollment_of_company",
             ),
+            # What stands where in a company is read from this alone.
+            models.Index(
+                fields=["partner_account", "terms", "location"],
+                include=["id", "status"],
+                name="enrollment_of_company_by_terms",
+            ),
             # What a company has to answer or to submit, by its last day.
             models.Index(
                 fields=["partner_account", "enroll_by", "status_since", "id"],

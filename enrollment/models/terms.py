@@ -273,8 +273,8 @@ class ShownTerms:
     over: dict[int, "ProgramTerms"]
     # Programs with a year that is over: only there somebody can be between two.
     had_a_year: frozenset[int]
-    # Of their programs, as the database orders them.
-    names: list[str]
+    # By the names of their programs, as the database orders them.
+    named: dict[str, list[int]]
     # What FiscalCalendar.objects.days_at() says of their calendars.
     days: CalendarDays
 
@@ -314,13 +314,14 @@ class ProgramTermsQuerySet(models.QuerySet):
         programs = {terms.program_id for terms in running.values()}
         had_a_year = frozenset(terms.program_id for terms in over.values())
         over = {key: one for key, one in over.items() if one.program_id not in programs}
-        names = dict.fromkeys(
-            terms.program.name
-            for terms in rows
-            if terms.pk in running or terms.pk in over
-        )
+        named = defaultdict(list)
+        for terms in rows:
+            keys = named[terms.program.name]
+            if (terms.pk in running or terms.pk in over) and terms.pk not in keys:
+                keys.append(terms.pk)
+        named = {name: keys for name, keys in named.items() if keys}
         days = CalendarDays(dict(days), coming)
-        return ShownTerms(running, over, had_a_year, list(names), days)
+        return ShownTerms(running, over, had_a_year, named, days)
 
     def offered(self) -> Self:
         """Terms of programs that are not discontinued."""

@@ -1,6 +1,6 @@
 """Incentives: every program at every location in scope, and why one is not eligible."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -77,8 +77,8 @@ class Asked:
     places: QuerySet[ProgramAtLocation]
     # Of whom.
     held: HeldRoles
-    # Of their programs, if it is known which they are, in their order.
-    names: list[str]
+    # Their programs as ShownTerms.named, if it is known which they are.
+    programs: Mapping[str, list[int]]
     now: datetime
     days: CalendarDays
     terms: ShownTerms
@@ -130,7 +130,11 @@ def overview(request):
         values_of=partial(_values_of, asked.whole, order=order),
         key_of=itemgetter(0),
         # Few locations are one question's.
-        groups=asked.names if has_many and not by_location else (),
+        groups=(
+            {name: {"terms__in": keys} for name, keys in asked.programs.items()}
+            if has_many and not by_location
+            else ()
+        ),
     )
     rows = asked.rows(places_by_key(page.rows, held=asked.held))
     return render(
@@ -186,11 +190,11 @@ def asked_of(request) -> Asked:
     if "status" in request.GET.get("sort", ""):
         places = places.with_status(days.days)
     form.is_valid()  # What it does not offer is left out; it has no errors.
-    found, names, text = places, terms.names, form.cleaned_data["q"]
+    found, programs, text = places, terms.named, form.cleaned_data["q"]
     if text:
-        found, names = places_about(places, text, held=held, terms=terms)
+        found, programs = places_about(places, text, held=held, terms=terms)
     chosen = _filtered(found, form.cleaned_data, days=days)
-    return Asked(form, places, found, chosen, held, names, now, days, terms)
+    return Asked(form, places, found, chosen, held, programs, now, days, terms)
 
 
 def _locations_beside(programs: int) -> int:
@@ -208,7 +212,7 @@ def _matrix(request, asked: Asked) -> dict:
         request,
         locations.filter(Exists(here.order_by())).values_list("name", "pk"),
         order=("name", "pk"),
-        size=_locations_beside(len(asked.names or asked.terms.names)),
+        size=_locations_beside(len(asked.programs or asked.terms.named)),
         values_of=lambda key: (
             locations.filter(pk=key).values_list("name", "pk").first()
             if is_number(key)
