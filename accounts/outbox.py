@@ -14,7 +14,7 @@ import time
 import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.message import forbid_multi_line_headers
 from django.db import connection as database
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import F, Q, QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
@@ -252,7 +252,8 @@ def hold(emails: QuerySet[OutgoingEmail]) -> int:
 
 
 def _keep_as_sent(emails: QuerySet[OutgoingEmail], *, at: datetime) -> int:
-    written = _written(list(emails.select_related("to_user")))
+    held = list(emails.select_related("to_user"))
+    written = _written(_Lot(held, _asked_of_writers(held)), Delivery())
     for email in written:
         email.status, email.sent_at = MailStatus.SENT, at
     fields = [*Words._fields, "status", "sent_at"]
@@ -704,33 +705,112 @@ def _deliver_bulk() -> Delivery:
     """Send the next mails of campaigns: written together, stamped a few at a time.
 
     Whatever ends this worker leaves at most CHUNK of them unclear; each of these goes
-    once more, with its Message-ID.
+    once more, with its Message-ID. While some are sent the next are claimed and written,
+    until somebody waits for a mail of another kind.
     """
-    emails = _claim(BULK_SIZE, TOGETHER)
-    delivery = Delivery(claimed=len(emails))
-    if not emails:
-        return delivery
-    connection = get_connection()
-    waiting = deque(emails)
+    delivery, ahead = Delivery(), _Ahead()
     stop_at = time.monotonic() + BATCH_TIME.total_seconds()
-    chunk = _Chunk()
+    connection = get_connection()
+    lot = _next_lot()
+    try:
+        while lot.emails:
+            delivery.claimed += len(lot.emails)
+            if len(lot.emails) == BULK_SIZE:
+                ahead.begin()
+            _send_lot(lot, connection, delivery, ahead=ahead, stop_at=stop_at)
+            if delivery.is_server_away or time.monotonic() > stop_at or _is_asked_for():
+                break
+            lot = ahead.take()
+    finally:
+        ahead.end()
+        _close(connection)
+    return delivery
+
+
+def _is_asked_for() -> bool:
+    """Whether a mail is due that goes before those of campaigns."""
+    return OutgoingEmail.objects.due(timezone.now()).filter(is_bulk=False).exists()
+
+
+@dataclass
+class _Lot:
+    """Mails that are this worker's, and what their writers say of each."""
+
+    emails: list[OutgoingEmail] = field(default_factory=list)
+    # None of what nothing is left of, an error of what cannot be written.
+    words: dict[uuid.UUID, Words | Exception] = field(default_factory=dict)
+
+
+def _next_lot() -> _Lot:
+    """Claim the next mails of campaigns, and ask what each says now."""
+    emails = _claim(BULK_SIZE, TOGETHER)
+    try:
+        return _Lot(emails, _asked_of_writers(emails))
+    except BaseException:
+        _hand_back(emails)
+        raise
+
+
+class _Ahead:
+    """What is sent next, claimed and written beside on a connection of its own.
+
+    PostgreSQL is asked for long what waits and what it lacks: Python sends meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._thread: ThreadPoolExecutor | None = None
+        self._lot: Future[_Lot] | None = None
+
+    def begin(self) -> None:
+        self._thread = self._thread or ThreadPoolExecutor(max_workers=1)
+        self._lot = self._thread.submit(_next_lot)
+
+    def keep(self) -> None:
+        """Hold on to what is written already, as _keep() does."""
+        lot = self._lot
+        if lot and lot.done() and not lot.exception() and lot.result().emails:
+            _keep(lot.result().emails)
+
+    def take(self) -> _Lot:
+        """Return it; an empty one where none was begun."""
+        lot, self._lot = self._lot, None
+        return lot.result() if lot else _Lot()
+
+    def end(self) -> None:
+        """Hand back what was not taken, and close the connection."""
+        if self._thread is None:
+            return
+        try:
+            _hand_back(self.take().emails)
+        finally:
+            # Of that thread.
+            self._thread.submit(connections.close_all)
+            self._thread.shutdown()
+
+
+def _send_lot(
+    lot: _Lot, connection, delivery: Delivery, *, ahead: _Ahead, stop_at: float
+) -> None:
+    """Send what was claimed, until a moment; what was not begun by then is handed back."""
+    waiting = deque(lot.emails)
+    chunk, beside = _Chunk(), ThreadPoolExecutor(max_workers=1)
     try:
         # Whoever has another address by now is written to there.
-        waiting = deque(_reachable(_written(emails), delivery))
+        waiting = deque(_reachable(_written(lot, delivery), delivery))
         while waiting and not delivery.is_server_away and time.monotonic() < stop_at:
             _keep(waiting)
+            ahead.keep()
             is_fresh = _is_opened(connection, delivery)
             if is_fresh is None:
                 break
             some = [waiting.popleft() for _ in range(min(CHUNK, len(waiting)))]
             prepare = partial(_prepared, connection=connection)
-            chunk = _begin_together(some, after=chunk, prepare=prepare)
+            chunk = _begin_together(some, after=chunk, prepare=prepare, beside=beside)
             _send_together(chunk, connection, delivery, is_fresh=is_fresh)
     finally:
+        beside.shutdown()
         _end(chunk)
         _hand_back(waiting)
-        _close(connection)
-    return delivery
 
 
 def _is_opened(connection, delivery: Delivery) -> bool | None:
@@ -744,19 +824,32 @@ def _is_opened(connection, delivery: Delivery) -> bool | None:
         return None
 
 
-def _written(emails: list[OutgoingEmail]) -> list[OutgoingEmail]:
-    """Let mails that waited without words be written; what has none left is canceled."""
+def _asked_of_writers(
+    emails: Iterable[OutgoingEmail],
+) -> dict[uuid.UUID, Words | Exception]:
+    """Ask what each of these mails that waited without words says now."""
     by_name: dict[str, list[OutgoingEmail]] = defaultdict(list)
     for email in emails:
         by_name[email.name].append(email)
-    written = []
+    words: dict[uuid.UUID, Words | Exception] = {}
     for name, some in by_name.items():
-        words = import_string(settings.MAIL_WRITERS[name])(some)
-        for email in some:
-            if email.pk not in words:
-                _stamp(email, status=MailStatus.CANCELED, last_error=NOTHING_LEFT)
-                continue
-            say(email, Words(*words[email.pk]))
+        words |= import_string(settings.MAIL_WRITERS[name])(some)
+    return words
+
+
+def _written(lot: _Lot, delivery: Delivery) -> list[OutgoingEmail]:
+    """Give mails their words; what has none left is canceled, what cannot be written
+    given up, that mail alone.
+    """
+    written = []
+    for email in lot.emails:
+        words = lot.words.get(email.pk)
+        if words is None:
+            _stamp(email, status=MailStatus.CANCELED, last_error=NOTHING_LEFT)
+        elif isinstance(words, Exception):
+            _give_up(email, delivery, error=type(words).__name__)
+        else:
+            say(email, Words(*words))
             written.append(email)
     _keep_shared(written)
     return written
@@ -847,11 +940,13 @@ def _begin_together(
     *,
     after: _Chunk,
     prepare: Callable[[list[OutgoingEmail]], dict] = lambda _emails: {},
+    beside: Executor | None = None,
 ) -> _Chunk:
     """Write down words, and that these mails go out now; return those still ours.
 
     What went before them is noted with it: no mail is unclear for longer than that. They
-    are prepared while the database writes, and leave when it has.
+    are prepared while the database writes, if there is a thread to wait for it `beside`,
+    and leave when it has.
     """
     now = timezone.now()
     lease = now + UNCLEAR_RETRY
@@ -864,21 +959,23 @@ def _begin_together(
         write = partial(
             cursor.execute, BEGIN, [*before, lease, keys, fences, *words, texts]
         )
-        raws = _meanwhile(write, partial(prepare, emails))
+        raws = _meanwhile(write, partial(prepare, emails), beside=beside)
         ours = {key for (key,) in cursor.fetchall()}
     return _Chunk([email for email in emails if email.key in ours], raws, lease)
 
 
-def _meanwhile(write: Callable[[], object], work: Callable[[], dict]) -> dict:
-    """Do some work while the database writes, and return it when that is done too.
-
-    A thread waits for the database: Python does nothing else for as long as that takes.
-    """
-    with ThreadPoolExecutor(max_workers=1) as waiting:
-        written = waiting.submit(write)
-        done = work()
-    written.result()
-    return done
+def _meanwhile(
+    write: Callable[[], object], work: Callable[[], dict], *, beside: Executor | None
+) -> dict:
+    """Do some work while the database writes, and return it when that is done too."""
+    if beside is None:
+        write()
+        return work()
+    written = beside.submit(write)
+    try:
+        return work()
+    finally:
+        written.result()
 
 
 def _end(chunk: _Chunk) -> None:

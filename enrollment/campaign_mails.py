@@ -3,12 +3,13 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from html import escape
 from itertools import chain
 from secrets import token_hex
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from django.db.models import TextField
@@ -84,8 +85,30 @@ class _Gaps(NamedTuple):
     currency_gap: str
 
 
-def write(mails: Iterable[OutgoingEmail]) -> dict[UUID, outbox.Words]:
-    """Return what each of a campaign's mails says now.
+@dataclass(frozen=True)
+class _Said:
+    """A campaign, the same as long as its mails say the same."""
+
+    # Whatever they are rendered of.
+    facts: str
+    campaign: Campaign = field(compare=False)
+
+    @classmethod
+    def by(cls, campaign: Campaign) -> Self:
+        terms = campaign.terms
+        year = terms.fiscal_year
+        rows = [
+            [getattr(row, one.attname) for one in row._meta.concrete_fields]
+            for row in (terms, terms.program, year, year.calendar)
+        ]
+        words = campaign.words_en, campaign.words_sv
+        return cls(repr((terms.today(), words, rows)), campaign)
+
+
+def write(
+    mails: Iterable[OutgoingEmail],
+) -> dict[UUID, outbox.Words | Exception]:
+    """Return what each of a campaign's mails says now, or why it cannot be written.
 
     A mail is left out when nothing of it waits for its reader any more: answered, over,
     or the role has ended. The questions do not grow with the mails, and what mails have
@@ -95,11 +118,15 @@ def write(mails: Iterable[OutgoingEmail]) -> dict[UUID, outbox.Words]:
         mail.key: mail for mail in mails if mail.to_user and mail.to_user.is_active
     }
     campaigns = _campaigns_of(known.values())
-    alike: dict[tuple, tuple[str, SharedText | None]] = {}
-    words = {}
+    said = {one.pk: _Said.by(one) for one in {*campaigns.values()}}
+    words: dict[UUID, outbox.Words | Exception] = {}
     for key, invited in _waiting(known, campaigns).items():
-        mail, campaign = known[key], campaigns[key]
-        words[mail.pk] = _words(mail, campaign, invited, alike)
+        mail = known[key]
+        try:
+            words[mail.pk] = _words(mail, said[campaigns[key].pk], invited)
+        except outbox.UNWRITABLE as error:
+            # Of this mail alone: the others are written.
+            words[mail.pk] = error
     return words
 
 
@@ -186,12 +213,7 @@ def _roles_of(people: Iterable[int]) -> dict[int, list[tuple]]:
     return roles
 
 
-def _words(
-    mail: OutgoingEmail,
-    campaign: Campaign,
-    invited: list[_Invited],
-    alike: dict[tuple, tuple[str, SharedText | None]],
-) -> outbox.Words:
+def _words(mail: OutgoingEmail, said: _Said, invited: list[_Invited]) -> outbox.Words:
     reader = mail.to_user
     path = _path(invited[0].enrollment.location.partner_account, invited[0].pk)
     own = [line(reader.get_short_name())]
@@ -207,26 +229,19 @@ def _words(
         or _ODD.search("\n".join(["", *own, ""]))
         or len(invited) > MOST_ALIKE
     ):
-        return _words_of_its_own(campaign, reader, invited, path)
+        return _words_of_its_own(said.campaign, reader, invited, path)
     order = {company: number for number, company in enumerate(companies)}
-    shape = (
-        campaign.pk,
-        reader.language,
-        mail.mutes,
-        tuple(
-            (
-                one.gaps,
-                one.enrollment.enroll_by,
-                order[one.enrollment.location.partner_account],
-            )
-            for one in invited
-        ),
+    rows = tuple(
+        (
+            one.gaps,
+            one.enrollment.enroll_by,
+            order[one.enrollment.location.partner_account],
+        )
+        for one in invited
     )
-    if shape not in alike:
-        alike[shape] = _skeleton(campaign, reader, invited, order)
-    subject, shared = alike[shape]
+    subject, shared = _skeleton(said, reader.language, rows)
     if shared is None:
-        return _words_of_its_own(campaign, reader, invited, path)
+        return _words_of_its_own(said.campaign, reader, invited, path)
     own.append(mute_token(reader.pk, mail.mutes))
     facts = reader.email, reader.language
     return outbox.Words(*facts, subject, "", "", path, "\n".join(own), shared)
@@ -282,48 +297,52 @@ def _as_gaps(code: str) -> _Gaps:
     )
 
 
+# A process writes a campaign's mails 500 at a time, and the same text for many of these.
+@lru_cache(maxsize=256)
 def _skeleton(
-    campaign: Campaign, reader: User, invited: list[_Invited], order: dict
+    said: _Said, language: str, rows: tuple[tuple, ...]
 ) -> tuple[str, SharedText | None]:
     """Render a mail once, with a mark for each of a recipient's own words.
 
     Own words are the path, then a line each: their name, companies, of each location its
     name and number, and the token that switches reminders off. There is none where the
-    text has marks that are not ours.
+    text has marks that are not ours. Of each location its gaps, the last day and the
+    number of its company among the reader's.
     """
     companies = [
-        _Company(number, _our_mark(2 + number), "0") for number in range(len(order))
+        _Company(number, _our_mark(2 + number), "0")
+        for number in range(1 + max(company for *_facts, company in rows))
     ]
     first = 2 + len(companies)
     marked = [
         _Invited(
             _SAMPLE_KEY,
             _Enrollment(
-                one.enrollment.pk,
-                one.enrollment.enroll_by,
+                str(number),
+                enroll_by,
                 _Location(
                     _our_mark(first + 2 * number),
                     _our_mark(first + 2 * number + 1),
-                    companies[order[one.enrollment.location.partner_account]],
+                    companies[company],
                 ),
             ),
-            one.gaps,
+            gaps,
         )
-        for number, one in enumerate(invited)
+        for number, (gaps, enroll_by, company) in enumerate(rows)
     ]
-    anybody = User(pk=_SAMPLE_PERSON, full_name=_our_mark(1), language=reader.language)
-    subject, text, html = _rendered(campaign, anybody, marked)
+    anybody = User(pk=_SAMPLE_PERSON, full_name=_our_mark(1), language=language)
+    subject, text, html = _rendered(said.campaign, anybody, marked)
     if is_marked(_OUR_MARK.sub("", text + html)):
         return subject, None
     text, html = (_OUR_MARK.sub(f"{OPEN}\\1{CLOSE}", one) for one in (text, html))
-    mutes = emails.muting(campaign.terms)
+    mutes = emails.muting(said.campaign.terms)
     stands_for = {
         _path(companies[0], _SAMPLE_KEY): mark(0),
-        mute_token(_SAMPLE_PERSON, mutes): mark(first + 2 * len(invited)),
+        mute_token(_SAMPLE_PERSON, mutes): mark(first + 2 * len(rows)),
     }
-    for said, its_mark in stands_for.items():
-        text = text.replace(said, its_mark)
-        html = html.replace(escape(said), its_mark)
+    for word, its_mark in stands_for.items():
+        text = text.replace(word, its_mark)
+        html = html.replace(escape(word), its_mark)
     return subject, SharedText.of(wrapped_but_open(text), html)
 
 

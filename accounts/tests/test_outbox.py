@@ -4,6 +4,7 @@ import logging
 import smtplib
 import threading
 import uuid
+from concurrent.futures import wait
 from datetime import timedelta
 from email import message_from_bytes
 from email.utils import parseaddr
@@ -925,3 +926,110 @@ def test_an_address_with_a_line_break_is_no_command_of_its_own(mail_server):
     connection.connection.close()
 
     assert not mail_server.messages
+
+
+# --- What is claimed and written ahead --------------------------------------------------
+
+WRITERS: list[threading.Thread] = []
+
+
+def words_and_who_writes(emails) -> dict:
+    """Write mails; the third time nobody can."""
+    WRITERS.append(threading.current_thread())
+    if len(WRITERS) == 3:
+        raise OperationalError("the server closed the connection")
+    return killed_senders.words(emails)
+
+
+@pytest.fixture
+def two_by_two(settings, monkeypatch):
+    """Mails of campaigns are claimed and written two at once, the next two beside."""
+    settings.MAIL_WRITERS = {"invitation": "accounts.tests.killed_senders.words"}
+    monkeypatch.setattr(outbox, "BULK_SIZE", 2)
+    monkeypatch.setattr(outbox, "CHUNK", 1)
+    begin = outbox._Ahead.begin
+
+    def begin_and_wait(ahead):
+        begin(ahead)
+        wait([ahead._lot])
+
+    monkeypatch.setattr(outbox._Ahead, "begin", begin_and_wait)
+
+
+def make_bulk(number: int) -> None:
+    for _ in range(number):
+        make_email(is_bulk=True, body_text="", body_html="")
+
+
+def count_connections() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        )
+        return cursor.fetchone()[0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_fails_ahead_leaves_what_is_sent_as_it_is_and_the_rest_in_line(
+    mail_server, two_by_two, settings
+):
+    settings.MAIL_WRITERS = {"invitation": f"{__name__}.words_and_who_writes"}
+    WRITERS.clear()
+    make_bulk(7)
+    before = count_connections()
+
+    with pytest.raises(OperationalError):
+        outbox.deliver()
+
+    first, second, third = WRITERS
+    assert (first, second) == (threading.current_thread(), third)
+    assert first is not second
+    assert count_connections() == before
+    left = OutgoingEmail.objects.exclude(status=MailStatus.SENT)
+    assert list(left.values_list("status", "lease_until")) == [("queued", None)] * 3
+    assert outbox.deliver().sent == 3
+    assert set(mail_server.message_ids.values()) == {1}
+    assert len(mail_server.message_ids) == 7
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_somebody_waits_for_goes_before_the_next_mails_of_a_campaign(
+    mail_server, two_by_two, monkeypatch
+):
+    make_bulk(6)
+    send = outbox.send_prepared
+
+    def send_and_hear_of_another(email, *args, **facts):
+        send(email, *args, **facts)
+        if not OutgoingEmail.objects.filter(is_bulk=False).exists():
+            make_email(to_address="greta@nordvik.example")
+
+    monkeypatch.setattr(outbox, "send_prepared", send_and_hear_of_another)
+
+    assert outbox.deliver().sent == 2
+    assert outbox.deliver().sent == 1
+    assert mail_server.messages[-1]["To"] == "greta@nordvik.example"
+    assert outbox.deliver().sent == 4, "nobody holds what was written ahead"
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+@pytest.mark.django_db(transaction=True)
+def test_a_slow_worker_keeps_what_it_has_claimed_ahead(
+    mail_server, two_by_two, monkeypatch, time_machine, is_kept
+):
+    make_bulk(4)
+    if not is_kept:
+        monkeypatch.setattr(outbox._Ahead, "keep", lambda ahead: None)
+    time_machine.move_to(timezone.now(), tick=False)
+    send, claimed = outbox.send_prepared, []
+
+    def send_slowly(*args, **facts):
+        send(*args, **facts)
+        time_machine.shift(12)
+        if len(mail_server.messages) <= 2:
+            claimed.extend(outbox._claim(4, outbox.TOGETHER))
+
+    monkeypatch.setattr(outbox, "send_prepared", send_slowly)
+
+    assert outbox.deliver().sent == (4 if is_kept else 2)
+    assert len(claimed) == (0 if is_kept else 2)

@@ -23,6 +23,7 @@ from accounts import outbox
 from accounts.models import (
     AuditAction,
     AuditEvent,
+    IncentiveProgram,
     Location,
     MailStatus,
     OutgoingEmail,
@@ -50,6 +51,7 @@ from enrollment.models import (
     EnrollmentEvent,
     Invitation,
     PayoutAssignment,
+    ProgramTerms,
     RenewalPlan,
     SetAside,
 )
@@ -999,6 +1001,55 @@ def _said(mails):
         outbox.say(mail, words[mail.pk])
         said.append((mail.to_address, mail.subject, mail.text, mail.html))
     return said
+
+
+def test_mails_written_later_say_what_the_campaign_says_by_then(
+    campaign, terms, ida, mina, time_machine
+):
+    confirmed(campaign, by=mina)
+    run(campaign)
+    waiting = list(OutgoingEmail.objects.filter(is_bulk=True).select_related("to_user"))
+    said = _said(waiting)
+    assert _said(waiting) == said
+
+    for change in (
+        lambda: Campaign.objects.update(words_en="Hello {name}", words_sv="Hej {name}"),
+        lambda: IncentiveProgram.objects.update(name="Another name"),
+        lambda: ProgramTerms.objects.update(validation_hours=240),
+        lambda: time_machine.move_to(timezone.now() + 20 * 24 * 60 * MINUTE),
+    ):
+        change()
+        before, said = said, _said(waiting)
+        assert said != before
+
+
+def test_a_mail_that_cannot_be_written_keeps_no_other_from_leaving(
+    client_of, campaign, goteborg, nordvik, ida, mina, monkeypatch
+):
+    other = UserFactory()
+    RoleAssignmentFactory(
+        user=other,
+        partner_account=nordvik,
+        role=Role.INCENTIVES_ADMIN,
+        location=goteborg,
+    )
+    confirmed(campaign, people=2, by=mina)
+    run(campaign)
+    words = campaign_mails._words
+
+    def fail_of_ida(mail, *args):
+        return words(mail, *args) if mail.to_user == other else "".format[0]
+
+    monkeypatch.setattr(campaign_mails, "_words", fail_of_ida)
+
+    assert delivered() == [other.email]
+    mail = OutgoingEmail.objects.get(to_user=ida)
+    assert (mail.status, mail.last_error) == (MailStatus.FAILED, "TypeError")
+    page = client_of(mina).get(campaign.get_absolute_url())
+    assert "Send 1 failed mail again" in page.text
+    monkeypatch.undo()
+    outbox.requeue(OutgoingEmail.objects.filter(to_user=ida))
+    assert delivered() == [ida.email], "the control"
 
 
 def test_what_is_prepared_is_what_django_would_send(campaign, ida, mina, settings):
