@@ -5,7 +5,6 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import StreamingHttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
@@ -81,9 +80,7 @@ def columns(request, value_import):
     try:
         first = services.first_rows(value_import, delimiter=delimiter)
     except ValidationError as error:
-        messages.error(request, " ".join(error.messages))
-        services.cancel_import(value_import, by=request.user)
-        return redirect("ops:imports")
+        return _unread_page(request, value_import, error, delimiter=delimiter)
     if request.method != "POST":
         return _columns_page(request, value_import, first, ColumnsForm(first=first))
     form = ColumnsForm(request.POST, first=first)
@@ -272,10 +269,22 @@ def _columns_page(request, value_import, first, form, *, status=200):
         "value_import": value_import,
         "first": first,
         "form": form,
+        "delimiter": first.delimiter,
         "delimiters": value_files.DELIMITERS.items(),
         "fields": [form[name] for name in value_files.FIELDS],
-        "again_url": reverse("ops:import_columns", kwargs={"pk": value_import.pk}),
     }
+    return render(request, "ops/import_columns.html", context, status=status)
+
+
+def _unread_page(request, value_import, error, *, delimiter):
+    """Say why the first rows cannot be read so, and let another delimiter be chosen."""
+    context = {
+        "value_import": value_import,
+        "problem": " ".join(error.messages),
+        "delimiter": delimiter,
+        "delimiters": value_files.DELIMITERS.items(),
+    }
+    status = 422 if request.method == "POST" else 200
     return render(request, "ops/import_columns.html", context, status=status)
 
 

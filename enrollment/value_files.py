@@ -302,11 +302,18 @@ class FirstRows:
 def first_rows(head: bytes, *, delimiter: str = "") -> FirstRows:
     """Read the beginning of a file; without a delimiter, with the one it looks like.
 
-    Raises ValidationError where it cannot be read.
+    A header in quotes is no CSV with any delimiter but its own. Raises ValidationError
+    where it cannot be read with any.
     """
     refuse_unreadable(head)
-    tried = [delimiter] if delimiter else list(DELIMITERS)
-    found = [_first_rows(head, delimiter=one) for one in tried]
+    found, refusals = [], []
+    for one in [delimiter] if delimiter else DELIMITERS:
+        try:
+            found.append(_first_rows(head, delimiter=one))
+        except ValidationError as error:
+            refusals.append(error)
+    if not found:
+        raise refusals[0]
     # The most columns recognized, then the most columns: a comma wins a draw.
     return max(found, key=lambda one: (len(one.columns), len(one.header)))
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import strip_tags
 
 from accounts.tests.factories import LocationFactory, UserFactory
-from enrollment import services, tasks
+from enrollment import services, tasks, value_files
 from enrollment.models import MeasuredValue, StagedValue, ValueImport
 from enrollment.services import imports
 from enrollment.tests.factories import (
@@ -131,6 +131,54 @@ def test_a_file_that_cannot_be_taken_is_refused_at_its_field(web, content, said)
     assert response.status_code == 422
     assert said in words(response)
     assert not ValueImport.objects.exists()
+
+
+def test_what_the_portal_writes_it_reads(web, goteborg, revenue):
+    template = b"".join(web.get(reverse("ops:import_template")).streaming_content)
+    upload(web, template, name="template.csv")
+    one = ValueImport.objects.get()
+    columns = reverse("ops:import_columns", kwargs={"pk": one.pk})
+    sent = web.get(columns).context["form"]
+    sent = {name: sent[name].value() for name in sent.fields}
+
+    assert web.post(columns, sent).url == one.get_absolute_url()
+
+    tasks.import_values()
+    one.refresh_from_db()
+    assert (one.accepted, one.changed, one.rejected) == (1, 1, 0)
+    page = web.get(reverse("ops:import_values", kwargs={"pk": one.pk}))
+    first = value_files.first_rows(b"".join(page.streaming_content))
+    assert (first.delimiter, first.missing) == (",", [])
+    cells = {name: first.rows[0][index] for name, index in first.columns.items()}
+    assert (cells["partner_id"], cells["value"]) == ("6120102", "21340.50")
+
+
+def test_a_delimiter_that_does_not_fit_is_said_and_keeps_the_file(web, revenue):
+    upload(web, '"partner_id";"criterion";"value";"measured_on"\n')
+    one = ValueImport.objects.get()
+    columns = reverse("ops:import_columns", kwargs={"pk": one.pk})
+
+    page = web.get(columns, {"delimiter": ","})
+
+    assert "Line 1 cannot be read as CSV: check its quotes." in words(page)
+    assert '<option value="," selected>' in page.content.decode()
+    assert web.post(columns, {"delimiter": ","}).status_code == 422
+    one.refresh_from_db()
+    assert one.is_uploaded
+    assert "1: partner_id 2: criterion" in words(web.get(columns, {"delimiter": ";"}))
+
+
+def test_a_file_no_delimiter_fits_is_canceled_by_who_brought_it_only(web, revenue):
+    upload(web, '"partner_id"x\n')
+    one = ValueImport.objects.get()
+
+    page = web.get(reverse("ops:import_columns", kwargs={"pk": one.pk}))
+
+    assert "Line 1 cannot be read as CSV: check its quotes." in words(page)
+    assert "Cancel this import" in words(page)
+    assert "Read the file" not in words(page)
+    one.refresh_from_db()
+    assert one.is_uploaded
 
 
 def test_a_file_that_turns_out_unreadable_says_so_on_its_page(web, revenue):

@@ -546,6 +546,10 @@ def test_a_file_that_is_no_csv_in_utf_8_says_what_it_is(db, content, said):
         ("partner id\tcriterion\tamount\tas of", "\t"),
         ("Location|Metric|Value|Date", "|"),
         ("Plats;Kriterium;Värde;Uppmätt den", ";"),
+        ('"partner_id","criterion","value","measured_on"', ","),
+        ('"partner_id";"criterion";"value";"measured_on"', ";"),
+        ('"partner_id"\t"criterion"\t"value"\t"measured_on"', "\t"),
+        ('"partner_id"|"criterion"|"value"|"measured_on"', "|"),
     ],
 )
 def test_columns_are_recognized_however_they_are_written(header, delimiter):
