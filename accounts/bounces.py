@@ -19,6 +19,15 @@ GONE = frozenset(
 )
 # A report is a few thousand bytes; what is more is read by nobody.
 LARGEST = 1024 * 1024
+# Anybody can write to the sender's address, anything, parts within parts within parts.
+UNREADABLE = (
+    MessageError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True)
@@ -47,8 +56,7 @@ def bounces_in(raw: bytes) -> list[Bounce]:
     try:
         report = message_from_bytes(raw, policy=policy.default)
         return list(_bounces(report))
-    except (MessageError, ValueError, LookupError, AttributeError, TypeError):
-        # Anybody can write to the sender's address, anything.
+    except UNREADABLE:
         return []
 
 
@@ -56,7 +64,7 @@ def unsubscribing_in(raw: bytes) -> str:
     """Return the token of a mail whose subject asks to be written to no more, or ""."""
     try:
         subject = message_from_bytes(raw[:LARGEST], policy=policy.default)["Subject"]
-    except (MessageError, ValueError, LookupError, AttributeError, TypeError):
+    except UNREADABLE:
         return ""
     word, _, token = str(subject or "").strip().partition(" ")
     return token.strip() if word.lower() == "unsubscribe" else ""

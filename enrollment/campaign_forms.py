@@ -45,6 +45,17 @@ class CampaignForm(forms.ModelForm):
         required=False,
         widget=forms.TimeInput(attrs={"type": "time"}),
     )
+    mails_per_hour = forms.IntegerField(
+        label=gettext_lazy("Mails an hour, at most"),
+        help_text=gettext_lazy("Empty: as fast as the mail server takes."),
+        required=False,
+        min_value=1,
+        error_messages={
+            "min_value": gettext_lazy(
+                "Give at least 1, or nothing: as fast as the mail server takes."
+            )
+        },
+    )
 
     class Meta:
         model = Campaign
@@ -54,9 +65,6 @@ class CampaignForm(forms.ModelForm):
             "words_sv": forms.Textarea(attrs={"rows": 5}),
         }
         field_classes = {"words_en": CleanTextField, "words_sv": CleanTextField}
-        help_texts = {
-            "mails_per_hour": gettext_lazy("Empty: as fast as the mail server takes."),
-        }
 
     def __init__(self, *args, countries: list[str], **kwargs):
         super().__init__(*args, **kwargs)
@@ -112,7 +120,10 @@ class CampaignForm(forms.ModelForm):
         elif day:
             moment = datetime.combine(day, hour or time(0), tzinfo=self._zone)
             cleaned["send_at"] = moment
-            if hour and moment <= timezone.now():
+            now = timezone.localtime(timezone.now(), self._zone)
+            if day < now.date():
+                self.add_error("send_on", _("This day has passed."))
+            elif hour and moment <= now:
                 self.add_error("send_from", _("This moment has passed."))
         return cleaned
 

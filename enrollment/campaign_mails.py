@@ -356,6 +356,9 @@ _ODD = re.compile(r"\.\n|\n\n")
 
 # --- Before anything is sent ---------------------------------------------------------
 
+# No person has this key.
+NOBODY = 0
+
 
 def preview_of(
     campaign: Campaign, person: User, *, language: str = "", to: User | None = None
@@ -387,7 +390,8 @@ def preview_of(
     if not invitations:
         return None
     reader = User(
-        pk=(to or person).pk,
+        # Whoever looks does not hold the person's own link to be written to no more.
+        pk=to.pk if to else NOBODY,
         email=(to or person).email,
         full_name=person.full_name,
         language=language or person.language,

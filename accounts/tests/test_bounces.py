@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import outbox, services
-from accounts.bounces import bounces_in
+from accounts.bounces import bounces_in, unsubscribing_in
 from accounts.mail_classes import CLASSES, MailClass, class_of
 from accounts.models import (
     AuditAction,
@@ -185,6 +185,18 @@ def test_what_one_mail_was_refused_for_says_nothing_of_the_next(sent, greta, sta
 )
 def test_anything_else_is_read_as_nothing(raw):
     assert bounces_in(raw) == []
+
+
+def test_parts_within_parts_without_end_are_read_as_nothing():
+    parts = "".join(
+        f'Content-Type: multipart/report; boundary="{n}"\r\n\r\n--{n}\r\n'
+        for n in range(5_000)
+    ).encode()
+    mails = b"Content-Type: message/rfc822\r\n\r\n" * 2_000
+
+    for raw in (parts, mails):
+        assert bounces_in(raw) == []
+        assert unsubscribing_in(raw) == ""
 
 
 def test_a_report_cut_off_anywhere_is_no_error(sent):

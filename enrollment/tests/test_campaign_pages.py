@@ -3,11 +3,12 @@
 import re
 
 import pytest
+import time_machine
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts import outbox
-from accounts.models import OutgoingEmail
+from accounts.models import MutedMail, OutgoingEmail
 from enrollment import services
 from enrollment.models import Campaign, CampaignStatus, Invitation
 from enrollment.tests.test_campaigns import run
@@ -139,16 +140,26 @@ def test_an_unknown_variable_is_named_with_its_line_and_what_was_typed_is_kept(
     assert "English, line 2: {guide} is unknown." in words(response)
 
 
+def test_a_time_of_today_that_has_passed_is_refused(client_of, mina, campaign):
+    with time_machine.travel("2026-11-20T12:00+00:00"):
+        today = {"send_on": "2026-11-20"}
+        for hour, status in (("10:00", 422), ("", 302), ("14:00", 302)):
+            response = client_of(mina).post(
+                url("change_campaign", campaign), today | {"send_from": hour}
+            )
+            assert response.status_code == status, hour
+            if hour == "10:00":
+                assert "This moment has passed." in words(response)
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
         ({"partner_ids": "99"}, "Nobody has these PartnerIDs: 99."),
         ({"send_from": "10:00"}, "Give a day with the time."),
         ({"words_sv": "Hej\ue000"}, "Remove the character that is not a letter"),
-        (
-            {"send_on": "2020-01-01", "send_from": "10:00"},
-            "This moment has passed.",
-        ),
+        ({"send_on": "2020-01-01"}, "This day has passed."),
+        ({"mails_per_hour": "0"}, "Give at least 1, or nothing"),
     ],
 )
 def test_what_cannot_be_is_refused_at_its_field(client_of, mina, campaign, typed, said):
@@ -184,6 +195,18 @@ def test_the_preview_shows_any_recipient_in_both_languages_looks_and_parts(
         assert "sandbox" in policy
         assert "script-src" not in policy
         assert "default-src 'none'" in policy
+
+
+def test_whoever_looks_at_a_preview_cannot_switch_off_the_persons_mail(
+    client_of, client, oscar, campaign, ida
+):
+    path = url("preview_campaign", campaign, f"?person={ida.pk}&part=text")
+    page = client_of(oscar).get(path).content.decode()
+    (link,) = set(re.findall(r"https?://[^/\s]+(/u/[^\s<\"]+)", page))
+
+    client.post(link)
+
+    assert not MutedMail.objects.exists()
 
 
 def test_a_test_goes_to_who_asks(client_of, mina, campaign, ida):
