@@ -1596,7 +1596,7 @@ class Section(models.TextChoices):
 class PartState(models.TextChoices):
     """What came of a part that somebody fills in for an Incentives admin."""
 
-    OPEN = "open", _("Being filled in")
+    OPEN = "open", _("Asked for, not handed in")
     FILLED = "filled", _("To be checked")
     USED = "used", _("Gone on with")
     ENDED = "ended", _("Put aside")

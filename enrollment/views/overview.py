@@ -171,7 +171,6 @@ def _to_enroll(page: Stretch, rows) -> dict:
     return {
         "to_enroll": sum(row.is_to_enroll for row in rows),
         "is_whole": page.is_whole,
-        "most_together": services.MOST_TOGETHER,
     }
 
 
