@@ -5,6 +5,7 @@ import datetime
 import io
 import re
 import time
+import uuid
 from types import SimpleNamespace
 
 import pytest
@@ -233,6 +234,32 @@ def test_the_agreement_has_to_be_accepted_or_its_rows_left_out(page, world):
     assert statuses(world.accepted, world.invited) == ["validating", "invited"]
     world.invited.refresh_from_db()
     assert not world.invited.is_accepted
+
+
+def test_as_many_can_be_left_out_as_the_page_shows(page, world):
+    batch = chosen(page, world.accepted, world.invited)
+    others = [str(uuid.UUID(int=one)) for one in range(services.MOST_TOGETHER - 1)]
+
+    left = form_of(page, batch, leave_out=[*others, str(world.invited.pk)])
+    page.post(submit_url(batch), left)
+
+    assert outcomes(batch) == {"Arvika": "submitted", "Borås": "listed"}
+
+
+@pytest.mark.long
+def test_four_hundred_locations_are_submitted_in_one_go(page, world, monkeypatch):
+    """The request need not wait for any of it: workers do what is left (P5)."""
+    monkeypatch.setattr("enrollment.views.batches.SECONDS_IN_REQUEST", -1)
+    places = [place_at(world, f"Place {one}") for one in range(400)]
+    page.post(f"{BEGIN}?q=place", {"all": "1"})
+    batch = EnrollmentBatch.objects.get()
+
+    answer = page.post(submit_url(batch), form_of(page, batch))
+
+    assert answer.status_code == 302
+    assert batch.rows.to_do().count() == 400
+    tasks.submit_batches()
+    assert statuses(*places) == ["validating"] * 400
 
 
 def test_what_somebody_changed_meanwhile_is_set_aside_with_its_reason(
