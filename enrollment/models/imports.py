@@ -108,6 +108,8 @@ class ValueImport(models.Model):
     # A code of FILE_PROBLEMS and its parameters, where the file could not be read.
     problem = models.JSONField(_("problem"), default=dict, blank=True)
     reading_since = models.DateTimeField(_("read since"), null=True, blank=True)
+    # How often imports had been written or undone when its reading began.
+    writings_known = models.PositiveIntegerField(null=True, editable=False)
     read_to = models.BigIntegerField(_("bytes read"), default=0)
     read_line = models.PositiveIntegerField(_("lines read"), default=0)
     accepted = models.PositiveIntegerField(_("lines accepted"))

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.db.models import (
+    Count,
     Exists,
     F,
     Max,
@@ -383,6 +384,7 @@ def _read_anew(value_import: ValueImport) -> None:
     _forget_lines(value_import)
     value_import.status = ImportStatus.READING
     value_import.reading_since = timezone.now()
+    value_import.writings_known = _writings()
     value_import.read_to = value_import.read_line = 0
     value_import.accepted = value_import.rejected = value_import.changed = 0
     value_import.difference = {} if seen is None else {"seen": seen}
@@ -396,9 +398,14 @@ def _read_anew(value_import: ValueImport) -> None:
 def _compare(value_import: ValueImport, *, at: datetime) -> None:
     """Settle lines about the same, count what would change, and hold what is too much.
 
-    What was let count before another import came between goes on to its day, unless it
+    Lines are held against what was known while they were read: if another import came
+    between, they are read again. What was let count before another import came between goes on to its day, unless it
     would end more than was seen.
     """
+    _wait_for_writing()
+    if _is_overtaken(value_import):
+        _read_anew(value_import)
+        return
     seen = value_import.difference.get("seen")
     facts = {"import": value_import.pk}
     with connection.cursor() as cursor:
@@ -768,15 +775,27 @@ def _lock_criteria() -> None:
     list(criteria.order_by("pk").values_list("pk", flat=True))
 
 
-def _is_overtaken(value_import: ValueImport) -> bool:
-    """Whether values were written, or taken back, since this file was compared."""
-    since = value_import.reading_since
-    return (
-        ValueImport.objects.filter(Q(applied_at__gt=since) | Q(undone_at__gt=since))
-        .exclude(pk=value_import.pk)
-        .exclude(status=ImportStatus.APPLIED, changed=0)
-        .exists()
+def _wait_for_writing() -> None:
+    """Wait for an import that is writing, so that what it writes is seen."""
+    with transaction.atomic():
+        _lock_criteria()
+        transaction.set_rollback(True)
+
+
+def _writings() -> int:
+    """Count how often values were written or taken back, as far as it can be seen.
+
+    Not when: an import is dated to its beginning, and its values are seen at its end.
+    """
+    counted = ValueImport.objects.aggregate(
+        written=Count("applied_at", filter=Q(changed__gt=0)), back=Count("undone_at")
     )
+    return counted["written"] + counted["back"]
+
+
+def _is_overtaken(value_import: ValueImport) -> bool:
+    """Whether values were written, or taken back, since this file began to be read."""
+    return value_import.writings_known != _writings()
 
 
 @transaction.atomic

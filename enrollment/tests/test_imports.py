@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, IncentiveProgram, Location
 from accounts.tests.factories import LocationFactory, UserFactory
-from accounts.tests.threads import at_once
+from accounts.tests.threads import at_once, wait_for
 from enrollment import services, value_files
 from enrollment.audience import count_people
 from enrollment.differences import Part
@@ -1251,3 +1251,47 @@ def test_without_the_lock_the_older_file_would_win(older_after_newer, monkeypatc
     monkeypatch.setattr(imports, "_lock_criteria", lambda: None)
 
     assert older_after_newer() == (1, "applied")
+
+
+@pytest.mark.parametrize(
+    ("step", "moves", "outcome", "value"),
+    [
+        ("carry_out_import", "move_by_effects", "older", 2),
+        ("undo_import", "move_back", "changed", 1),
+    ],
+    ids=["written", "taken back"],
+)
+@pytest.mark.django_db(transaction=True)
+def test_a_file_that_comes_while_values_are_being_written_is_held_against_them(
+    goteborg, revenue, mina, monkeypatch, step, moves, outcome, value
+):
+    MeasuredValueFactory(
+        location=goteborg, criterion=revenue, measured_on="2024-10-01", value=3
+    )
+    other = services.apply_import(compared("6120102,revenue,2,2024-11-02,"), by=mina)
+    who = {}
+    if step == "undo_import":
+        services.carry_out_import(other)
+        who = {"by": mina}
+    is_written, is_compared, files = threading.Event(), threading.Event(), []
+    real = getattr(imports, moves)
+
+    def after_the_values(*args, **kwargs):
+        is_written.set()
+        wait_for(is_compared)
+        return real(*args, **kwargs)
+
+    def compare():
+        is_written.wait(timeout=10)
+        files.append(compared("6120102,revenue,1,2024-11-01,"))
+        is_compared.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(imports, moves, after_the_values)
+        at_once(lambda: getattr(services, step)(other, **who), compare)
+
+    [file] = files
+    assert file.difference[outcome] == 1
+    if file.is_ready:
+        services.carry_out_import(services.apply_import(file, by=None))
+    assert value_of(goteborg, revenue) == value
