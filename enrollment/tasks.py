@@ -2,9 +2,15 @@
 
 import logging
 import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import ValidationError
+from django.db.models import Model
 from django.utils import timezone
 
 from enrollment import services
@@ -14,6 +20,23 @@ logger = logging.getLogger(__name__)
 
 # After this many seconds no other range is begun; the clock comes again.
 LONG_ENOUGH = 50
+
+
+@contextmanager
+def _by_itself(one: Model) -> Iterator[None]:
+    """Keep what fails with one from the others; the next call comes back to it.
+
+    Of the error its kind and place are logged: its words may hold what was typed.
+    """
+    try:
+        yield
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+        steps = traceback.extract_tb(error.__traceback__)
+        place = " ".join(f"{Path(step.filename).name}:{step.lineno}" for step in steps)
+        kind = type(error).__name__
+        logger.error("%s %s failed: %s at %s", one._meta.label, one.pk, kind, place)
 
 
 @shared_task
@@ -27,9 +50,10 @@ def run_campaigns() -> None:
     """Take the next ranges of every campaign that is due, as far as time allows."""
     began = time.monotonic()
     for campaign in services.campaigns_to_run(at=timezone.now()):
-        while time.monotonic() - began < LONG_ENOUGH:
-            if not services.run_next_range(campaign, at=timezone.now()):
-                break
+        with _by_itself(campaign):
+            while time.monotonic() - began < LONG_ENOUGH:
+                if not services.run_next_range(campaign, at=timezone.now()):
+                    break
 
 
 @shared_task
@@ -49,7 +73,8 @@ def submit_batches() -> None:
     """
     until = time.monotonic() + LONG_ENOUGH
     for batch in services.batches_to_run():
-        services.carry_on(batch, until=until)
+        with _by_itself(batch):
+            services.carry_on(batch, until=until)
 
 
 @shared_task
@@ -84,9 +109,10 @@ def follow_changed_terms() -> None:
     """Move the enrollments that a program's changed terms put elsewhere."""
     began = time.monotonic()
     for terms in services.terms_to_follow():
-        while time.monotonic() - began < LONG_ENOUGH:
-            if not services.follow_changed_terms(terms, at=timezone.now()):
-                break
+        with _by_itself(terms):
+            while time.monotonic() - began < LONG_ENOUGH:
+                if not services.follow_changed_terms(terms, at=timezone.now()):
+                    break
 
 
 @shared_task
@@ -97,10 +123,11 @@ def follow_requirements() -> None:
     """
     began = time.monotonic()
     for terms in services.terms_to_sweep(at=timezone.now()):
-        while time.monotonic() - began < LONG_ENOUGH:
-            if not services.follow_requirements(terms, at=timezone.now()):
-                services.finish_sweep(terms, at=timezone.now())
-                break
+        with _by_itself(terms):
+            while time.monotonic() - began < LONG_ENOUGH:
+                if not services.follow_requirements(terms, at=timezone.now()):
+                    services.finish_sweep(terms, at=timezone.now())
+                    break
 
 
 @shared_task
@@ -108,9 +135,12 @@ def end_discontinued() -> None:
     """End what is left of programs that were withdrawn."""
     began = time.monotonic()
     for program in services.programs_to_end():
-        while time.monotonic() - began < LONG_ENOUGH:
-            if not services.end_next_of_program(program, by=None, at=timezone.now()):
-                break
+        with _by_itself(program):
+            while time.monotonic() - began < LONG_ENOUGH:
+                if not services.end_next_of_program(
+                    program, by=None, at=timezone.now()
+                ):
+                    break
 
 
 @shared_task
@@ -150,10 +180,11 @@ def rehearse_renewals() -> None:
     """
     began = time.monotonic()
     for plan in services.unfinished_rehearsals():
-        while time.monotonic() - began < LONG_ENOUGH:
-            if services.rehearse_next_range(plan) is None:
-                services.finish_rehearsal(plan)
-                break
+        with _by_itself(plan):
+            while time.monotonic() - began < LONG_ENOUGH:
+                if services.rehearse_next_range(plan) is None:
+                    services.finish_rehearsal(plan)
+                    break
 
 
 @shared_task
@@ -166,20 +197,25 @@ def renew_enrollments() -> None:
     """
     began = time.monotonic()
     for plan in services.due_plans(at=timezone.now()):
-        try:
-            plan = services.start_renewals(plan, by=None)
-        except ValidationError as error:
-            # Withdrawn meanwhile: the others run all the same.
-            logger.warning("year end %s: %s", plan.pk, " ".join(error.messages))
-            continue
-        try:
+        with _by_itself(plan):
             _renew(plan, until=began + LONG_ENOUGH)
-        except ValidationError as error:
-            logger.error("year end %s paused: %s", plan.pk, " ".join(error.messages))
-            services.pause_renewals(plan, by=None)
 
 
 def _renew(plan: RenewalPlan, *, until: float) -> None:
+    try:
+        plan = services.start_renewals(plan, by=None)
+    except ValidationError as error:
+        # Withdrawn meanwhile: the others run all the same.
+        logger.warning("year end %s: %s", plan.pk, " ".join(error.messages))
+        return
+    try:
+        _take_ranges(plan, until=until)
+    except ValidationError as error:
+        logger.error("year end %s paused: %s", plan.pk, " ".join(error.messages))
+        services.pause_renewals(plan, by=None)
+
+
+def _take_ranges(plan: RenewalPlan, *, until: float) -> None:
     while time.monotonic() < until:
         if services.renew_next_range(plan) is None:
             services.finish_renewals(plan)
@@ -191,10 +227,11 @@ def undo_renewals() -> None:
     """Put back the year ends whose undoing is approved, as far as time allows."""
     began = time.monotonic()
     for plan in services.plans_to_undo():
-        while time.monotonic() - began < LONG_ENOUGH:
-            if services.undo_next_range(plan) is None:
-                services.finish_undoing(plan)
-                break
+        with _by_itself(plan):
+            while time.monotonic() - began < LONG_ENOUGH:
+                if services.undo_next_range(plan) is None:
+                    services.finish_undoing(plan)
+                    break
 
 
 @shared_task
@@ -219,12 +256,14 @@ def import_values() -> None:
     """
     began = time.monotonic()
     for one in services.imports_to_read():
-        while time.monotonic() - began < LONG_ENOUGH:
-            if services.read_next_lines(one) is None:
-                break
+        with _by_itself(one):
+            while time.monotonic() - began < LONG_ENOUGH:
+                if services.read_next_lines(one) is None:
+                    break
     for one in services.imports_to_apply(at=timezone.now()):
-        if time.monotonic() - began < LONG_ENOUGH:
-            services.carry_out_import(one)
+        with _by_itself(one):
+            if time.monotonic() - began < LONG_ENOUGH:
+                services.carry_out_import(one)
 
 
 @shared_task
