@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.db.models import Model
+from django.db.models import Exists, Model, OuterRef
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -20,6 +20,7 @@ from accounts.models import (
     IncentiveProgram,
     Location,
     PartnerAccount,
+    RoleAssignment,
     User,
 )
 from accounts.operators import groups_with
@@ -102,6 +103,41 @@ def refusal_for(
         assign_url=assign_url,
         ask_url="" if assign_url or not givers else ask_url,
         recovery_url="" if assign_url or givers else recovery_url,
+    )
+
+
+@dataclass(frozen=True)
+class EndedRoles:
+    """Roles the reader had, a sentence each, and what would bring them back."""
+
+    sentences: list[str]
+    refusal: Refusal
+
+
+def ended_roles(
+    reader: User, permission: Permission, *, on: type[Model], company: PartnerAccount
+) -> EndedRoles | None:
+    """Say which roles of the reader's ended that rows were theirs to see by; or None.
+
+    Only the reader's own roles are looked at, not whether there is such a row: the
+    answer is the same for one of the company, of another one, and of nobody (R16).
+    """
+    roles = roles_with(on._default_manager.all().view_permission)
+    held = RoleAssignment.objects.of_company(company).filter(
+        user=reader, role__in=roles
+    )
+    still = held.live().covering(OuterRef("location"), OuterRef("program"))
+    gone = held.filter(~Exists(still)).select_related("location", "program")
+    sentences = [
+        _("You no longer have the role %(role)s: %(place)s.")
+        % {"role": Role(one.role).label, "place": one.where}
+        for one in gone.order_by("-pk")
+    ]
+    if not sentences:
+        return None
+    return EndedRoles(
+        sentences=list(dict.fromkeys(sentences))[:MOST_NAMED],
+        refusal=refusal_for(reader, permission, company=company, row=None),
     )
 
 

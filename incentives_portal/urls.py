@@ -32,5 +32,6 @@ if settings.DEMO:
 
 handler400 = "incentives_portal.views.bad_request"
 handler403 = "incentives_portal.views.forbidden"
+handler404 = "incentives_portal.views.not_found"
 # Asked for by django-allauth, whose limits these are.
 handler429 = "incentives_portal.views.too_many"

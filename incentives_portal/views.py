@@ -16,10 +16,12 @@ from django.utils.translation import check_for_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from accounts.access import NotAllowed, OperatorNotAllowed, public
+from accounts.access import Hidden, NotAllowed, OperatorNotAllowed, public
+from accounts.companies import company_of_frame
 from accounts.middleware import language_cookie
 from accounts.posting import posted
-from accounts.refusals import Refusal, operator_refusal, refusal_for
+from accounts.refusals import Refusal, ended_roles, operator_refusal, refusal_for
+from accounts.roles import Permission
 from accounts.services import choose_language
 
 
@@ -93,3 +95,20 @@ def forbidden(request, exception=None):
     elif isinstance(exception, NotAllowed):
         refusal = Refusal(nowhere(), lists=[])
     return render(request, "403.html", {"refusal": refusal}, status=403)
+
+
+def not_found(request, exception=None):
+    """Say that there is no such page; to whom a role ended, which and who can give it.
+
+    Whether there is what was asked for, it says to nobody (R16).
+    """
+    ended = None
+    if isinstance(exception, Hidden) and exception.wanted in set(Permission):
+        company = company_of_frame(request)
+        ended = company and ended_roles(
+            request.user,
+            Permission(exception.wanted),
+            on=exception.model,
+            company=company,
+        )
+    return render(request, "404.html", {"ended": ended}, status=404)

@@ -2,13 +2,15 @@
 
 import html
 import re
+import uuid
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.holders import people_with, place_of
-from accounts.models import RoleAssignment
-from accounts.refusals import MOST_NAMED, operator_refusal, refusal_for
+from accounts.models import RoleAssignment, User
+from accounts.refusals import MOST_NAMED, ended_roles, operator_refusal, refusal_for
 from accounts.roles import Permission, Role
 from accounts.tests.factories import (
     IncentiveProgramFactory,
@@ -16,7 +18,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
-from enrollment.models import ProgramAtLocation
+from enrollment.models import Enrollment, ProgramAtLocation
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
 from profiles.tests.factories import BankProfileFactory
 
@@ -201,3 +203,56 @@ def test_the_page_says_it_with_addresses(client_of, cast, enrollment):
     assert "These people have it: Ida Lund ida@partner.example" in page
     assert "These people can give it: Greta Voss greta@partner.example" in page
     assert "You can give this role, to yourself too." in page
+
+
+def test_whose_role_ended_on_the_way_reads_which_and_who_can_give_it(
+    client_of, cast, nordvik, enrollment
+):
+    # Experience 4.5: a role that is removed midway leads to a page with names.
+    step = reverse("enrollment:continue", kwargs={"pk": enrollment.pk})
+    missing = reverse("enrollment:continue", kwargs={"pk": uuid.uuid4()})
+    foreign = reverse(
+        "enrollment:continue", kwargs={"pk": EnrollmentFactory(submitted=True).pk}
+    )
+    ida, sam = client_of(cast.ida), client_of(cast.sam)
+    # The control: with the role, and to a stranger, none of it is said.
+    assert ida.get(enrollment.get_absolute_url()).status_code == 200
+    assert "A role of yours has ended" not in words(ida.get(missing))
+
+    RoleAssignment.objects.filter(user=cast.ida).update(revoked_at=timezone.now())
+
+    answers = [words(ida.post(path)) for path in (step, missing, foreign)]
+    assert len(set(answers)) == 1
+    assert ida.post(step).status_code == 404
+    for said in (
+        "You no longer have the role Incentives admin: Göteborg, all programs.",
+        "In Nordvik IT AB you need the role Incentives admin.",
+        "These people can give it: Alice Berg alice@partner.example Greta Voss",
+        "Ask for access",
+    ):
+        assert said in answers[0]
+    assert enrollment.terms.program.name not in answers[0]
+    for path in (step, missing):
+        assert "Page not found" in words(sam.post(path))
+    User.objects.filter(pk=cast.ida.pk).update(language="sv")
+    assert "Du har inte längre rollen Incitamentsadministratör" in words(ida.post(step))
+
+
+def test_what_a_role_that_holds_covers_is_not_said_to_have_ended(
+    cast, nordvik, goteborg
+):
+    roles = RoleAssignment.objects.filter(user=cast.ida)
+    roles.update(revoked_at=timezone.now())
+    there = RoleAssignmentFactory(
+        user=cast.ida, partner_account=nordvik, location=goteborg
+    )
+
+    def said():
+        return ended_roles(
+            cast.ida, Permission.ENROLLMENT_EDIT, on=Enrollment, company=nordvik
+        )
+
+    assert said() is None
+    # Its control, and once for what was given twice.
+    RoleAssignment.objects.filter(pk=there.pk).update(ends_on="2020-01-01")
+    assert len(said().sentences) == 1
