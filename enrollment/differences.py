@@ -43,6 +43,16 @@ SHOWN_IMPORTS: dict[str, ShownStatus] = {
         (ImportStatus.REFUSED, "stop", "error"),
     )
 }
+SET_ASIDE = ShownStatus(
+    "set_aside", pgettext_lazy("import", "Set aside"), "stop", "error"
+)
+
+
+def shown_import(value_import: ValueImport) -> ShownStatus:
+    """Return how a page says where a file stands."""
+    if value_import.is_set_aside:
+        return SET_ASIDE
+    return SHOWN_IMPORTS[value_import.status]
 
 
 STAGES = (

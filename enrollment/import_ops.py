@@ -152,6 +152,13 @@ def cancel(request, value_import):
 
 @operator_requires(IMPORT, on=ValueImport)
 @posted(instead=_page_of)
+def retry(request, value_import):
+    """Let workers go on with a file that was set aside."""
+    return _taken(request, value_import, services.retry_import, _("It is tried again."))
+
+
+@operator_requires(IMPORT, on=ValueImport)
+@posted(instead=_page_of)
 def undo(request, value_import):
     """Take an import back within its day."""
     return _taken(
@@ -256,7 +263,7 @@ def _list_page(request, *, form=None, status=200):
         "form": form or UploadForm(),
         "has_errors": status != 200,
         "page": page,
-        "imports": [(one, differences.SHOWN_IMPORTS[one.status]) for one in page],
+        "imports": [(one, differences.shown_import(one)) for one in page],
         "criteria": Criterion.objects.order_by("code"),
         "disputed": differences.open_disputes().count(),
         "may_import": request.user.has_perm(IMPORT),
@@ -299,12 +306,13 @@ def _import_page(
     if release_form and not one.is_held:
         without_fields(release_form)
     now = timezone.now()
-    is_moving = one.is_reading or (
-        one.is_applying and one.effective_on <= timezone.localdate(now)
+    is_moving = not one.is_set_aside and (
+        one.is_reading
+        or (one.is_applying and one.effective_on <= timezone.localdate(now))
     )
     context = {
         "value_import": one,
-        "status": differences.SHOWN_IMPORTS[one.status],
+        "status": differences.shown_import(one),
         "stages": differences.stages_of(one),
         "problem": differences.problem_of(one),
         "parts": differences.difference_rows(one) if one.compared_at else [],
@@ -319,7 +327,7 @@ def _import_page(
         "percent": services.hold_percent(),
         "share": differences.share_of(one),
         "look_again": LOOK_AGAIN if is_moving else 0,
-        "waits_for_day": one.is_applying and not is_moving,
+        "waits_for_day": one.is_applying and not is_moving and not one.is_set_aside,
         "given_up_at": services.given_up_at(one),
         "undo_until": one.applied_at and one.applied_at + services.TIME_TO_UNDO,
         "why_not_undoing": services.why_not_undoing(one, at=now),

@@ -10,16 +10,19 @@ from pathlib import Path
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import ValidationError
+from django.db import OperationalError
 from django.db.models import Model
 from django.utils import timezone
 
 from enrollment import services
-from enrollment.models import RenewalPlan
+from enrollment.models import RenewalPlan, ValueImport
 
 logger = logging.getLogger(__name__)
 
 # After this many seconds no other range is begun; the clock comes again.
 LONG_ENOUGH = 50
+# Somebody else held what it needed: not to be had, a deadlock, changed meanwhile.
+WAITED = ("55P03", "40P01", "40001")
 
 
 @contextmanager
@@ -256,14 +259,25 @@ def import_values() -> None:
     """
     began = time.monotonic()
     for one in services.imports_to_read():
-        with _by_itself(one):
-            while time.monotonic() - began < LONG_ENOUGH:
+        with _by_itself(one), _starting(one):
+            while time.monotonic() - began < LONG_ENOUGH and services.start_import(one):
                 if services.read_next_lines(one) is None:
                     break
     for one in services.imports_to_apply(at=timezone.now()):
-        with _by_itself(one):
-            if time.monotonic() - began < LONG_ENOUGH:
+        with _by_itself(one), _starting(one):
+            if time.monotonic() - began < LONG_ENOUGH and services.start_import(one):
                 services.carry_out_import(one)
+
+
+@contextmanager
+def _starting(one: ValueImport) -> Iterator[None]:
+    """Count no start that only waited for somebody else."""
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(error.__cause__, "pgcode", None) in WAITED:
+            services.take_start_back(one)
+        raise
 
 
 @shared_task

@@ -296,6 +296,7 @@ urlpatterns = [
     path("eligibility/<int:pk>/apply/", import_ops.apply, name="apply_import"),
     path("eligibility/<int:pk>/release/", import_ops.release, name="release_import"),
     path("eligibility/<int:pk>/cancel/", import_ops.cancel, name="cancel_import"),
+    path("eligibility/<int:pk>/retry/", import_ops.retry, name="retry_import"),
     path("eligibility/<int:pk>/undo/", import_ops.undo, name="undo_import"),
     path("eligibility/<int:pk>/rejected/", import_ops.problems, name="import_problems"),
     path("eligibility/<int:pk>/effects/", import_ops.effects, name="import_effects"),

@@ -38,8 +38,12 @@ class ImportStatus(models.TextChoices):
 # What nobody can go on with: the same file may come again.
 OVER = ("undone", "canceled", "refused")
 WAITING = ("uploaded", "reading", "ready", "held", "applying")
+# What workers do, now or on its day.
+AT_WORK = ("reading", "applying")
 # What waits for somebody, and not for a worker or a day.
 WAITING_FOR_PEOPLE = ("uploaded", "ready", "held")
+# After so many starts in a row that came to nothing a file waits for somebody.
+MOST_STARTS = 3
 # The moments at which somebody, or a worker, went on with a file.
 STEPS = (
     "imported_at",
@@ -51,6 +55,9 @@ STEPS = (
 )
 
 
+_SET_ASIDE = Q(status__in=AT_WORK, starts__gte=MOST_STARTS)
+
+
 class ValueImportQuerySet(models.QuerySet):
     def reading(self) -> Self:
         """Whose lines are being read, by whichever worker comes next."""
@@ -60,13 +67,17 @@ class ValueImportQuerySet(models.QuerySet):
         """Let through, and not carried out yet."""
         return self.filter(status=ImportStatus.APPLYING)
 
+    def to_start(self) -> Self:
+        """What a worker goes on with: it did not fail three times in a row."""
+        return self.filter(starts__lt=MOST_STARTS)
+
     def in_force(self) -> Self:
         """On the way or applied: the same file is nothing new beside them."""
         return self.exclude(status__in=OVER)
 
     def waiting_for_people(self) -> Self:
         """Which go on only when an operator does something."""
-        return self.filter(status__in=WAITING_FOR_PEOPLE)
+        return self.filter(_SET_ASIDE | Q(status__in=WAITING_FOR_PEOPLE))
 
     def left_since(self, moment: datetime) -> Self:
         """Neither people nor workers went on with it since, and it has lines still."""
@@ -75,7 +86,7 @@ class ValueImportQuerySet(models.QuerySet):
             for related in (ImportBlock, ImportProblem, ImportEffect, StagedValue)
         ]
         return (
-            self.exclude(status__in=("reading", "applying"))
+            self.exclude(~_SET_ASIDE, status__in=AT_WORK)
             .alias(last_step=Greatest(*STEPS))
             .filter(
                 Q(*lines, _connector=Q.OR) | Q(status__in=WAITING_FOR_PEOPLE),
@@ -112,6 +123,8 @@ class ValueImport(models.Model):
     writings_known = models.PositiveIntegerField(null=True, editable=False)
     read_to = models.BigIntegerField(_("bytes read"), default=0)
     read_line = models.PositiveIntegerField(_("lines read"), default=0)
+    # How often in a row a worker started a step that came to nothing.
+    starts = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
     accepted = models.PositiveIntegerField(_("lines accepted"))
     changed = models.PositiveIntegerField(_("values new or changed"))
     rejected = models.PositiveIntegerField(_("lines rejected"))
@@ -247,8 +260,13 @@ class ValueImport(models.Model):
         return self.status == ImportStatus.CANCELED
 
     @property
+    def is_set_aside(self) -> bool:
+        """Whether three starts in a row failed, so that no worker goes on with it."""
+        return self.status in AT_WORK and self.starts >= MOST_STARTS
+
+    @property
     def waits_for_people(self) -> bool:
-        return self.status in WAITING_FOR_PEOPLE
+        return self.status in WAITING_FOR_PEOPLE or self.is_set_aside
 
     @property
     def last_step_at(self) -> datetime:

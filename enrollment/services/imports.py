@@ -263,7 +263,47 @@ def name_columns(
 
 def imports_to_read() -> list[ValueImport]:
     """Return the imports whose lines are not all read and compared, the oldest first."""
-    return list(ValueImport.objects.reading().order_by("pk"))
+    return list(ValueImport.objects.reading().to_start().order_by("pk"))
+
+
+@transaction.atomic
+def start_import(value_import: ValueImport) -> bool:
+    """Count a start before a worker reads or writes; what comes of it sets that back.
+
+    So that a file that fails each time, or ends its worker, is left after three. False
+    when it is, another worker is at it, or it is somewhere else.
+    """
+    value_import = (
+        ValueImport.objects.select_for_update(of=("self",), skip_locked=True)
+        .to_start()
+        .filter(pk=value_import.pk, status=value_import.status)
+        .first()
+    )
+    if value_import is None:
+        return False
+    value_import.starts += 1
+    value_import.save(update_fields=["starts"])
+    return True
+
+
+def take_start_back(value_import: ValueImport) -> None:
+    """Count a start less: what it waited for is not the file's fault."""
+    started = ValueImport.objects.filter(pk=value_import.pk, starts__gt=0)
+    started.update(starts=F("starts") - 1)
+
+
+@transaction.atomic
+def retry_import(value_import: ValueImport, *, by: User | None) -> ValueImport:
+    """Let workers go on with a file that failed three times.
+
+    Raises ValidationError when it did not.
+    """
+    value_import = _held_alone(value_import)
+    if not value_import.is_set_aside:
+        raise _not_now(value_import)
+    value_import.starts = 0
+    value_import.save(update_fields=["starts"])
+    return value_import
 
 
 @transaction.atomic
@@ -283,6 +323,7 @@ def read_next_lines(
     )
     if value_import is None:
         return None
+    value_import.starts = 0
     if value_import.read_to >= value_import.file_size:
         _compare(value_import, at=at or timezone.now())
         return value_import
@@ -337,7 +378,9 @@ def _read_batch(value_import: ValueImport) -> None:
         cursor.execute("DROP TABLE import_lines")
     value_import.accepted += accepted
     value_import.rejected += count - accepted
-    value_import.save(update_fields=["accepted", "rejected", "read_line", "read_to"])
+    value_import.save(
+        update_fields=["accepted", "rejected", "read_line", "read_to", "starts"]
+    )
 
 
 def _remember_problems(value_import: ValueImport, wrong: Iterable[tuple]) -> None:
@@ -362,7 +405,9 @@ def _refuse(value_import: ValueImport, error: ValidationError) -> None:
     value_import.status = ImportStatus.REFUSED
     value_import.problem = {"code": error.code, "params": error.params or {}}
     value_import.accepted = value_import.rejected = 0
-    value_import.save(update_fields=["status", "problem", "accepted", "rejected"])
+    value_import.save(
+        update_fields=["status", "problem", "accepted", "rejected", "starts"]
+    )
 
 
 def _forget_lines(value_import: ValueImport) -> None:
@@ -703,6 +748,7 @@ def imports_to_apply(*, at: datetime) -> list[ValueImport]:
     """Return the imports whose day has come, the oldest first."""
     return list(
         ValueImport.objects.applying()
+        .to_start()
         .filter(effective_on__lte=_today(at))
         .order_by("pk")
     )
@@ -727,6 +773,7 @@ def carry_out_import(
     )
     if value_import is None:
         return None
+    value_import.starts = 0
     _lock_criteria()
     if _is_overtaken(value_import):
         _read_anew(value_import)

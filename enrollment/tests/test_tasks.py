@@ -4,10 +4,14 @@ import logging
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
+from django.core.exceptions import ValidationError
+from django.db import OperationalError
+from django.urls import reverse
 
 from enrollment import services, tasks
-from enrollment.models import ImportBlock, RenewalPlan
-from enrollment.tests.test_imports import HEADER, kept
+from enrollment.models import ImportBlock, RenewalPlan, ValueImport
+from enrollment.tests.factories import CriterionFactory
+from enrollment.tests.test_imports import HEADER, compared, kept
 
 # Each task that goes through several, where they are asked for, and a step of it.
 TASKS = [
@@ -60,11 +64,95 @@ def test_a_task_whose_time_is_over_ends(run):
         run(*TASKS[0], SoftTimeLimitExceeded())
 
 
-def test_a_file_that_cannot_be_brought_back_keeps_no_other_waiting(goteborg, db):
-    broken, good = kept(HEADER), kept(HEADER + "6120102,revenue,1,2024-11-01,\n")
-    ImportBlock.objects.filter(value_import=broken).update(packed=b"")
+# --- Three starts ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def revenue(db):
+    return CriterionFactory(code="revenue", kind="number")
+
+
+@pytest.fixture
+def broken(goteborg, revenue):
+    """A file of whose only block a part is lost, so that reading it fails each time."""
+    one = kept(HEADER + "6120102,revenue,2,2024-11-02,\n")
+    kept_block = ImportBlock.objects.get(value_import=one).packed
+    ImportBlock.objects.filter(value_import=one).update(packed=b"")
+    one.whole = kept_block
+    return one
+
+
+def test_a_file_that_fails_keeps_no_other_waiting(broken, goteborg, revenue):
+    good = kept(HEADER + "6120102,revenue,1,2024-11-01,\n")
 
     tasks.import_values()
 
     good.refresh_from_db()
-    assert not good.is_reading
+    assert good.is_ready
+
+
+def test_a_file_that_failed_three_times_is_set_aside_and_may_be_tried_again(
+    broken, client_of, mina
+):
+    web = client_of(mina)
+    for _start in range(3):
+        assert not ValueImport.objects.waiting_for_people().exists()
+        tasks.import_values()
+
+    broken.refresh_from_db()
+    assert broken.starts == 3
+    assert services.imports_to_read() == []
+    page = web.get(broken.get_absolute_url()).content.decode()
+    assert "It failed three times in a row" in page
+    assert "data-poll" not in page
+    assert "Set aside" in web.get(reverse("ops:imports")).content.decode()
+    assert list(ValueImport.objects.waiting_for_people()) == [broken]
+
+    ImportBlock.objects.filter(value_import=broken).update(packed=broken.whole)
+    web.post(reverse("ops:retry_import", kwargs={"pk": broken.pk}))
+    tasks.import_values()
+
+    broken.refresh_from_db()
+    assert (broken.status, broken.starts) == ("ready", 0)
+    with pytest.raises(ValidationError, match="This import is now: Ready to apply"):
+        services.retry_import(broken, by=mina)
+
+
+def test_a_start_that_ends_its_worker_is_counted(broken):
+    # What was started and never came back: of such there is nothing to be caught.
+    assert [services.start_import(broken) for _start in range(4)] == [True] * 3 + [
+        False
+    ]
+
+
+def test_applying_that_fails_is_set_aside_and_can_be_canceled(
+    goteborg, revenue, mina, monkeypatch
+):
+    one = compared("6120102,revenue,2,2024-11-02,")
+    services.apply_import(one, by=mina)
+
+    def fail(one):
+        raise ValueError
+
+    monkeypatch.setattr(services, "carry_out_import", fail)
+    for _start in range(4):
+        tasks.import_values()
+
+    one.refresh_from_db()
+    assert (one.is_set_aside, one.starts) == (True, 3)
+    assert services.cancel_import(one, by=mina).is_canceled
+
+
+def test_waiting_for_somebody_else_is_no_failed_start(goteborg, revenue, monkeypatch):
+    one = kept(HEADER + "6120102,revenue,2,2024-11-02,\n")
+
+    def wait(one):
+        held = OperationalError()
+        held.__cause__ = type("Held", (Exception,), {"pgcode": "55P03"})()
+        raise held
+
+    monkeypatch.setattr(services, "read_next_lines", wait)
+    tasks.import_values()
+
+    one.refresh_from_db()
+    assert one.starts == 0

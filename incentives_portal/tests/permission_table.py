@@ -342,6 +342,7 @@ TABLE: dict[str, Row] = {
     "ops:apply_import": _ops("mina", methods=("POST",), on="value_import"),
     "ops:release_import": _ops("mina", "aino", methods=("POST",), on="value_import"),
     "ops:cancel_import": _ops("mina", methods=("POST",), on="value_import"),
+    "ops:retry_import": _ops("mina", methods=("POST",), on="value_import"),
     "ops:undo_import": _ops("mina", methods=("POST",), on="value_import"),
     "ops:import_problems": _ops("mina", "reader", "oscar", "aino", on="value_import"),
     "ops:import_effects": _ops("mina", "reader", "oscar", "aino", on="value_import"),
