@@ -38,6 +38,12 @@ class Given(Expression):
         super().__init__()
         self.name = name
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Given) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def as_sql(self, compiler, connection):
         """A parameter, whose value is still missing."""
         return "%s", [self]
@@ -52,10 +58,7 @@ class Prepared:
     """A QuerySet of rows or values as a statement; asked with a value for each Given."""
 
     def __init__(self, rows: QuerySet, *, is_planned: bool = False) -> None:
-        """Raises TypeError if the values are not what PostgreSQL returns them as.
-
-        And if rows bring others with them that are asked for afterwards.
-        """
+        """Raises TypeError if rows bring others that are asked for afterwards."""
         self.is_planned = is_planned
         self._compiler = compiler = rows.query.get_compiler(DEFAULT_DB_ALIAS)
         self._has_models = issubclass(rows._iterable_class, ModelIterable)
@@ -66,11 +69,8 @@ class Prepared:
             self.sql, self.parameters = compiler.as_sql()
         except EmptyResultSet:
             self.sql, self.parameters = "", ()
-        else:
-            shown = (column[0] for column in compiler.select)
-            if not self._has_models and compiler.get_converters(shown):
-                raise TypeError("These values are converted after they were read.")
-        self._name = f"prepared_{next(_numbers)}"
+        # What a connection knows it by, where it is planned.
+        self.name = f"prepared_{next(_numbers)}"
 
     def ask(self, **values: Any) -> list:
         """Return the rows for some values; nothing is asked where there can be none.
@@ -96,7 +96,7 @@ class Prepared:
             found = cursor.fetchall()
         if self._has_models:
             return list(ModelIterable(_Answer(self._compiler, found, self._is_ordered)))
-        return found
+        return list(self._compiler.results_iter([found], tuple_expected=True))
 
     def _ask_planned(self, cursor, values: dict[str, Any]) -> None:
         """Ask by what PostgreSQL decided before, on this connection.
@@ -108,12 +108,12 @@ class Prepared:
         self._plan(cursor)
         decided = "" if connection.in_atomic_block else f"{_DECIDED}; "
         places = f"({', '.join(['%s'] * len(given))})" if given else ""
-        cursor.execute(f"{decided}EXECUTE {self._name} {places}", given)
+        cursor.execute(f"{decided}EXECUTE {self.name} {places}", given)
 
     def _plan(self, cursor) -> None:
         """Tell PostgreSQL the statement, once for a connection: no question of the page."""
         known = _planned.setdefault(connection.connection, set())
-        if self._name in known:
+        if self.name in known:
             return
         numbers = count(1)
         given = [
@@ -124,8 +124,8 @@ class Prepared:
             if len(known) >= MOST_PLANNED:
                 cursor.cursor.execute("DEALLOCATE ALL")
                 known.clear()
-            cursor.cursor.execute(f"PREPARE {self._name} AS {self.sql}", given)
-        known.add(self._name)
+            cursor.cursor.execute(f"PREPARE {self.name} AS {self.sql}", given)
+        known.add(self.name)
 
 
 def _array(keys: list) -> str:

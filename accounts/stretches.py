@@ -5,7 +5,9 @@ that are passed over.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
@@ -61,24 +63,77 @@ class Stretch:
         return not (self.previous or self.next)
 
 
+@dataclass(frozen=True)
+class Part:
+    """Which rows a stretch asks for, without the values it begins at.
+
+    So that a question can be prepared by it. `place` is "group" for those of one value of
+    the first column, "beyond" for those behind it in the order, "" for whichever.
+    """
+
+    order: tuple[str, ...]
+    most: int
+    is_back: bool
+    has_edge: bool
+    place: str = ""
+    # By what else a group's rows are found.
+    narrowed: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The values that of() takes."""
+        edge = tuple(f"edge_{number}" for number, _one in enumerate(self.order))
+        group = ("group",) if self.place else ()
+        return (edge if self.has_edge else ()) + group + self.narrowed
+
+    def of(self, rows: QuerySet, values: Mapping[str, Any]) -> QuerySet:
+        """Return the rows of a list, nearest first; the values may be Givens."""
+        edge = None
+        if self.has_edge:
+            edge = tuple(values[f"edge_{n}"] for n, _one in enumerate(self.order))
+        sides = tuple(map(_turned, self.order)) if self.is_back else self.order
+        if self.place == "group":
+            # Of one group the first column says nothing: an index begins with the second.
+            asked = {self.order[0]: values["group"]}
+            asked |= {name: values[name] for name in self.narrowed}
+            rows, sides = rows.filter(**asked), sides[1:]
+            if edge:
+                rows = rows.filter(beyond(self.order[1:], edge[1:], self.is_back))
+        elif self.place == "beyond":
+            side = "lt" if self.is_back else "gt"
+            rows = rows.filter(**{f"{self.order[0]}__{side}": values["group"]})
+        else:
+            rows = rows.filter(beyond(self.order, edge, self.is_back))
+        return rows.order_by(*sides)[: self.most]
+
+
+# Reads a part of a list, by its values.
+Reader = Callable[[Part, Mapping[str, Any]], list]
+
+
+def reader_of(rows: QuerySet) -> Reader:
+    """Return what reads a list as it is, put together each time."""
+    return lambda part, values: list(part.of(rows, values))
+
+
 def stretch_of(
     request,
-    rows: QuerySet,
+    read: Reader,
     *,
     order: Sequence[str],
     size: int,
     values_of: Callable[[str], tuple | None],
     key_of: Callable[[object], object],
-    groups: Sequence | Mapping[object, dict] = (),
+    groups: Mapping[object, dict[str, Any]] = MappingProxyType({}),
 ) -> Stretch:
     """Return the rows after, or before, the one that the address names by its key.
 
     `order` are columns that are never empty, as for order_by(), the last of them unique;
     `values_of` says a key's values of them, None where there is no such row: then the
     list begins anew. `key_of` says the key of a row that was found. `groups` are all
-    values of the first column in their order, if they are known: the group the stretch
-    begins in is asked for alone, and only where it does not fill it are the others. With
-    each, by what else its rows are found, if anything is known.
+    values of the first column in their order, if they are known, each with what else its
+    rows are found by: the group the stretch begins in is asked for alone, and only where
+    it does not fill it are the others.
     """
     after, before = (
         request.GET.get(name, "").replace("\0", "")[:_LONGEST_KEY]
@@ -86,11 +141,11 @@ def stretch_of(
     )
     edge = values_of(after or before) if after or before else None
     is_back = bool(edge and not after)
-    found = _beside(rows, order, edge, is_back, size, groups)
+    found = _beside(read, tuple(order), edge, is_back, size, groups)
     if edge and not found:
         # Nothing is there any more: begin again.
         is_back, edge = False, None
-        found = _beside(rows, order, edge, is_back, size, groups)
+        found = _beside(read, tuple(order), edge, is_back, size, groups)
     has_more, found = len(found) > size, found[:size]
     if is_back:
         found.reverse()
@@ -103,28 +158,26 @@ def stretch_of(
     )
 
 
-def _beside(rows, order, edge: tuple | None, is_back, size, groups) -> list:
+def _beside(read: Reader, order, edge: tuple | None, is_back, size, groups) -> list:
     """The rows after an edge, or before it, nearest first; and one more."""
-    sides = tuple(map(_turned, order)) if is_back else tuple(order)
     wanted, group = size + 1, edge[0] if edge else next(iter(groups), None)
+    part = Part(order, wanted, is_back, has_edge=bool(edge))
+    values = {f"edge_{number}": one for number, one in enumerate(edge or ())}
     if not groups or order[0][0] == "-":
-        found = rows.filter(beyond(order, edge, is_back)).order_by(*sides)
-        return list(found[:wanted])
-    column, side = order[0], "lt" if is_back else "gt"
-    # Of one group the first column says nothing, and an index begins with the second.
-    narrow = groups if isinstance(groups, Mapping) else {}
-    here = rows.filter(**{column: group}, **narrow.get(group, {})).order_by(*sides[1:])
-    if edge:
-        here = here.filter(beyond(order[1:], edge[1:], is_back))
-    found = list(here[:wanted])
-    known = list(groups)
-    if len(found) < wanted and group != known[0 if is_back else -1]:
-        further = rows.filter(**{f"{column}__{side}": group}).order_by(*sides)
-        if len(known) == 2:
-            other = known[0 if is_back else 1]
-            further = rows.filter(**{column: other}).order_by(*sides[1:])
-        found += further[: wanted - len(found)]
-    return found
+        return read(part, values)
+    narrow, known = groups.get(group, {}), list(groups)
+    here = replace(part, place="group", narrowed=tuple(narrow))
+    found = read(here, values | {"group": group} | narrow)
+    if len(found) >= wanted or group == known[0 if is_back else -1]:
+        return found
+    further = replace(part, place="beyond", has_edge=False)
+    if len(known) == 2:
+        # There is one other.
+        group = known[0 if is_back else 1]
+        narrow = groups[group]
+        further = replace(further, place="group", narrowed=tuple(narrow))
+        return found + read(further, {"group": group} | narrow)[: wanted - len(found)]
+    return found + read(further, {"group": group})[: wanted - len(found)]
 
 
 def beyond(order: Sequence[str], edge: tuple | None, is_back: bool = False) -> Q:

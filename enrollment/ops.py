@@ -26,7 +26,7 @@ from accounts.posting import posted
 from accounts.rows import role_row
 from accounts.services import check_closing
 from accounts.services import decline_closing as decline
-from accounts.stretches import CappedPaginator, stretch_of
+from accounts.stretches import CappedPaginator, reader_of, stretch_of
 from accounts.templatetags.portal import full_day
 from accounts.widgets import PlainSelect
 from enrollment import queues, services
@@ -189,7 +189,7 @@ def validation(request):
     waiting = queues.validation_queue(now, **form.chosen, reader=request.user)
     page = stretch_of(
         request,
-        waiting,
+        reader_of(waiting),
         order=queues.ORDER,
         size=ROWS_PER_PAGE,
         values_of=queues.values_at,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Self
 from uuid import UUID
 
@@ -343,7 +344,7 @@ class Waiting:
 ORDER = ("is_partners_turn", "since", "key")
 _KEY = ("key", "kind", "since", "is_partners_turn")
 # Whose turn it is, in this order.
-PARTNERS_TURN = (False, True)
+PARTNERS_TURN = MappingProxyType({False: {}, True: {}})
 # So many of what waits are counted; of more it is said that they are more.
 MOST_WAITING = 1_000
 # So often Today asks whether a location is to be invited to a program.

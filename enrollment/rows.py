@@ -28,12 +28,9 @@ from accounts.addresses import address_of
 from accounts.models import (
     IncentiveProgram,
     Location,
-    PartnerAccount,
-    RoleAssignment,
-    User,
 )
 from accounts.prepared import Given, given_if, planned, prepared
-from accounts.roles import Permission, roles_with
+from accounts.roles import Permission
 from accounts.scoping import HeldRoles
 from accounts.stretches import MOST_COUNTED
 from enrollment.eligibility import Gap, gaps_at, gaps_of, note_held, payout_at
@@ -46,7 +43,6 @@ from enrollment.forecast import (
     Kind,
     Reader,
     forecasts_of,
-    found,
     told,
 )
 from enrollment.models import (
@@ -486,8 +482,13 @@ def overview_places(
 
     `terms` come from ProgramTerms.objects.shown().
     """
+    return in_scope(held).current(*terms.keys)
+
+
+def in_scope(held: HeldRoles) -> QuerySet[ProgramAtLocation]:
+    """Return the programs of every year at the locations a reader sees them at."""
     places = ProgramAtLocation.objects.where_held(held, Permission.ENROLLMENT_VIEW)
-    return _with_reader(places.current(terms), held)
+    return _with_reader(places, held)
 
 
 def _with_reader(
@@ -527,103 +528,17 @@ def _places_by_key(held: HeldRoles) -> QuerySet[ProgramAtLocation]:
     return _with_reader(places, held).order_by()
 
 
-def kinds_of_places(
-    places: QuerySet[ProgramAtLocation], *, held: HeldRoles
-) -> tuple[list[str], set[bool]]:
-    """Return the countries of the Overview's rows, and whether progress is seen in them.
-
-    Roles for all of a company answer for all of its rows.
-    """
-    view, see = (
-        roles_with(one)
-        for one in (Permission.ENROLLMENT_VIEW, Permission.ENROLLMENT_SEE_PROGRESS)
-    )
-    if held.everywhere & view and (held.everywhere & see or not held.anywhere & see):
-        locations = Location.objects.filter(partner_account=held.account)
-        countries = locations.order_by().values_list("country", flat=True).distinct()
-        return sorted(countries), {bool(held.everywhere & see)}
-    kinds = set(
-        places.order_by().values_list("location__country", "sees_progress").distinct()
-    )
-    return sorted({country for country, _sees in kinds}), {sees for _c, sees in kinds}
-
-
-def places_about(
-    places: QuerySet[ProgramAtLocation],
-    text: str,
-    *,
-    held: HeldRoles,
-    terms: ShownTerms,
-) -> tuple[QuerySet[ProgramAtLocation], Mapping[str, list[int]]]:
-    """Narrow the Overview to what a text names: program, location, PartnerID, person.
-
-    With the programs as ShownTerms.named, where it names nothing else.
-
-    A person stands for the rows they may enroll, and for what they accepted or
-    submitted where the reader sees progress (R42). What the text names is asked first,
-    of programs, locations and people: there are far fewer of them than rows.
-    """
-    about = [
-        one
-        for one in (*terms.running.values(), *terms.over.values())
-        if text.lower() in one.program.name.lower()
-        or text.lower() == one.program.code.lower()
-    ]
-    named = Q(terms__in=[one.pk for one in about])
-    locations = Location.objects.of_company(held.account).filter(
-        Q(name__icontains=text) | Q(partner_id__startswith=text)
-    )
-    people = User.objects.filter(
-        memberships__partner_account=held.account, full_name__icontains=text
-    )
-    # One question for both.
-    found = locations.order_by().values_list(Value("location"), "pk")
-    keys: dict[str, set[int]] = defaultdict(set)
-    for kind, key in found.union(people.order_by().values_list(Value("person"), "pk")):
-        keys[kind].add(key)
-    if "location" in keys:
-        named |= Q(location__in=keys["location"])
-    if not keys:
-        names = {one.program.name for one in about}
-        known = {one: some for one, some in terms.named.items() if one in names}
-        return places.filter(named), known
-    if not (people := keys.get("person")):
-        return places.filter(named), {}
-    at_work = Q(enrollment__accepted_by__in=people)
-    at_work |= Q(enrollment__submitted_by__in=people)
-    theirs = _enrolled_by(people, held.account) | at_work & Q(sees_progress=True)
-    return places.filter(named | theirs), {}
-
-
-def _enrolled_by(people: set[int], company: PartnerAccount) -> Q:
-    """The rows that some people may enroll in a company."""
-    admins = RoleAssignment.objects.live().filter(
-        partner_account=company,
-        role__in=roles_with(Permission.ENROLLMENT_EDIT),
-        user__in=people,
-    )
-    scopes: dict[int | None, set[int | None]] = defaultdict(set)
-    for program, location in admins.order_by().values_list("program", "location"):
-        scopes[program].add(location)
-    covered = Q(pk__in=[])
-    for program, locations in scopes.items():
-        here = Q() if program is None else Q(program=program)
-        if None not in locations:
-            here &= Q(location__in=locations)
-        covered |= here or ~Q(pk__in=[])
-    return covered
-
-
 def places_of_turn(
     places: QuerySet[ProgramAtLocation],
     turn: str,
     *,
-    days: Mapping[date, list[int]],
-    years: Mapping[FiscalYear, date],
+    days: Mapping[date, Collection[int]],
+    worst: Value | Given | None,
 ) -> QuerySet[ProgramAtLocation]:
     """Narrow the Overview to whose turn it is: "you", "them" or "none".
 
-    What wording.standing() says of a row, asked of many.
+    What wording.standing() says of a row, asked of many. `worst` are the keys at_risk()
+    says of them, as for `among`, if there are any.
     """
     calendar = "fiscal_year__calendar"
     is_late = Q(submitted_at=None) & on_its_day(
@@ -633,16 +548,13 @@ def places_of_turn(
         days, calendar, lambda day: Q(fiscal_year__ends_on__lt=day)
     )
     is_closed = on_its_day(days, calendar, lambda day: Q(terms__enroll_by__lt=day))
-    mine = Enrollment.objects.filter(at_location__in=places.order_by().values("pk"))
-    worst = at_risk(found(mine, years)) if years else []
-    is_mine = Q(may_edit=True) & (
-        Q(enrollment_status__in=EDITABLE) & ~is_late
-        | Q(
-            enrollment_status=EnrollmentStatus.VALIDATING,
-            asked_at__isnull=False,
-        )
-        | Q(enrollment_status=EnrollmentStatus.ENROLLED, enrollment__in=worst)
+    waits = Q(enrollment_status__in=EDITABLE) & ~is_late | Q(
+        enrollment_status=EnrollmentStatus.VALIDATING, asked_at__isnull=False
     )
+    if worst is not None:
+        enrolled = Q(enrollment_status=EnrollmentStatus.ENROLLED)
+        waits |= enrolled & Q(enrollment__among=worst)
+    is_mine = Q(may_edit=True) & waits
     if turn == Turn.YOU:
         # Only what was begun: nothing has to be asked of requirements.
         return places.filter(is_mine & ~is_over)
@@ -707,7 +619,7 @@ def hidden_places(held: HeldRoles, *, terms: ShownTerms) -> QuerySet[ProgramAtLo
     hidden = ProgramAtLocation.objects.hidden_from(held, Permission.ENROLLMENT_VIEW)
     if hidden.query.is_empty():
         return hidden
-    return hidden.current(terms).order_by()
+    return hidden.current(*terms.keys).order_by()
 
 
 def requirement_counts(
@@ -720,18 +632,26 @@ def requirement_counts(
             by_day[place.terms.fiscal_year.calendar.day_at(at)].append(place)
     counts: dict[tuple[int, int], Counter] = defaultdict(Counter)
     for day, some in by_day.items():
-        checks = (
-            RequirementCheck.objects.filter(
-                location__in={place.location_id for place in some},
-                terms__in={place.terms_id for place in some},
-            )
-            .as_of(day)
-            .order_by()
-            .values_list("terms_id", "location_id", "state")
+        checks = _checks().ask(
+            locations=list({place.location_id for place in some}),
+            terms=list({place.terms_id for place in some}),
+            day=day,
         )
         for terms_id, location_id, state in checks:
             counts[terms_id, location_id][state] += 1
     return counts
+
+
+@planned
+def _checks() -> QuerySet:
+    checks = RequirementCheck.objects.filter(
+        location__among=Given("locations"), terms__among=Given("terms")
+    )
+    return (
+        checks.as_of(Given("day"))
+        .order_by()
+        .values_list("terms_id", "location_id", "state")
+    )
 
 
 def _editable(enrollments: Iterable[Enrollment]) -> list[Enrollment]:

@@ -168,6 +168,17 @@ def control(field, hint: str = "") -> str:
     return field.as_widget(attrs=attrs)
 
 
+@register.simple_tag
+def filter_field(field) -> str:
+    """A field of a list's filters: its label and control; it has no hint and no errors."""
+    return format_html(
+        '<div class="field"><label for="{}">{}</label>{}</div>',
+        field.id_for_label,
+        field.label,
+        field.as_widget(attrs={"placeholder": False}),
+    )
+
+
 @register.filter
 def as_json(value) -> str:
     """A value for a script to read from a data attribute; escaped like any text."""

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import IncentiveProgram, Location, PartnerAccount
+from accounts.prepared import Given
 from accounts.roles import Permission
 from accounts.scoping import Scope, ScopedQuerySet
 from enrollment.models.enrollments import Enrollment
@@ -23,8 +24,8 @@ from enrollment.models.imports import ValueImport
 from enrollment.models.requirements import Agreement, Criterion, Requirement
 from enrollment.models.terms import (
     FiscalYear,
+    Keys,
     ProgramTerms,
-    ShownTerms,
     on_its_day,
 )
 from enrollment.states import STATUS_ORDER
@@ -62,7 +63,10 @@ class RequirementCheckQuerySet(ScopedQuerySet):
     view_permission = Permission.REQUIREMENT_VIEW
 
     def as_of(
-        self, day: date, *, company: str | OuterRef = "location__partner_account"
+        self,
+        day: date | Given,
+        *,
+        company: str | OuterRef = "location__partner_account",
     ) -> Self:
         """Annotate `state` as it is on a day.
 
@@ -197,15 +201,15 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
             "enrollment",
         )
 
-    def current(self, terms: ShownTerms) -> Self:
+    def current(self, running: Keys, over: Keys | None) -> Self:
         """Rows of this fiscal year, and what ended with a program's last year.
 
-        `terms` come from ProgramTerms.objects.shown().
+        By the keys of the terms, as ShownTerms.keys has them.
         """
-        return self.filter(
-            Q(terms__in=list(terms.running))
-            | Q(terms__in=list(terms.over), enrollment__isnull=False)
-        )
+        shown = Q(terms__among=running)
+        if over is not None:
+            shown |= Q(terms__among=over, enrollment__isnull=False)
+        return self.filter(shown)
 
     def with_enrollment_between_years(self) -> Self:
         """Alias the key of the enrollment of the year before, if that still counts.

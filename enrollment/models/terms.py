@@ -23,7 +23,7 @@ from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import IncentiveProgram
+from accounts.models import IncentiveProgram, many
 from accounts.prepared import Given, prepared
 from profiles.states import PayoutMethod
 
@@ -253,6 +253,9 @@ class FiscalYear(models.Model):
         )
 
 
+# Keys for `among`, or their place in a prepared question.
+Keys = Value | Given
+
 # What of a year days_at() reads beside its calendar.
 _YEAR = ("id", "number", "starts_on", "ends_on")
 
@@ -280,6 +283,11 @@ class ShownTerms:
 
     def __getitem__(self, key: int) -> "ProgramTerms":
         return self.running.get(key) or self.over[key]
+
+    @property
+    def keys(self) -> tuple[Keys, Keys | None]:
+        """Those that run, and those that are over if there are any: for `among`."""
+        return many(self.running), many(self.over) if self.over else None
 
 
 class ProgramTermsQuerySet(models.QuerySet):

@@ -1,10 +1,11 @@
 """What rows of enrollments show: made without a template, for lists have dozens."""
 
 from django import template
+from django.template.loader import get_template
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from accounts.templatetags.portal import icon
+from accounts.templatetags.portal import icon, status_chip
 
 register = template.Library()
 
@@ -37,6 +38,75 @@ def next_step(context, action, row, is_main: bool = False) -> str:
     return format_html('<a href="{}">{}</a>', action.url, label)
 
 
+@register.simple_tag(takes_context=True)
+def overview_row(context, row) -> str:
+    """A row of the Overview's table, in the columns that the page has.
+
+    `row` is enrollment.rows.Row; of the page's context by_location, to_enroll, has_guides
+    and the columns' names.
+    """
+    seen, guides = row.standing, ""
+    if context["has_guides"]:
+        guides = format_html(
+            '<td data-label="{}">{}</td>', context["guides_label"], _guide(row)
+        )
+    return format_html(
+        '<tr data-turn="{}">{}<th scope="row"><a href="{}">{}</a> '
+        '<span class="table__sub">{}</span></th><td data-label="{}"><div>{}{}{}{}</div>'
+        "</td>{}<td>{}</td></tr>",
+        seen.turn,
+        _ticked(row) if context["to_enroll"] else "",
+        row.program_url,
+        row.program.name if context["by_location"] else row.location.name,
+        _year_of(row) if context["by_location"] else _number_of(row),
+        context["status_label"],
+        status_chip(seen.status),
+        _line(seen.line) if seen.line else "",
+        earning_clock(seen.clock),
+        _forecast(row) if row.forecast else "",
+        guides,
+        next_step(context, seen.action, row),
+    )
+
+
+def _ticked(row) -> str:
+    box = tick(row) if row.is_to_enroll else ""
+    return format_html('<td class="table__tick">{}</td>', box)
+
+
+def _year_of(row) -> str:
+    return _("Fiscal year %(year)s") % {"year": row.terms.fiscal_year.number}
+
+
+def _number_of(row) -> str:
+    return format_html(
+        '<span class="num">{}</span> · {}',
+        row.location.partner_id,
+        row.location.country,
+    )
+
+
+def _line(text) -> str:
+    return format_html('<p class="turn__line">{}</p>', text)
+
+
+def _forecast(row) -> str:
+    line = get_template("enrollment/_forecast_line.html")
+    return line.render({"forecast": row.forecast, "row": row})
+
+
+def _guide(row) -> str:
+    if not row.terms.guide_url:
+        return "–"
+    return format_html(
+        '<a href="{}" rel="noopener noreferrer">{}<span class="visually-hidden">: {}'
+        "</span></a>",
+        row.terms.guide_url,
+        _("Program guide"),
+        row.program.name,
+    )
+
+
 @register.simple_tag
 def tick(row, is_wide: bool = False) -> str:
     """Ticks a row to enroll it with others; the form is enrollment/_together.html.
@@ -64,7 +134,7 @@ def earning_clock(clock) -> str:
     """
     if not clock:
         return ""
-    return format_html('<p class="turn__line">{} {}</p>', icon("clock"), clock.line)
+    return _line(format_html("{} {}", icon("clock"), clock.line))
 
 
 def _of(row) -> str:

@@ -40,7 +40,7 @@ ORDER = (
 def begin_batch(request):
     """Keep the rows that were ticked, or all that the address leaves, to check them."""
     asked = asked_of(request)
-    places = places_to_enroll(asked.places, days=asked.days.days)
+    places = places_to_enroll(asked.chosen.places, days=asked.terms.days.days)
     if "all" not in request.POST:
         keys = request.POST.getlist("row")[: services.MOST_TOGETHER]
         pairs = [key.split("-") for key in keys]

@@ -1,6 +1,6 @@
 """Incentives: every program at every location in scope, and why one is not eligible."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -9,7 +9,6 @@ from operator import itemgetter
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.http import StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone, translation
@@ -18,11 +17,9 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import requires, roles_here, signed_in
 from accounts.location_choice import choose_location
-from accounts.models import Location
 from accounts.roles import Permission
 from accounts.safe_csv import csv_lines
-from accounts.scoping import HeldRoles
-from accounts.stretches import Stretch, is_number, stretch_of
+from accounts.stretches import Stretch, stretch_of
 from enrollment import services
 from enrollment.forms import OverviewFilter
 from enrollment.models import (
@@ -30,18 +27,8 @@ from enrollment.models import (
     ProgramTerms,
     ShownTerms,
 )
-from enrollment.models.terms import CalendarDays
-from enrollment.rows import (
-    Row,
-    hidden_places,
-    kinds_of_places,
-    overview_places,
-    overview_rows,
-    places_about,
-    places_by_key,
-    places_of_turn,
-)
-from enrollment.states import VEILED, EnrollmentStatus
+from enrollment.overview import KEY, Chosen
+from enrollment.rows import Row, hidden_places, overview_rows, places_by_key
 from enrollment.views.posting import leading_to, posted
 
 ROWS_PER_PAGE = 25
@@ -50,8 +37,6 @@ ROWS_AT_ONCE = 500
 # Of the table of both: so many programs as the company has stand beside each location.
 CELLS_PER_PAGE = 72
 FEWEST_LOCATIONS = 5
-# What a row is found by again.
-KEY = ("pk", "location_id", "terms_id")
 SORTS = {
     "name": ("location_name",),
     "-name": ("-location_name",),
@@ -70,23 +55,14 @@ class Asked:
     """What an address asks the Overview for, and the frame its rows are read in."""
 
     form: OverviewFilter
-    # In the person's scope, at the chosen location; what the search leaves of them, and
-    # what the filters leave of that.
-    whole: QuerySet[ProgramAtLocation]
-    found: QuerySet[ProgramAtLocation]
-    places: QuerySet[ProgramAtLocation]
-    # Of whom.
-    held: HeldRoles
-    # Their programs as ShownTerms.named, if it is known which they are.
-    programs: Mapping[str, list[int]]
+    chosen: Chosen
     now: datetime
-    days: CalendarDays
     terms: ShownTerms
 
     def rows(self, places: Iterable[ProgramAtLocation]) -> list[Row]:
         """What a page says of some of them."""
         return overview_rows(
-            places, terms=self.terms, at=self.now, years=self.days.coming
+            places, terms=self.terms, at=self.now, years=self.terms.days.coming
         )
 
 
@@ -124,26 +100,22 @@ def overview(request):
     has_many = choice is not None and choice.has_more
     page = stretch_of(
         request,
-        asked.places.values_list(*KEY),
+        asked.chosen.keys,
         order=order,
         size=ROWS_PER_PAGE,
-        values_of=partial(_values_of, asked.whole, order=order),
+        values_of=partial(asked.chosen.edge, order=tuple(order)),
         key_of=itemgetter(0),
         # Few locations are one question's.
-        groups=(
-            {name: {"terms__in": keys} for name, keys in asked.programs.items()}
-            if has_many and not by_location
-            else ()
-        ),
+        groups={} if by_location or not has_many else _programs_of(asked.chosen),
     )
-    rows = asked.rows(places_by_key(page.rows, held=asked.held))
+    rows = asked.rows(places_by_key(page.rows, held=asked.chosen.held))
     return render(
         request,
         "enrollment/overview.html",
         context
         | {
             "page": page,
-            "groups": _groups(rows, asked.found, by_location=by_location),
+            "groups": _groups(rows, asked.chosen, by_location=by_location),
             "has_guides": any(row.terms.guide_url for row in rows),
             "sort": sort or default,
             "name_sort": "program" if by_location else "name",
@@ -152,18 +124,12 @@ def overview(request):
     )
 
 
-def _values_of(
-    places: QuerySet[ProgramAtLocation], key: str, *, order: list[str]
-) -> tuple | None:
-    """What a row that the address names is ordered by."""
-    terms, _dash, location = key.partition("-")
-    if not (is_number(terms) and is_number(location)):
-        return None
-    place = places.filter(terms=int(terms), location=int(location)).order_by()
-    values = {
-        f"edge_{number}": F(name.lstrip("-")) for number, name in enumerate(order)
+def _programs_of(chosen: Chosen) -> dict[str, dict[str, int]]:
+    """The programs by name, with their terms: one program's alone can be looked for."""
+    return {
+        name: {"terms": keys[0]} if len(keys) == 1 else {}
+        for name, keys in chosen.programs.items()
     }
-    return place.annotate(**values).values_list(*values).first()
 
 
 def _to_enroll(page: Stretch, rows) -> dict:
@@ -178,22 +144,18 @@ def asked_of(request) -> Asked:
     """The rows that somebody may see, as far as the address leaves them."""
     now = timezone.now()
     terms = ProgramTerms.objects.shown(now)
-    days = terms.days
-    held = roles_here(request)
-    places = overview_places(held, terms=terms)
-    location = choose_location(request)
-    if location is not None:
-        places = places.filter(location=location)
-    countries, sees = kinds_of_places(places, held=held)
+    whole = Chosen.whole(
+        roles_here(request), terms=terms, location=choose_location(request)
+    )
+    countries, sees = whole.kinds()
     form = OverviewFilter(request.GET, countries=countries, sees=sees)
-    if "status" in request.GET.get("sort", ""):
-        places = places.with_status(days.days)
     form.is_valid()  # What it does not offer is left out; it has no errors.
-    found, programs, text = places, terms.named, form.cleaned_data["q"]
-    if text:
-        found, programs = places_about(places, text, held=held, terms=terms)
-    chosen = _filtered(found, form.cleaned_data, days=days)
-    return Asked(form, places, found, chosen, held, programs, now, days, terms)
+    chosen = whole.narrowed(
+        form.cleaned_data,
+        terms=terms,
+        is_by_status="status" in request.GET.get("sort", ""),
+    )
+    return Asked(form, chosen, now, terms)
 
 
 def _locations_beside(programs: int) -> int:
@@ -203,27 +165,16 @@ def _locations_beside(programs: int) -> int:
 
 def _matrix(request, asked: Asked) -> dict:
     """Locations down, programs across: one cell says where each stands."""
-    here = asked.places.filter(location=OuterRef("pk"))
-    locations = Location.objects.where_held(
-        roles_here(request), Permission.ENROLLMENT_VIEW
-    )
+    chosen = asked.chosen
     page = stretch_of(
         request,
-        locations.filter(Exists(here.order_by())).values_list("name", "pk"),
+        chosen.locations,
         order=("name", "pk"),
-        size=_locations_beside(len(asked.programs or asked.terms.named)),
-        values_of=lambda key: (
-            locations.filter(pk=key).values_list("name", "pk").first()
-            if is_number(key)
-            else None
-        ),
+        size=_locations_beside(len(chosen.programs or asked.terms.named)),
+        values_of=chosen.location,
         key_of=itemgetter(1),
     )
-    rows = asked.rows(
-        asked.places.filter(location__in=[key for _name, key in page.rows]).order_by(
-            "location_name", "location_id", "program_name", "-terms_id"
-        )
-    )
+    rows = asked.rows(chosen.at([key for _name, key in page.rows]))
     programs = dict(sorted({row.program.name: row.program for row in rows}.items()))
     lines = []
     for _key, members in groupby(rows, key=lambda row: row.location.pk):
@@ -248,7 +199,9 @@ def export_overview(request):
     """Write what the Overview shows as a table, all of its pages."""
     asked = asked_of(request)
     keys = list(
-        asked.places.order_by("program_name", "location_name", "pk").values_list(*KEY)
+        asked.chosen.places.order_by("program_name", "location_name", "pk").values_list(
+            *KEY
+        )
     )
     response = StreamingHttpResponse(
         _spoken_lines(asked, keys, language=request.LANGUAGE_CODE),
@@ -288,7 +241,9 @@ def _spoken_lines(asked: Asked, keys: list[tuple], *, language: str):
 
 def _cells(asked: Asked, keys: list[tuple]):
     for start in range(0, len(keys), ROWS_AT_ONCE):
-        known = places_by_key(keys[start : start + ROWS_AT_ONCE], held=asked.held)
+        known = places_by_key(
+            keys[start : start + ROWS_AT_ONCE], held=asked.chosen.held
+        )
         for row in asked.rows(known):
             one = row.enrollment
             yield [
@@ -328,48 +283,10 @@ def start(request, place):
     return redirect(enrollment)
 
 
-def _filtered(places, asked: dict, *, days: CalendarDays):
-    """Narrow by what is chosen; the veil holds in filters too (R42)."""
-    status = asked["status"]
-    if status == "enrolling":
-        places = places.filter(enrollment_status__in=VEILED, sees_progress=False)
-    elif status in VEILED:
-        places = places.filter(enrollment_status=status, sees_progress=True)
-    elif status in ("eligible", "ineligible"):
-        places = places.with_status(days.days).filter(status=status)
-    elif status == "open":
-        places = places.filter(enrollment=None, is_open_to_all=True)
-    elif status:
-        places = places.filter(enrollment_status=status)
-    if asked["country"]:
-        places = places.filter(location__country=asked["country"])
-    if asked["pays"]:
-        places = places.filter(terms__earning_types__kind=asked["pays"])
-    if asked["turn"]:
-        places = places_of_turn(
-            places, asked["turn"], days=days.days, years=days.coming
-        )
-    return places
-
-
-def _groups(rows, found, *, by_location: bool):
+def _groups(rows: list[Row], chosen: Chosen, *, by_location: bool) -> list[dict]:
     """Group neighboring rows; the count is of all that was found, filtered or not."""
     name = "location" if by_location else "terms"
-    counts = {
-        counted[name]: counted
-        for counted in found.filter(
-            **{f"{name}__in": {getattr(row, name).pk for row in rows}}
-        )
-        .order_by()
-        .values(name)
-        .annotate(
-            total=Count("location"),
-            enrolled=Count(
-                "location", filter=Q(enrollment_status=EnrollmentStatus.ENROLLED)
-            ),
-        )
-        .values(name, "total", "enrolled")
-    }
+    counts = chosen.counts(name, list({getattr(row, name).pk for row in rows}))
     groups = []
     for key, members in groupby(rows, key=lambda row: getattr(row, name).pk):
         members = list(members)
@@ -380,8 +297,8 @@ def _groups(rows, found, *, by_location: bool):
                 "program": members[0].program,
                 "year": members[0].terms.fiscal_year,
                 "terms": members[0].terms,
-                "enrolled": counts[key]["enrolled"],
-                "total": counts[key]["total"],
+                "total": counts[key][0],
+                "enrolled": counts[key][1],
             }
         )
     return groups
