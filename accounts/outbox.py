@@ -69,9 +69,11 @@ QUIET_TIME = timedelta(seconds=10)
 WAKE_TASK = "accounts.tasks.deliver_mail"
 WAKE_EXPIRES = 60
 KEY_LENGTH = 200
-# Mails of campaigns are claimed and written so many at once, stamped so many at once.
+# Mails of campaigns are claimed and written so many at once, stamped so many at once. The
+# first are fewer: they leave while the others are written.
 BULK_SIZE = 500
-CHUNK = 25
+FIRST_SIZE = 100
+CHUNK = 50
 # What was tried before goes one by one, after the others.
 TOGETHER = Q(is_bulk=True, attempts=0, status=MailStatus.QUEUED)
 # Headers that say what they say where that is plain ASCII, and addresses that do.
@@ -100,6 +102,7 @@ UNWRITABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueErro
 # were kept send the bodies alone, and write their own to what was not tried.
 WITHOUT_SHARED = {"own_words": "", "shared_text": None}
 MAY_HAVE_ARRIVED = "may have arrived"
+_NAMESPACE = uuid.NAMESPACE_URL.bytes
 COMES_BACK = "mail to this address comes back"
 NOTHING_LEFT = "nothing was left to say"
 
@@ -384,7 +387,17 @@ def deliver(*, limit: int = BATCH_SIZE) -> Delivery:
 def message_id(email: OutgoingEmail) -> str:
     """Return the Message-ID, which is the same at every attempt."""
     domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2]
-    return f"<{uuid.uuid5(uuid.NAMESPACE_URL, email.dedupe_key)}@{domain}>"
+    return f"<{_named(email.dedupe_key)}@{domain}>"
+
+
+def _named(name: str) -> str:
+    """What uuid5(NAMESPACE_URL, name) says, in a third of its time (RFC 9562)."""
+    digest = hashlib.sha1(_NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digest[16], 16) & 3]
+    return (
+        f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}"
+        f"-{digest[20:32]}"
+    )
 
 
 def _sent_from(email: OutgoingEmail) -> str:
@@ -711,16 +724,17 @@ def _deliver_bulk() -> Delivery:
     delivery, ahead = Delivery(), _Ahead()
     stop_at = time.monotonic() + BATCH_TIME.total_seconds()
     connection = get_connection()
-    lot = _next_lot()
+    size = FIRST_SIZE
+    lot = _next_lot(size)
     try:
         while lot.emails:
             delivery.claimed += len(lot.emails)
-            if len(lot.emails) == BULK_SIZE:
+            if len(lot.emails) == size:
                 ahead.begin()
             _send_lot(lot, connection, delivery, ahead=ahead, stop_at=stop_at)
             if delivery.is_server_away or time.monotonic() > stop_at or _is_asked_for():
                 break
-            lot = ahead.take()
+            lot, size = ahead.take(), BULK_SIZE
     finally:
         ahead.end()
         _close(connection)
@@ -741,9 +755,9 @@ class _Lot:
     words: dict[uuid.UUID, Words | Exception] = field(default_factory=dict)
 
 
-def _next_lot() -> _Lot:
+def _next_lot(size: int) -> _Lot:
     """Claim the next mails of campaigns, and ask what each says now."""
-    emails = _claim(BULK_SIZE, TOGETHER)
+    emails = _claim(size, TOGETHER)
     try:
         return _Lot(emails, _asked_of_writers(emails))
     except BaseException:
@@ -763,7 +777,7 @@ class _Ahead:
 
     def begin(self) -> None:
         self._thread = self._thread or ThreadPoolExecutor(max_workers=1)
-        self._lot = self._thread.submit(_next_lot)
+        self._lot = self._thread.submit(_next_lot, BULK_SIZE)
 
     def keep(self) -> None:
         """Hold on to what is written already, as _keep() does."""

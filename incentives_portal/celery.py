@@ -5,9 +5,11 @@ import os
 
 from celery import Celery
 from celery.signals import worker_init, worker_process_init
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.urls import reverse
+from django.utils.translation import gettext, override
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "incentives_portal.settings")
 
@@ -36,9 +38,13 @@ def refuse_to_start(**kwargs):
 
 @worker_process_init.connect
 def get_ready(**kwargs):
-    """Load the addresses before the first mail names one, and look at what is loaded no
-    more: Python goes through all of it again and again, to find what can be thrown away.
+    """Load the addresses and languages before the first mail needs one, and look at what is
+    loaded no more: Python goes through all of it again and again, to find what can be
+    thrown away.
     """
     reverse("home")
+    for language, _name in settings.LANGUAGES:
+        with override(language):
+            gettext("")
     gc.collect()
     gc.freeze()
