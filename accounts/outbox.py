@@ -33,6 +33,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.module_loading import import_string
 
+from accounts.companies import site_path
 from accounts.mail_classes import WITH_UNSUBSCRIBE, class_of
 from accounts.mail_words import Filled, wrapped
 from accounts.models import (
@@ -203,6 +204,7 @@ def rendered(
             "operator_name": settings.OPERATOR_NAME,
             "operator_postal_address": settings.OPERATOR_POSTAL_ADDRESS,
             "language": to.language,
+            "other_language": _other_language(to),
             "mute_url": mute_url(to, mutes),
         }
         subject = render_to_string(f"emails/{name}.subject.txt", context)
@@ -211,6 +213,22 @@ def rendered(
         text = one_stop(render_to_string(f"emails/{name}.body.txt", context))
         html = one_stop(render_to_string(f"emails/{name}.body.html", context))
     return subject, text, html
+
+
+# What each language is asked for in, in its own words.
+_IN_WORDS = {"en": "In English", "sv": "På svenska"}
+
+
+def _other_language(to: User) -> dict[str, str]:
+    """Return what leads a mail's reader to another language; nothing without an account."""
+    if to.pk is None:
+        return {}
+    code = next(code for code in _IN_WORDS if code != to.language)
+    return {
+        "code": code,
+        "words": _IN_WORDS[code],
+        "url": f"{settings.PUBLIC_BASE_URL}{site_path('own:language')}?to={code}",
+    }
 
 
 def queue_many(emails: Iterable[OutgoingEmail]) -> list[OutgoingEmail]:

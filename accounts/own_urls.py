@@ -13,4 +13,5 @@ urlpatterns = [
     path("sessions/end/", views.end_session, name="end_session"),
     path("sessions/end-all/", views.end_sessions, name="end_sessions"),
     path("mail/", mail, name="mail"),
+    path("language/", views.language, name="language"),
 ]

@@ -2,10 +2,13 @@
 
 from allauth.account.views import PasswordResetFromKeyView
 from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import get_language_info
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -85,6 +88,28 @@ def settled(request):
     """Lead to where a second factor was asked for, else to the account."""
     target = request.session.pop(SETTLED, "")
     return redirect(target if is_own_path(target) else "own:account")
+
+
+@signed_in(OWN, also_operators=True)
+@require_safe
+def language(request):
+    """Offer another language, in that language: where a mail's own link leads.
+
+    Looking changes nothing (experience.md §6.1); the button does.
+    """
+    offered = request.GET.get("to", "")
+    if offered not in dict(settings.LANGUAGES):
+        offered = next(
+            code for code, _name in settings.LANGUAGES if code != request.LANGUAGE_CODE
+        )
+    with translation.override(offered):
+        response = render(
+            request,
+            "accounts/language.html",
+            {"offered": offered, "name": get_language_info(offered)["name_local"]},
+        )
+    response.headers["Content-Language"] = offered
+    return response
 
 
 @signed_in(OWN, also_operators=True)

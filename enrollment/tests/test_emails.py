@@ -768,6 +768,14 @@ def test_every_mail_says_who_really_sends_it_and_why_it_came(one_of_each, place)
         assert f".edge-{tone} {{" in email.body_html
 
 
+def test_every_mail_leads_to_the_other_language(one_of_each):
+    # experience.md §6.3
+    said = re.compile(r"På svenska: \S+/account/language/\?to=sv$", re.MULTILINE)
+    for email in one_of_each:
+        assert said.search(email.body_text), email.name
+        assert re.search(r'<a href="[^"]+\?to=sv" lang="sv"', email.body_html)
+
+
 @pytest.fixture
 def swedish_readers(ida, greta):
     for person in (ida, greta):
@@ -820,7 +828,8 @@ def test_a_poisoned_request_does_not_reach_the_links(
     )
     assert answer.status_code == 302
     assert links(mail_to(ida)) == {
-        f"https://portal.example/c/5012001{accepted.get_absolute_url()}"
+        f"https://portal.example/c/5012001{accepted.get_absolute_url()}",
+        "https://portal.example/account/language/?to=sv",
     }
 
 

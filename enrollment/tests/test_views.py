@@ -1353,6 +1353,22 @@ def test_a_chosen_language_is_remembered_for_mails(ida_client, ida):
     assert ida.language == "sv"
 
 
+def test_a_mails_link_to_another_language_asks_in_that_language_and_changes_nothing(
+    ida_client, ida
+):
+    page = ida_client.get(reverse("own:language"), {"to": "sv"})
+
+    assert page["Content-Language"] == "sv"
+    assert "Vill du ha portalen och dess mejl på svenska?" in text(page)
+    ida.refresh_from_db()
+    assert ida.language == "en"
+    # A link that says no language leads to the one that the reader does not have.
+    assert "på svenska?" in text(ida_client.get(reverse("own:language"), {"to": "xx"}))
+    ida_client.post(reverse("set_language"), {"language": "sv", "next": "/"})
+    page = ida_client.get(reverse("own:language"), {"to": "en"})
+    assert "and its mails in English?" in text(page)
+
+
 @pytest.mark.parametrize("language", ["", "xx", "en; path=/", "../sv"])
 def test_an_unknown_language_changes_nothing(ida_client, ida, language):
     ida_client.post(reverse("set_language"), {"language": language, "next": "/"})

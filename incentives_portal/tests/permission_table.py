@@ -51,6 +51,7 @@ TABLE: dict[str, Row] = {
     "enrollment:notification": Row(("ida",), on="mail", is_company_wide=True),
     # Operators have an account of their own too.
     "own:account": Row(EVERYBODY),
+    "own:language": Row(EVERYBODY),
     "own:mail": Row(PARTNERS, methods=("GET", "POST")),
     "enrollment:calendar": Row(PARTNERS),
     "enrollment:new_calendar": Row(PARTNERS, methods=("POST",)),
