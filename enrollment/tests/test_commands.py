@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import OutgoingEmail
 from enrollment import services
+from enrollment.management.commands import import_eligibility
 from enrollment.models import Criterion, Enrollment, MeasuredValue, ValueImport
 from enrollment.services import imports
 from enrollment.tests.factories import (
@@ -224,6 +225,17 @@ def test_import_takes_the_columns_it_is_told_and_then_the_file_again(
     call_command("import_eligibility", str(file))
 
     assert "Nothing in it is new." in printed(capsys)
+    assert MeasuredValue.objects.get().value == 1
+
+
+def test_import_loads_no_page(goteborg, values, settings, capsys):
+    settings.ROOT_URLCONF = "there.is.no.such.module"
+    command = import_eligibility.Command()
+    parser = command.create_parser("manage.py", "import_eligibility")
+    said = parser.parse_args([values("6120102,revenue,1,2024-11-01,")])
+
+    command.execute(**vars(said))
+
     assert MeasuredValue.objects.get().value == 1
 
 

@@ -39,6 +39,8 @@ PAUSE = 0.5
 
 
 class Command(PortalCommand):
+    # They load every page there is: 30 MB that a million lines have no need of.
+    requires_system_checks = ()
     help = (
         "Read measured values from a CSV file with the columns partner_id, criterion, "
         "value, measured_on and source; show the difference; let it count. Lines that "
