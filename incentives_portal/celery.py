@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.urls import reverse
-from django.utils.translation import gettext, override
+from django.utils.translation.trans_real import translation
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "incentives_portal.settings")
 
@@ -44,7 +44,6 @@ def get_ready(**kwargs):
     """
     reverse("home")
     for language, _name in settings.LANGUAGES:
-        with override(language):
-            gettext("")
+        translation(language)
     gc.collect()
     gc.freeze()
