@@ -48,8 +48,15 @@ SET_ASIDE = ShownStatus(
 )
 
 
+BEING_CANCELED = ShownStatus(
+    "being_canceled", gettext_lazy("Being canceled"), "them", "refresh"
+)
+
+
 def shown_import(value_import: ValueImport) -> ShownStatus:
     """Return how a page says where a file stands."""
+    if value_import.is_being_canceled:
+        return BEING_CANCELED
     if value_import.is_set_aside:
         return SET_ASIDE
     return SHOWN_IMPORTS[value_import.status]

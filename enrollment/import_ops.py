@@ -257,7 +257,8 @@ def _table(name: str, lines) -> StreamingHttpResponse:
 
 
 def _list_page(request, *, form=None, status=200):
-    found = ValueImport.objects.select_related("imported_by").order_by("-pk")
+    found = ValueImport.objects.select_related("imported_by", "cancellation")
+    found = found.order_by("-pk")
     page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "form": form or UploadForm(),
@@ -299,7 +300,7 @@ def _import_page(
     request, value_import, *, apply_form=None, release_form=None, status=200
 ):
     one = ValueImport.objects.select_related(
-        "imported_by", "released_by", "apply_by", "undone_by"
+        "imported_by", "released_by", "apply_by", "undone_by", "cancellation"
     ).get(pk=value_import.pk)
     if apply_form and not one.is_ready:
         without_fields(apply_form)
@@ -308,6 +309,7 @@ def _import_page(
     now = timezone.now()
     is_moving = not one.is_set_aside and (
         one.is_reading
+        or one.is_being_canceled
         or (one.is_applying and one.effective_on <= timezone.localdate(now))
     )
     context = {

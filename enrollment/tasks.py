@@ -258,6 +258,9 @@ def import_values() -> None:
     It asks what is due and not done: whatever a worker left, the next one goes on with.
     """
     began = time.monotonic()
+    for one in services.imports_to_cancel():
+        with _by_itself(one):
+            services.finish_canceling(one)
     for one in services.imports_to_read():
         with _by_itself(one), _starting(one):
             while time.monotonic() - began < LONG_ENOUGH and services.start_import(one):

@@ -30,6 +30,7 @@ from enrollment.models.following import (
 )
 from enrollment.models.imports import (
     ImportBlock,
+    ImportCancellation,
     ImportEffect,
     ImportProblem,
     ImportStatus,
@@ -92,6 +93,7 @@ __all__ = [
     "FollowingTerms",
     "GuideFile",
     "ImportBlock",
+    "ImportCancellation",
     "ImportEffect",
     "ImportProblem",
     "ImportStatus",

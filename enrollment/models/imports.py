@@ -71,6 +71,10 @@ class ValueImportQuerySet(models.QuerySet):
         """What a worker goes on with: it did not fail three times in a row."""
         return self.filter(starts__lt=MOST_STARTS)
 
+    def being_canceled(self) -> Self:
+        """Given up while a worker was at it."""
+        return self.filter(cancellation__isnull=False)
+
     def in_force(self) -> Self:
         """On the way or applied: the same file is nothing new beside them."""
         return self.exclude(status__in=OVER)
@@ -260,6 +264,11 @@ class ValueImport(models.Model):
         return self.status == ImportStatus.CANCELED
 
     @property
+    def is_being_canceled(self) -> bool:
+        """Whether somebody gave it up while a worker was at it."""
+        return self.can_be_canceled and hasattr(self, "cancellation")
+
+    @property
     def is_set_aside(self) -> bool:
         """Whether three starts in a row failed, so that no worker goes on with it."""
         return self.status in AT_WORK and self.starts >= MOST_STARTS
@@ -272,6 +281,37 @@ class ValueImport(models.Model):
     def last_step_at(self) -> datetime:
         """When somebody, or a worker, last went on with it."""
         return max(filter(None, (getattr(self, name) for name in STEPS)))
+
+
+class ImportCancellation(models.Model):
+    """That a file is given up which a worker is at; the worker holds the file's own row.
+
+    Without a constraint of the database: it would wait for that row.
+    """
+
+    value_import = models.OneToOneField(
+        ValueImport,
+        models.CASCADE,
+        primary_key=True,
+        related_name="cancellation",
+        verbose_name=_("import"),
+        db_constraint=False,
+    )
+    asked_at = models.DateTimeField(_("asked at"), auto_now_add=True)
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        verbose_name=_("asked by"),
+    )
+
+    class Meta:
+        verbose_name = _("canceling of an import")
+        verbose_name_plural = _("cancelings of imports")
+
+    def __str__(self) -> str:
+        return f"canceling of {self.value_import_id}"
 
 
 class ImportBlock(models.Model):

@@ -43,6 +43,7 @@ from enrollment.models import (
     FiscalCalendar,
     FiscalYear,
     ImportBlock,
+    ImportCancellation,
     ImportedCheck,
     ImportProblem,
     ImportStatus,
@@ -324,6 +325,8 @@ def read_next_lines(
     if value_import is None:
         return None
     value_import.starts = 0
+    if _cancel_if_given_up(value_import):
+        return value_import
     if value_import.read_to >= value_import.file_size:
         _compare(value_import, at=at or timezone.now())
         return value_import
@@ -473,11 +476,15 @@ def _compare(value_import: ValueImport, *, at: datetime) -> None:
     value_import.rejected += len(contradicting)
     value_import.changed = outcomes.get("new", 0) + outcomes.get("changed", 0)
     day = max(value_import.effective_on or _today(at), _today(at))
+    if _cancel_if_given_up(value_import):
+        return
     value_import.weighed = _known_now(on=day)
     effects = _weigh(value_import, on=day)
     effects["in_force"] = _in_force(value_import, on=day)
     value_import.difference = outcomes | effects
     value_import.compared_at = at
+    if _cancel_if_given_up(value_import):
+        return
     if not value_import.changed:
         value_import.status = ImportStatus.APPLIED
         value_import.applied_at = at
@@ -774,6 +781,8 @@ def carry_out_import(
     if value_import is None:
         return None
     value_import.starts = 0
+    if _cancel_if_given_up(value_import):
+        return value_import
     _lock_criteria()
     if _is_overtaken(value_import):
         _read_anew(value_import)
@@ -849,14 +858,69 @@ def _is_overtaken(value_import: ValueImport) -> bool:
 def cancel_import(value_import: ValueImport, *, by: User | None) -> ValueImport:
     """Give a file up before its values count; nothing of it is kept but its name.
 
-    A worker at it ends its batch first. Canceling twice changes nothing. Raises
-    ValidationError once it is applied.
+    Nobody waits for a worker that is reading or comparing it: that one cancels it at its
+    next step. Canceling twice changes nothing. Raises ValidationError while it is being
+    applied, and once it is.
     """
-    value_import = _held_alone(value_import)
+    free = (
+        ValueImport.objects.select_for_update(of=("self",), skip_locked=True)
+        .filter(pk=value_import.pk)
+        .first()
+    )
+    if free is not None:
+        return _cancel(free, by=by)
+    value_import = ValueImport.objects.get(pk=value_import.pk)
+    if value_import.is_reading:
+        ImportCancellation.objects.get_or_create(
+            value_import=value_import, defaults={"asked_by": by}
+        )
+        return value_import
+    if value_import.is_applying:
+        raise ValidationError(
+            _(
+                "It is being applied just now, all in one go. When that is done it can "
+                "be undone here."
+            ),
+            code="applying",
+        )
+    return _cancel(_held_alone(value_import), by=by)
+
+
+def imports_to_cancel() -> list[ValueImport]:
+    """Return what was given up while a worker was at it that did not see it."""
+    return list(ValueImport.objects.being_canceled().order_by("pk"))
+
+
+@transaction.atomic
+def finish_canceling(value_import: ValueImport) -> None:
+    """Cancel what was given up, unless a worker is at it: that one does."""
+    value_import = (
+        ValueImport.objects.select_for_update(of=("self",), skip_locked=True)
+        .filter(pk=value_import.pk)
+        .first()
+    )
+    if value_import is not None:
+        _cancel_if_given_up(value_import)
+
+
+def _cancel_if_given_up(value_import: ValueImport) -> bool:
+    """Cancel a file that somebody gave up while it was held, if it still can be."""
+    asked = ImportCancellation.objects.filter(value_import=value_import).first()
+    if asked is None:
+        return False
+    if not value_import.can_be_canceled:
+        asked.delete()
+        return False
+    _cancel(value_import, by=asked.asked_by)
+    return True
+
+
+def _cancel(value_import: ValueImport, *, by: User | None) -> ValueImport:
     if value_import.status == ImportStatus.CANCELED:
         return value_import
     if not value_import.can_be_canceled:
         raise _not_now(value_import)
+    ImportCancellation.objects.filter(value_import=value_import).delete()
     _forget_lines(value_import)
     value_import.blocks.all().delete()
     value_import.status = ImportStatus.CANCELED

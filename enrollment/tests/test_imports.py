@@ -14,6 +14,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import connection
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEvent, IncentiveProgram, Location
@@ -28,6 +29,7 @@ from enrollment.models import (
     Criterion,
     Enrollment,
     ImportBlock,
+    ImportCancellation,
     ImportEffect,
     ImportProblem,
     MeasuredValue,
@@ -1295,3 +1297,103 @@ def test_a_file_that_comes_while_values_are_being_written_is_held_against_them(
     if file.is_ready:
         services.carry_out_import(services.apply_import(file, by=None))
     assert value_of(goteborg, revenue) == value
+
+
+# --- Given up while a worker is at it ------------------------------------------------
+
+
+@pytest.fixture
+def canceled_amid(client_of, mina, monkeypatch):
+    """Cancel a file on its page while a worker is in the midst of a step."""
+
+    def do(one, work, *, amid):
+        inside, is_said, said = threading.Event(), threading.Event(), []
+        real = getattr(imports, amid)
+
+        def slowly(*args, **kwargs):
+            inside.set()
+            is_said.wait(timeout=5)
+            return real(*args, **kwargs)
+
+        def cancel():
+            inside.wait(timeout=10)
+            address = reverse("ops:cancel_import", kwargs={"pk": one.pk})
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '1s'")
+            try:
+                response = client_of(mina).post(address, follow=True)
+                said.append(response.content.decode())
+            finally:
+                is_said.set()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(imports, amid, slowly)
+            at_once(work, cancel)
+        [page] = said
+        return page
+
+    return do
+
+
+@pytest.mark.parametrize("amid", ["_weigh", "_read_batch"])
+@pytest.mark.django_db(transaction=True)
+def test_a_file_is_given_up_at_once_though_a_worker_is_at_it(
+    goteborg, revenue, mina, canceled_amid, amid
+):
+    one = kept(HEADER + "6120102,revenue,1,2024-11-01,\n")
+
+    page = canceled_amid(one, lambda: read(one), amid=amid)
+
+    assert "Canceled. Nothing of the file counts." in page
+    assert "Being canceled" in page
+    assert "Cancel this import" not in page
+    one.refresh_from_db()
+    assert one.is_canceled
+    assert not one.staged.exists()
+    event = AuditEvent.objects.get(action="values_canceled")
+    assert event.actor == mina
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_that_is_being_applied_says_that_it_can_be_undone(
+    goteborg, revenue, mina, canceled_amid
+):
+    one = services.apply_import(compared("6120102,revenue,1,2024-11-01,"), by=mina)
+
+    page = canceled_amid(
+        one, lambda: services.carry_out_import(one), amid="move_by_effects"
+    )
+
+    assert "It is being applied just now, all in one go." in page
+    one.refresh_from_db()
+    assert one.is_applied
+
+
+@pytest.mark.parametrize("status", ["ready", "applying"])
+def test_a_file_given_up_as_a_worker_let_go_of_it_is_canceled_by_the_next(
+    goteborg, revenue, mina, status
+):
+    one = compared("6120102,revenue,1,2024-11-01,")
+    if status == "applying":
+        services.apply_import(one, by=mina)
+    ImportCancellation.objects.create(value_import=one, asked_by=mina)
+
+    services.carry_out_import(one)
+    for given_up in services.imports_to_cancel():
+        services.finish_canceling(given_up)
+
+    one.refresh_from_db()
+    assert one.is_canceled
+    assert services.imports_to_cancel() == []
+
+
+def test_what_counts_already_is_not_given_up(goteborg, revenue, mina):
+    one = applied("6120102,revenue,1,2024-11-01,")
+    ImportCancellation.objects.create(value_import=one, asked_by=mina)
+
+    services.finish_canceling(one)
+
+    one.refresh_from_db()
+    assert one.is_applied
+    assert not one.is_being_canceled
+    assert services.imports_to_cancel() == []

@@ -47,7 +47,6 @@ SILENT = {
     "enrollment.open_invitation": "the reader's own tick; changes no enrollment",
     "enrollment.follow_questions": "the question and its answer are told",
     "enrollment.name_columns": "of a file; whoever applies it is told",
-    "enrollment.read_next_lines": "of a file; whoever applies it is told",
     "enrollment.start_import": "counts beforehand; what comes of it is told",
     "enrollment.retry_import": "asks for it; what becomes of the file is told",
     "enrollment.apply_import": "asks for it; carry_out_import tells who did",
