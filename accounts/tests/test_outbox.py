@@ -240,6 +240,14 @@ def test_a_line_break_in_a_senders_name_adds_no_header(settings):
         assert message["Bcc"] is None
 
 
+def test_a_message_id_is_what_every_version_makes_of_the_mails_own_key():
+    for number in range(40):
+        key = f"invitation:Åre {number}"
+        known = uuid.uuid5(uuid.NAMESPACE_URL, key)
+        said = outbox.message_id(OutgoingEmail(dedupe_key=key))
+        assert said.startswith(f"<{known}@")
+
+
 def test_a_mail_says_who_sends_it_and_can_be_recognized(mail_server, settings):
     email = make_email(language="sv", subject="Inbjudan till Göteborg")
     outbox.deliver()
