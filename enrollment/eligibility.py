@@ -159,10 +159,15 @@ def not_eligible_any_more(terms: ProgramTerms, *, on: date) -> QuerySet[Enrollme
     return Enrollment.objects.open().filter(Exists(unmet), terms=terms)
 
 
-def eligible_again(terms: ProgramTerms, *, on: date) -> QuerySet[Enrollment]:
-    """Return what is Not eligible though every requirement is known to be met on a day."""
+def eligible_again(
+    terms: ProgramTerms, *, on: date, under: ProgramTerms | None = None
+) -> QuerySet[Enrollment]:
+    """Return what is Not eligible though every requirement is known to be met on a day.
+
+    Those of the terms, or those `under` other terms.
+    """
     failing = RequirementCheck.objects.filter(
-        location=OuterRef("location"), terms=terms.pk
+        location=OuterRef("location"), terms=(under or terms).pk
     ).failing(on)
     return Enrollment.objects.filter(
         ~Exists(failing), terms=terms, status=EnrollmentStatus.INELIGIBLE

@@ -346,9 +346,7 @@ def publish_draft(request, draft):
     if rows_problems := services.problems_of(draft):
         messages.warning(request, rows_problems[0][1])
         return redirect(draft)
-    now = timezone.now()
-    effects = services.foresee_publishing(draft, at=now)
-    form = PublishForm(request.POST or None, label=_confirmation(effects.enrollments))
+    form = PublishForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
             version = services.publish_terms(
@@ -362,6 +360,9 @@ def publish_draft(request, draft):
                 _("Version %(number)s is in force now.") % {"number": version.number},
             )
             return redirect(version)
+    # Publishing asks by itself: only a page says it once more.
+    effects = services.foresee_publishing(draft, at=timezone.now())
+    form.fields["is_confirmed"].label = _confirmation(effects.enrollments)
     context = {
         "form": form,
         "draft": draft,

@@ -26,6 +26,7 @@ from enrollment.models.feeds import CalendarFeed
 from enrollment.models.following import (
     FollowingPayout,
     FollowingTerms,
+    PayoutUnderTerms,
     TakenOverPayout,
 )
 from enrollment.models.imports import (
@@ -104,6 +105,7 @@ __all__ = [
     "NextStanding",
     "PayoutAssignment",
     "PayoutStanding",
+    "PayoutUnderTerms",
     "ProgramAtLocation",
     "ProgramTerms",
     "Reminder",

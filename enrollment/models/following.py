@@ -1,6 +1,6 @@
-"""Two database views: which terms follow which, and what payouts lack under them.
+"""Database views: which terms follow which, and what payouts lack under any terms.
 
-The year end and its forecast ask them; nothing writes them
+The year end, its forecast and drafts of terms ask them; nothing writes them
 (docs/adr/0003-database-views-ask.md).
 """
 
@@ -80,6 +80,35 @@ class FollowingPayout(models.Model):
 
     def __str__(self) -> str:
         return self.pk
+
+
+class PayoutUnderTerms(models.Model):
+    """What one payment lacks under any terms: ask of an enrollment and of terms, both named.
+
+    For who asks what a draft would do. The gaps mean what they mean in PayoutStanding,
+    and are made of the same text.
+    """
+
+    pk = models.CompositePrimaryKey("assignment_id", "terms_id")
+    assignment = models.ForeignKey(
+        PayoutAssignment, models.DO_NOTHING, related_name="+"
+    )
+    terms = models.ForeignKey(ProgramTerms, models.DO_NOTHING, related_name="+")
+    enrollment = models.ForeignKey(Enrollment, models.DO_NOTHING, related_name="+")
+    bank_gap = models.CharField(max_length=20)
+    currency_gap = models.CharField(max_length=20)
+    lasting_tax_gap = models.CharField(max_length=20)
+    tax_expires_on = models.DateField(null=True)
+
+    objects = FollowingPayoutQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "enrollment_payoutunderanyterms"
+        ordering = ("assignment", "terms")
+
+    def __str__(self) -> str:
+        return str(self.pk)
 
 
 class TakenOverPayout(models.Model):

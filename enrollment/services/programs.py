@@ -256,8 +256,12 @@ def check_requirements(
 
 
 def _known_or_new(model: type[models.Model], **key) -> models.Model:
-    """Return the row with a key, locked, or a new one that is not saved yet."""
-    known = model.objects.select_for_update(of=("self",)).filter(**key).first()
+    """Return the row with a key, locked, or a new one that is not saved yet.
+
+    Nothing that only refers to it waits: partners enroll meanwhile.
+    """
+    rows = model.objects.select_for_update(of=("self",), no_key=True)
+    known = rows.filter(**key).first()
     return known or model(**key)
 
 

@@ -1,12 +1,14 @@
 """Drafts of a program's terms: written, foreseen, published, followed.
 
-What publishing does to enrollments is found by doing it: the draft is put in force in a
-transaction that is taken back, and the views that move enrollments are asked. There is
-no second rule that could say otherwise (docs/adr/0014-terms-are-published.md).
+What publishing does to enrollments is asked of the views that move them: the draft is put
+beside what is in force, as terms that nobody else sees and that are taken back. There is
+no second rule that could say otherwise, and nothing of a partner's waits
+(docs/adr/0014-terms-are-published.md).
 """
 
 import hashlib
 import json
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -15,7 +17,18 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection, transaction
-from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    Exists,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
 from django.db.models.functions import Concat
 from django.utils import timezone
 from django.utils.dateparse import parse_date
@@ -23,13 +36,13 @@ from django.utils.translation import gettext as _
 
 from accounts.models import AuditAction, IncentiveProgram, User
 from accounts.services import record_audit_event
-from enrollment.eligibility import eligible_again, is_offered_in, with_gaps
+from enrollment.eligibility import eligible_again, is_offered_in, tax_gap
 from enrollment.models import (
     CheckState,
     Criterion,
     Enrollment,
     FiscalYear,
-    PayoutAssignment,
+    PayoutUnderTerms,
     ProgramTerms,
     RequirementCheck,
     TermsDraft,
@@ -244,12 +257,10 @@ def _section_of(field: str) -> str:
 def foresee_publishing(draft: TermsDraft, *, at: datetime) -> Effects:
     """Say what publishing would do to the enrollments that there are.
 
-    It is done and taken back. Raises ValidationError where publish_terms() would.
+    However long that takes, nobody else waits. Raises ValidationError where
+    publish_terms() would.
     """
-    with transaction.atomic():
-        effects = _effects_of_putting_in_force(draft, by=None, at=at)
-        transaction.set_rollback(True)
-    return effects
+    return _effects_of(draft, at=at)
 
 
 def rehearsed_terms(draft: TermsDraft, look) -> Any:
@@ -280,12 +291,12 @@ def publish_terms(
     eligible, those that meet all again come back. Those that are submitted and lack
     something now become Action required, with a mail each person gets once; those that
     lack nothing any more go back to validation. What is too much for one transaction the
-    clock does.
+    clock does. What it does is asked before the program is held, and once more only
+    where enrollments moved meanwhile.
     Raises ValidationError when the draft is not whole, says nothing new, is older than
     what is in force, or does to enrollments what nobody looked at.
     """
     at = at or timezone.now()
-    program = _locked(draft.program)
     draft = (
         TermsDraft.objects.select_for_update(of=("self",))
         .select_related("program", "fiscal_year__calendar")
@@ -294,14 +305,17 @@ def publish_terms(
     )
     if draft is None:
         raise ValidationError(_("This draft was published or thrown away meanwhile."))
+    if problems := problems_of(draft):
+        raise ValidationError([sentence for _section, sentence in problems])
+    counted, effects = _counted(draft), _effects_of(draft, at=at)
+    program = _locked(draft.program)
     if program.discontinued_at is not None:
         raise ValidationError(
             _("%(program)s is discontinued.") % {"program": program.name}
         )
     _refuse_stale(draft)
-    if problems := problems_of(draft):
-        raise ValidationError([sentence for _section, sentence in problems])
-    effects = _effects_of_putting_in_force(draft, by=by, at=at)
+    if _counted(draft) != counted:
+        effects = _effects_of(draft, at=at)
     if effects.digest != seen:
         raise ValidationError(
             _(
@@ -315,7 +329,7 @@ def publish_terms(
             {"is_confirmed": _("Confirm that you have seen what becomes of them.")},
             code="not_confirmed",
         )
-    terms = ProgramTerms.objects.get(program=program, fiscal_year=draft.fiscal_year)
+    terms = _put_in_force(draft, by=by)
     draft.delete()
     ProgramTerms.objects.filter(pk=terms.pk).update(is_followed=False, standing_on=None)
     for follow in (follow_requirements, follow_changed_terms):
@@ -334,68 +348,90 @@ def read_stranded(
     company, the key of the enrollment: all of what foresee_publishing() counts. Raises
     ValidationError where publish_terms() would.
     """
-    with transaction.atomic():
-        _effects_of_putting_in_force(draft, by=None, at=at, read=read)
-        transaction.set_rollback(True)
+    _effects_of(draft, at=at, read=read)
 
 
-def _effects_of_putting_in_force(
+def _counted(draft: TermsDraft) -> dict[str, int]:
+    """Count the enrollments that publishing could move, by their status."""
+    here = Enrollment.objects.filter(
+        terms__program=draft.program_id, terms__fiscal_year=draft.fiscal_year_id
+    )
+    counted = here.order_by().values_list("status").annotate(number=Count("pk"))
+    return dict(counted)
+
+
+def _effects_of(
     draft: TermsDraft,
     *,
-    by: User | None,
     at: datetime,
     read: Callable[[Iterator[tuple]], None] | None = None,
 ) -> Effects:
-    """Put the draft in force, and compare what enrollments lack before and after."""
+    """Compare what enrollments lack under what is in force and under the draft.
+
+    Raises ValidationError where the draft cannot be put in force.
+    """
+    rehearsed_terms(draft, lambda _terms: None)
     known = ProgramTerms.objects.filter(
         program=draft.program_id, fiscal_year=draft.fiscal_year_id
     ).first()
     if known is None:
-        _put_in_force(draft, by=by)
         return Effects((), 0, 0)
     on = draft.fiscal_year.calendar.day_at(at)
-    with connection.cursor() as cursor:
-        _note_lacking(cursor, "terms_before", known, on=on)
-        terms = _put_in_force(draft, by=by)
-        _note_lacking(cursor, "terms_after", terms, on=on)
-        moves = terms.fiscal_year.contains(on)
+    moves = draft.fiscal_year.contains(on)
+    with transaction.atomic(), connection.cursor() as cursor:
+        beside = _put_beside(draft)
+        _note_lacking(cursor, known, beside, on=on)
         effects = _compared(cursor, moves=moves)
         if read:
             read(_each_stranded(cursor, moves=moves))
-        cursor.execute("DROP TABLE terms_before, terms_after")
-    if not moves:
-        return effects
-    return replace(effects, back=eligible_again(terms, on=on).count())
+        if moves:
+            back = eligible_again(known, on=on, under=beside).count()
+            effects = replace(effects, back=back)
+        transaction.set_rollback(True)
+    return effects
 
 
-def _note_lacking(cursor, table: str, terms: ProgramTerms, *, on: date) -> None:
-    """Write down each open enrollment with what it lacks under the terms as they are."""
-    cursor.execute(
-        f"CREATE TEMPORARY TABLE {table} (enrollment uuid, reason text) ON COMMIT DROP"
+def _put_beside(draft: TermsDraft) -> ProgramTerms:
+    """Write down a draft as the terms of a program of its own, to be taken back.
+
+    No row that is there is touched: nobody waits for who only looks.
+    """
+    unseen = IncentiveProgram.objects.create(
+        code=f"DRAFT-{secrets.token_hex(7)}".upper(), name=draft.program.name
     )
-    for rows in _lacking(terms, on=on):
+    return _put_in_force(draft, program=unseen)
+
+
+def _note_lacking(
+    cursor, known: ProgramTerms, beside: ProgramTerms, *, on: date
+) -> None:
+    """Write down what open enrollments lack, before and after, and what is new of it."""
+    cursor.execute(TABLES)
+    for insert, rows in _lacking(known, beside, on=on):
         sql, values = rows.order_by().query.sql_with_params()
-        cursor.execute(f"INSERT INTO {table} {sql}", values)
-    cursor.execute(f"ANALYZE {table}")
+        cursor.execute(insert.format(rows=sql), values)
+    cursor.execute("ANALYZE terms_lacking")
+    cursor.execute(NEW, {"before": known.pk, "after": beside.pk})
+    cursor.execute("ANALYZE terms_new")
+    cursor.execute(MENDED, {"before": known.pk, "after": beside.pk})
 
 
-def _lacking(terms: ProgramTerms, *, on: date) -> list[QuerySet]:
-    """Ask the views that move enrollments: (enrollment, reason) of all that is lacking."""
-    here = Enrollment.objects.filter(terms=terms, status__in=CONCERNED)
-    payouts = with_gaps(
-        PayoutAssignment.objects.filter(
-            enrollment__terms=terms, enrollment__status__in=CONCERNED
-        ),
-        on=on,
-    )
+def _lacking(
+    known: ProgramTerms, beside: ProgramTerms, *, on: date
+) -> list[tuple[str, QuerySet]]:
+    """Ask the views that move enrollments what is lacking under both terms."""
+    both = (known.pk, beside.pk)
+    payouts = PayoutUnderTerms.objects.filter(
+        terms__in=both, enrollment__terms=known, enrollment__status__in=CONCERNED
+    ).annotate(tax_gap=tax_gap(on=on))
     failing = (
-        RequirementCheck.objects.filter(terms=terms)
+        RequirementCheck.objects.filter(terms__in=both)
         .failing(on)
         .filter(
             # In one filter: each would look at enrollments of the location by itself.
             Q(location__enrollments__status__in=CONCERNED)
             | Q(location__enrollments__status__in=OPEN, state=CheckState.UNMET),
-            location__enrollments__terms=terms,
+            location__enrollments__terms=known,
         )
         .annotate(
             asked=Case(
@@ -411,48 +447,84 @@ def _lacking(terms: ProgramTerms, *, on: date) -> list[QuerySet]:
             )
         )
     )
-    is_here = is_offered_in(F("location__country"), terms="terms__")
+    here = Enrollment.objects.filter(terms=known, status__in=CONCERNED)
+    offered = is_offered_in(OuterRef("location__country"))
     return [
-        *(
-            payouts.filter(**{f"{part}_gap__in": OF_TERMS}).values_list(
-                "enrollment_id", f"{part}_gap"
-            )
-            for part in ("bank", "currency", "tax")
+        (
+            GAPS,
+            payouts.values_list(
+                "terms", "enrollment", "bank_gap", "currency_gap", "tax_gap"
+            ),
         ),
-        failing.values_list("location__enrollments", "asked"),
-        here.exclude(is_here).values_list("pk", Value(COUNTRY)),
+        (REASONS, failing.values_list("terms", "location__enrollments", "asked")),
+        *(
+            (
+                REASONS,
+                here.exclude(Exists(ProgramTerms.objects.filter(offered, pk=one)))
+                .annotate(under=Value(one), asked=Value(COUNTRY))
+                .values_list("under", "pk", "asked"),
+            )
+            for one in both
+        ),
     ]
 
 
+TABLES = """
+CREATE TEMPORARY TABLE terms_lacking (terms bigint, enrollment uuid, reason text)
+    ON COMMIT DROP;
+CREATE TEMPORARY TABLE terms_new (enrollment uuid, reason text, status text)
+    ON COMMIT DROP;
+CREATE TEMPORARY TABLE terms_mended (enrollment uuid) ON COMMIT DROP
+"""
+REASONS = "INSERT INTO terms_lacking {rows}"
+GAPS = f"""
+WITH payout (terms, enrollment, bank, currency, tax) AS MATERIALIZED ({{rows}})
+INSERT INTO terms_lacking
+SELECT payout.terms, payout.enrollment, gap
+FROM payout, unnest(ARRAY[bank, currency, tax]) gap
+WHERE gap IN {OF_TERMS}
+"""
 # What ends is not told of what else it lacks.
 NEW = f"""
+INSERT INTO terms_new
 SELECT DISTINCT a.enrollment, a.reason, e.status
-FROM terms_after a
+FROM terms_lacking a
 JOIN enrollment_enrollment e ON e.id = a.enrollment
-WHERE NOT EXISTS (
-    SELECT FROM terms_before b
-    WHERE b.enrollment = a.enrollment AND b.reason = a.reason
+WHERE a.terms = %(after)s
+AND NOT EXISTS (
+    SELECT FROM terms_lacking b
+    WHERE b.terms = %(before)s AND b.enrollment = a.enrollment AND b.reason = a.reason
 )
 AND (
     starts_with(a.reason, '{REQUIREMENT}') OR a.reason = '{AGREEMENT}'
     OR NOT EXISTS (
-        SELECT FROM terms_after o
-        WHERE o.enrollment = a.enrollment
+        SELECT FROM terms_lacking o
+        WHERE o.terms = %(after)s AND o.enrollment = a.enrollment
           AND (starts_with(o.reason, '{REQUIREMENT}') OR o.reason = '{AGREEMENT}')
     )
 )
 """
+MENDED = """
+INSERT INTO terms_mended
+SELECT enrollment FROM terms_lacking WHERE terms = %(before)s
+EXCEPT
+SELECT enrollment FROM terms_lacking WHERE terms = %(after)s
+"""
 COUNTED = f"""
 SELECT reason, status, count(*),
        (array_agg(enrollment ORDER BY enrollment))[1:{SAMPLES}]
-FROM ({NEW}) new GROUP BY reason, status ORDER BY reason, status
+FROM terms_new GROUP BY reason, status ORDER BY reason, status
 """
-EACH = f"""
+ALL_OF_THEM = """
+SELECT (SELECT count(DISTINCT enrollment) FROM terms_new),
+       (SELECT count(*) FROM terms_mended)
+"""
+EACH = """
 CREATE TEMPORARY TABLE terms_stranded ON COMMIT DROP AS
 SELECT row_number() OVER (ORDER BY new.reason, p.name, l.name, new.enrollment) AS n,
        new.reason, new.status, l.partner_id, l.name AS location, p.name AS company,
        new.enrollment
-FROM ({NEW}) new
+FROM terms_new new
 JOIN enrollment_enrollment e ON e.id = new.enrollment
 JOIN accounts_location l ON l.id = e.location_id
 JOIN accounts_partneraccount p ON p.id = l.partner_account_id
@@ -460,11 +532,6 @@ JOIN accounts_partneraccount p ON p.id = l.partner_account_id
 SOME = """
 SELECT reason, status, partner_id, location, company, enrollment
 FROM terms_stranded WHERE n > %s AND n <= %s ORDER BY n
-"""
-ALL_NEW = f"SELECT count(DISTINCT enrollment) FROM ({NEW}) new"
-MENDED = """
-SELECT count(DISTINCT b.enrollment) FROM terms_before b
-WHERE NOT EXISTS (SELECT FROM terms_after a WHERE a.enrollment = b.enrollment)
 """
 
 
@@ -485,10 +552,8 @@ def _each_stranded(cursor, *, moves: bool) -> Iterator[tuple]:
 def _compared(cursor, *, moves: bool) -> Effects:
     cursor.execute(COUNTED)
     groups = cursor.fetchall()
-    cursor.execute(ALL_NEW)
-    ((enrollments,),) = cursor.fetchall()
-    cursor.execute(MENDED)
-    ((mended,),) = cursor.fetchall()
+    cursor.execute(ALL_OF_THEM)
+    enrollments, mended = cursor.fetchone()
     keys = {key for *_group, some in groups for key in some}
     samples = Enrollment.objects.for_pages().in_bulk(keys)
     return Effects(
@@ -519,10 +584,15 @@ def _becomes(reason: str, status: str, *, moves: bool) -> EnrollmentStatus:
     return EnrollmentStatus(status)
 
 
-def _put_in_force(draft: TermsDraft, *, by: User | None = None) -> ProgramTerms:
-    """Without `by` to be taken back."""
+def _put_in_force(
+    draft: TermsDraft,
+    *,
+    program: IncentiveProgram | None = None,
+    by: User | None = None,
+) -> ProgramTerms:
+    """Without `by` to be taken back; of another program, beside what is in force."""
     return define_program_terms(
-        draft.program,
+        program or draft.program,
         fiscal_year=draft.fiscal_year,
         **_arguments(draft.content),
         is_rehearsal=by is None,
@@ -554,7 +624,7 @@ def _refuse_stale(draft: TermsDraft) -> None:
         ProgramTerms.objects.filter(
             program=draft.program_id, fiscal_year=draft.fiscal_year_id
         )
-        .select_for_update(of=("self",))
+        .select_for_update(of=("self",), no_key=True)
         .first()
     )
     if in_force is None:
@@ -578,9 +648,9 @@ def _locked(program: IncentiveProgram) -> IncentiveProgram:
     """Hold a program against everybody, ranges of a year end and invitations too."""
     try:
         with transaction.atomic():
-            return IncentiveProgram.objects.select_for_update(of=("self",)).get(
-                pk=program.pk
-            )
+            return IncentiveProgram.objects.select_for_update(
+                of=("self",), no_key=True
+            ).get(pk=program.pk)
     except OperationalError as error:
         raise ValidationError(
             _(

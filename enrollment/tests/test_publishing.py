@@ -1,6 +1,7 @@
 """Drafts of terms, what publishing them does, and what stays readable."""
 
 import datetime
+import threading
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, IncentiveProgram, OutgoingEmail
 from accounts.tests.factories import LocationFactory, RoleAssignmentFactory
+from accounts.tests.threads import at_once, wait_for
 from enrollment.models import (
     Enrollment,
     FiscalYear,
@@ -34,8 +36,11 @@ from enrollment.services import (
     problems_of,
     publish_terms,
     section_digest,
+    start_open_enrollment,
+    submit_enrollment,
     tell_next_of_standings,
 )
+from enrollment.services import publishing as publishing_services
 from enrollment.states import EnrollmentStatus
 from enrollment.tests.factories import (
     AgreementFactory,
@@ -411,6 +416,74 @@ def test_what_is_too_much_at_once_the_clock_does(
 
     assert not left.all().exists()
     assert ProgramTerms.objects.get(pk=terms.pk).is_followed
+
+
+def test_who_enrolls_while_it_is_counted_is_looked_at_before_it_counts(
+    in_euro, draft, mina, terms, monkeypatch
+):
+    draft = write(draft, "payment", mina, currencies=["USD"], pays_local_currency=False)
+    digest = foreseen(draft).digest
+    real = publishing_services._locked
+
+    def held_a_moment_later(program):
+        place = LocationFactory(country="SE")
+        AgreementFactory(partner_account=place.partner_account)
+        enrolled(place, terms, currency="EUR")
+        return real(program)
+
+    monkeypatch.setattr(publishing_services, "_locked", held_a_moment_later)
+
+    with pytest.raises(ValidationError, match="has changed since you looked"):
+        publish_terms(draft, seen=digest, is_confirmed=True, by=mina)
+
+
+def in_force_for_a_moment(draft):
+    """What looking did: the terms themselves are changed and taken back."""
+    ProgramTerms.objects.select_for_update(of=("self",)).get()
+    return publishing_services._put_in_force(draft)
+
+
+@pytest.mark.parametrize("is_beside", [True, False])
+@pytest.mark.django_db(transaction=True)
+def test_partners_enroll_while_somebody_looks_at_what_publishing_does(
+    terms, goteborg, malmo, ida, mina, monkeypatch, is_beside
+):
+    ProgramTerms.objects.update(is_open_to_all=True)
+    RoleAssignmentFactory(
+        user=ida, partner_account=malmo.partner_account, location=malmo
+    )
+    ready = enrolled(malmo, terms, status="invited")
+    draft = begin_terms_draft(terms.program, fiscal_year=terms.fiscal_year, by=mina)
+    draft = write(draft, "payment", mina, currencies=["USD"])
+    terms.refresh_from_db()
+    if not is_beside:
+        # The control: who comes waits for who looks.
+        monkeypatch.setattr(publishing_services, "_put_beside", in_force_for_a_moment)
+    is_looking, has_enrolled = threading.Event(), threading.Event()
+    real, answers = publishing_services._compared, {}
+
+    def slowly(*args, **kwargs):
+        is_looking.set()
+        for _longer in range(5):
+            wait_for(has_enrolled)
+        answers["went_through"] = has_enrolled.is_set()
+        return real(*args, **kwargs)
+
+    def enroll():
+        is_looking.wait(timeout=10)
+        submit_enrollment(ready, by=ida)
+        start_open_enrollment(goteborg, terms=terms, by=ida)
+        has_enrolled.set()
+
+    monkeypatch.setattr(publishing_services, "_compared", slowly)
+    outcomes = at_once(lambda: foreseen(draft), enroll)
+
+    assert not [one for one in outcomes if isinstance(one, Exception)]
+    assert answers == {"went_through": is_beside}
+    assert set(Enrollment.objects.values_list("status", flat=True)) == {
+        "validating",
+        "invited",
+    }
 
 
 # --- What was in force ----------------------------------------------------------------
