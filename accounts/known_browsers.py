@@ -17,13 +17,25 @@ SALT = "accounts.known_browsers"
 
 def is_known(request, user) -> bool:
     """Whether this browser has signed the person in before."""
-    wanted = _fingerprint(user)
+    wanted = fingerprint(user)
     return any(hmac.compare_digest(wanted, one) for one in _held(request))
+
+
+def latest(request) -> str:
+    """The fingerprint of whom this browser signed in last; "" where it knows nobody."""
+    return next(iter(_held(request)), "")
+
+
+def fingerprint(user) -> str:
+    """What the browser keeps of a person: it names nobody."""
+    return salted_hmac(
+        SALT, f"{user.pk}.{user.session_epoch}", algorithm="sha256"
+    ).hexdigest()
 
 
 def remember(response, request, user) -> None:
     """Let the browser keep that it has signed the person in; the latest come first."""
-    own = _fingerprint(user)
+    own = fingerprint(user)
     others = [one for one in _held(request) if one != own]
     response.set_cookie(
         settings.KNOWN_BROWSER_COOKIE_NAME,
@@ -39,9 +51,3 @@ def _held(request) -> list[str]:
     cookie = request.COOKIES.get(settings.KNOWN_BROWSER_COOKIE_NAME, "")
     held = [one for one in cookie.split(".") if one and one.isascii()]
     return held[:MOST_PEOPLE]
-
-
-def _fingerprint(user) -> str:
-    return salted_hmac(
-        SALT, f"{user.pk}.{user.session_epoch}", algorithm="sha256"
-    ).hexdigest()

@@ -6,6 +6,7 @@ from functools import partial
 from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseBadRequest
@@ -21,7 +22,7 @@ from django.urls import (
 from django.utils import translation
 from django.utils.functional import SimpleLazyObject
 
-from accounts import access, proof, services
+from accounts import access, proof, services, typed
 from accounts.companies import (
     PARAMETER,
     CompanyNotNamed,
@@ -124,9 +125,14 @@ class CompanyMiddleware:
         if named_in(asked) is None:
             return self._led_by_parameter(request) if is_looked_at else None
         if not request.user.is_authenticated:
-            if is_looked_at and _is_public(without_company(asked)):
+            is_public = _is_public(without_company(asked))
+            if is_looked_at and is_public:
                 return redirect(without_company(request.get_full_path()))
-            return redirect_to_login(request.get_full_path())
+            if is_looked_at or is_public:
+                return redirect_to_login(request.get_full_path())
+            # Led to sign in, too, once the token of its form was looked at.
+            request.path_info = without_company(asked)
+            return None
         rest = arrive(request, asked)
         if rest == asked:
             request.refused_company = named_in(asked)[0]
@@ -165,7 +171,9 @@ class PresenceMiddleware:
             return self.get_response(request)
         if proof.is_over(request):
             logout(request)
-            return redirect_to_login(access.way_back(request))
+            if request.method in ("GET", "HEAD"):
+                return redirect_to_login(access.way_back(request))
+            return self.get_response(request)
         if not proof.has_paused(request):
             if not proof.is_looked_at_again(request):
                 self._note(request)
@@ -193,6 +201,15 @@ class PresenceMiddleware:
                 user_agent=request.headers.get("User-Agent", ""),
                 place=get_adapter().get_client_ip(request),
             )
+
+
+class SignInMiddleware(LoginRequiredMiddleware):
+    """Lead whoever is not signed in there; what they sent is kept, not taken."""
+
+    def handle_no_permission(self, request, view_func):
+        if request.method == "POST":
+            typed.keep(request, view_func)
+        return super().handle_no_permission(request, view_func)
 
 
 class RenewalMiddleware:

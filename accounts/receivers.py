@@ -15,7 +15,7 @@ from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
 
-from accounts import proof, services
+from accounts import proof, services, typed
 from accounts.models import User
 from accounts.origin import Door, Origin, coming_from
 
@@ -75,6 +75,7 @@ def note_failed_code(sender, user, **_signal) -> None:
 def stamp_sign_in(sender, request, user, **_signal) -> None:
     """Every way in that asks here counts as a proof of its moment."""
     proof.stamp_sign_in(request, user)
+    typed.tell(request, user)
 
 
 @receiver(pre_save, sender=User, dispatch_uid="accounts.address_changes")

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import operator_requires
 from accounts.models import User
 from accounts.posting import posted
+from accounts.typed import keeps_typed, refilled
 from enrollment import campaigns as shown
 from enrollment import services
 from enrollment.audience import REASONS, problems_of_words, reach_of
@@ -84,6 +85,7 @@ def campaign(request, campaign):
 
 @operator_requires(SEND, on=Campaign)
 @posted(instead=_page_of)
+@keeps_typed
 def change(request, campaign):
     """Keep what was chosen and written of a draft."""
     form = _form_of(campaign, request.POST)
@@ -414,6 +416,12 @@ def _form_of(campaign: Campaign, data=None) -> CampaignForm:
     return CampaignForm(data, instance=campaign, countries=list(countries))
 
 
+def _form_again(request, campaign: Campaign) -> CampaignForm:
+    """The draft's form, with what its reader was signed out over."""
+    sent_to = reverse("ops:change_campaign", kwargs={"pk": campaign.pk})
+    return refilled(request, _form_of(campaign), at=sent_to)
+
+
 def _campaign_page(request, campaign, *, form=None, refused=(), status=200):
     campaign, now = _fresh(campaign), timezone.now()
     may_send = request.user.has_perm(SEND)
@@ -433,7 +441,7 @@ def _campaign_page(request, campaign, *, form=None, refused=(), status=200):
     if campaign.is_draft:
         reach = reach_of(campaign, on=campaign.terms.today())
         context |= {
-            "form": (form or _form_of(campaign)) if may_send else None,
+            "form": (form or _form_again(request, campaign)) if may_send else None,
             "reach": reach,
             "reasons": [
                 (code, REASONS[code], number)

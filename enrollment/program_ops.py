@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.access import operator_requires, recently_authenticated
 from accounts.models import IncentiveProgram
 from accounts.posting import posted
+from accounts.typed import keeps_typed, refilled
 from enrollment import program_rows as rows
 from enrollment import services
 from enrollment.models import (
@@ -127,12 +128,14 @@ def _number(text: str | None) -> int | None:
 
 @operator_requires(CHANGE, on=IncentiveProgram)
 @require_http_methods(FORM_METHODS)
+@keeps_typed
 def change_program(request, program):
     """Call a program otherwise; that counts at once, for every year."""
     names = ("name", "summary_en", "summary_sv")
     form = IdentityForm(
         request.POST or None, initial={name: getattr(program, name) for name in names}
     )
+    form = refilled(request, form)
     if request.method == "POST" and form.is_valid():
         services.change_program(program, **form.cleaned_data, by=request.user)
         messages.success(request, _("Saved."))
@@ -229,6 +232,7 @@ def _section(name: str):
 
     @operator_requires(CHANGE, on=TermsDraft)
     @require_http_methods(FORM_METHODS)
+    @keeps_typed
     def view(request, draft):
         back = f"{_draft_page(draft)}#{name}"
         form = SECTION_FORMS[name](
@@ -237,6 +241,7 @@ def _section(name: str):
             year=draft.fiscal_year,
             initial={"seen": services.section_digest(draft, name)},
         )
+        form = refilled(request, form)
         status = 200
         if request.method == "POST" and getattr(form, "wants_more", False):
             form = form.with_more()

@@ -78,7 +78,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.PresenceMiddleware",
     "accounts.middleware.RenewalMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "accounts.middleware.SignInMiddleware",
     "accounts.middleware.PersonMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -451,6 +451,8 @@ ACCOUNT_RATE_LIMITS = {
     "reset_password": "20/m/ip,5/h/key",
     # Asking for a company's sign-in and coming back from it: an office has one address.
     "company_sign_in": "120/m/ip",
+    # What is kept of people who were signed out while they typed.
+    "typed_signed_out": "30/m/ip",
     # Wrong answers to one invitation, and from one place to any.
     "join_failed": "20/10m/ip,10/h/key",
     # Reading one calendar, wherever from; and addresses that open none, from one place.

@@ -21,6 +21,7 @@ from accounts.models import Location
 from accounts.posting import posted
 from accounts.roles import Permission
 from accounts.services import make_account_by_link
+from accounts.typed import keeps_typed, refilled
 from profiles import countries, preparing
 from profiles.begun import bank_page
 from profiles.forms import (
@@ -41,6 +42,7 @@ _OPENED = "part"
 @requires(Permission.PROFILE_EDIT, on=Location)
 @recently_authenticated
 @require_http_methods(["GET", "HEAD", "POST"])
+@keeps_typed
 def ask_part(request, location):
     """Ask a person to fill in the bank or the tax details of a location."""
     form = AskColleagueForm(
@@ -50,6 +52,7 @@ def ask_part(request, location):
             "language": request.LANGUAGE_CODE,
         },
     )
+    form = refilled(request, form)
     if request.method == "POST" and form.is_valid():
         try:
             part = preparing.ask_colleague(

@@ -13,16 +13,19 @@ from accounts.models import RecoveryRequest
 from accounts.posting import posted
 from accounts.recovery_forms import RecoveryForm
 from accounts.roles import Permission, Role
+from accounts.typed import keeps_typed, refilled
 
 
 @signed_in("a person's own request; whoever can give roles in the company sees it too")
 @require_http_methods(["GET", "HEAD", "POST"])
+@keeps_typed
 def recovery(request):
     """Ask the program owner for a Global admin; say what becomes of it."""
     company = request.company or None
     if company is None:
         return render(request, "accounts/recovery.html", {"company": None})
     form = RecoveryForm(request.POST if request.method == "POST" else None)
+    form = refilled(request, form)
     if request.method != "POST" or not form.is_valid():
         return _page(request, form, status=422 if request.method == "POST" else 200)
     try:

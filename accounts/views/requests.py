@@ -25,6 +25,7 @@ from accounts.models import (
 from accounts.posting import posted
 from accounts.request_forms import AccessRequestForm, DeclineForm
 from accounts.roles import Permission, Role
+from accounts.typed import keeps_typed, refilled
 from accounts.views.around import around
 from accounts.waiting import own_request_rows, request_rows
 
@@ -40,6 +41,7 @@ def _list_with(request_row) -> str:
 
 @signed_in("everybody asks for themselves; the service asks who may ask for what")
 @require_http_methods(["GET", "HEAD", "POST"])
+@keeps_typed
 def request_access(request):
     """Ask for a role; what the page that refused knows is filled in."""
     company = request.company or None
@@ -52,7 +54,8 @@ def request_access(request):
             for name in ("role", "location", "program")
             if name in asked
         }
-        return _ask_page(request, AccessRequestForm(initial=initial, company=company))
+        form = AccessRequestForm(initial=initial, company=company)
+        return _ask_page(request, refilled(request, form))
     form = AccessRequestForm(request.POST, company=company)
     if form.is_searching:
         return _ask_page(request, form.unchecked(company=company))
@@ -126,11 +129,12 @@ def grant_access(request, asked):
 
 @requires(Permission.ROLE_ASSIGN, on=AccessRequest)
 @require_http_methods(["GET", "HEAD", "POST"])
+@keeps_typed
 def decline_access(request, asked):
     """Ask why not, then decline."""
     form = DeclineForm(request.POST if request.method == "POST" else None)
     if request.method != "POST":
-        return _decline_page(request, asked, form)
+        return _decline_page(request, asked, refilled(request, form))
     if not form.is_valid():
         return _decline_page(request, asked, form, status=422)
     try:

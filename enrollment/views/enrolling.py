@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
@@ -14,6 +15,7 @@ from accounts.holders import (
     people_with,
 )
 from accounts.roles import Permission
+from accounts.typed import keeps_typed, refilled
 from enrollment import services
 from enrollment.clock import earning_outlook
 from enrollment.eligibility import gaps_of, payout_at
@@ -55,6 +57,7 @@ def accept(request, enrollment):
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
 @posted
+@keeps_typed
 def decline(request, enrollment):
     """Decline, with a reason or without."""
     form = DeclineForm(request.POST)
@@ -255,7 +258,12 @@ def _page(request, enrollment, *, errors=(), decline_form=None, status=200):
         ),
         "errors": errors,
         "has_errors": bool(errors) or decline_form is not None,
-        "decline_form": decline_form or DeclineForm(),
+        "decline_form": decline_form
+        or refilled(
+            request,
+            DeclineForm(),
+            at=reverse("enrollment:decline", kwargs={"pk": enrollment.pk}),
+        ),
         "is_overdue": enrollment.is_overdue(now),
         "is_late": enrollment.is_late(now),
         "can_recall": not enrollment.enrolled_at

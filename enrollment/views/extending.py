@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.access import requires
 from accounts.roles import Permission
+from accounts.typed import keeps_typed, refilled
 from enrollment import services
 from enrollment.forms import ExtensionForm
 from enrollment.models import Enrollment
@@ -16,6 +17,7 @@ from enrollment.models import Enrollment
 
 @requires(Permission.ENROLLMENT_EDIT, on=Enrollment)
 @require_http_methods(["GET", "HEAD", "POST"])
+@keeps_typed
 def ask_extension(request, enrollment):
     """Ask for a later last day, with a reason."""
     enrollment = Enrollment.objects.for_pages().get(pk=enrollment.pk)
@@ -23,7 +25,7 @@ def ask_extension(request, enrollment):
     if reason or enrollment.extension_requests.filter(answered_at=None).exists():
         messages.info(request, reason or _("More time was asked for already."))
         return redirect(enrollment)
-    form = ExtensionForm(request.POST or None)
+    form = refilled(request, ExtensionForm(request.POST or None))
     status = 200
     if request.method == "POST":
         status = 422

@@ -18,6 +18,7 @@ from accounts.holders import appointers, people_with
 from accounts.models import User
 from accounts.roles import Permission, Role
 from accounts.templatetags.portal import listed
+from accounts.typed import keeps_typed, refilled
 from enrollment import services
 from enrollment.forms import HandOverForm
 from enrollment.models import Invitation
@@ -26,6 +27,7 @@ from enrollment.successors import successors_of
 
 @requires(Permission.ENROLLMENT_EDIT, on=Invitation)
 @require_http_methods(["GET", "HEAD", "POST"])
+@keeps_typed
 def hand_over(request, invitation):
     """Ask to whom, and hand over what the same mail invited, or some of it."""
     if invitation.user_id != request.user.pk:
@@ -43,6 +45,7 @@ def hand_over(request, invitation):
         first=invitation,
         suggested=suggested,
     )
+    form = refilled(request, form)
     if request.method == "POST" and form.is_valid():
         answer = _handed(request, form, together)
         if answer is not None:

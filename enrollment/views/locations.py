@@ -28,6 +28,7 @@ from accounts.services import (
     check_closing,
     withdraw_closing,
 )
+from accounts.typed import keeps_typed, refilled
 from enrollment import services
 from enrollment.forms import AddLocationForm, LocationsFilter, ReasonForm
 from enrollment.models import Enrollment, ProgramTerms
@@ -94,6 +95,7 @@ def location(request, location):
 
 @requires(Permission.LOCATION_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
+@keeps_typed
 def add(request):
     """Add a location to the company."""
     company = request.company
@@ -101,7 +103,7 @@ def add(request):
         form = AddLocationForm(
             initial={"legal_name": company.legal_name, "country": company.country}
         )
-        return _add_page(request, form)
+        return _add_page(request, refilled(request, form))
     form = AddLocationForm(request.POST)
     if not form.is_valid():
         return _add_page(request, form, status=422)
@@ -116,10 +118,11 @@ def add(request):
 
 @requires(Permission.LOCATION_EDIT, on=Location)
 @require_http_methods(["GET", "HEAD", "POST"])
+@keeps_typed
 def ask_closing(request, location):
     """Say what closing would end; ask the program owner to do it."""
     if request.method != "POST":
-        return _ask_page(request, location, ReasonForm())
+        return _ask_page(request, location, refilled(request, ReasonForm()))
     form = ReasonForm(request.POST)
     if not form.is_valid():
         return _ask_page(request, location, form, status=422)

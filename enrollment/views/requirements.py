@@ -8,6 +8,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import requires
 from accounts.roles import Permission
+from accounts.typed import keeps_typed, refilled
 from enrollment import services
 from enrollment.changes import amount, reached
 from enrollment.forms import DisputeForm
@@ -67,13 +68,14 @@ def why(request, place):
 
 @requires(Permission.REQUIREMENT_VIEW, on=ProgramAtLocation)
 @require_http_methods(["GET", "HEAD", "POST"])
+@keeps_typed
 def dispute(request, place):
     """Ask the program owner to look again at one requirement."""
     wanted = request.GET.get("requirement", "")
     check = next((one for one in _checks(place) if _key(one) == wanted), None)
     if check is None or check.state == CheckState.MET:
         return redirect("enrollment:why", pk=place.pk)
-    form = DisputeForm(request.POST or None)
+    form = refilled(request, DisputeForm(request.POST or None))
     status = 200
     if request.method == "POST":
         status = 422
