@@ -228,6 +228,23 @@ def test_import_takes_the_columns_it_is_told_and_then_the_file_again(
     assert MeasuredValue.objects.get().value == 1
 
 
+@pytest.mark.parametrize("step", ["read_next_lines", "carry_out_import"])
+def test_import_ends_where_somebody_cancels_it_on_its_page(
+    goteborg, values, monkeypatch, step
+):
+    real = getattr(services, step)
+
+    def canceled_before(one):
+        services.cancel_import(one, by=None)
+        return real(one)
+
+    monkeypatch.setattr(services, step, canceled_before)
+
+    with pytest.raises(CommandError, match="Canceled. Nothing of the file counts."):
+        call_command("import_eligibility", values("6120102,revenue,1,2024-11-01,"))
+    assert not MeasuredValue.objects.exists()
+
+
 def test_import_loads_no_page(goteborg, values, settings, capsys):
     settings.ROOT_URLCONF = "there.is.no.such.module"
     command = import_eligibility.Command()

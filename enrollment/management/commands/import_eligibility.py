@@ -177,6 +177,8 @@ class Command(PortalCommand):
                 progress.update(
                     bar, completed=one.read_to, lines=lines % {"count": one.read_line}
                 )
+        if one.is_canceled:
+            raise CommandError(_("Canceled. Nothing of the file counts."))
         return one
 
     def _apply(self, one: ValueImport, *, by, day: date | None) -> ValueImport:
