@@ -23,9 +23,11 @@ from django.db.models import (
     Exists,
     F,
     Max,
+    Min,
     OuterRef,
     Q,
     QuerySet,
+    Value,
 )
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -63,6 +65,8 @@ RELEASE = "enrollment.release_values"
 LINES_AT_ONCE = 50_000
 # So many of them are in memory.
 LINES_TO_COPY = 4_000
+# So many keys: what is known and said of them has room in a statement's memory.
+LOCATIONS_AT_ONCE = 100_000
 TIME_TO_UNDO = timedelta(hours=24)
 # So long the lines of a file are kept after the last step, and a file waits for one.
 KEPT = timedelta(days=30)
@@ -360,6 +364,7 @@ def _read_batch(value_import: ValueImport) -> None:
     accepted = count = 0
     is_over = False
     with connection.cursor() as cursor, closing(rows):
+        cursor.execute(IN_MEMORY)
         cursor.execute(LINES)
         if not offset:
             # The first line names the columns.
@@ -516,9 +521,13 @@ def _weigh(
     chosen = Q() if locations is None else Q(location__among=many(locations))
     value_import.effects.filter(chosen).delete()
     news = value_import.staged.news().order_by()
-    if locations is None and value_import.changed <= MOST_CHANGED:
+    if locations is not None:
+        parts = [chosen]
+    elif value_import.changed <= MOST_CHANGED:
         said = news.values_list("location_id", flat=True)
-        chosen = Q(location__among=many(set(said)))
+        parts = [Q(location__among=many(set(said)))]
+    else:
+        parts = _ranges(news)
     asking = (
         ProgramTerms.objects.current(on)
         .offered()
@@ -526,9 +535,26 @@ def _weigh(
         .order_by()
     )
     terms = many(asking.values_list("pk", flat=True))
-    now = RequirementCheck.objects.filter(chosen, terms__among=terms)
+    for part in parts:
+        _weigh_part(value_import, part, on=on, terms=terms)
+    with connection.cursor() as cursor:
+        cursor.execute(LOOK_AT_EFFECTS)
+    return _effect_counts(value_import)
+
+
+def _ranges(news: QuerySet[StagedValue]) -> list[Q]:
+    """Return conditions for all locations of a file, so many keys each."""
+    ends = news.aggregate(first=Min("location_id"), last=Max("location_id"))
+    return [
+        Q(location__gte=key, location__lt=key + LOCATIONS_AT_ONCE)
+        for key in range(ends["first"], ends["last"] + 1, LOCATIONS_AT_ONCE)
+    ]
+
+
+def _weigh_part(value_import: ValueImport, part: Q, *, on: date, terms: Value) -> None:
+    now = RequirementCheck.objects.filter(part, terms__among=terms)
     then = ImportedCheck.objects.filter(
-        chosen,
+        part,
         is_offered_in(F("location__country"), terms="terms__"),
         value_import=value_import,
         terms__among=terms,
@@ -544,8 +570,6 @@ def _weigh(
     statement = EFFECTS.format(**{name: sql for name, (sql, _) in compiled.items()})
     with connection.cursor() as cursor:
         cursor.execute(statement, [*params, value_import.pk, list(map(str, OPEN))])
-        cursor.execute(LOOK_AT_EFFECTS)
-    return _effect_counts(value_import)
 
 
 def _requirements_of(news: QuerySet[StagedValue]) -> QuerySet[Requirement]:
@@ -1146,8 +1170,9 @@ def _told(value_import: ValueImport) -> dict[str, object]:
 
 # --- The statements ------------------------------------------------------------------
 
-# For a million rows: none of it is written to disk to be sorted.
-AT_LENGTH = "SET LOCAL statement_timeout = %s; SET LOCAL work_mem = '64MB'"
+# For a million rows: none of it is written to disk to be sorted, or joined.
+IN_MEMORY = "SET LOCAL work_mem = '64MB'"
+AT_LENGTH = f"SET LOCAL statement_timeout = %s; {IN_MEMORY}"
 
 # Of the columns that are asked by: each costs as much again.
 LOOK_AT_LINES = """

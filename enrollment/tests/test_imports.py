@@ -928,8 +928,9 @@ def test_what_changed_at_a_location_since_a_file_was_compared_is_asked_of_it_alo
         asked.append(locations)
         counts = weigh(one, on=on, locations=locations)
         again = effects_of(one)
-        for most in (10_000, 0):
+        for most, keys in ((10_000, 1), (0, 100_000), (0, 1)):
             monkeypatch.setattr(imports, "MOST_CHANGED", most)
+            monkeypatch.setattr(imports, "LOCATIONS_AT_ONCE", keys)
             assert weigh(one, on=on) == counts
             assert effects_of(one) == again, "asked of all it is the same"
         return counts
