@@ -3,6 +3,7 @@
 Locations that companies want closed, too.
 """
 
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +15,8 @@ from django.db.models import Q
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import for_operators, operator_requires, recently_authenticated
@@ -84,7 +85,7 @@ class QueueFilter(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["country"].choices = [
             ("", _("All")),
-            *((code, f"{country_name(code)} ({code})") for code in countries),
+            *_named(tuple(countries), get_language()),
         ]
         self.full_clean()
 
@@ -99,6 +100,12 @@ class QueueFilter(forms.Form):
             "risk": self.cleaned_data.get("risk", ""),
             "is_overdue": self.cleaned_data.get("overdue", False),
         }
+
+
+@lru_cache(maxsize=16)
+def _named(countries: tuple[str, ...], language: str) -> list[tuple[str, str]]:
+    """Countries to choose from, in a language: of a long queue all there are."""
+    return [(code, f"{country_name(code)} ({code})") for code in countries]
 
 
 class ConfirmForm(forms.Form):
@@ -186,10 +193,10 @@ def validation(request):
     )
     form = QueueFilter(request.GET, countries=queues.countries_of(some))
     is_filtered = any(form.chosen.values())
-    waiting = queues.validation_queue(now, **form.chosen, reader=request.user)
+    waiting = partial(queues.validation_queue, now, **form.chosen, reader=request.user)
     page = stretch_of(
         request,
-        reader_of(waiting),
+        reader_of(waiting()) if is_filtered else queues.read_waiting,
         order=queues.ORDER,
         size=ROWS_PER_PAGE,
         values_of=queues.values_at,
@@ -199,7 +206,7 @@ def validation(request):
     rows = queues.waiting_rows(page.rows, reader=request.user, at=now)
     count = len(some)
     if page.is_whole or is_filtered:
-        count = len(page.rows) if page.is_whole else waiting.count_some()
+        count = len(page.rows) if page.is_whole else waiting().count_some()
         as_of = None
     context = {
         "page": page,

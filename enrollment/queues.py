@@ -6,7 +6,7 @@ the partner owes an answer, so what was asked comes after what waits for an oper
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -51,10 +51,10 @@ from accounts.models import (
     TenantRoleMapping,
     User,
 )
-from accounts.prepared import Given, planned
+from accounts.prepared import Given, planned, prepared
 from accounts.roles import Role
 from accounts.scoping import live_assignments
-from accounts.stretches import beyond
+from accounts.stretches import Part, beyond, reader_of
 from enrollment import services
 from enrollment.eligibility import (
     count_locations_to_invite,
@@ -419,6 +419,36 @@ class WaitingKeys:
 
     def __len__(self) -> int:
         return len(self[:None])
+
+
+def read_waiting(part: Part, values: Mapping[str, Any]) -> list[tuple]:
+    """Read a part of the whole queue, as WaitingKeys does, by questions that are kept."""
+    if part.place != "group" or values["group"]:
+        return reader_of(WaitingKeys(_all_waiting()))(part, values)
+    found = _enrollments_waiting(part).ask(**values)
+    # Of the other tables nothing behind the last of these is looked at.
+    last = found[-1][2] if len(found) == part.most else None
+    found += _versions_waiting(part, last is not None).ask(**values, last=last)
+    return sorted(found, key=_as_ordered, reverse=part.is_back)[: part.most]
+
+
+@prepared
+def _enrollments_waiting(part: Part) -> QuerySet:
+    return _part_of(_waiting_enrollments(), part)
+
+
+@prepared
+def _versions_waiting(part: Part, has_last: bool) -> QuerySet:
+    side = "gte" if part.is_back else "lte"
+    until = {f"since__{side}": Given("last")} if has_last else {}
+    banks, taxes = (_part_of(one.filter(**until), part) for one in _waiting_versions())
+    return banks.union(taxes, all=True)
+
+
+def _part_of(kind: QuerySet, part: Part) -> QuerySet:
+    """What waits for the program owner: told the planner, for an index has no other."""
+    values = {name: Given(name) for name in part.names} | {"group": False}
+    return part.of(kind, values).values_list(*_KEY)
 
 
 def _as_ordered(row: tuple) -> tuple:

@@ -3,6 +3,7 @@
 import pytest
 from django import forms
 from django.test.html import parse_html
+from django.utils.html import format_html
 
 from accounts.widgets import PlainSelect
 
@@ -18,3 +19,11 @@ def test_a_plain_list_says_what_djangos_does(value):
     ]
     plain, full = map(parse_html, drawn)
     assert plain == full
+
+
+def test_what_calls_itself_safe_is_text_in_a_list_all_the_same():
+    drawn = PlainSelect(choices=[("x", format_html("<b>{}</b>", 1))]).render(
+        "name", None
+    )
+
+    assert "&lt;b&gt;1" in drawn

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Self
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Case, Exists, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Exists, Func, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -250,7 +251,7 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
             "ineligible": is_ineligible,
             "eligible": Q(),
         }
-        order = {code: place for place, code in enumerate(STATUS_ORDER)}
+        order = {code: place for place, code in enumerate(STATUS_ORDER, start=1)}
         # To be sorted by, never read. Requirements are asked of what nobody began alone.
         return self.annotate(
             status=Coalesce(
@@ -258,9 +259,12 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
             )
         ).alias(
             status_order=Coalesce(
-                _first_of(
-                    {place: Q(enrollment_status=code) for code, place in order.items()},
-                    models.IntegerField(),
+                # One look at a list, where comparing with each takes as long as sorting.
+                Func(
+                    Value(list(order), ArrayField(models.TextField())),
+                    "enrollment_status",
+                    function="array_position",
+                    output_field=models.IntegerField(),
                 ),
                 _first_of(
                     {order[code]: holds for code, holds in not_begun.items()},

@@ -138,3 +138,18 @@ def test_a_long_list_of_records_is_counted_to_a_limit(
     newest_first = [one.reference for one in enrollments[::-1]]
     assert [one in page for one in newest_first] == [False, False, True, False]
     assert "e=1" in beyond.url
+
+
+def test_a_record_of_a_filtered_list_leads_back_to_it(client_of, mina):
+    record, web = EnrollmentFactory(), client_of(mina)
+    records = reverse("admin:enrollment_enrollment_changelist")
+
+    plain, filtered = (
+        web.get(records + query).content.decode()
+        for query in ("", "?status__exact=invited")
+    )
+
+    assert f'href="{change_url(record)}"' in plain
+    back = f"{change_url(record)}?_changelist_filters=status__exact%3Dinvited"
+    assert f'href="{back}"' in filtered
+    assert f'href="{records}?status__exact=invited"' in web.get(back).content.decode()

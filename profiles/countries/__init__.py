@@ -8,9 +8,11 @@ library's rules, a pattern, or both. Nothing else changes.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from schwifty import IBAN
 
@@ -73,6 +75,11 @@ def tax_countries() -> list[tuple[str, str]]:
 
 def all_countries() -> list[tuple[str, str]]:
     """List (code, name) of every country, by name: a company may be anywhere."""
+    return list(_every_country(get_language()))
+
+
+@lru_cache(maxsize=8)
+def _every_country(language: str | None) -> list[tuple[str, str]]:
     return _by_name(COUNTRY_NAMES)
 
 
