@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.utils import translation
 
 from accounts import outbox
@@ -79,7 +79,19 @@ def _lapsed(at: datetime) -> QuerySet[Enrollment]:
 
 
 def _discontinued(at: datetime) -> QuerySet[Enrollment]:
-    return _went(EnrollmentStatus.DISCONTINUED, at=at)
+    """What ended with its program, unless it was declined before it was Not eligible."""
+    steps = EnrollmentEvent.objects.filter(enrollment=OuterRef("pk"))
+    ended = steps.filter(
+        from_status=EnrollmentStatus.INELIGIBLE,
+        to_status=EnrollmentStatus.DISCONTINUED,
+        at=OuterRef("status_since"),
+    )
+    lost = steps.filter(to_status=EnrollmentStatus.INELIGIBLE).order_by("-pk")
+    return (
+        _went(EnrollmentStatus.DISCONTINUED, at=at)
+        .alias(had=Subquery(lost.values("from_status")[:1]))
+        .exclude(Exists(ended), had=EnrollmentStatus.DECLINED)
+    )
 
 
 def _went(status: EnrollmentStatus, *, at: datetime) -> QuerySet[Enrollment]:

@@ -66,11 +66,19 @@ FOLLOWING = ("action_required", "validating", "enrolled")
 BY_PARTNER = ("accept", "decline", "reconsider", "continue", "submit", "recall")
 # What a page offers is the form of a step.
 FORM = re.compile(r'action="[^"]*/(\w+)/"')
+# What the clock tells of, an enrollment in each of these once.
+TOLD_BY_CLOCK = {
+    "ineligible": "eligibility_lost",
+    "expired": "enrollment_lapsed",
+    "discontinued": "program_discontinued",
+}
 MAILS = (
     "invitation",
     "enrollment_submitted",
     "enrollment_completed",
     "needs_attention",
+    "eligibility_regained",
+    *TOLD_BY_CLOCK.values(),
 )
 
 STEPS = settings(
@@ -101,8 +109,14 @@ class Model:
         self.tax = ""
         self.is_bank_confirmed = self.is_tax_confirmed = False
         self.before = ""
+        # Where the status came from and when; whether its holder knows.
+        self.left, self.since = "", BEGIN
+        self.is_known = self.waits_to_be_back = False
 
     def moved(self, status: str, code: str) -> str:
+        if status != self.status:
+            self.left, self.since = self.status, timezone.now()
+            self.is_known = False
         self.status = status
         self.codes.append(code)
         return "done"
@@ -155,6 +169,23 @@ class Model:
                 if self.lacks_tax or (self.status == "enrolled" and is_waiting):
                     self.follow()
         return "done"
+
+    def tell_of_standing(self) -> None:
+        """Who declined lost nothing; who is eligible again in an hour lost nothing."""
+        age = timezone.now() - self.since
+        had = self.before if self.left == "ineligible" else self.left
+        is_news = had != "declined" and age < timedelta(days=3) and self.has_role
+        if self.status == "ineligible":
+            is_news = is_news and age >= timedelta(hours=1)
+        if self.status == "expired":
+            is_news = is_news and self.is_accepted
+        if self.status in TOLD_BY_CLOCK and is_news and not self.is_known:
+            self.is_known = True
+            self.mail(TOLD_BY_CLOCK[self.status])
+            self.waits_to_be_back |= self.status == "ineligible"
+        if self.status in OPEN and self.waits_to_be_back and self.has_role:
+            self.waits_to_be_back = False
+            self.mail("eligibility_regained")
 
     # --- Whoever may enroll ---
 
@@ -493,11 +524,16 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def everything_agrees(self):
-        self.time.shift(60)
+        # In three steps what is lost has been lost for an hour.
+        self.time.shift(25 * 60)
         model = self.model
         if not model.status:
             assert not Enrollment.objects.exists()
             return
+        if not {"eligibility_lost", "lapsed", "discontinued"}.isdisjoint(model.codes):
+            model.tell_of_standing()
+            while services.tell_next_of_standings(at=timezone.now()) is not None:
+                pass
         one = self.enrollment
         steps = list(one.events.order_by("pk"))
         assert one.status == model.status
@@ -539,8 +575,8 @@ def test_they_agree_in_many_long_lives():
     )
 
 
-def live(*steps) -> None:
-    """Live one life, step by step."""
+def live(*steps) -> Counter:
+    """Live one life, step by step; return the mails of it."""
     life = Lives()
     try:
         for name, *arguments in steps:
@@ -548,10 +584,36 @@ def live(*steps) -> None:
             life.everything_agrees()
     finally:
         life.teardown()
+    return life.model.mails
 
 
 GO_ON = ("anything", "continue")
 SENT = [("invite",), ("anything", "accept"), ("send_tax",), ("anything", "submit")]
+LOST = [*SENT, ("measure_anew", False), ("open",), ("open",), ("open",)]
+
+
+def test_whom_the_clock_tells_of_where_an_enrollment_went_hears_it_once():
+    # Eligible again within the hour, nobody heard of it.
+    there_and_back = [("measure_anew", False), ("measure_anew", True)]
+    told = live(*LOST, ("measure_anew", True), *there_and_back, ("discontinue", True))
+    lapsed = live(SENT[0], SENT[1], GO_ON, ("pass_the_deadline",), ("open",))
+
+    assert told == {
+        "invitation": 1,
+        "enrollment_submitted": 1,
+        "eligibility_lost": 1,
+        "eligibility_regained": 1,
+        "program_discontinued": 1,
+    }
+    assert lapsed == {"invitation": 1, "enrollment_lapsed": 1}
+
+
+def test_who_declined_hears_nothing_of_where_it_went():
+    declined = [("invite",), ("anything", "decline"), ("measure_anew", False)]
+
+    told = live(*declined, *[("open",)] * 3, ("discontinue", True))
+
+    assert told == {"invitation": 1}
 
 
 @pytest.mark.long
@@ -570,8 +632,13 @@ SENT = [("invite",), ("anything", "accept"), ("send_tax",), ("anything", "submit
             + [("anything", "reconsider")],
         ),
         (enrollment_services, "_refuse_unchangeable", [SENT[0], GO_ON]),
+        (
+            services,
+            "tell_next_of_standings",
+            LOST,
+        ),
     ],
-    ids=["a mail", "the last day", "the acceptance"],
+    ids=["a mail", "the last day", "the acceptance", "what is lost"],
 )
 def test_without_its_rule_a_life_goes_wrong(monkeypatch, owner, rule_of, steps):
     """The controls."""
