@@ -846,13 +846,17 @@ def carry_out_import(
     return value_import
 
 
-def _lock_criteria() -> None:
+def _lock_criteria(*, waits: bool = True) -> bool:
     """Let two imports wait for each other before they ask what is known.
 
-    Otherwise the older file could be stored after the newer one.
+    Otherwise the older file could be stored after the newer one. Who does not wait is
+    told whether nobody else is at it.
     """
-    criteria = Criterion.objects.select_for_update(of=("self",), no_key=True)
-    list(criteria.order_by("pk").values_list("pk", flat=True))
+    criteria = Criterion.objects.select_for_update(
+        of=("self",), no_key=True, skip_locked=not waits
+    )
+    held = list(criteria.order_by("pk").values_list("pk", flat=True))
+    return waits or len(held) == Criterion.objects.count()
 
 
 def _wait_for_writing() -> None:
@@ -981,14 +985,28 @@ def undo_import(
 
     Values that another import changed since stay, and enrollments that moved on since or
     may not be where they were (move_back).
-    Undoing twice changes nothing. Raises ValidationError after 24 hours, and when an
-    invitation went out because of it.
+    Undoing twice changes nothing. Raises ValidationError after 24 hours, when an
+    invitation went out because of it, and while values are being written or taken back.
     """
     at = at or timezone.now()
-    value_import = _held_alone(value_import)
+    busy = ValidationError(
+        _(
+            "Values are being applied or undone just now. Undo this import when that is "
+            "done."
+        ),
+        code="busy",
+    )
+    value_import = (
+        ValueImport.objects.select_for_update(of=("self",), skip_locked=True)
+        .filter(pk=value_import.pk)
+        .first()
+    )
+    if value_import is None:
+        raise busy
     if value_import.is_undone:
         return value_import
-    _lock_criteria()
+    if not _lock_criteria(waits=False):
+        raise busy
     reason = why_not_undoing(value_import, at=at)
     if reason:
         raise ValidationError(reason, code="too_late")

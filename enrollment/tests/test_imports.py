@@ -1304,10 +1304,10 @@ def test_a_file_that_comes_while_values_are_being_written_is_held_against_them(
 
 
 @pytest.fixture
-def canceled_amid(client_of, mina, monkeypatch):
-    """Cancel a file on its page while a worker is in the midst of a step."""
+def posted_amid(client_of, mina, monkeypatch):
+    """Cancel, or undo, a file on its page while somebody is in the midst of a step."""
 
-    def do(one, work, *, amid):
+    def do(one, work, *, amid, door="cancel_import"):
         inside, is_said, said = threading.Event(), threading.Event(), []
         real = getattr(imports, amid)
 
@@ -1316,9 +1316,9 @@ def canceled_amid(client_of, mina, monkeypatch):
             is_said.wait(timeout=5)
             return real(*args, **kwargs)
 
-        def cancel():
+        def post():
             inside.wait(timeout=10)
-            address = reverse("ops:cancel_import", kwargs={"pk": one.pk})
+            address = reverse(f"ops:{door}", kwargs={"pk": one.pk})
             with connection.cursor() as cursor:
                 cursor.execute("SET lock_timeout = '1s'")
             try:
@@ -1329,7 +1329,7 @@ def canceled_amid(client_of, mina, monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(imports, amid, slowly)
-            at_once(work, cancel)
+            at_once(work, post)
         [page] = said
         return page
 
@@ -1339,11 +1339,11 @@ def canceled_amid(client_of, mina, monkeypatch):
 @pytest.mark.parametrize("amid", ["_weigh", "_read_batch"])
 @pytest.mark.django_db(transaction=True)
 def test_a_file_is_given_up_at_once_though_a_worker_is_at_it(
-    goteborg, revenue, mina, canceled_amid, amid
+    goteborg, revenue, mina, posted_amid, amid
 ):
     one = kept(HEADER + "6120102,revenue,1,2024-11-01,\n")
 
-    page = canceled_amid(one, lambda: read(one), amid=amid)
+    page = posted_amid(one, lambda: read(one), amid=amid)
 
     assert "Canceled. Nothing of the file counts." in page
     assert "Being canceled" in page
@@ -1357,17 +1357,37 @@ def test_a_file_is_given_up_at_once_though_a_worker_is_at_it(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_file_that_is_being_applied_says_that_it_can_be_undone(
-    goteborg, revenue, mina, canceled_amid
+    goteborg, revenue, mina, posted_amid
 ):
     one = services.apply_import(compared("6120102,revenue,1,2024-11-01,"), by=mina)
 
-    page = canceled_amid(
+    page = posted_amid(
         one, lambda: services.carry_out_import(one), amid="move_by_effects"
     )
 
     assert "It is being applied just now, all in one go." in page
     one.refresh_from_db()
     assert one.is_applied
+
+
+@pytest.mark.parametrize("is_same", [True, False], ids=["the same", "another"])
+@pytest.mark.django_db(transaction=True)
+def test_while_values_are_taken_back_undoing_says_that_it_has_to_wait(
+    goteborg, revenue, mina, posted_amid, is_same
+):
+    one = applied("6120102,revenue,1,2024-11-01,")
+    other = one if is_same else applied("6120102,revenue,2,2024-11-02,")
+
+    page = posted_amid(
+        one,
+        lambda: services.undo_import(other, by=mina),
+        amid="move_back",
+        door="undo_import",
+    )
+
+    assert "Values are being applied or undone just now." in page
+    one.refresh_from_db()
+    assert one.is_undone is is_same
 
 
 @pytest.mark.parametrize("status", ["ready", "applying"])
