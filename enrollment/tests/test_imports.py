@@ -1313,7 +1313,7 @@ def posted_amid(client_of, mina, monkeypatch):
 
         def slowly(*args, **kwargs):
             inside.set()
-            is_said.wait(timeout=5)
+            is_said.wait(timeout=20)
             return real(*args, **kwargs)
 
         def post():
