@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.app_settings import PASSWORD_RESET_TOKEN_GENERATOR
@@ -28,7 +29,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from accounts import id_tokens, known_browsers, outbox, proof, services
+from accounts import known_browsers, outbox, proof, services
 from accounts.devices import device_words
 from accounts.emails import site_address
 from accounts.models import CompanyTenant, OutgoingEmail, User
@@ -317,7 +318,8 @@ class CompanySignInAdapter(DefaultSocialAccountAdapter):
         return False
 
     def get_requests_session(self):
-        return id_tokens.provider_session()
+        # What asks a provider takes 7 MB: not for every command that proves an operator.
+        return import_module("accounts.id_tokens").provider_session()
 
 
 class QuietResetForm(ResetPasswordForm):
