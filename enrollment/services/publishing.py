@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from time import monotonic
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -72,6 +73,8 @@ SAMPLES = 3
 ROWS_AT_ONCE = 5000
 # Moved in the transaction that publishes; the clock moves the rest (tasks.py).
 AT_ONCE = 5
+# No turn begins later: whoever enrolls waits for the program, ten seconds at most.
+SECONDS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -332,9 +335,10 @@ def publish_terms(
     terms = _put_in_force(draft, by=by)
     draft.delete()
     ProgramTerms.objects.filter(pk=terms.pk).update(is_followed=False, standing_on=None)
+    until = monotonic() + SECONDS_AT_ONCE
     for follow in (follow_requirements, follow_changed_terms):
         for _turn in range(AT_ONCE):
-            if not follow(terms, at=at):
+            if not follow(terms, at=at) or monotonic() > until:
                 break
     return terms.versions.get(number=terms.version)
 

@@ -396,15 +396,16 @@ def test_invited_locations_are_counted_and_stay(terms, goteborg, draft, mina):
     assert (one.status, one.becomes) == ("invited", "invited")
 
 
+@pytest.mark.parametrize(("limit", "value"), [("AT_ONCE", 1), ("SECONDS_AT_ONCE", -1)])
 def test_what_is_too_much_at_once_the_clock_does(
-    in_euro, draft, mina, monkeypatch, terms
+    in_euro, draft, mina, monkeypatch, terms, limit, value
 ):
     for _one in range(2):
         place = LocationFactory(country="SE")
         AgreementFactory(partner_account=place.partner_account)
         enrolled(place, terms, currency="EUR")
     monkeypatch.setattr("enrollment.services.enrollments.COMPANIES_AT_ONCE", 1)
-    monkeypatch.setattr("enrollment.services.publishing.AT_ONCE", 1)
+    monkeypatch.setattr(publishing_services, limit, value)
     draft = write(draft, "payment", mina, currencies=["USD"], pays_local_currency=False)
     publish(draft, mina)
 
