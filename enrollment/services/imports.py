@@ -66,7 +66,7 @@ LINES_AT_ONCE = 50_000
 # So many of them are in memory.
 LINES_TO_COPY = 4_000
 # So many keys: what is known and said of them has room in a statement's memory.
-LOCATIONS_AT_ONCE = 100_000
+LOCATIONS_AT_ONCE = 1_000_000
 TIME_TO_UNDO = timedelta(hours=24)
 # So long the lines of a file are kept after the last step, and a file waits for one.
 KEPT = timedelta(days=30)
