@@ -13,12 +13,13 @@ thousands.
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache, wraps
+from hashlib import sha256
 from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.core.exceptions import EmptyResultSet
-from django.db import DEFAULT_DB_ALIAS, connection
+from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connection
 from django.db.models import Expression, QuerySet
 from django.db.models.query import ModelIterable
 from psycopg2.extensions import AsIs
@@ -69,8 +70,14 @@ class Prepared:
             self.sql, self.parameters = compiler.as_sql()
         except EmptyResultSet:
             self.sql, self.parameters = "", ()
-        # What a connection knows it by, where it is planned.
-        self.name = f"prepared_{next(_numbers)}"
+        # What a connection knows it by, where it is planned: the same statement in every
+        # process, and no other one, whoever shares the connection.
+        said = repr((self.sql, [str(one) for one in self._fixed])).encode()
+        self.name = f"prepared_{sha256(said).hexdigest()[:32]}"
+
+    @property
+    def _fixed(self) -> list:
+        return [one for one in self.parameters if not isinstance(one, Given)]
 
     def ask(self, **values: Any) -> list:
         """Return the rows for some values; nothing is asked where there can be none.
@@ -102,18 +109,28 @@ class Prepared:
         """Ask by what PostgreSQL decided before, on this connection.
 
         Within a transaction it may plan a few times before it keeps what it decided:
-        told otherwise, it would do so for all else that the transaction asks.
+        told otherwise, it would do so for all else that the transaction asks. A column
+        that became another type meanwhile, by a migration, has all planned anew.
         """
         given = [values[one.name] for one in self.parameters if isinstance(one, Given)]
-        self._plan(cursor)
         decided = "" if connection.in_atomic_block else f"{_DECIDED}; "
         places = f"({', '.join(['%s'] * len(given))})" if given else ""
-        cursor.execute(f"{decided}EXECUTE {self.name} {places}", given)
+        asked = f"{decided}EXECUTE {self.name} {places}"
+        self._plan(cursor)
+        try:
+            cursor.execute(asked, given)
+        except NotSupportedError:
+            _planned[connection.connection].add(_OUTDATED)
+            if connection.in_atomic_block:
+                raise
+            self._plan(cursor)
+            cursor.execute(asked, given)
 
     def _plan(self, cursor) -> None:
         """Tell PostgreSQL the statement, once for a connection: no question of the page."""
         known = _planned.setdefault(connection.connection, set())
-        if self.name in known:
+        is_begun_anew = _OUTDATED in known or len(known) >= MOST_PLANNED
+        if self.name in known and _OUTDATED not in known:
             return
         numbers = count(1)
         given = [
@@ -121,7 +138,7 @@ class Prepared:
             for one in self.parameters
         ]
         with connection.wrap_database_errors:
-            if len(known) >= MOST_PLANNED:
+            if is_begun_anew:
                 cursor.cursor.execute("DEALLOCATE ALL")
                 known.clear()
             cursor.cursor.execute(f"PREPARE {self.name} AS {self.sql}", given)
@@ -132,10 +149,11 @@ def _array(keys: list) -> str:
     return f"{{{','.join(map(str, keys))}}}"
 
 
-_numbers = count(1)
 _DECIDED = "SET LOCAL plan_cache_mode = force_generic_plan"
 # The names of the statements that each connection has planned.
 _planned: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+# Stands among the names of a connection that has to put all of them away first.
+_OUTDATED = ""
 
 
 class _Answer:

@@ -5,6 +5,7 @@ that browser signed in last. Nothing of it is ever sent by itself (security.md, 
 """
 
 import json
+import re
 import time
 from collections.abc import Callable
 
@@ -21,8 +22,9 @@ from accounts.sealing import DecryptionError, seal, unseal
 
 # Seconds, and characters as they were sent: more is not kept.
 KEPT_FOR = 30 * 60
-LONGEST = 100_000
+LONGEST = 20_000
 _KEPT = "typed_when_signed_out"
+_PERSON = re.compile("[0-9a-f]{64}")
 
 
 def keeps_typed(view: Callable) -> Callable:
@@ -42,7 +44,10 @@ def keep(request: HttpRequest, view: Callable) -> None:
     is what a script sends by itself, or what comes from a browser nobody signed in with.
     """
     person = known_browsers.latest(request)
-    if not person or request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":
+    if (
+        not _PERSON.fullmatch(person)
+        or request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
+    ):
         return
     if not ratelimit.consume(request, app="allauth.account", action="typed_signed_out"):
         return

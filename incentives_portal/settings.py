@@ -452,7 +452,7 @@ ACCOUNT_RATE_LIMITS = {
     # Asking for a company's sign-in and coming back from it: an office has one address.
     "company_sign_in": "120/m/ip",
     # What is kept of people who were signed out while they typed.
-    "typed_signed_out": "30/m/ip",
+    "typed_signed_out": "10/m/ip",
     # Wrong answers to one invitation, and from one place to any.
     "join_failed": "20/10m/ip,10/h/key",
     # Reading one calendar, wherever from; and addresses that open none, from one place.

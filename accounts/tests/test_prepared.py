@@ -1,12 +1,17 @@
 """A prepared question is put together once and asked with other values."""
 
-import pytest
-from django.db import connection
-from django.db.models import QuerySet, Value
+from contextlib import nullcontext, suppress
+from functools import partial
+from itertools import count
 
-from accounts.models import AuditAction, AuditEvent, Location
+import pytest
+from django.db import NotSupportedError, connection
+from django.db.models import QuerySet, Value
+from django.db.transaction import atomic
+
+from accounts.models import AuditAction, AuditEvent, Location, User
 from accounts.prepared import FEW_KEYS, MOST_PLANNED, Given, Prepared, planned, prepared
-from accounts.tests.factories import LocationFactory
+from accounts.tests.factories import LocationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -84,8 +89,13 @@ def named() -> Prepared:
     return planned(_names)()
 
 
+_unlike = count(1)
+
+
 def _names() -> QuerySet:
     places = Location.objects.filter(pk__among=Given("keys"), closed_at=None)
+    # A statement that no connection was told before.
+    places = places.exclude(pk=-next(_unlike))
     return places.order_by("name").values_list("name")
 
 
@@ -145,3 +155,39 @@ def test_a_connection_keeps_so_many_planned_and_then_begins_anew():
     assert 0 < len(_planned(*asked)) <= MOST_PLANNED
     # What was put away is planned again.
     assert asked[0].ask(keys=[place.pk]) == [("Åre",)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_column_of_another_type_has_a_connection_plan_anew():
+    @planned
+    def names():
+        people = User.objects.filter(pk__among=Given("keys"))
+        return people.order_by().values_list("full_name")
+
+    person = UserFactory(full_name="Åsa")
+    ask = partial(names().ask, keys=[person.pk])
+    longest = User._meta.get_field("full_name").max_length
+    try:
+        for within, length in ((nullcontext, longest + 1), (atomic, longest + 2)):
+            assert ask() == [("Åsa",)]
+            with connection.cursor() as cursor:
+                cursor.execute(_TYPE.format(length=length))
+            with within(), suppress(NotSupportedError):
+                assert ask() == [("Åsa",)]
+                assert within is nullcontext, "within a transaction it is said"
+            assert ask() == [("Åsa",)]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(_TYPE.format(length=longest))
+
+
+_TYPE = "ALTER TABLE accounts_user ALTER COLUMN full_name TYPE varchar({length})"
+
+
+def test_the_same_statement_has_one_name_and_another_has_another():
+    def of(code: str) -> str:
+        rows = Location.objects.filter(country=code, pk__among=Given("keys"))
+        return Prepared(rows, is_planned=True).name
+
+    assert of("SE") == of("SE")
+    assert of("SE") != of("DE")
