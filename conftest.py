@@ -25,7 +25,7 @@ from django.http import HttpRequest
 from django.template.base import FilterExpression, Variable, VariableDoesNotExist
 from django.test import Client, TransactionTestCase
 from django.urls import base as addresses
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.functional import cached_property
 from django.utils.translation import trans_real
 from playwright.sync_api import sync_playwright
@@ -399,6 +399,13 @@ def _fresh_rate_limits(request):
         request.getfixturevalue("db")
         cache.clear()
         caches["numbers"].clear()
+
+
+@pytest.fixture(autouse=True)
+def _own_language():
+    """A request leaves its reader's language behind; the next test does not speak it."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(scope="module")
