@@ -1026,7 +1026,7 @@ class TaxProfileVersion(ProfileVersion):
         related_name="versions",
         verbose_name=_("tax profile"),
     )
-    # Its location's company. Only for asking the database, which fills it in.
+    # Its location's company. The database says it, whatever is written.
     partner_account = models.ForeignKey(
         PartnerAccount,
         models.PROTECT,
@@ -1058,7 +1058,7 @@ class TaxProfileVersion(ProfileVersion):
         indexes = [
             models.Index(
                 fields=["blind_index", "partner_account"],
-                name="profiles_tax_blind_index",
+                name="profiles_tax_number_of_company",
             ),
             models.Index(
                 Coalesce("promised_from", "submitted_at"),

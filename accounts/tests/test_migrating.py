@@ -49,10 +49,11 @@ def test_the_limit_is_back_after_a_migration_that_failed():
     assert longest_statement() == "1min"
 
 
-def test_a_rule_of_all_mail_is_looked_up_while_others_write_mail():
-    out = StringIO()
-    call_command("sqlmigrate", "accounts", "0039", stdout=out)
-    assert "NOT VALID" in out.getvalue()
+def test_rules_of_all_mail_and_tax_versions_are_looked_up_while_others_write():
+    for app, number in (("accounts", "0039"), ("profiles", "0022")):
+        out = StringIO()
+        call_command("sqlmigrate", app, number, stdout=out)
+        assert "NOT VALID" in out.getvalue()
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT conname FROM pg_constraint WHERE NOT convalidated")

@@ -212,6 +212,7 @@ def unsent_tax_version(
     number = countries.tax_number(schema, details)
     return TaxProfileVersion(
         profile=profile,
+        partner_account_id=profile.location.partner_account_id,
         country=schema.country,
         schema_version=schema.version,
         form=_form(schema.country, setup) or schema.tax_form,

@@ -133,6 +133,7 @@ def test_a_document_that_is_missing_or_old_is_said_before_it_is_sent(
     assert "This document is missing: Signed Form W-8BEN-E." in page
     assert "Registration certificate: too old, 400 days." in page
     version = drafting.foreseen_tax_version(draft, documents=[old], by=ida)
+    assert version.partner_account == goteborg.partner_account
     assert said(foreseen(version, None, documents=[old], on=today, by=ida)) >= {
         "The legal name is the one we have on record."
     }

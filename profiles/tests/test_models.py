@@ -2,8 +2,10 @@
 
 import base64
 import datetime
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
@@ -36,6 +38,10 @@ from profiles.tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+
+filling = import_module(
+    "profiles.migrations.0022_tax_versions_there_say_whose_they_are"
+)
 
 VERSIONS = pytest.mark.parametrize(
     ("make_profile", "make_version", "table"),
@@ -865,12 +871,39 @@ def test_archived_profiles_come_last():
 
 
 def test_a_tax_version_says_whose_it_is_whatever_its_writer_says():
-    location = LocationFactory()
-    version = TaxProfileFactory(
-        location=location, version__partner_account=PartnerAccountFactory()
-    ).versions.get()
+    location, other = LocationFactory(), PartnerAccountFactory()
+    # The version before says nothing.
+    for said in ({}, {"version__partner_account": other}):
+        version = TaxProfileFactory(location=location, **said).versions.get()
+        assert version.partner_account == location.partner_account
 
-    assert version.partner_account == location.partner_account
+    for otherwise in (other, None):
+        change(version, partner_account=otherwise)
+        version.refresh_from_db()
+        assert version.partner_account == location.partner_account
+
+
+def test_tax_versions_there_before_say_whose_they_are(monkeypatch):
+    versions = [TaxProfileFactory().versions.get() for _each in range(3)]
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(
+            """
+            ALTER TABLE profiles_taxprofileversion
+                ALTER partner_account_id DROP NOT NULL,
+                DISABLE TRIGGER profiles_taxprofileversion_says_whose;
+            UPDATE profiles_taxprofileversion SET partner_account_id = NULL;
+            ALTER TABLE profiles_taxprofileversion
+                ENABLE TRIGGER profiles_taxprofileversion_says_whose;
+            """
+        )
+    monkeypatch.setattr(filling, "AT_ONCE", 2)
+
+    filling.say_whose(apps, None)
+
+    for version in versions:
+        said = TaxProfileVersion.objects.get(pk=version.pk).partner_account
+        assert said == version.profile.location.partner_account
 
 
 def test_a_number_is_elsewhere_at_another_company_alone():
