@@ -437,7 +437,7 @@ def _read_anew(value_import: ValueImport) -> None:
     _forget_lines(value_import)
     value_import.status = ImportStatus.READING
     value_import.reading_since = timezone.now()
-    value_import.writings_known = _writings()
+    value_import.writings_known = writings()
     value_import.read_to = value_import.read_line = 0
     value_import.accepted = value_import.rejected = value_import.changed = 0
     value_import.difference = {} if seen is None else {"seen": seen}
@@ -866,7 +866,7 @@ def _wait_for_writing() -> None:
         transaction.set_rollback(True)
 
 
-def _writings() -> int:
+def writings() -> int:
     """Count how often values were written or taken back, as far as it can be seen.
 
     Not when: an import is dated to its beginning, and its values are seen at its end.
@@ -879,7 +879,7 @@ def _writings() -> int:
 
 def _is_overtaken(value_import: ValueImport) -> bool:
     """Whether values were written, or taken back, since this file began to be read."""
-    return value_import.writings_known != _writings()
+    return value_import.writings_known != writings()
 
 
 @transaction.atomic

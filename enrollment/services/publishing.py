@@ -10,6 +10,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -42,6 +43,7 @@ from enrollment.models import (
     CheckState,
     Criterion,
     Enrollment,
+    EnrollmentEvent,
     FiscalYear,
     PayoutUnderTerms,
     ProgramTerms,
@@ -50,7 +52,12 @@ from enrollment.models import (
     TermsVersion,
 )
 from enrollment.services.enrollments import follow_changed_terms
-from enrollment.services.programs import define_program_terms
+from enrollment.services.imports import writings
+from enrollment.services.programs import (
+    check_agreement_text,
+    check_earning_types,
+    define_program_terms,
+)
 from enrollment.services.standings import follow_requirements
 from enrollment.states import FOLLOWS_PROFILES, OPEN, EnrollmentStatus
 from enrollment.versions import (
@@ -71,6 +78,8 @@ UNKNOWN = "unknown:"
 CONCERNED = OPEN - {EnrollmentStatus.DECLINED}
 SAMPLES = 3
 ROWS_AT_ONCE = 5000
+# Somebody else holds the row: waited for too long, or a deadlock (PostgreSQL's codes).
+HELD = ("55P03", "40P01")
 # Moved in the transaction that publishes; the clock moves the rest (tasks.py).
 AT_ONCE = 5
 # No turn begins later: whoever enrolls waits for the program, ten seconds at most.
@@ -243,9 +252,7 @@ def problems_of(draft: TermsDraft) -> list[tuple[str, str]]:
     if not content["agreement_text_en"] or not content["agreement_text_sv"]:
         found.append(("agreement", _("Write the agreement in both languages.")))
     try:
-        with transaction.atomic():
-            _put_in_force(draft)
-            transaction.set_rollback(True)
+        rehearsed_terms(draft, lambda _terms: None)
     except ValidationError as error:
         by_field = getattr(error, "message_dict", {"": error.messages})
         for field, sentences in by_field.items():
@@ -260,8 +267,8 @@ def _section_of(field: str) -> str:
 def foresee_publishing(draft: TermsDraft, *, at: datetime) -> Effects:
     """Say what publishing would do to the enrollments that there are.
 
-    However long that takes, nobody else waits. Raises ValidationError where
-    publish_terms() would.
+    However long that takes: no row is locked that others write, and none is waited for.
+    Raises ValidationError where the draft cannot be put in force.
     """
     return _effects_of(draft, at=at)
 
@@ -269,11 +276,14 @@ def foresee_publishing(draft: TermsDraft, *, at: datetime) -> Effects:
 def rehearsed_terms(draft: TermsDraft, look) -> Any:
     """Return what `look` makes of the terms as the draft would have them.
 
-    They are put in force and taken back around it: what a partner will read is asked
-    of the same pages and rules. Raises ValidationError where publish_terms() would.
+    They are written beside what is in force and taken back around it: what a partner
+    will read is asked of the same pages and rules. Raises ValidationError where the
+    draft cannot be put in force.
     """
     with transaction.atomic():
-        seen = look(_put_in_force(draft))
+        terms = _put_beside(draft)
+        terms.program = draft.program
+        seen = look(terms)
         transaction.set_rollback(True)
     return seen
 
@@ -295,9 +305,12 @@ def publish_terms(
     something now become Action required, with a mail each person gets once; those that
     lack nothing any more go back to validation. What is too much for one transaction the
     clock does. What it does is asked before the program is held, and once more only
-    where enrollments moved meanwhile.
+    where enrollments took a step meanwhile, or an import wrote values or was undone. A
+    profile approved, an agreement or a location changed in those seconds is not watched:
+    who follows is asked anew either way.
     Raises ValidationError when the draft is not whole, says nothing new, is older than
-    what is in force, or does to enrollments what nobody looked at.
+    what is in force, or does to enrollments something else than was looked at; and
+    ("busy") while the year end or invitations hold the program.
     """
     at = at or timezone.now()
     draft = (
@@ -310,14 +323,14 @@ def publish_terms(
         raise ValidationError(_("This draft was published or thrown away meanwhile."))
     if problems := problems_of(draft):
         raise ValidationError([sentence for _section, sentence in problems])
-    counted, effects = _counted(draft), _effects_of(draft, at=at)
+    moves, effects = _moves(draft), _effects_of(draft, at=at)
     program = _locked(draft.program)
     if program.discontinued_at is not None:
         raise ValidationError(
             _("%(program)s is discontinued.") % {"program": program.name}
         )
     _refuse_stale(draft)
-    if _counted(draft) != counted:
+    if _moves(draft) != moves:
         effects = _effects_of(draft, at=at)
     if effects.digest != seen:
         raise ValidationError(
@@ -355,13 +368,17 @@ def read_stranded(
     _effects_of(draft, at=at, read=read)
 
 
-def _counted(draft: TermsDraft) -> dict[str, int]:
-    """Count the enrollments that publishing could move, by their status."""
-    here = Enrollment.objects.filter(
-        terms__program=draft.program_id, terms__fiscal_year=draft.fiscal_year_id
-    )
+def _moves(draft: TermsDraft) -> tuple:
+    """Count what tells that an answer of _effects_of() may be out of date.
+
+    The enrollments by status, their steps, and how often values were written or taken
+    back. Counted, not the newest: steps are numbered before they can be seen.
+    """
+    terms = _terms_of(draft)
+    here = Enrollment.objects.filter(terms__in=terms)
     counted = here.order_by().values_list("status").annotate(number=Count("pk"))
-    return dict(counted)
+    steps = EnrollmentEvent.objects.filter(enrollment__terms__in=terms)
+    return dict(counted), steps.count(), writings()
 
 
 def _effects_of(
@@ -374,11 +391,9 @@ def _effects_of(
 
     Raises ValidationError where the draft cannot be put in force.
     """
-    rehearsed_terms(draft, lambda _terms: None)
-    known = ProgramTerms.objects.filter(
-        program=draft.program_id, fiscal_year=draft.fiscal_year_id
-    ).first()
+    known = _terms_of(draft).first()
     if known is None:
+        rehearsed_terms(draft, lambda _terms: None)
         return Effects((), 0, 0)
     on = draft.fiscal_year.calendar.day_at(at)
     moves = draft.fiscal_year.contains(on)
@@ -398,8 +413,18 @@ def _effects_of(
 def _put_beside(draft: TermsDraft) -> ProgramTerms:
     """Write down a draft as the terms of a program of its own, to be taken back.
 
-    No row that is there is touched: nobody waits for who only looks.
+    Rows that are there are referred to (the year, criteria) and not locked against
+    writing: who only looks keeps nobody waiting, and waits for nobody. Raises
+    ValidationError where the draft cannot take the place of what is in force.
     """
+    known, content = _terms_of(draft).first(), _arguments(draft.content)
+    if known is not None:
+        check_agreement_text(
+            known,
+            version=content["agreement_version"],
+            texts=(content["agreement_text_en"], content["agreement_text_sv"]),
+        )
+        check_earning_types(known, dict(content["earning_types"]))
     unseen = IncentiveProgram.objects.create(
         code=f"DRAFT-{secrets.token_hex(7)}".upper(), name=draft.program.name
     )
@@ -623,14 +648,16 @@ def _arguments(content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _refuse_stale(draft: TermsDraft) -> None:
-    in_force = (
-        ProgramTerms.objects.filter(
-            program=draft.program_id, fiscal_year=draft.fiscal_year_id
-        )
-        .select_for_update(of=("self",), no_key=True)
-        .first()
+def _terms_of(draft: TermsDraft) -> QuerySet[ProgramTerms]:
+    return ProgramTerms.objects.filter(
+        program=draft.program_id, fiscal_year=draft.fiscal_year_id
     )
+
+
+def _refuse_stale(draft: TermsDraft) -> None:
+    with _busy_said(draft.program):
+        held = _terms_of(draft).select_for_update(of=("self",), no_key=True)
+        in_force = held.first()
     if in_force is None:
         return
     if in_force.version != draft.based_on:
@@ -649,13 +676,26 @@ def _refuse_stale(draft: TermsDraft) -> None:
 
 
 def _locked(program: IncentiveProgram) -> IncentiveProgram:
-    """Hold a program against everybody, ranges of a year end and invitations too."""
+    """Hold a program: no range of a year end or of invitations is written meanwhile.
+
+    Who begins to enroll without an invitation waits as well; who goes on with an
+    enrollment does not. Raises ValidationError ("busy").
+    """
+    with _busy_said(program):
+        return IncentiveProgram.objects.select_for_update(
+            of=("self",), no_key=True
+        ).get(pk=program.pk)
+
+
+@contextmanager
+def _busy_said(program: IncentiveProgram) -> Iterator[None]:
+    """Say in a sentence that somebody else holds the rows of a program for too long."""
     try:
         with transaction.atomic():
-            return IncentiveProgram.objects.select_for_update(
-                of=("self",), no_key=True
-            ).get(pk=program.pk)
+            yield
     except OperationalError as error:
+        if getattr(error.__cause__, "pgcode", None) not in HELD:
+            raise
         raise ValidationError(
             _(
                 "Enrollments of %(program)s are being written just now, by the year end "

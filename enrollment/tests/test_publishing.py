@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.urls import reverse
 from django.utils import timezone
 
@@ -19,6 +19,7 @@ from enrollment.models import (
     ProgramTerms,
     TermsDraft,
     TermsVersion,
+    ValueImport,
 )
 from enrollment.program_rows import year_rows
 from enrollment.services import (
@@ -29,18 +30,21 @@ from enrollment.services import (
     begin_terms_draft,
     change_program,
     change_terms_draft,
+    decline_enrollment,
     discard_terms_draft,
     discontinue_program,
     follow_changed_terms,
     foresee_publishing,
     problems_of,
     publish_terms,
+    reconsider_enrollment,
     section_digest,
     start_open_enrollment,
     submit_enrollment,
     tell_next_of_standings,
 )
 from enrollment.services import publishing as publishing_services
+from enrollment.services.invitations import lock_terms
 from enrollment.states import EnrollmentStatus
 from enrollment.tests.factories import (
     AgreementFactory,
@@ -419,23 +423,123 @@ def test_what_is_too_much_at_once_the_clock_does(
     assert ProgramTerms.objects.get(pk=terms.pk).is_followed
 
 
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Let something happen after publishing asked what it does, before it holds."""
+
+    def happens(action):
+        real = publishing_services._locked
+
+        def held_a_moment_later(program):
+            action()
+            return real(program)
+
+        monkeypatch.setattr(publishing_services, "_locked", held_a_moment_later)
+
+    return happens
+
+
 def test_who_enrolls_while_it_is_counted_is_looked_at_before_it_counts(
-    in_euro, draft, mina, terms, monkeypatch
+    in_euro, draft, mina, terms, meanwhile
 ):
     draft = write(draft, "payment", mina, currencies=["USD"], pays_local_currency=False)
     digest = foreseen(draft).digest
-    real = publishing_services._locked
 
-    def held_a_moment_later(program):
+    def enroll():
         place = LocationFactory(country="SE")
         AgreementFactory(partner_account=place.partner_account)
         enrolled(place, terms, currency="EUR")
-        return real(program)
 
-    monkeypatch.setattr(publishing_services, "_locked", held_a_moment_later)
+    meanwhile(enroll)
 
     with pytest.raises(ValidationError, match="has changed since you looked"):
         publish_terms(draft, seen=digest, is_confirmed=True, by=mina)
+
+
+def test_one_lost_and_one_gained_while_it_is_counted_is_looked_at_before_it_counts(
+    terms, goteborg, ida, draft, mina, meanwhile
+):
+    abroad = RoleAssignmentFactory(
+        user=ida,
+        location=(place := LocationFactory(country="DE")),
+        partner_account=place.partner_account,
+    ).location
+    invited = EnrollmentFactory(location=goteborg, terms=terms)
+    declined = EnrollmentFactory(location=abroad, terms=terms, status="declined")
+    draft = write(draft, "who", mina, countries=["DE"])
+    digest = foreseen(draft).digest
+
+    def as_many_in_every_status():
+        decline_enrollment(invited, by=ida)
+        reconsider_enrollment(declined, by=ida)
+
+    meanwhile(as_many_in_every_status)
+
+    with pytest.raises(ValidationError, match="has changed since you looked"):
+        publish_terms(draft, seen=digest, is_confirmed=True, by=mina)
+
+
+def test_values_written_while_it_is_counted_are_looked_at_before_they_count(
+    asking, in_euro, mina, meanwhile
+):
+    digest = foreseen(asking).digest
+
+    def values_are_applied():
+        MeasuredValue.objects.filter(location=in_euro[0].location).update(value=1)
+        ValueImport.objects.create(
+            status="applied",
+            applied_at=timezone.now(),
+            accepted=1,
+            changed=1,
+            rejected=0,
+        )
+
+    meanwhile(values_are_applied)
+
+    with pytest.raises(ValidationError, match="has changed since you looked"):
+        publish_terms(asking, seen=digest, is_confirmed=True, by=mina)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_invitations_are_written_who_looks_waits_not_and_who_publishes_is_told(
+    terms, goteborg, client_of, mina
+):
+    EnrollmentFactory(location=goteborg, terms=terms)
+    draft = begin_terms_draft(terms.program, fiscal_year=terms.fiscal_year, by=mina)
+    draft = write(draft, "payment", mina, methods=["credit_note"])
+    client, answers = client_of(mina), {}
+    is_held, is_over = threading.Event(), threading.Event()
+
+    def invite():
+        with transaction.atomic():
+            lock_terms(terms)
+            is_held.set()
+            is_over.wait(timeout=10)
+
+    def look_and_publish():
+        is_held.wait(timeout=10)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '50ms'")
+            for page in ("terms_draft", "preview_draft", "stranded_enrollments"):
+                url = reverse(f"ops:{page}", kwargs={"pk": draft.pk})
+                answers[page] = client.get(url).status_code
+            url = reverse("ops:publish_draft", kwargs={"pk": draft.pk})
+            seen = client.get(url).context["seen"]
+            answers["publish"] = client.post(url, {"seen": seen, "is_confirmed": "on"})
+            publish_terms(draft, seen=seen, is_confirmed=True, by=mina)
+        finally:
+            is_over.set()
+
+    (busy,) = [one for one in at_once(invite, look_and_publish) if one]
+
+    assert isinstance(busy, ValidationError), repr(busy)
+    refused = answers.pop("publish")
+    assert answers == dict.fromkeys(answers, 200)
+    assert refused.status_code == 422
+    assert "are being written just now" in refused.content.decode()
+    assert busy.code == "busy"
+    assert not TermsVersion.objects.exists()
 
 
 def in_force_for_a_moment(draft):
