@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlencode
 
-from django.db.models import Exists, Model, OuterRef
+from django.db.models import Exists, Max, Model, OuterRef, Q
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.holders import (
@@ -38,6 +40,9 @@ from accounts.scoping import live_assignments
 
 # People in one list; the rest is a number.
 MOST_NAMED = 10
+# So long links in mails and bookmarks lead to what a role was for; a page that is not
+# there much later is rather an address that was typed wrong.
+LATELY = timedelta(days=90)
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ class EndedRoles:
 def ended_roles(
     reader: User, permission: Permission, *, on: type[Model], company: PartnerAccount
 ) -> EndedRoles | None:
-    """Say which roles of the reader's ended that rows were theirs to see by; or None.
+    """Say which of the reader's roles that showed them rows ended lately; or None.
 
     Only the reader's own roles are looked at, not whether there is such a row: the
     answer is the same for one of the company, of another one, and of nobody (R16).
@@ -127,16 +132,30 @@ def ended_roles(
         user=reader, role__in=roles
     )
     still = held.live().covering(OuterRef("location"), OuterRef("program"))
-    gone = held.filter(~Exists(still)).select_related("location", "program")
+    since = timezone.now() - LATELY
+    gone = held.filter(
+        ~Exists(still),
+        Q(revoked_at=None) | Q(revoked_at__gte=since),
+        Q(ends_on=None) | Q(ends_on__gte=timezone.localdate(since)),
+    )
+    # What was given twice is said once.
+    newest = (
+        gone.order_by()
+        .values("role", "location", "program")
+        .annotate(newest=Max("pk"))
+        .order_by("-newest")
+        .values("newest")[:MOST_NAMED]
+    )
+    said = RoleAssignment.objects.filter(pk__in=newest).order_by("-pk")
     sentences = [
         _("You no longer have the role %(role)s: %(place)s.")
         % {"role": Role(one.role).label, "place": one.where}
-        for one in gone.order_by("-pk")
+        for one in said.select_related("location", "program")
     ]
     if not sentences:
         return None
     return EndedRoles(
-        sentences=list(dict.fromkeys(sentences))[:MOST_NAMED],
+        sentences=sentences,
         refusal=refusal_for(reader, permission, company=company, row=None),
     )
 

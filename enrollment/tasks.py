@@ -3,7 +3,7 @@
 import logging
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -262,21 +262,27 @@ def import_values() -> None:
         with _by_itself(one):
             services.finish_canceling(one)
     for one in services.imports_to_read():
-        with _by_itself(one), _starting(one):
-            while time.monotonic() - began < LONG_ENOUGH and services.start_import(one):
-                if services.read_next_lines(one) is None:
+        with _by_itself(one):
+            while time.monotonic() - began < LONG_ENOUGH:
+                if not _started(one, services.read_next_lines):
                     break
     for one in services.imports_to_apply(at=timezone.now()):
-        with _by_itself(one), _starting(one):
-            if time.monotonic() - began < LONG_ENOUGH and services.start_import(one):
-                services.carry_out_import(one)
+        with _by_itself(one):
+            if time.monotonic() - began < LONG_ENOUGH:
+                _started(one, services.carry_out_import)
 
 
-@contextmanager
-def _starting(one: ValueImport) -> Iterator[None]:
-    """Count no start that only waited for somebody else."""
+def _started(
+    one: ValueImport, step: Callable[[ValueImport], ValueImport | None]
+) -> bool:
+    """Count a start and take a step; return whether there was one to take.
+
+    A start of its own that only waited for somebody else is not counted.
+    """
+    if not services.start_import(one):
+        return False
     try:
-        yield
+        return step(one) is not None
     except OperationalError as error:
         if getattr(error.__cause__, "pgcode", None) in WAITED:
             services.take_start_back(one)

@@ -319,8 +319,8 @@ def resend_failures(campaign: Campaign, *, by: User | None) -> int:
     """Put the mails of a campaign that were given up back in line; return how many.
 
     Not those to addresses that mail comes back from: they fail again. Each goes with
-    the Message-ID it had, and one that may have arrived with the words it had. Raises ValidationError while it is paused, and for good when
-    it was stopped.
+    the Message-ID it had, and one that may have arrived with the words it had. Raises
+    ValidationError while it is paused, and for good when it was stopped.
     """
     campaign = _locked(campaign)
     if campaign.is_paused or campaign.is_stopped:

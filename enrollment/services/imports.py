@@ -275,8 +275,9 @@ def imports_to_read() -> list[ValueImport]:
 def start_import(value_import: ValueImport) -> bool:
     """Count a start before a worker reads or writes; what comes of it sets that back.
 
-    So that a file that fails each time, or ends its worker, is left after three. False
-    when it is, another worker is at it, or it is somewhere else.
+    So that a file that fails each time, or ends its worker, is left after about three:
+    of two workers that come at the same moment each counts one. False when it is left,
+    another worker is at it, or it is somewhere else.
     """
     value_import = (
         ValueImport.objects.select_for_update(of=("self",), skip_locked=True)
@@ -452,8 +453,8 @@ def _compare(value_import: ValueImport, *, at: datetime) -> None:
     """Settle lines about the same, count what would change, and hold what is too much.
 
     Lines are held against what was known while they were read: if another import came
-    between, they are read again. What was let count before another import came between goes on to its day, unless it
-    would end more than was seen.
+    between, they are read again. What was let count before that goes on to its day,
+    unless it would end more than was seen.
     """
     _wait_for_writing()
     if _is_overtaken(value_import):
@@ -986,13 +987,14 @@ def undo_import(
     Values that another import changed since stay, and enrollments that moved on since or
     may not be where they were (move_back).
     Undoing twice changes nothing. Raises ValidationError after 24 hours, when an
-    invitation went out because of it, and while values are being written or taken back.
+    invitation went out because of it, and while values are being written or taken back,
+    or locations invited.
     """
     at = at or timezone.now()
     busy = ValidationError(
         _(
-            "Values are being applied or undone just now. Undo this import when that is "
-            "done."
+            "Values are being written or locations invited just now. Try again in a "
+            "moment."
         ),
         code="busy",
     )
@@ -1118,7 +1120,8 @@ def import_measured_values(
     source. Lines that are wrong are reported with their number and reason and change
     nothing. Of two values the one measured later counts, whatever the order of the
     lines; lines that contradict each other about one day are all reported. A value
-    older than the one known is kept out; one of the same day corrects it. Raises
+    older than the one known is kept out; one of the same day corrects it. If another
+    import comes between, it is read again: once, for then it holds the criteria. Raises
     ValidationError when the file as a whole cannot be read, and when it would end more
     than the set share.
     """
@@ -1129,15 +1132,17 @@ def import_measured_values(
     value_import = name_columns(
         kept.value_import, columns=first.columns, delimiter=first.delimiter, by=by
     )
-    while value_import.is_reading:
-        value_import = read_next_lines(value_import, at=at)
-    if value_import.is_refused:
-        raise value_files.file_problem(
-            value_import.problem["code"], **value_import.problem["params"]
-        )
-    if value_import.is_ready or value_import.is_held:
-        value_import = apply_import(value_import, by=by, at=at)
-        value_import = carry_out_import(value_import, at=at)
+    while not value_import.is_applied:
+        if value_import.is_refused:
+            raise value_files.file_problem(
+                value_import.problem["code"], **value_import.problem["params"]
+            )
+        if value_import.is_reading:
+            value_import = read_next_lines(value_import, at=at)
+        elif value_import.is_applying:
+            value_import = carry_out_import(value_import, at=at)
+        else:
+            value_import = apply_import(value_import, by=by, at=at)
     return ImportReport(
         accepted=value_import.accepted,
         changed=value_import.changed,

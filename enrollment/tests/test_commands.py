@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
 from django.utils import timezone
 
 from accounts.models import OutgoingEmail
@@ -23,6 +24,7 @@ from enrollment.tests.factories import (
     RequirementFactory,
     fiscal_number,
 )
+from profiles.tests.factories import BankProfileFactory
 
 
 @pytest.fixture
@@ -254,6 +256,17 @@ def test_import_loads_no_page(goteborg, values, settings, capsys):
     command.execute(**vars(said))
 
     assert MeasuredValue.objects.get().value == 1
+
+
+def test_import_does_not_begin_without_a_key_in_use(goteborg, values, settings):
+    BankProfileFactory()
+    settings.FIELD_ENCRYPTION_KEYS = "k9:YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXowMTIzNDU="
+    file = values("6120102,revenue,1,2024-11-01,")
+
+    with pytest.raises(SystemCheckError, match="Put the key back"):
+        call_command("import_eligibility", file, skip_checks=False)
+
+    assert not ValueImport.objects.exists()
 
 
 def test_import_stops_where_it_would_end_too_much(

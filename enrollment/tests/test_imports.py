@@ -13,7 +13,7 @@ from decimal import Decimal
 import pytest
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, transaction
 from django.urls import reverse
 from django.utils import timezone
 
@@ -38,6 +38,7 @@ from enrollment.models import (
     ValueImport,
 )
 from enrollment.services import imports
+from enrollment.services.invitations import hold_values
 from enrollment.tests.factories import (
     AgreementFactory,
     CriterionFactory,
@@ -850,6 +851,25 @@ def test_a_file_compared_with_what_is_no_longer_known_is_read_again(
     assert value_of(goteborg, revenue) == 32000
 
 
+@pytest.mark.parametrize(("day", "value"), [("2024-11-03", 1), ("2024-11-01", 2)])
+def test_a_small_file_counts_at_once_though_another_came_between(
+    goteborg, revenue, monkeypatch, day, value
+):
+    real = imports.carry_out_import
+
+    def late(one, *, at):
+        monkeypatch.setattr(imports, "carry_out_import", real)
+        applied("6120102,revenue,2,2024-11-02,")
+        return real(one, at=at)
+
+    monkeypatch.setattr(imports, "carry_out_import", late)
+    report = imported(f"6120102,revenue,1,{day},")
+
+    assert (report.accepted, report.changed) == (1, value == 1)
+    assert value_of(goteborg, revenue) == value
+    assert not ValueImport.objects.reading().exists()
+
+
 LATER = datetime.timedelta(days=5)
 
 
@@ -1385,9 +1405,36 @@ def test_while_values_are_taken_back_undoing_says_that_it_has_to_wait(
         door="undo_import",
     )
 
-    assert "Values are being applied or undone just now." in page
+    assert "Values are being written or locations invited just now." in page
     one.refresh_from_db()
     assert one.is_undone is is_same
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_locations_are_invited_undoing_says_that_it_has_to_wait(
+    goteborg, revenue, mina
+):
+    one = applied("6120102,revenue,1,2024-11-01,")
+    is_held, is_said = threading.Event(), threading.Event()
+
+    def invite():
+        with transaction.atomic():
+            hold_values()
+            is_held.set()
+            wait_for(is_said)
+
+    def undo():
+        is_held.wait(timeout=10)
+        try:
+            services.undo_import(one, by=mina)
+        finally:
+            is_said.set()
+
+    [refusal] = [one for one in at_once(invite, undo) if one is not None]
+
+    assert "or locations invited just now" in str(refusal)
+    # The control: when that is done, it is undone.
+    assert services.undo_import(one, by=mina).is_undone
 
 
 @pytest.mark.parametrize("status", ["ready", "applying"])

@@ -143,16 +143,30 @@ def test_applying_that_fails_is_set_aside_and_can_be_canceled(
     assert services.cancel_import(one, by=mina).is_canceled
 
 
+def wait(one):
+    held = OperationalError()
+    held.__cause__ = type("Held", (Exception,), {"pgcode": "55P03"})()
+    raise held
+
+
 def test_waiting_for_somebody_else_is_no_failed_start(goteborg, revenue, monkeypatch):
     one = kept(HEADER + "6120102,revenue,2,2024-11-02,\n")
-
-    def wait(one):
-        held = OperationalError()
-        held.__cause__ = type("Held", (Exception,), {"pgcode": "55P03"})()
-        raise held
 
     monkeypatch.setattr(services, "read_next_lines", wait)
     tasks.import_values()
 
     one.refresh_from_db()
     assert one.starts == 0
+
+
+def test_who_did_not_start_takes_no_start_of_another_back(
+    goteborg, revenue, monkeypatch
+):
+    one = kept(HEADER + "6120102,revenue,2,2024-11-02,\n")
+    services.start_import(one)
+    monkeypatch.setattr(services, "start_import", wait)
+
+    tasks.import_values()
+
+    one.refresh_from_db()
+    assert one.starts == 1

@@ -1,13 +1,15 @@
 """Every refusal names the missing role, its place, who has it and who can give it."""
 
+import datetime
 import html
 import re
 import uuid
 
 import pytest
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
+from accounts import refusals
 from accounts.holders import people_with, place_of
 from accounts.models import RoleAssignment, User
 from accounts.refusals import MOST_NAMED, ended_roles, operator_refusal, refusal_for
@@ -22,12 +24,18 @@ from enrollment.models import Enrollment, ProgramAtLocation
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
 from profiles.tests.factories import BankProfileFactory
 
+DAY = datetime.timedelta(days=1)
+
 
 def named(refusal) -> dict[str, list[str]]:
     return {
         one.sentence: [person.full_name for person in one.people]
         for one in refusal.lists
     }
+
+
+def days_ago(days: int) -> datetime.date:
+    return timezone.localdate() - days * DAY
 
 
 def words(response) -> str:
@@ -235,7 +243,53 @@ def test_whose_role_ended_on_the_way_reads_which_and_who_can_give_it(
     for path in (step, missing):
         assert "Page not found" in words(sam.post(path))
     User.objects.filter(pk=cast.ida.pk).update(language="sv")
-    assert "Du har inte längre rollen Incitamentsadministratör" in words(ida.post(step))
+    with translation.override("en"):
+        swedish = words(ida.post(step))
+    assert "En av dina roller har upphört" in swedish
+    assert "Du har inte längre rollen Incitamentsadministratör" in swedish
+
+
+@pytest.mark.parametrize(("days", "is_said"), [(89, True), (91, False)])
+@pytest.mark.parametrize("end", ["revoked_at", "ends_on"])
+def test_of_a_role_that_ended_long_ago_nothing_is_said(
+    client_of, cast, end, days, is_said
+):
+    ended = days_ago(days) if end == "ends_on" else timezone.now() - days * DAY
+    RoleAssignment.objects.filter(user=cast.ida).update(**{end: ended})
+
+    page = words(
+        client_of(cast.ida).get(
+            reverse("enrollment:continue", kwargs={"pk": uuid.uuid4()})
+        )
+    )
+
+    assert ("A role of yours has ended" in page) is is_said
+    assert ("Page not found" in page) is not is_said
+
+
+def test_of_many_roles_that_ended_the_newest_are_said_each_once(
+    client_of, cast, nordvik, goteborg, malmo, monkeypatch
+):
+    monkeypatch.setattr(refusals, "MOST_NAMED", 2)
+    for location in (malmo, malmo, goteborg):
+        RoleAssignmentFactory(
+            user=cast.ida,
+            partner_account=nordvik,
+            location=location,
+            program=IncentiveProgramFactory() if location is goteborg else None,
+        )
+        RoleAssignment.objects.filter(user=cast.ida).update(revoked_at=timezone.now())
+    address = reverse("enrollment:continue", kwargs={"pk": uuid.uuid4()})
+
+    page = words(client_of(cast.ida).get(address))
+
+    assert "Roles of yours have ended" in page
+    assert page.count("You no longer have the role") == 2
+    assert "Göteborg, all programs" not in page
+    User.objects.filter(pk=cast.ida.pk).update(language="sv")
+    with translation.override("en"):
+        page = words(client_of(cast.ida).get(address))
+    assert "Flera av dina roller har upphört" in page
 
 
 def test_what_a_role_that_holds_covers_is_not_said_to_have_ended(
@@ -254,5 +308,5 @@ def test_what_a_role_that_holds_covers_is_not_said_to_have_ended(
 
     assert said() is None
     # Its control, and once for what was given twice.
-    RoleAssignment.objects.filter(pk=there.pk).update(ends_on="2020-01-01")
+    RoleAssignment.objects.filter(pk=there.pk).update(ends_on=days_ago(1))
     assert len(said().sentences) == 1

@@ -11,8 +11,10 @@ from datetime import date
 from pathlib import Path
 from typing import BinaryIO
 
+from django.core.checks import Tags
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
+from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -39,8 +41,8 @@ PAUSE = 0.5
 
 
 class Command(PortalCommand):
-    # They load every page there is: 30 MB that a million lines have no need of.
-    requires_system_checks = ()
+    # The others load every page there is: 30 MB that a million lines have no need of.
+    requires_system_checks = (Tags.models, Tags.database)
     help = (
         "Read measured values from a CSV file with the columns partner_id, criterion, "
         "value, measured_on and source; show the difference; let it count. Lines that "
@@ -80,6 +82,10 @@ class Command(PortalCommand):
         act.add_argument(
             "--undo", action="store_true", help="take back what this file changed"
         )
+
+    def get_check_kwargs(self, options):
+        # Whether a key is missing that values are sealed with is asked of the database.
+        return super().get_check_kwargs(options) | {"databases": [DEFAULT_DB_ALIAS]}
 
     def handle(self, *args, file, **options):
         self.console = Console(file=self.stdout._out, highlight=False)
