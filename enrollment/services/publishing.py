@@ -82,7 +82,7 @@ ROWS_AT_ONCE = 5000
 HELD = ("55P03", "40P01")
 # Moved in the transaction that publishes; the clock moves the rest (tasks.py).
 AT_ONCE = 5
-# No turn begins later: whoever enrolls waits for the program, ten seconds at most.
+# No turn begins later: whoever enrolls waits for the program until the last one ended.
 SECONDS_AT_ONCE = 2
 
 
