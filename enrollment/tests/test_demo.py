@@ -228,7 +228,7 @@ def test_device_reseller_shows_everything_a_next_year_can_bring(demo):
 def test_nordic_growth_booster_is_open_to_every_place_in_sweden(demo):
     days = FiscalCalendar.objects.by_day(timezone.now())
     terms = ProgramTerms.objects.shown(timezone.now())
-    rows = ProgramAtLocation.objects.current(terms).with_status(days)
+    rows = ProgramAtLocation.objects.current(*terms.keys).with_status(days)
 
     open_rows = rows.filter(program__code="NORD-Q2").order_by()
     assert set(open_rows.values_list("status", flat=True)) == {"open"}

@@ -516,14 +516,21 @@ def test_while_invitations_are_written_who_looks_waits_not_and_who_publishes_is_
             is_held.set()
             is_over.wait(timeout=10)
 
+    def wait_no_longer():
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '50ms'")
+
     def look_and_publish():
         is_held.wait(timeout=10)
         try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET lock_timeout = '50ms'")
             for page in ("terms_draft", "preview_draft", "stranded_enrollments"):
                 url = reverse(f"ops:{page}", kwargs={"pk": draft.pk})
-                answers[page] = client.get(url).status_code
+                wait_no_longer()
+                answer = client.get(url)
+                answers[page] = answer.status_code
+                # And with it the connection.
+                answer.close()
+            wait_no_longer()
             url = reverse("ops:publish_draft", kwargs={"pk": draft.pk})
             seen = client.get(url).context["seen"]
             answers["publish"] = client.post(url, {"seen": seen, "is_confirmed": "on"})

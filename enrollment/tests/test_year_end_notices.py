@@ -74,9 +74,10 @@ def looks_right(email: OutgoingEmail) -> None:
     links = set(re.findall(r"https?://[^\s\"'<>()]+", email.body_text))
     links |= set(re.findall(r'href="(http[^"]+)"', email.body_html))
     for link in links:
-        # Into a company, or to where this kind of mail is switched off.
-        assert re.match("https://portal.example/[cu]/", link), link
-        assert resolve(without_company(link.removeprefix("https://portal.example")))
+        # Into a company, to where this kind of mail is switched off, or a language.
+        assert re.match("https://portal.example/(c|u|account/language)/", link), link
+        path = link.removeprefix("https://portal.example").partition("?")[0]
+        assert resolve(without_company(path))
 
 
 # --- Before ------------------------------------------------------------------
