@@ -3,11 +3,15 @@
 import json
 import logging
 import re
+import traceback
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from uuid import UUID
+
+from django.db.models import Model
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -152,3 +156,14 @@ def _replacement(match: re.Match[str]) -> str:
     if match["keep"]:
         return match["keep"]
     return (match["name"] or match["sentence_name"] or "") + REDACTED
+
+
+def log_failure(logger: logging.Logger, one: Model, error: Exception) -> None:
+    """Log that something failed with one record, by its kind and place alone.
+
+    The error's words may hold what was typed, so that they are in no log.
+    """
+    steps = traceback.extract_tb(error.__traceback__)
+    place = " ".join(f"{Path(step.filename).name}:{step.lineno}" for step in steps)
+    kind = type(error).__name__
+    logger.error("%s %s failed: %s at %s", one._meta.label, one.pk, kind, place)

@@ -2,10 +2,9 @@
 
 import logging
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
@@ -14,8 +13,9 @@ from django.db import OperationalError
 from django.db.models import Model
 from django.utils import timezone
 
+from accounts.logs import log_failure
 from enrollment import services
-from enrollment.models import RenewalPlan, ValueImport
+from enrollment.models import Campaign, RenewalPlan, ValueImport
 
 logger = logging.getLogger(__name__)
 
@@ -26,20 +26,21 @@ WAITED = ("55P03", "40P01", "40001")
 
 
 @contextmanager
-def _by_itself(one: Model) -> Iterator[None]:
+def _by_itself(
+    one: Model, *, failed: Callable[[Any], None] | None = None
+) -> Iterator[None]:
     """Keep what fails with one from the others; the next call comes back to it.
 
-    Of the error its kind and place are logged: its words may hold what was typed.
+    `failed` is told, after the log.
     """
     try:
         yield
     except SoftTimeLimitExceeded:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
-        steps = traceback.extract_tb(error.__traceback__)
-        place = " ".join(f"{Path(step.filename).name}:{step.lineno}" for step in steps)
-        kind = type(error).__name__
-        logger.error("%s %s failed: %s at %s", one._meta.label, one.pk, kind, place)
+        log_failure(logger, one, error)
+        if failed is not None:
+            failed(one)
 
 
 @shared_task
@@ -53,10 +54,14 @@ def run_campaigns() -> None:
     """Take the next ranges of every campaign that is due, as far as time allows."""
     began = time.monotonic()
     for campaign in services.campaigns_to_run(at=timezone.now()):
-        with _by_itself(campaign):
+        with _by_itself(campaign, failed=_note_failed_campaign):
             while time.monotonic() - began < LONG_ENOUGH:
                 if not services.run_next_range(campaign, at=timezone.now()):
                     break
+
+
+def _note_failed_campaign(campaign: Campaign) -> None:
+    services.note_failed_try(campaign, at=timezone.now())
 
 
 @shared_task

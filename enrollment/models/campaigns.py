@@ -145,6 +145,8 @@ class Campaign(models.Model):
     )
     # Until when mails were let go, where there is a limit by the hour.
     released_until = models.DateTimeField(null=True, blank=True)
+    # When the last try to go on failed; empty as soon as one succeeds.
+    failed_at = models.DateTimeField(_("last failed at"), null=True, blank=True)
     # What it is for those whose mail has not left; their days begin when it does.
     last_day = models.DateField(_("last day to enroll"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)

@@ -5,17 +5,20 @@ of its own: one refusal undoes no other row (experience.md §3.1, P5). Requests 
 workers do the next rows alike, so that neither a time-out nor a lost worker matters.
 """
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from accounts.logs import log_failure
 from accounts.models import IncentiveProgram, PartnerAccount, User
 from accounts.roles import Permission
 from accounts.services import check_still_may, lock_companies
@@ -34,6 +37,8 @@ from enrollment.services.enrollments import (
     submit_enrollment,
 )
 from enrollment.services.invitations import with_holders
+
+logger = logging.getLogger(__name__)
 
 # The largest partner has so many locations; one page shows as many.
 MOST_TOGETHER = 4_000
@@ -191,6 +196,17 @@ def _do(row: BatchRow, *, by: User) -> None:
     except ValidationError as error:
         row.outcome = BatchOutcome.REFUSED
         row.why = " ".join(error.messages)
+    except (OperationalError, InterfaceError, SoftTimeLimitExceeded):
+        # Of the moment, not of the row: whoever comes next does it again.
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other rows go on
+        log_failure(logger, row, error)
+        row.outcome = BatchOutcome.REFUSED
+        with translation.override(by.language):
+            row.why = _(
+                "Something went wrong here, and nothing was submitted. Open this "
+                "enrollment and submit it there."
+            )
     else:
         row.outcome = BatchOutcome.ACCEPTED
         if is_to_submit:

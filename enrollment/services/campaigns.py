@@ -372,6 +372,9 @@ def run_next_range(campaign: Campaign, *, at: datetime) -> bool:
     )
     if campaign is None:
         return False
+    if campaign.failed_at is not None:
+        campaign.failed_at = None
+        campaign.save(update_fields=["failed_at"])
     if campaign.is_scheduled and campaign.starts_at <= at:
         return _start(campaign, at=at)
     if _keep_days(campaign, at=at):
@@ -379,6 +382,15 @@ def run_next_range(campaign: Campaign, *, at: datetime) -> bool:
     if not campaign.is_running:
         return False
     return _STEPS[CampaignStep(campaign.step)](campaign, at=at)
+
+
+def note_failed_try(campaign: Campaign, *, at: datetime) -> None:
+    """Keep for its page that a range failed, until one succeeds.
+
+    It is tried again by every call all the same: a fault that passes may not keep
+    invitations back.
+    """
+    Campaign.objects.filter(pk=campaign.pk).update(failed_at=at)
 
 
 def _start(campaign: Campaign, *, at: datetime) -> bool:

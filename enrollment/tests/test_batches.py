@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -339,6 +340,50 @@ def test_a_worker_goes_on_where_the_request_or_another_worker_stopped(
     assert set(outcomes(batch).values()) == {"submitted"}
     assert OutgoingEmail.objects.filter(name="enrollments_submitted").count() == 1
     assert services.batches_to_run() == []
+
+
+def submitting_fails_for(monkeypatch, enrollment, error):
+    submit = services.submit_enrollment
+
+    def fail(one, **facts):
+        if one.pk == enrollment.pk:
+            raise error
+        return submit(one, **facts)
+
+    monkeypatch.setattr(batches, "submit_enrollment", fail)
+
+
+def test_a_row_that_goes_wrong_keeps_no_other_from_being_submitted(
+    page, world, monkeypatch, caplog
+):
+    submitting_fails_for(monkeypatch, world.invited, ValueError("SE45 5000 0000"))
+    batch = chosen(page, world.invited, world.accepted)
+
+    result = page.post(submit_url(batch), form_of(page, batch), follow=True)
+
+    assert outcomes(batch) == {"Arvika": "submitted", "Borås": "refused"}
+    assert "Something went wrong here, and nothing was submitted." in text(result)
+    # Nothing half is stored, and no log holds what was typed.
+    assert statuses(world.invited) == ["invited"]
+    assert "enrollment.BatchRow" in caplog.text
+    assert "ValueError at" in caplog.text
+    assert "SE45" not in caplog.text
+    batch.refresh_from_db()
+    assert batch.is_finished
+
+
+def test_what_only_had_to_wait_is_done_by_who_comes_next(page, world, monkeypatch):
+    with monkeypatch.context() as patched:
+        submitting_fails_for(patched, world.invited, OperationalError("deadlock"))
+        batch = chosen(page, world.invited, world.accepted)
+        form = form_of(page, batch)
+        with pytest.raises(OperationalError):
+            page.post(submit_url(batch), form)
+        assert set(outcomes(batch).values()) == {"to_submit"}
+
+    tasks.submit_batches()
+
+    assert set(outcomes(batch).values()) == {"submitted"}
 
 
 def test_all_that_match_the_filter_are_chosen_at_once(page, world):

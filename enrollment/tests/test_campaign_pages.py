@@ -9,8 +9,10 @@ from django.utils import timezone
 
 from accounts import outbox
 from accounts.models import MutedMail, OutgoingEmail
-from enrollment import services
+from enrollment import services, tasks
 from enrollment.models import Campaign, CampaignStatus, Invitation
+from enrollment.models.campaigns import HOLD
+from enrollment.services import campaigns
 from enrollment.tests.test_campaigns import run
 
 
@@ -104,6 +106,24 @@ def test_what_did_not_begin_as_confirmed_is_shown_with_the_reason(
     assert "It was 4 by then." in words(client.get(url("campaign", campaign)))
     today = client.get(reverse("ops:today")).context["queues"]
     assert {q.name: q.count for q in today}["Campaigns to confirm anew"] == 1
+
+
+def test_a_range_that_fails_is_told_on_its_page_until_one_succeeds(
+    client_of, mina, campaign, monkeypatch
+):
+    services.confirm_campaign(campaign, people=1, by=mina)
+    client = client_of(mina)
+    with time_machine.travel(timezone.now() + HOLD, tick=False):
+        with monkeypatch.context() as broken:
+            broken.setattr(campaigns, "_start", lambda *args, **facts: 1 / 0)
+            tasks.run_campaigns()
+            failed = words(client.get(url("campaign", campaign)))
+        tasks.run_campaigns()
+        mended = words(client.get(url("campaign", campaign)))
+
+    assert "The last try to go on failed" in failed
+    assert "The last try to go on failed" not in mended
+    assert Invitation.objects.exists()
 
 
 def test_once_stopped_nothing_that_failed_is_offered_to_be_sent_again(
