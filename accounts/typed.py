@@ -38,7 +38,7 @@ def keeps_typed(view: Callable) -> Callable:
 
 
 def keep(request: HttpRequest, view: Callable) -> None:
-    """Keep that something was sent, and what, where the view keeps it.
+    """Keep that something was sent, and what, where the view keeps it, and say why.
 
     The token of its form has been looked at: what another site sends is not kept. Nor
     is what a script sends by itself, or what comes from a browser nobody signed in with.
@@ -60,6 +60,7 @@ def keep(request: HttpRequest, view: Callable) -> None:
         "typed": text if len(text) <= LONGEST else "",
     }
     request.session[_KEPT] = seal(json.dumps(kept), **_place(person))
+    messages.info(request, _("You were signed out. Sign in to go on."))
 
 
 def tell(request: HttpRequest, user) -> None:

@@ -76,6 +76,23 @@ def seen_after(client, user, path: str) -> str:
     return html.unescape(client.get(back.url, follow=True).content.decode())
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "You were signed out. Sign in to go on."),
+        ("sv", "Du har loggats ut. Logga in för att fortsätta."),
+    ],
+)
+def test_the_page_to_sign_in_says_why_it_is_there(ida, asking, language, said):
+    client = signed_out(ida, HTTP_ACCEPT_LANGUAGE=language)
+    client.cookies.pop(settings.LANGUAGE_COOKIE_NAME, None)
+    led = send(client, asking, text=WORDS)
+
+    assert said in client.get(led.url).content.decode()
+    # Not to whom nobody sent here.
+    assert said not in client.get(led.url).content.decode()
+
+
 @pytest.mark.parametrize("language", ["en", "sv"])
 def test_what_was_typed_is_there_again_and_was_not_sent(ida, asking, language):
     User.objects.filter(pk=ida.pk).update(language=language)
