@@ -8,11 +8,11 @@ the statement still, never a part of its text.
 How to answer a long statement about a few rows by their keys takes PostgreSQL longer to
 decide than to answer it. `planned` has it decide once for a connection, whatever the keys
 are. Only by keys: what is right for a company with one location is not for one with
-thousands.
+thousands. `planned_for` has it decide once for each company.
 """
 
-from collections.abc import Callable, Iterator
-from functools import lru_cache, wraps
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial, wraps
 from hashlib import sha256
 from itertools import count
 from typing import Any
@@ -30,6 +30,8 @@ MOST_SHAPES = 200
 FEW_KEYS = 100
 # So many statements a connection keeps planned; then it begins anew.
 MOST_PLANNED = 100
+# So many are remembered that may be asked again.
+MOST_ASKED = 500
 
 
 class Given(Expression):
@@ -58,9 +60,14 @@ def given_if(name: str, value: object) -> Given | None:
 class Prepared:
     """A QuerySet of rows or values as a statement; asked with a value for each Given."""
 
-    def __init__(self, rows: QuerySet, *, is_planned: bool = False) -> None:
-        """Raises TypeError if rows bring others that are asked for afterwards."""
-        self.is_planned = is_planned
+    def __init__(
+        self, rows: QuerySet, *, is_planned: bool = False, planned_for: str = ""
+    ) -> None:
+        """Raises TypeError if rows bring others that are asked for afterwards.
+
+        `is_planned` for all values, or `planned_for` each value of one of the Givens.
+        """
+        self.is_planned, self.planned_for = is_planned, planned_for
         self._compiler = compiler = rows.query.get_compiler(DEFAULT_DB_ALIAS)
         self._has_models = issubclass(rows._iterable_class, ModelIterable)
         self._is_ordered = rows.ordered
@@ -90,7 +97,7 @@ class Prepared:
         values |= {name: _array(keys) for name, keys in lists.items()}
         are_few = all(len(keys) <= FEW_KEYS for keys in lists.values())
         with connection.cursor() as cursor:
-            if self.is_planned and are_few:
+            if are_few and (self.is_planned or self._is_asked_again(values)):
                 self._ask_planned(cursor, values)
             else:
                 cursor.execute(
@@ -105,6 +112,32 @@ class Prepared:
             return list(ModelIterable(_Answer(self._compiler, found, self._is_ordered)))
         return list(self._compiler.results_iter([found], tuple_expected=True))
 
+    def name_for(self, values: Mapping[str, Any]) -> str:
+        """Return what a connection knows it by that has planned it for some values."""
+        if not self.planned_for:
+            return self.name
+        return f"{self.name}_{values[self.planned_for]}"
+
+    def _is_asked_again(self, values: Mapping[str, Any]) -> bool:
+        """Whether it was asked of the same before, on this connection."""
+        if not self.planned_for:
+            return False
+        name = self.name_for(values)
+        if name in _planned.get(connection.connection, ()):
+            return True
+        asked = _asked.setdefault(connection.connection, {})
+        if name in asked:
+            del asked[name]
+            return True
+        asked[name] = None
+        while len(asked) > MOST_ASKED:
+            del asked[next(iter(asked))]
+        return False
+
+    def _is_told(self, one: object) -> bool:
+        """Whether a parameter differs from one time to the next that it is planned for."""
+        return isinstance(one, Given) and one.name != self.planned_for
+
     def _ask_planned(self, cursor, values: dict[str, Any]) -> None:
         """Ask by what PostgreSQL decided before, on this connection.
 
@@ -112,37 +145,42 @@ class Prepared:
         told otherwise, it would do so for all else that the transaction asks. A column
         that became another type meanwhile, by a migration, has all planned anew.
         """
-        given = [values[one.name] for one in self.parameters if isinstance(one, Given)]
+        name = self.name_for(values)
+        given = [values[one.name] for one in self.parameters if self._is_told(one)]
         decided = "" if connection.in_atomic_block else f"{_DECIDED}; "
         places = f"({', '.join(['%s'] * len(given))})" if given else ""
-        asked = f"{decided}EXECUTE {self.name} {places}"
-        self._plan(cursor)
+        asked = f"{decided}EXECUTE {name} {places}"
+        self._plan(cursor, name, values)
         try:
             cursor.execute(asked, given)
         except NotSupportedError:
             _planned[connection.connection].add(_OUTDATED)
             if connection.in_atomic_block:
                 raise
-            self._plan(cursor)
+            self._plan(cursor, name, values)
             cursor.execute(asked, given)
 
-    def _plan(self, cursor) -> None:
+    def _plan(self, cursor, name: str, values: Mapping[str, Any]) -> None:
         """Tell PostgreSQL the statement, once for a connection: no question of the page."""
         known = _planned.setdefault(connection.connection, set())
         is_begun_anew = _OUTDATED in known or len(known) >= MOST_PLANNED
-        if self.name in known and _OUTDATED not in known:
+        if name in known and _OUTDATED not in known:
             return
         numbers = count(1)
         given = [
-            AsIs(f"${next(numbers)}") if isinstance(one, Given) else one
+            AsIs(f"${next(numbers)}")
+            if self._is_told(one)
+            else values[one.name]
+            if isinstance(one, Given)
+            else one
             for one in self.parameters
         ]
         with connection.wrap_database_errors:
             if is_begun_anew:
                 cursor.cursor.execute("DEALLOCATE ALL")
                 known.clear()
-            cursor.cursor.execute(f"PREPARE {self.name} AS {self.sql}", given)
-        known.add(self.name)
+            cursor.cursor.execute(f"PREPARE {name} AS {self.sql}", given)
+        known.add(name)
 
 
 def _array(keys: list) -> str:
@@ -152,6 +190,8 @@ def _array(keys: list) -> str:
 _DECIDED = "SET LOCAL plan_cache_mode = force_generic_plan"
 # The names of the statements that each connection has planned.
 _planned: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+# Those that it was asked lately, the first first, of what is planned for who asks again.
+_asked: WeakKeyDictionary[Any, dict[str, None]] = WeakKeyDictionary()
 # Stands among the names of a connection that has to put all of them away first.
 _OUTDATED = ""
 
@@ -177,7 +217,7 @@ class _Answer:
 
 def prepared(rows_of: Callable[..., QuerySet]) -> Callable[..., Prepared]:
     """Prepare what a function returns, once for the same arguments."""
-    return _kept_by_shape(rows_of)
+    return _kept_by_shape(rows_of, how=lambda *_shape: {})
 
 
 def planned(rows_of: Callable[..., QuerySet]) -> Callable[..., Prepared]:
@@ -185,10 +225,29 @@ def planned(rows_of: Callable[..., QuerySet]) -> Callable[..., Prepared]:
 
     For rows by their keys; of more than FEW_KEYS it decides each time.
     """
-    return _kept_by_shape(rows_of, is_planned=True)
+    return _kept_by_shape(rows_of, how=lambda *_shape: {"is_planned": True})
 
 
-def _kept_by_shape(rows_of, **how: bool) -> Callable[..., Prepared]:
+def planned_for(
+    name: str, *, where: Callable[..., bool]
+) -> Callable[[Callable[..., QuerySet]], Callable[..., Prepared]]:
+    """Plan a question for each value of a Given that it is asked of again.
+
+    For what is asked by company: what PostgreSQL decides is right for that company, with
+    one location or thousands. Whoever is asked about once in a while is planned for each
+    time. Only where something holds of the function's arguments.
+    """
+    return partial(
+        _kept_by_shape,
+        how=lambda *shape: {"planned_for": name if where(*shape) else ""},
+    )
+
+
+def _kept_by_shape(
+    rows_of: Callable[..., QuerySet], *, how: Callable[..., dict[str, Any]]
+) -> Callable[..., Prepared]:
     return wraps(rows_of)(
-        lru_cache(maxsize=MOST_SHAPES)(lambda *shape: Prepared(rows_of(*shape), **how))
+        lru_cache(maxsize=MOST_SHAPES)(
+            lambda *shape: Prepared(rows_of(*shape), **how(*shape))
+        )
     )

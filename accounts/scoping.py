@@ -1,5 +1,6 @@
 """From a table to the rows a person may see: one EXISTS over live role assignments."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
@@ -48,6 +49,12 @@ class HeldRoles:
     def given(self) -> dict[str, int]:
         """Whose they are, to ask a question that was prepared with their shape."""
         return {"person": self.person.pk, "company": self.account.pk}
+
+
+def reaches_all(permission: Permission) -> Callable[..., bool]:
+    """Whether roles, the first argument, carry a permission for all of their company."""
+    roles = roles_with(permission)
+    return lambda held, *_others: bool(held.everywhere & roles)
 
 
 def today() -> date:

@@ -11,7 +11,7 @@ from itertools import groupby
 from uuid import NAMESPACE_URL, uuid5
 
 from django.conf import settings
-from django.db.models import Q, QuerySet, Value
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -20,9 +20,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from accounts.companies import companies_of, path_in
 from accounts.holders import held_in
 from accounts.models import Location, PartnerAccount, User
-from accounts.prepared import Given, given_if, prepared
+from accounts.prepared import Given, given_if, planned_for
 from accounts.roles import Permission, roles_with
-from accounts.scoping import HeldRoles
+from accounts.scoping import HeldRoles, reaches_all
 from enrollment.clock import clock_for
 from enrollment.ics import DayEvent, calendar_text
 from enrollment.models import Enrollment, FiscalCalendar, ProgramTerms
@@ -110,7 +110,7 @@ def coming_dates(
     return sorted(ComingDate(*row) for row in found)
 
 
-@prepared
+@planned_for("company", where=reaches_all(Permission.ENROLLMENT_EDIT))
 def _coming(
     held: HeldRoles,
     location: Given | None,
@@ -155,25 +155,26 @@ def _coming(
         Value(""),
         Value(0),
     )[:most]
+    # Asked of the few terms there are, of each alone: there are thousands of enrollments.
+    enrolled = mine.filter(terms=OuterRef("pk"), status=EnrollmentStatus.ENROLLED)
     years = (
-        mine.filter(
+        ProgramTerms.objects.filter(
             on_its_day(
                 days,
-                _CALENDAR,
-                lambda day: Q(terms__fiscal_year__ends_on__range=(day, day + within)),
+                "fiscal_year__calendar",
+                lambda day: Q(fiscal_year__ends_on__range=(day, day + within)),
             ),
-            status=EnrollmentStatus.ENROLLED,
+            Case(When(Exists(enrolled), then=Value(True)), default=Value(False)),
         )
         .order_by()
         .values_list(
-            "terms__fiscal_year__ends_on",
+            "fiscal_year__ends_on",
             Value("ends"),
-            "terms_id",
+            "pk",
             Value(""),
-            "terms__program__name",
-            "terms__fiscal_year__number",
+            "program__name",
+            "fiscal_year__number",
         )
-        .distinct()
     )
     return enrolling.union(expiring, years, all=True)
 

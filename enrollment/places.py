@@ -12,10 +12,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Coverage, Location, PartnerAccount
-from accounts.prepared import Given, given_if, prepared
+from accounts.prepared import Given, given_if, planned_for
 from accounts.reach import ShownCoverage, shown_coverage
 from accounts.roles import Permission
-from accounts.scoping import HeldRoles
+from accounts.scoping import HeldRoles, reaches_all
 from enrollment.eligibility import (
     GAPS,
     Gap,
@@ -218,7 +218,7 @@ _NOT_READY = (
 )
 
 
-@prepared
+@planned_for("company", where=reaches_all(Permission.PROFILE_EDIT))
 def _not_ready(
     held: HeldRoles, location: Given | None, on: date, most: int
 ) -> QuerySet[Location]:

@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from operator import itemgetter
 from types import MappingProxyType
 from uuid import UUID
 
@@ -18,10 +17,11 @@ from django.db.models import (
     Q,
     QuerySet,
     Subquery,
-    UUIDField,
+    TextField,
     Value,
     When,
 )
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from accounts.addresses import address_of
@@ -29,9 +29,9 @@ from accounts.models import (
     IncentiveProgram,
     Location,
 )
-from accounts.prepared import Given, given_if, planned, prepared
+from accounts.prepared import Given, given_if, planned, planned_for
 from accounts.roles import Permission
-from accounts.scoping import HeldRoles
+from accounts.scoping import HeldRoles, reaches_all
 from accounts.stretches import MOST_COUNTED
 from enrollment.eligibility import Gap, gaps_at, gaps_of, note_held, payout_at
 from enrollment.forecast import (
@@ -225,32 +225,41 @@ def under_way(
     no longer a message. Messages come by their last day, all else by how long it has
     waited.
     """
-    rows: dict[Turn, list[tuple]] = {one: [] for one in (Turn.NEW, Turn.YOU, Turn.THEM)}
+    rows: dict[str, list[tuple]] = {one: [] for one in (Turn.NEW, Turn.YOU, Turn.THEM)}
     found: list[tuple] = []
     if held is not None:
         asked = _under_way(held.shape, given_if("location", location), hashable(days))
         found = asked.ask(**held.given, location=location and location.pk)
-    for key, turn, since, message in found:
-        rows[Turn(turn)].append((since, key, message))
+    for turn, *row in found:
+        rows[turn].append(row)
     for turn in (Turn.YOU, Turn.THEM):
-        rows[turn].sort(key=itemgetter(0, 1))
+        rows[turn].sort()
+    shown = {Turn(turn): some[:most] for turn, some in rows.items()}
     return UnderWay(
         keys={
-            turn: [key for _since, key, _message in some[:most]]
-            for turn, some in rows.items()
+            turn: [UUID(key) for _since, key, _message in some]
+            for turn, some in shown.items()
         },
-        counts={turn: min(len(some), MOST_COUNTED + 1) for turn, some in rows.items()},
-        messages={key: message for _since, key, message in rows[Turn.NEW]},
+        counts={
+            Turn(turn): min(len(some), MOST_COUNTED + 1) for turn, some in rows.items()
+        },
+        messages={UUID(key): UUID(message) for _s, key, message in shown[Turn.NEW]},
     )
 
 
-@prepared
+@planned_for("company", where=reaches_all(Permission.ENROLLMENT_EDIT))
 def _under_way(held: HeldRoles, location: Given | None, days: HashableDays) -> QuerySet:
+    """What is under way, with its keys as text: of most of it nothing but a number is told.
+
+    Each part is asked for where its index begins, and no further than it is counted.
+    """
     mine = Enrollment.objects.to_act_on(held, location=location)
-    # Each is asked for where its index begins, and no further than it is counted.
     first, *others = (
         part.order_by(*order).values_list(
-            "pk", Value(turn), "status_since", message or Value(None, UUIDField())
+            Value(turn),
+            "status_since",
+            Cast("pk", TextField()),
+            Cast(message, TextField()) if message else Value("", TextField()),
         )[: MOST_COUNTED + 1]
         for turn, part, order, message in _parts_under_way(
             mine, user=held.person, days=dict(days)
@@ -263,13 +272,12 @@ def _parts_under_way(
     mine: QuerySet[Enrollment], *, user, days: Mapping[date, Collection[int]]
 ) -> Iterator[tuple[Turn, QuerySet[Enrollment], tuple[str, ...], str | None]]:
     """What is under way, with whose turn it is, its order, and its message's path."""
-    calendar = "terms__fiscal_year__calendar"
     is_late = Q(submitted_at=None) & on_its_day(
-        days, calendar, lambda day: Q(enroll_by__lt=day)
+        days, "terms__fiscal_year__calendar", lambda day: Q(enroll_by__lt=day)
     )
-    is_over = on_its_day(
-        days, calendar, lambda day: Q(terms__fiscal_year__ends_on__lt=day)
-    )
+    # Of the few terms there are, not of each enrollment: those are read in the order of
+    # an index.
+    is_over = Q(terms__in=ProgramTerms.objects.over(days))
     waiting = ("status_since", "pk")
     invited, validating = mine.invited().filter(~is_late), mine.validating()
     # Asked of each, in the order of an index: joined, PostgreSQL takes them for few and

@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Location, PartnerAccount, User
-from accounts.prepared import Given, prepared
+from accounts.prepared import Given, planned
 from accounts.roles import Permission, roles_with
 from profiles import bank_drafting, drafting
 from profiles.models import BankProfileDraft, PreparedPart, TaxProfile, TaxProfileDraft
@@ -100,7 +100,7 @@ def to_go_on_with(
     return begun, waiting_parts(parts), parts_handed_in(handed_in)
 
 
-@prepared
+@planned
 def _drafts_and_parts() -> QuerySet:
     """One question for all."""
     user, company = Given("person"), Given("company")

@@ -10,7 +10,15 @@ from django.db.models import QuerySet, Value
 from django.db.transaction import atomic
 
 from accounts.models import AuditAction, AuditEvent, Location, User
-from accounts.prepared import FEW_KEYS, MOST_PLANNED, Given, Prepared, planned, prepared
+from accounts.prepared import (
+    FEW_KEYS,
+    MOST_PLANNED,
+    Given,
+    Prepared,
+    planned,
+    planned_for,
+    prepared,
+)
 from accounts.tests.factories import LocationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -191,3 +199,56 @@ def test_the_same_statement_has_one_name_and_another_has_another():
 
     assert of("SE") == of("SE")
     assert of("SE") != of("DE")
+
+
+def _of_companies(*, where: bool = True) -> Prepared:
+    @planned_for("company", where=lambda is_planned: is_planned)
+    def names(_is_planned):
+        places = Location.objects.of_company(Given("company")).exclude(
+            pk=-next(_unlike)
+        )
+        return places.order_by("name").values_list("name")
+
+    return names(where)
+
+
+def _planned_for(asked: Prepared) -> list[str]:
+    """The statements that the database keeps of a question for one company each."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, statement FROM pg_prepared_statements")
+        return [row[1] for row in cursor.fetchall() if row[0].startswith(asked.name)]
+
+
+def test_a_company_that_is_asked_about_again_is_planned_for_by_itself():
+    place, other, asked = LocationFactory(), LocationFactory(), _of_companies()
+    company, another = place.partner_account_id, other.partner_account_id
+
+    assert asked.ask(company=company) == [(place.name,)]
+    assert asked.ask(company=another) == [(other.name,)]
+    assert not _planned_for(asked)
+
+    for _time in range(2):
+        assert asked.ask(company=company) == [(place.name,)]
+    (statement,) = _planned_for(asked)
+    assert f"({company})" in statement
+    assert "$1" not in statement
+    assert asked.ask(company=another) == [(other.name,)]
+    assert len(_planned_for(asked)) == 2
+
+
+def test_it_is_planned_for_only_where_that_holds():
+    place, asked = LocationFactory(), _of_companies(where=False)
+
+    for _time in range(3):
+        assert asked.ask(company=place.partner_account_id) == [(place.name,)]
+    assert not _planned_for(asked)
+
+
+def test_so_many_questions_are_remembered_that_may_be_asked_again(monkeypatch):
+    monkeypatch.setattr("accounts.prepared.MOST_ASKED", 1)
+    asked = _of_companies()
+
+    for _time in range(2):
+        for company in (1, 2):
+            asked.ask(company=company)
+    assert not _planned_for(asked)

@@ -147,8 +147,11 @@ def on_its_day(
     """Return the condition that something holds on the day it is in a row's calendar.
 
     `days` come from FiscalCalendar.objects.by_day(); `calendar` is the row's path to
-    its calendar.
+    its calendar. Where it is one day in all of them, as it is most of the time, nothing
+    is asked of the row's.
     """
+    if len(days) == 1:
+        return holds(*days)
     condition = Q(pk__in=[])
     for day, keys in days.items():
         condition |= Q(**{f"{calendar}__in": keys}) & holds(day)
@@ -294,6 +297,15 @@ class ProgramTermsQuerySet(models.QuerySet):
     def current(self, on: date) -> Self:
         """Terms of the fiscal years that contain the day."""
         return self.filter(fiscal_year__starts_on__lte=on, fiscal_year__ends_on__gte=on)
+
+    def over(self, days: Mapping[date, Collection[int]]) -> Self:
+        """Terms whose year is over, by the day it is in their calendar.
+
+        `days` come from FiscalCalendar.objects.by_day().
+        """
+        calendar = "fiscal_year__calendar"
+        over = on_its_day(days, calendar, lambda day: Q(fiscal_year__ends_on__lt=day))
+        return self.filter(over)
 
     def shown(self, at: datetime) -> ShownTerms:
         """Return the terms of the years that run at a moment, and of those that ran last.

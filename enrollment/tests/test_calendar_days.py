@@ -157,6 +157,16 @@ def test_a_year_begins_at_midnight_in_the_calendar(
 # --- Another fiscal year ---------------------------------------------------------------
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
+
+
+def test_where_it_is_one_day_in_all_calendars_a_row_is_not_asked_for_its_own():
+    here, there = {TODAY: [1, 2]}, {TODAY: [1], TODAY + DAY: [2]}
+
+    asked = [str(Enrollment.objects.unanswered(days).query) for days in (here, there)]
+
+    assert ["calendar_id" in one for one in asked] == [False, True]
+
+
 FIRST_MOMENT = datetime.datetime(2027, 1, 1, tzinfo=STOCKHOLM)
 MICROSECOND = datetime.timedelta(microseconds=1)
 
