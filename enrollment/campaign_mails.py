@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from django.db.models import TextField
+from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 from django.utils import timezone, translation
 
@@ -26,13 +26,14 @@ from accounts.mail_words import (
     wrapped,
     wrapped_but_open,
 )
-from accounts.models import OutgoingEmail, RoleAssignment, SharedText, User, many
+from accounts.models import OutgoingEmail, RoleAssignment, SharedText, User
 from accounts.muting import mute_token
+from accounts.prepared import Given, prepared
 from accounts.roles import Permission, roles_with
 from accounts.templatetags.mails import line
 from enrollment import emails
 from enrollment.audience import locations_of
-from enrollment.eligibility import GAPS, gap_codes, with_next_gaps
+from enrollment.eligibility import GAPS, gap_codes_of_many, with_next_gaps
 from enrollment.models import (
     Campaign,
     CampaignRecipient,
@@ -132,12 +133,25 @@ def write(
 
 def _campaigns_of(mails: Iterable[OutgoingEmail]) -> dict[str, Campaign]:
     """Return the campaign of each mail, by the mail's key as text; each read once."""
-    rows = CampaignRecipient.objects.filter(email__among=many(m.key for m in mails))
-    pairs = list(rows.order_by().values_list(Cast("email", TextField()), "campaign"))
-    campaigns = Campaign.objects.select_related(
-        "terms__program", "terms__fiscal_year__calendar"
-    ).in_bulk({campaign for _mail, campaign in pairs})
+    pairs = _recipients().ask(mails=[mail.key for mail in mails])
+    campaigns = {
+        one.pk: one
+        for one in _campaigns().ask(campaigns=list({one for _mail, one in pairs}))
+    }
     return {mail: campaigns[campaign] for mail, campaign in pairs}
+
+
+@prepared
+def _recipients() -> QuerySet:
+    rows = CampaignRecipient.objects.filter(email__among=Given("mails"))
+    return rows.order_by().values_list(Cast("email", TextField()), "campaign")
+
+
+@prepared
+def _campaigns() -> QuerySet:
+    return Campaign.objects.select_related(
+        "terms__program", "terms__fiscal_year__calendar"
+    ).filter(pk__among=Given("campaigns"))
 
 
 def _waiting(
@@ -145,27 +159,7 @@ def _waiting(
 ) -> dict[str, list[_Invited]]:
     """What waits for each reader who may still answer it, in the order of the mail."""
     now = timezone.now()
-    rows = (
-        # Of the enrollments of these mails alone, not of all there are.
-        Enrollment.objects.to_answer()
-        .filter(invitations__email__among=many(known))
-        .order_by(
-            "location__partner_account__name", "location__name", "invitations__pk"
-        )
-        .values_list(
-            # Keys as text: nothing is done with these but to write them.
-            Cast("invitations__email", TextField()),
-            Cast("invitations__pk", TextField()),
-            Cast("pk", TextField()),
-            "enroll_by",
-            "location",
-            "location__name",
-            "location__partner_id",
-            "location__partner_account",
-            "location__partner_account__name",
-            "location__partner_account__partner_id",
-        )
-    )
+    rows = _to_answer().ask(mails=list(known))
     roles = _roles_of(mail.to_user_id for mail in known.values())
     days = {
         campaign.pk: campaign.terms.fiscal_year.calendar.day_at(now)
@@ -180,17 +174,21 @@ def _waiting(
     for row in rows:
         day, theirs_program, held = about[row[0]]
         if row[3] >= day and any(
-            role_company == row[7]
-            and role_place in (None, row[4])
+            role_company == row[8]
+            and role_place in (None, row[5])
             and program in (None, theirs_program)
             for role_company, role_place, program in held
         ):
             waiting[day].append(row)
     codes: dict[str, tuple[str, ...]] = {}
     for day, some in waiting.items():
-        codes |= gap_codes([row[2] for row in some], on=day)
+        places = [
+            (key, terms, place, company)
+            for _email, _pk, key, _last, terms, place, _name, _number, company, *_ in some
+        ]
+        codes |= gap_codes_of_many(places, on=day)
     theirs: dict[str, list[_Invited]] = defaultdict(list)
-    for email, pk, key, last, _place, name, number, *company in chain(
+    for email, pk, key, last, _terms, _place, name, number, *company in chain(
         *waiting.values()
     ):
         location = _Location(name, number, _Company(*company))
@@ -200,17 +198,51 @@ def _waiting(
     return theirs
 
 
+@prepared
+def _to_answer() -> QuerySet:
+    """What waits of some mails for an answer; each mail's own together."""
+    return (
+        # Of the enrollments of these mails alone, not of all there are.
+        Enrollment.objects.to_answer()
+        .filter(invitations__email__among=Given("mails"))
+        .order_by(
+            # Each mail's own first: names of some thousand are slow to put in order.
+            "invitations__email_id",
+            "location__partner_account__name",
+            "location__name",
+            "invitations__pk",
+        )
+        .values_list(
+            # Keys as text: nothing is done with these but to write them.
+            Cast("invitations__email", TextField()),
+            Cast("invitations__pk", TextField()),
+            Cast("pk", TextField()),
+            "enroll_by",
+            "terms",
+            "location",
+            "location__name",
+            "location__partner_id",
+            "location__partner_account",
+            "location__partner_account__name",
+            "location__partner_account__partner_id",
+        )
+    )
+
+
 def _roles_of(people: Iterable[int]) -> dict[int, list[tuple]]:
     """Where each of some people may enroll: company, location or None, program or None."""
     roles: dict[int, list[tuple]] = defaultdict(list)
-    enrolling = RoleAssignment.objects.live().filter(
-        role__in=roles_with(Permission.ENROLLMENT_EDIT), user__among=many(people)
-    )
-    for user, *where in enrolling.order_by().values_list(
-        "user", "partner_account", "location", "program"
-    ):
+    for user, *where in _enrolling().ask(people=list(set(people))):
         roles[user].append(tuple(where))
     return roles
+
+
+@prepared
+def _enrolling() -> QuerySet:
+    rows = RoleAssignment.objects.live().filter(
+        role__in=roles_with(Permission.ENROLLMENT_EDIT), user__among=Given("people")
+    )
+    return rows.order_by().values_list("user", "partner_account", "location", "program")
 
 
 def _words(mail: OutgoingEmail, said: _Said, invited: list[_Invited]) -> outbox.Words:

@@ -34,7 +34,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Location
-from accounts.prepared import Given, planned
+from accounts.prepared import Given, planned, prepared
 from enrollment.models import (
     Enrollment,
     PayoutAssignment,
@@ -47,6 +47,7 @@ from enrollment.states import FOLLOWS_PROFILES, EnrollmentStatus
 from profiles.models import (
     BankProfile,
     BankProfileVersion,
+    TaxProfile,
     TaxProfileVersion,
 )
 from profiles.paying import why_not_paid
@@ -389,6 +390,47 @@ def _gaps() -> QuerySet:
             "currency_gap",
         )
     )
+
+
+def gap_codes_of_many(
+    places: Iterable[tuple[str, int, int, int]], *, on: date
+) -> dict[str, tuple[str, ...]]:
+    """Return gap_codes() of many, given by key as text, terms, location and company.
+
+    Where the company has no bank profile and the location no tax profile a payment can
+    use none: such enrollments lack the same under the same terms, so that one of them is
+    asked about.
+    """
+    places = list(places)
+    banks = _with_bank().ask(companies=list({company for *_, company in places}))
+    taxes = _with_tax().ask(locations=list({location for *_, location, _ in places}))
+    has_bank, has_tax = {company for (company,) in banks}, {key for (key,) in taxes}
+    asked: list[str] = []
+    alike: dict[int, list[str]] = defaultdict(list)
+    for key, terms, location, company in places:
+        if company in has_bank or location in has_tax:
+            asked.append(key)
+        else:
+            alike[terms].append(key)
+    codes = gap_codes([*asked, *(keys[0] for keys in alike.values())], on=on)
+    for first, *others in alike.values():
+        if first in codes:
+            codes |= dict.fromkeys(others, codes[first])
+    return codes
+
+
+@prepared
+def _with_bank() -> QuerySet:
+    """Which of some companies have a bank profile, archived or not."""
+    profiles = BankProfile.objects.filter(partner_account__among=Given("companies"))
+    return profiles.order_by().values_list("partner_account").distinct()
+
+
+@prepared
+def _with_tax() -> QuerySet:
+    """Which of some locations have a tax profile, archived or not."""
+    profiles = TaxProfile.objects.filter(location__among=Given("locations"))
+    return profiles.order_by().values_list("location").distinct()
 
 
 # Few answers are given to many questions.

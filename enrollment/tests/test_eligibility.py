@@ -8,12 +8,14 @@ import pytest
 from django.utils import timezone
 
 from accounts.tests.factories import LocationFactory, PartnerAccountFactory
+from enrollment import eligibility
 from enrollment.eligibility import (
     GAPS,
     accepted_currencies,
     count_locations_to_invite,
     eligible_locations,
     gap_codes,
+    gap_codes_of_many,
     gaps_of,
     is_part_validated,
     is_validated,
@@ -787,6 +789,41 @@ def test_what_many_enrollments_lack_is_one_query_and_in_the_order_of_shares(
         codes = gap_codes([payout.enrollment.pk, *(one.pk for one in begun)], on=TODAY)
 
     assert codes == {str(one.pk): ("currency_missing", "bank_missing") for one in begun}
+
+
+def test_what_many_lack_is_asked_of_one_where_nobody_gave_anything(
+    payout, maria, monkeypatch
+):
+    credit = ProgramTermsFactory(methods=["credit_note"])
+    bare = [EnrollmentFactory(terms=payout.terms) for _ in range(3)]
+    bare += [EnrollmentFactory(terms=credit) for _ in range(2)]
+    with_tax, with_bank = (EnrollmentFactory(terms=payout.terms) for _ in range(2))
+    TaxProfileFactory(location=with_tax.location)
+    at = with_bank.location
+    DefaultBankProfileFactory(
+        location=at,
+        bank_profile=BankProfileFactory(partner_account=at.partner_account),
+        set_by=maria,
+    )
+    every = [payout.enrollment, *bare, with_tax, with_bank]
+    places = [
+        (str(one.pk), one.terms_id, one.location_id, one.location.partner_account_id)
+        for one in every
+    ]
+    asked = []
+
+    def asking(keys, *, on):
+        asked.extend(keys)
+        return gap_codes(keys, on=on)
+
+    expected = gap_codes([one.pk for one in every], on=TODAY)
+    monkeypatch.setattr(eligibility, "gap_codes", asking)
+
+    assert gap_codes_of_many(places, on=TODAY) == expected
+    assert expected[str(bare[0].pk)] == ("bank_missing", "tax_missing")
+    assert expected[str(bare[-1].pk)] == ("method_refused", "tax_missing")
+    # Each that has something, and one of those without under each terms.
+    assert len(asked) == 5
 
 
 # --- What is validated ------------------------------------------------------------------------
