@@ -13,18 +13,21 @@ from typing import Any, Self
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Value
 
 from accounts.models import Location, PartnerAccount, RoleAssignment, User, many
-from accounts.prepared import Given, Prepared, prepared
+from accounts.prepared import Given, Prepared, planned_for, prepared
 from accounts.roles import Permission, roles_with
-from accounts.scoping import HeldRoles
+from accounts.scoping import HeldRoles, reaches_all
 from accounts.stretches import Part, is_number
 from enrollment.forecast import found
 from enrollment.models import Enrollment, FiscalYear, ProgramAtLocation, ShownTerms
 from enrollment.models.terms import HashableDays, hashable
 from enrollment.rows import at_risk, in_scope, places_of_turn
-from enrollment.states import VEILED, EnrollmentStatus
+from enrollment.states import STATUS_ORDER, VEILED, EnrollmentStatus
 
 # What a row is found by again.
 KEY = ("pk", "location_id", "terms_id")
+# Of what is said where rows are sorted by status, what an enrollment says; nothing else is
+# known of a row without asking for its requirements.
+BEGUN = frozenset(EnrollmentStatus)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,13 @@ class Choice:
     turn: str = ""
     has_worst: bool = False
     is_by_status: bool = False
+    # Of the order by status: those a part of it is in, if that is known.
+    statuses: tuple[str, ...] = ()
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether filters leave out some of what was found."""
+        return bool(self.status or self.country or self.pays or self.turn)
 
     def whole(self, value: Callable[[str], Any] = Given) -> QuerySet[ProgramAtLocation]:
         """Return the rows in the reader's scope, at the location that was chosen.
@@ -90,6 +100,11 @@ class Choice:
         if self.turn:
             worst = value("worst") if self.has_worst else None
             places = places_of_turn(places, self.turn, days=days, worst=worst)
+        if self.statuses:
+            within = Q(enrollment_status__in=[*BEGUN & {*self.statuses}])
+            if not BEGUN.issuperset(self.statuses):
+                within |= Q(enrollment=None)
+            places = places.filter(within)
         return places
 
 
@@ -104,6 +119,10 @@ class Chosen:
     programs: Mapping[str, list[int]]
     # The rows of people that a text names: no question to keep.
     people: Q | None = field(default=None)
+    # How many rows of some terms have each status of an enrollment, or none.
+    _by_status: dict[int, dict[str | None, int]] = field(
+        init=False, default_factory=dict
+    )
 
     @classmethod
     def whole(
@@ -219,7 +238,40 @@ class Chosen:
 
     def keys(self, part: Part, values: Mapping[str, Any]) -> list[tuple]:
         """Return the keys of a part of the rows in its order."""
-        return self._ask(_keys, part, **values)
+        chosen = self
+        if self.choice.is_by_status and not self.choice.is_filtered:
+            chosen = self._nearest(part, values)
+        return chosen._ask(_keys, part, **values)
+
+    def _nearest(self, part: Part, values: Mapping[str, Any]) -> Self:
+        """Narrow to the statuses that a part of a program's rows by status is in.
+
+        The program's rows are counted for a page anyway. So a few hundred are sorted for
+        it and not thousands, and requirements are asked of none that come later.
+        """
+        if part.place != "group" or part.narrowed != ("terms",):
+            return self
+        counts, begins = self._statuses_of(values["terms"]), 0
+        is_falling = (part.order[1][0] == "-") != part.is_back
+        order = STATUS_ORDER[::-1] if is_falling else STATUS_ORDER
+        if part.has_edge:
+            begins = order.index(STATUS_ORDER[values["edge_1"] - 1])
+        # How many of the edge's own come after it is not known.
+        statuses = [*order[begins : begins + 1]] if part.has_edge else []
+        found = 0
+        for status in order[begins + len(statuses) :]:
+            if found >= part.most:
+                break
+            if counts.get(status if status in BEGUN else None):
+                statuses.append(status)
+                found += counts.get(status, 0)
+        return replace(self, choice=replace(self.choice, statuses=tuple(statuses)))
+
+    def _statuses_of(self, terms: int) -> dict[str | None, int]:
+        if terms not in self._by_status:
+            rows = replace(self, choice=replace(self.choice, is_by_status=False))
+            self._by_status[terms] = dict(rows._ask(_statuses, counted=terms))
+        return self._by_status[terms]
 
     def edge(self, key: str, order: tuple[str, ...]) -> tuple | None:
         """Return what a row that an address names is ordered by, if there is one."""
@@ -234,11 +286,19 @@ class Chosen:
 
         By the key of their terms or of their location, of those alone.
         """
+        known = {
+            key: (sum(some.values()), some.get(EnrollmentStatus.ENROLLED, 0))
+            for key, some in self._by_status.items()
+            if name == "terms" and key in keys
+        }
+        keys = [key for key in keys if key not in known]
+        if not keys:
+            return known
         rows = replace(self, choice=replace(self.choice, is_by_status=False))
         # Of one alone PostgreSQL looks for it, not through all of them.
         counted = keys[0] if len(keys) == 1 else keys
         found = rows._ask(_counts, name, counted is not keys, counted=counted)
-        return {key: (total, enrolled) for key, total, enrolled in found}
+        return known | {key: (total, enrolled) for key, total, enrolled in found}
 
     def locations(self, part: Part, values: Mapping[str, Any]) -> list[tuple]:
         """Return a part of the names and keys of the locations that have rows."""
@@ -268,13 +328,22 @@ class Chosen:
         return many(value) if isinstance(value, list) else value
 
 
+# Of a company with thousands of locations PostgreSQL would decide for as long as it reads.
+# What a text named is other keys each time, some or thousands.
+_sees_all = reaches_all(Permission.ENROLLMENT_VIEW)
+_planned = planned_for(
+    "company",
+    where=lambda choice, *_others: _sees_all(choice.held) and not choice.is_searched,
+)
+
+
 @prepared
 def _countries(choice: Choice) -> QuerySet:
     locations = Location.objects.filter(partner_account=choice.held.account)
     return locations.order_by().values_list("country").distinct()
 
 
-@prepared
+@_planned
 def _kinds(choice: Choice) -> QuerySet:
     rows = choice.whole().order_by()
     return rows.values_list("location__country", "sees_progress").distinct()
@@ -297,13 +366,13 @@ def _named(choice: Choice) -> QuerySet:
     )
 
 
-@prepared
+@_planned
 def _keys(choice: Choice, part: Part, people: Q | None = None) -> QuerySet:
     values = {name: Given(name) for name in part.names}
     return part.of(choice.chosen(people).values_list(*KEY), values)
 
 
-@prepared
+@_planned
 def _edge(choice: Choice, order: tuple[str, ...], people: Q | None = None) -> QuerySet:
     rows = choice.whole().filter(
         terms=Given("edge_terms"), location=Given("edge_location")
@@ -312,7 +381,7 @@ def _edge(choice: Choice, order: tuple[str, ...], people: Q | None = None) -> Qu
     return rows.order_by().annotate(**values).values_list(*values)
 
 
-@prepared
+@_planned
 def _counts(
     choice: Choice, name: str, is_one: bool, people: Q | None = None
 ) -> QuerySet:
@@ -328,7 +397,14 @@ def _counts(
     )
 
 
-@prepared
+@_planned
+def _statuses(choice: Choice, people: Q | None = None) -> QuerySet:
+    rows = choice.found(people).filter(terms=Given("counted")).order_by()
+    counted = rows.values("enrollment_status").annotate(total=Count("location"))
+    return counted.values_list("enrollment_status", "total")
+
+
+@_planned
 def _locations(choice: Choice, part: Part, people: Q | None = None) -> QuerySet:
     here = choice.chosen(people).filter(location=OuterRef("pk"))
     locations = Location.objects.where_held(choice.held, Permission.ENROLLMENT_VIEW)
@@ -343,7 +419,7 @@ def _location(choice: Choice, people: Q | None = None) -> QuerySet:
     return locations.filter(pk=Given("at")).order_by().values_list("name", "pk")
 
 
-@prepared
+@_planned
 def _at(choice: Choice, people: Q | None = None) -> QuerySet[ProgramAtLocation]:
     order = ("location_name", "location_id", "program_name", "-terms_id")
     return choice.chosen(people).filter(location__among=Given("at")).order_by(*order)

@@ -24,7 +24,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import IncentiveProgram, many
-from accounts.prepared import Given, prepared
+from accounts.prepared import Given, planned
 from profiles.states import PayoutMethod
 
 
@@ -77,7 +77,7 @@ class FiscalCalendarQuerySet(models.QuerySet):
         return dict(days)
 
 
-@prepared
+@planned
 def _calendars() -> models.QuerySet:
     """Calendars, each with its year that begins within some days."""
     begins = Q(years__starts_on__range=(Given("first"), Given("last")))
@@ -348,7 +348,7 @@ class ProgramTermsQuerySet(models.QuerySet):
         return self.filter(program__discontinued_at=None)
 
 
-@prepared
+@planned
 def _terms_with_years() -> models.QuerySet:
     """Terms that may run or have run last, each with its calendar's year to come."""
     years = "fiscal_year__calendar__years"

@@ -13,7 +13,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.tests import cast
-from accounts.tests.factories import IncentiveProgramFactory, RoleAssignmentFactory
+from accounts.tests.factories import (
+    IncentiveProgramFactory,
+    LocationFactory,
+    RoleAssignmentFactory,
+)
 from enrollment.eligibility import gaps_at, gaps_of, payout_at
 from enrollment.models import Enrollment, ProgramAtLocation
 from enrollment.states import EDITABLE, STATUS_ORDER, EnrollmentStatus, Turn
@@ -26,6 +30,7 @@ from enrollment.tests.factories import (
 from enrollment.tests.test_views import text
 
 overview = import_module("enrollment.views.overview")
+choices = import_module("enrollment.overview")
 
 YESTERDAY = timezone.localdate() - datetime.timedelta(days=1)
 WHOSE = {Turn.NEW: "you", Turn.YOU: "you", Turn.THEM: "them"}
@@ -199,6 +204,76 @@ def test_sorted_by_status_comes_first_what_needs_the_partner(page_of, everything
         for row in g["rows"]
     }
     assert {"open", "eligible", "ineligible", "enrolled", "invited"} <= shown
+
+
+@pytest.fixture
+def many_statuses(everything) -> list[str]:
+    """A program at more locations than are listed, of each status twice but one."""
+    terms = named("Everywhere")
+    RoleAssignmentFactory(user=everything.ida, partner_account=everything.nordvik)
+    statuses = [*EnrollmentStatus.values, *EnrollmentStatus.values]
+    statuses.remove("invited")
+    for number, status in enumerate(statuses):
+        EnrollmentFactory(
+            location=LocationFactory(
+                name=f"Place {number:02}", partner_account=everything.nordvik
+            ),
+            terms=terms,
+            complete=status in ("validating", "enrolled"),
+            status=status,
+        )
+    # Where nobody began: Göteborg, Malmö and one more.
+    LocationFactory(name="Place unbegun", partner_account=everything.nordvik)
+    return [*statuses, "eligible", "eligible", "eligible"]
+
+
+def test_a_large_programs_rows_by_status_are_met_in_their_order_both_ways(
+    page_of, many_statuses, ida, monkeypatch
+):
+    monkeypatch.setattr(overview, "ROWS_PER_PAGE", 4)
+
+    for sort, falling in (("status", False), ("-status", True)):
+        way = {"q": "Everywhere", "sort": sort}
+        there = walked(page_of, ida, way, "next")
+        back = walked(page_of, ida, way | asked_in(there[-1].previous), "previous")
+        met = [key for page in there for key, _location, _terms in page.rows]
+        shown = ProgramAtLocation.objects.select_related("enrollment").in_bulk(met)
+        kinds = [shown[key].enrollment_status or "eligible" for key in met]
+        assert kinds == sorted(many_statuses, key=STATUS_ORDER.index, reverse=falling)
+        names = [
+            (kind, shown[key].location_name)
+            for kind, key in zip(kinds, met, strict=True)
+        ]
+        assert names == sorted(names, key=lambda one: (kinds.index(one[0]), one[1]))
+        assert [page.rows for page in back[::-1]] == [page.rows for page in there[:-1]]
+
+
+def test_a_page_by_status_reads_no_statuses_that_come_after_it(
+    page_of, many_statuses, ida, monkeypatch
+):
+    read = []
+    keys = choices._keys
+    monkeypatch.setattr(
+        choices,
+        "_keys",
+        lambda choice, *part: (read.append(choice.statuses), keys(choice, *part))[1],
+    )
+    monkeypatch.setattr(overview, "ROWS_PER_PAGE", 2)
+
+    page = page_of(ida, q="Everywhere", sort="status").context
+    assert page["groups"][0]["total"] == len(many_statuses)
+    assert page["groups"][0]["enrolled"] == 2
+    first = page_of(ida, q="Everywhere", sort="-status").context["page"]
+    page_of(ida, **asked_in(first.next))
+    # What filters leave is not what was counted.
+    page_of(ida, q="Everywhere", sort="status", country="SE")
+
+    assert read == [
+        ("action_required", "invited"),
+        ("discontinued", "inactive"),
+        ("discontinued", "inactive", "expired"),
+        (),
+    ]
 
 
 def test_the_veil_holds_in_the_search_for_people(page_of, everything, ida, uma):
