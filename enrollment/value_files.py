@@ -376,7 +376,7 @@ class Part:
     both. Nothing follows the last part.
     """
 
-    right: str
+    right: bytes
     wrong: list[tuple[int, str, str]]
     count: int
     is_last: bool
@@ -421,7 +421,7 @@ class Judge:
             if len(right) + len(wrong) >= most:
                 break
         count = len(right) + len(wrong)
-        return Part("".join(right), wrong, count, is_last=count < most)
+        return Part("".join(right).encode(), wrong, count, is_last=count < most)
 
     def _judged(self, row: list[str]) -> tuple[str, str]:
         """Return ("", cells with tabs between) for a right row, else (code, cell)."""

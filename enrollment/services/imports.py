@@ -11,6 +11,7 @@ import io
 import secrets
 import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -62,9 +63,13 @@ from enrollment.states import OPEN
 IMPORT = "enrollment.import_values"
 RELEASE = "enrollment.release_values"
 # A batch: large enough that its transaction costs little, small enough to stop soon.
-LINES_AT_ONCE = 50_000
-# So many of them are in memory.
+LINES_AT_ONCE = 100_000
+# So many of them are in memory: Python reads them while PostgreSQL joins those before.
+LINES_TO_JOIN = 25_000
+# So many of them as text.
 LINES_TO_COPY = 4_000
+# So many blocks of a file are asked for at once: to ask is to wait for what is joined.
+BLOCKS_AT_ONCE = 8
 # So many keys: what is known and said of them has room in a statement's memory.
 LOCATIONS_AT_ONCE = 1_000_000
 TIME_TO_UNDO = timedelta(hours=24)
@@ -194,25 +199,26 @@ def _blocks(value_import: ValueImport, *, offset: int = 0) -> Iterator[bytes]:
     Raises zlib.error where a block is not what was kept, or not all of it.
     """
     number, skip = divmod(offset, value_files.BLOCK_SIZE)
-    while True:
-        packed = (
-            ImportBlock.objects.filter(value_import=value_import, number=number)
-            .values_list("packed", flat=True)
-            .first()
-        )
-        if packed is None:
-            return
-        block = zlib.decompressobj()
-        while piece := block.decompress(packed, value_files.PIECE):
-            packed = block.unconsumed_tail
-            if skip < len(piece):
-                yield piece[skip:]
-            skip = max(skip - len(piece), 0)
-        if not block.eof:
-            raise zlib.error(
-                f"block {number} of import {value_import.pk} ends too soon"
-            )
-        number += 1
+    while some := _packed_blocks(value_import, number):
+        for packed in some:
+            block = zlib.decompressobj()
+            while piece := block.decompress(packed, value_files.PIECE):
+                packed = block.unconsumed_tail
+                if skip < len(piece):
+                    yield piece[skip:]
+                skip = max(skip - len(piece), 0)
+            if not block.eof:
+                raise zlib.error(
+                    f"block {number} of import {value_import.pk} ends too soon"
+                )
+            number += 1
+
+
+def _packed_blocks(value_import: ValueImport, number: int) -> list[bytes]:
+    blocks = ImportBlock.objects.filter(value_import=value_import, number__gte=number)
+    return list(
+        blocks.order_by("number").values_list("packed", flat=True)[:BLOCKS_AT_ONCE]
+    )
 
 
 def first_rows(
@@ -364,32 +370,70 @@ def _read_batch(value_import: ValueImport) -> None:
     )
     accepted = count = 0
     is_over = False
-    with connection.cursor() as cursor, closing(rows):
+    joined: Future[int] | None = None
+    with (
+        connection.cursor() as cursor,
+        closing(rows),
+        ThreadPoolExecutor(max_workers=1) as beside,
+    ):
         cursor.execute(IN_MEMORY)
         cursor.execute(LINES)
         if not offset:
             # The first line names the columns.
             next(iter(rows), None)
         while count < LINES_AT_ONCE and not is_over:
-            part = judge.part(rows, most=min(LINES_TO_COPY, LINES_AT_ONCE - count))
-            # Bytes: text in memory takes four for each character.
-            cursor.copy_expert(COPY, io.BytesIO(part.right.encode()))
-            _remember_problems(value_import, part.wrong)
-            accepted += part.count - len(part.wrong)
-            count, is_over = count + part.count, part.is_last
+            parts = _next_parts(judge, rows, most=LINES_AT_ONCE - count)
+            accepted += joined.result() if joined else 0
+            _copy_parts(value_import, parts, cursor)
+            count += sum(part.count for part in parts)
+            is_over = parts[-1].is_last
+            right = sum(part.count - len(part.wrong) for part in parts)
+            joined = beside.submit(_join_lines, value_import, right, cursor)
         value_import.read_line = rows.line
         value_import.read_to = value_import.file_size if is_over else rows.offset
-        cursor.execute("ANALYZE import_lines (line)")
-        cursor.execute(STAGE, {"import": value_import.pk})
-        if cursor.rowcount < accepted:
-            cursor.execute(UNKNOWN, {"import": value_import.pk})
-            accepted -= cursor.rowcount
+        accepted += joined.result()
         cursor.execute("DROP TABLE import_lines")
     value_import.accepted += accepted
     value_import.rejected += count - accepted
     value_import.save(
         update_fields=["accepted", "rejected", "read_line", "read_to", "starts"]
     )
+
+
+def _next_parts(
+    judge: value_files.Judge, rows: value_files.Rows, *, most: int
+) -> list[value_files.Part]:
+    """Read the lines that are joined next, at least one part."""
+    parts: list[value_files.Part] = []
+    left = min(LINES_TO_JOIN, most)
+    while left and not (parts and parts[-1].is_last):
+        parts.append(judge.part(rows, most=min(LINES_TO_COPY, left)))
+        left -= parts[-1].count
+    return parts
+
+
+def _copy_parts(
+    value_import: ValueImport, parts: Iterable[value_files.Part], cursor
+) -> None:
+    """Copy lines in, in place of those before, and remember what is wrong."""
+    cursor.execute("TRUNCATE import_lines")
+    for part in parts:
+        cursor.copy_expert(COPY, io.BytesIO(part.right))
+        _remember_problems(value_import, part.wrong)
+
+
+def _join_lines(value_import: ValueImport, count: int, cursor) -> int:
+    """Join so many lines with locations and what is known; return how many are right.
+
+    In a thread beside the one that reads on, on its connection: nothing else is copied
+    in meanwhile.
+    """
+    cursor.execute("ANALYZE import_lines (line)")
+    cursor.execute(STAGE, {"import": value_import.pk})
+    if cursor.rowcount < count:
+        cursor.execute(UNKNOWN, {"import": value_import.pk})
+        count -= cursor.rowcount
+    return count
 
 
 def _remember_problems(value_import: ValueImport, wrong: Iterable[tuple]) -> None:
