@@ -85,6 +85,10 @@ class RequirementCheckQuerySet(ScopedQuerySet):
             )
         )
 
+    def measured(self, day: date) -> Self:
+        """Annotate `state` as it is on a day; without agreements."""
+        return self.filter(requirement__isnull=False).annotate(state=check_state(day))
+
     def failing(self, day: date, **whose) -> Self:
         """Requirements that are not met, or not known to be met, on a day; as as_of()."""
         return self.as_of(day, **whose).exclude(state=CheckState.MET)

@@ -597,22 +597,35 @@ def _ranges(news: QuerySet[StagedValue]) -> list[Q]:
 
 
 def _weigh_part(value_import: ValueImport, part: Q, *, on: date, terms: Value) -> None:
-    now = RequirementCheck.objects.filter(part, terms__among=terms)
-    then = ImportedCheck.objects.filter(
+    known = RequirementCheck.objects.filter(part, terms__among=terms)
+    said = ImportedCheck.objects.filter(
         part,
         is_offered_in(F("location__country"), terms="terms__"),
         value_import=value_import,
         terms__among=terms,
         location__closed_at=None,
     )
-    columns = ("location_id", "terms_id", "requirement_id", "state")
-    compiled = {
-        name: checks.as_of(on).order_by().values_list(*columns).query.sql_with_params()
-        for name, checks in {"now": now, "then": then}.items()
-    }
     # In the order in which the statement mentions them.
+    asked = {
+        "now": known.measured(on).values_list(
+            "location_id", "terms_id", "requirement_id", "state"
+        ),
+        "then": said.as_of(on).values_list("location_id", "requirement_id", "state"),
+        "lacking": known.filter(requirement=None)
+        .unmet(on)
+        .values_list("location_id", "terms_id"),
+    }
+    compiled = {
+        name: checks.order_by().query.sql_with_params()
+        for name, checks in asked.items()
+    }
     params = [value for _sql, values in compiled.values() for value in values]
-    statement = EFFECTS.format(**{name: sql for name, (sql, _) in compiled.items()})
+    statement = EFFECTS.format(
+        rank=RANK,
+        was=STATE.format(rank="was"),
+        becomes=STATE.format(rank="becomes"),
+        **{name: sql for name, (sql, _) in compiled.items()},
+    )
     with connection.cursor() as cursor:
         cursor.execute(statement, [*params, value_import.pk, list(map(str, OPEN))])
 
@@ -1237,8 +1250,9 @@ def _told(value_import: ValueImport) -> dict[str, object]:
 
 # --- The statements ------------------------------------------------------------------
 
-# For a million rows: none of it is written to disk to be sorted, or joined.
-IN_MEMORY = "SET LOCAL work_mem = '64MB'"
+# For a million rows: none of it is written to disk to be sorted, or joined; and to compile
+# what is asked of each takes longer than it saves.
+IN_MEMORY = "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off"
 AT_LENGTH = f"SET LOCAL statement_timeout = %s; {IN_MEMORY}"
 
 # Of the columns that are asked by: each costs as much again.
@@ -1385,38 +1399,48 @@ WHERE value_import_id = %(import)s
 GROUP BY outcome
 """
 
-# What is asked of one place is asked of each: the questions are the QuerySets' own.
+# What is asked of one place is asked of each: the questions are the QuerySets' own. The
+# worst state of a place counts, so states are numbers here: 2 unmet, 1 unknown, 0 met.
 # OFFSET 0: a state is a long question, and is looked at more than once.
+# In the order of the index that it goes into.
 EFFECTS = """
-WITH weighed AS (
-    SELECT n.location_id, n.terms_id,
-           CASE WHEN bool_or(n.state = 'unmet') THEN 'unmet'
-                WHEN bool_or(n.state = 'unknown') THEN 'unknown'
-                ELSE 'met' END AS was,
-           CASE WHEN bool_or(COALESCE(t.state, n.state) = 'unmet') THEN 'unmet'
-                WHEN bool_or(COALESCE(t.state, n.state) = 'unknown') THEN 'unknown'
-                ELSE 'met' END AS becomes,
-           bool_or(t.state = 'unmet' OR t.state <> n.state) AS is_said
+WITH measured AS (
+    SELECT n.location_id, n.terms_id, max(n.state) AS was,
+           max(COALESCE(t.state, n.state)) AS becomes,
+           bool_or(t.state = 2 OR t.state <> n.state) AS is_said
     FROM (
-        SELECT * FROM ({now}) known (location_id, terms_id, requirement_id, state)
+        SELECT location_id, terms_id, requirement_id, {rank} AS state
+        FROM ({now}) known (location_id, terms_id, requirement_id, state)
         OFFSET 0
     ) n
     LEFT JOIN (
-        SELECT * FROM ({then}) said (location_id, terms_id, requirement_id, state)
+        SELECT location_id, requirement_id, {rank} AS state
+        FROM ({then}) said (location_id, requirement_id, state)
         OFFSET 0
-    ) t USING (location_id, terms_id, requirement_id)
+    ) t USING (location_id, requirement_id)
     GROUP BY n.location_id, n.terms_id
     HAVING count(t.state) > 0
+), weighed AS (
+    SELECT location_id, terms_id, is_said, GREATEST(was, lacks) AS was,
+           GREATEST(becomes, lacks) AS becomes
+    FROM measured
+    LEFT JOIN (
+        SELECT location_id, terms_id, 2 AS lacks
+        FROM ({lacking}) lacking (location_id, terms_id)
+    ) a USING (location_id, terms_id)
 )
 INSERT INTO enrollment_importeffect
     (value_import_id, location_id, terms_id, was, becomes, was_status)
-SELECT %s, location_id, terms_id, was, becomes, ''
+SELECT %s, location_id, terms_id, {was}, {becomes}, ''
 FROM weighed
 LEFT JOIN enrollment_enrollment e USING (location_id, terms_id)
 WHERE was <> becomes
-   OR (becomes = 'unmet' AND is_said AND e.status = ANY (%s))
-   OR (becomes = 'met' AND e.status = 'ineligible')
+   OR (becomes = 2 AND is_said AND e.status = ANY (%s))
+   OR (becomes = 0 AND e.status = 'ineligible')
+ORDER BY location_id, terms_id
 """
+RANK = "CASE state WHEN 'unmet' THEN 2 WHEN 'unknown' THEN 1 ELSE 0 END"
+STATE = "CASE {rank} WHEN 2 THEN 'unmet' WHEN 1 THEN 'unknown' ELSE 'met' END"
 
 WRITE = """
 INSERT INTO enrollment_measuredvalue
