@@ -67,6 +67,15 @@ class ValueImportQuerySet(models.QuerySet):
         """Let through, and not carried out yet."""
         return self.filter(status=ImportStatus.APPLYING)
 
+    def applied_after(self, value_import: "ValueImport") -> Self:
+        """Applied after another one and not undone, the first of them first."""
+        later = Q(applied_at=value_import.applied_at, pk__gt=value_import.pk) | Q(
+            applied_at__gt=value_import.applied_at
+        )
+        return self.filter(later, status=ImportStatus.APPLIED).order_by(
+            "applied_at", "pk"
+        )
+
     def to_start(self) -> Self:
         """What a worker goes on with: it did not fail three times in a row."""
         return self.filter(starts__lt=MOST_STARTS)

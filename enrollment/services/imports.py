@@ -1041,8 +1041,9 @@ def undo_import(
 ) -> ValueImport:
     """Take the values of an import back, and the enrollments it moved.
 
-    Values that another import changed since stay, and enrollments that moved on since or
-    may not be where they were (move_back).
+    Values that another import changed since stay; undoing that one, too, brings back what
+    was before both, in whatever order. Enrollments that moved on since, or may not be
+    where they were, stay (move_back).
     Undoing twice changes nothing. Raises ValidationError after 24 hours, when an
     invitation went out because of it, and while values are being written or taken back,
     or locations invited.
@@ -1071,7 +1072,8 @@ def undo_import(
         raise ValidationError(reason, code="too_late")
     with connection.cursor() as cursor:
         cursor.execute(AT_LENGTH, [PATIENCE])
-        cursor.execute(TAKE_BACK, {"import": value_import.pk})
+        later = _applied_after(value_import)
+        cursor.execute(TAKE_BACK, {"import": value_import.pk, "later": later})
         back = cursor.fetchone()[0]
     moved = move_back(value_import, on=_today(at), by=by, at=at)
     undone = {"values_back": back, "values_kept": value_import.changed - back} | moved
@@ -1088,6 +1090,12 @@ def undo_import(
         after={"file_hash": value_import.file_hash} | undone,
     )
     return value_import
+
+
+def _applied_after(value_import: ValueImport) -> list[int]:
+    """Return the keys of what was applied after an import, and not undone, in order."""
+    later = ValueImport.objects.applied_after(value_import)
+    return list(later.values_list("pk", flat=True))
 
 
 def _invited_since(value_import: ValueImport) -> bool:
@@ -1452,16 +1460,40 @@ ON CONFLICT (location_id, criterion_id) DO UPDATE
 SET value = excluded.value, measured_on = excluded.measured_on, source = excluded.source
 """
 
-# What another import wrote since is left as it is.
+# What a later import changed is left as it is. What was known before the one that is
+# undone is what was known before the next one, for the day when that is undone, too.
 TAKE_BACK = """
-WITH ours AS MATERIALIZED (
+WITH next AS MATERIALIZED (
+    SELECT DISTINCT ON (s.location_id, s.criterion_id)
+           s.location_id, s.criterion_id, l.value_import_id, l.line,
+           s.old_value, s.old_measured_on, s.old_source,
+           (l.old_value, l.old_measured_on, l.old_source)
+               = (s.value, s.measured_on, s.source) AS follows
+    FROM enrollment_stagedvalue s
+    JOIN enrollment_stagedvalue l USING (location_id, criterion_id)
+    WHERE s.value_import_id = %(import)s
+      AND l.value_import_id = ANY (%(later)s::bigint[])
+      AND s.outcome IN ('new', 'changed') AND l.outcome IN ('new', 'changed')
+    ORDER BY s.location_id, s.criterion_id,
+             array_position(%(later)s::bigint[], l.value_import_id)
+), past AS (
+    UPDATE enrollment_stagedvalue l
+    SET old_value = next.old_value, old_measured_on = next.old_measured_on,
+        old_source = next.old_source
+    FROM next
+    WHERE l.value_import_id = next.value_import_id AND l.line = next.line
+      AND next.follows
+), ours AS MATERIALIZED (
     SELECT m.id, s.old_value, s.old_measured_on, s.old_source
     FROM enrollment_stagedvalue s
     JOIN enrollment_measuredvalue m
         ON m.location_id = s.location_id AND m.criterion_id = s.criterion_id
+    LEFT JOIN next
+        ON next.location_id = s.location_id AND next.criterion_id = s.criterion_id
     WHERE s.value_import_id = %(import)s
       AND s.outcome IN ('new', 'changed')
       AND m.value = s.value AND m.measured_on = s.measured_on AND m.source = s.source
+      AND next.line IS NULL
 ), gone AS (
     DELETE FROM enrollment_measuredvalue m
     USING ours

@@ -9,6 +9,7 @@ import weakref
 import zlib
 from contextlib import closing
 from decimal import Decimal
+from itertools import permutations
 
 import pytest
 from django.contrib.auth.models import Group
@@ -1054,6 +1055,30 @@ def test_what_changed_since_is_kept_when_an_import_is_undone(
     services.undo_import(one, by=mina)
 
     assert value_of(goteborg, revenue) == 27000
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_imports_about_the_same_are_undone_in_whatever_order(
+    goteborg, malmo, revenue, mina, order
+):
+    # One value is known, the other new with the first file; the last file says again
+    # what the first said.
+    applied("6120102,revenue,100,2024-11-01,first")
+    before = list(MeasuredValue.objects.order_by("pk").values())
+    lines = [f"61201{place},revenue,{{}},2024-11-02," for place in ("02", "03")]
+    files = [
+        applied(*(line.format(200) for line in lines)),
+        applied(*(line.format(300) for line in lines)),
+        applied(*(line.format(200) for line in reversed(lines))),
+    ]
+
+    for number in order[:-1]:
+        services.undo_import(files[number], by=mina)
+    left = 300 if order[-1] == 1 else 200
+    assert value_of(goteborg, revenue) == value_of(malmo, revenue) == left
+    services.undo_import(files[order[-1]], by=mina)
+
+    assert list(MeasuredValue.objects.order_by("pk").values()) == before
 
 
 @pytest.fixture
