@@ -14,9 +14,12 @@ from django.core.management import call_command
 from django.db import connection
 from psycopg2 import sql
 
+from _migrating import draw_up_what_changes_only
+
 
 def main(people: str) -> None:
     django.setup()
+    draw_up_what_changes_only()
     call_command("migrate", interactive=False, verbosity=0)
     call_command("load_demo", if_empty=True)
     with open(people, "w") as table:

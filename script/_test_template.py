@@ -8,35 +8,13 @@ import os
 
 import django
 from django.db import connection
-from django.db.migrations.state import ProjectState
 
-
-def spare_what_constraints_leave_as_it_is() -> None:
-    """Let migrations not draw up models anew for each constraint and each index.
-
-    The model has one more or one less, and all that refer to it stay as they are; half
-    of all steps are such ones, and drawing up takes most of the time.
-    """
-
-    def changing(change):
-        def changed(state, app_label, model_name, option, one):
-            options = state.models[app_label, model_name].options
-            options[option] = change(options[option], one)
-            if "apps" in vars(state):
-                model = state.apps.get_model(app_label, model_name)
-                setattr(model._meta, option, [*options[option]])
-
-        return changed
-
-    ProjectState._append_option = changing(lambda there, added: [*there, added])
-    ProjectState._remove_option = changing(
-        lambda there, name: [one for one in there if one.name != name]
-    )
+from _migrating import draw_up_what_changes_only
 
 
 def main() -> None:
     django.setup()
-    spare_what_constraints_leave_as_it_is()
+    draw_up_what_changes_only()
     name = os.environ["TEST_DB_TEMPLATE"]
     test = connection.settings_dict["TEST"]
     test["NAME"], test["TEMPLATE"] = f"{name}_unfinished", None
