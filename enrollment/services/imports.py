@@ -10,7 +10,8 @@ import hashlib
 import io
 import secrets
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -529,9 +530,7 @@ def _compare(value_import: ValueImport, *, at: datetime) -> None:
     if _cancel_if_given_up(value_import):
         return
     value_import.weighed = _known_now(on=day)
-    effects = _weigh(value_import, on=day)
-    effects["in_force"] = _in_force(value_import, on=day)
-    value_import.difference = outcomes | effects
+    value_import.difference = outcomes | _weigh(value_import, on=day)
     value_import.compared_at = at
     if _cancel_if_given_up(value_import):
         return
@@ -539,7 +538,9 @@ def _compare(value_import: ValueImport, *, at: datetime) -> None:
         value_import.status = ImportStatus.APPLIED
         value_import.applied_at = at
         value_import.blocks.all().delete()
-    elif is_too_much(value_import) and (seen is None or effects["ends"] > seen):
+    elif is_too_much(value_import) and (
+        seen is None or value_import.difference["ends"] > seen
+    ):
         _hold(value_import)
     elif seen is None:
         value_import.status = ImportStatus.READY
@@ -561,18 +562,20 @@ def _weigh(
     """Write down whom applying makes eligible on a day, or not so; return the counts.
 
     And whose enrollment is not where what is known puts it: it moves with the others.
-    Of some locations only, or of all.
+    Of some locations only, or of all. What an import ends is held against what is in
+    force (is_too_much).
     """
     chosen = Q() if locations is None else Q(location__among=many(locations))
     value_import.effects.filter(chosen).delete()
     news = value_import.staged.news().order_by()
-    if locations is not None:
+    is_of_all = locations is None and value_import.changed > MOST_CHANGED
+    if is_of_all:
+        parts = _ranges()
+    elif locations is not None:
         parts = [chosen]
-    elif value_import.changed <= MOST_CHANGED:
+    else:
         said = news.values_list("location_id", flat=True)
         parts = [Q(location__among=many(set(said)))]
-    else:
-        parts = _ranges(news)
     asking = (
         ProgramTerms.objects.current(on)
         .offered()
@@ -580,34 +583,41 @@ def _weigh(
         .order_by()
     )
     terms = many(asking.values_list("pk", flat=True))
+    eligible: Counter[int] = Counter()
     for part in parts:
-        _weigh_part(value_import, part, on=on, terms=terms)
+        eligible.update(_weigh_part(value_import, part, on=on, terms=terms))
     with connection.cursor() as cursor:
         cursor.execute(LOOK_AT_EFFECTS)
-    return _effect_counts(value_import)
+    counts = _effect_counts(value_import)
+    counts["in_force"] = _in_force(
+        value_import, on=on, eligible=eligible if is_of_all else None
+    )
+    return counts
 
 
-def _ranges(news: QuerySet[StagedValue]) -> list[Q]:
-    """Return conditions for all locations of a file, so many keys each."""
-    ends = news.aggregate(first=Min("location_id"), last=Max("location_id"))
+def _ranges() -> list[Q]:
+    """Return conditions for all locations, so many keys each."""
+    ends = Location.objects.aggregate(first=Min("pk"), last=Max("pk"))
     return [
         Q(location__gte=key, location__lt=key + LOCATIONS_AT_ONCE)
         for key in range(ends["first"], ends["last"] + 1, LOCATIONS_AT_ONCE)
     ]
 
 
-def _weigh_part(value_import: ValueImport, part: Q, *, on: date, terms: Value) -> None:
+def _weigh_part(
+    value_import: ValueImport, part: Q, *, on: date, terms: Value
+) -> dict[int, int]:
+    """Weigh some locations; return how many of them are eligible, by terms."""
     known = RequirementCheck.objects.filter(part, terms__among=terms)
+    here = known.filter(
+        is_offered_in(F("location__country"), terms="terms__"), location__closed_at=None
+    )
     said = ImportedCheck.objects.filter(
-        part,
-        is_offered_in(F("location__country"), terms="terms__"),
-        value_import=value_import,
-        terms__among=terms,
-        location__closed_at=None,
+        part, value_import=value_import, terms__among=terms
     )
     # In the order in which the statement mentions them.
     asked = {
-        "now": known.measured(on).values_list(
+        "now": here.measured(on).values_list(
             "location_id", "terms_id", "requirement_id", "state"
         ),
         "then": said.as_of(on).values_list("location_id", "requirement_id", "state"),
@@ -628,6 +638,7 @@ def _weigh_part(value_import: ValueImport, part: Q, *, on: date, terms: Value) -
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, [*params, value_import.pk, list(map(str, OPEN))])
+        return dict(cursor.fetchall())
 
 
 def _requirements_of(news: QuerySet[StagedValue]) -> QuerySet[Requirement]:
@@ -730,17 +741,22 @@ def _effect_counts(value_import: ValueImport) -> dict[str, int]:
     }
 
 
-def _in_force(value_import: ValueImport, *, on: date) -> int:
+def _in_force(
+    value_import: ValueImport, *, on: date, eligible: Mapping[int, int] | None
+) -> int:
     """Count what is in force in the years where something would end, on a day.
 
-    What an import ends is held against it (is_too_much).
+    Whom all locations were weighed for is counted already, by terms.
     """
     losing = value_import.effects.filter(becomes="unmet").order_by()
     years = ProgramTerms.objects.filter(pk__in=losing.values("terms").distinct())
-    eligible = sum(
-        eligible_locations(terms, on=on).count() for terms in years.order_by("pk")
+    in_force = sum(
+        eligible_locations(terms, on=on).count()
+        if eligible is None
+        else eligible.get(terms.pk, 0)
+        for terms in years.order_by("pk")
     )
-    return eligible + value_import.effects.losing().exclude(was="met").count()
+    return in_force + value_import.effects.losing().exclude(was="met").count()
 
 
 def hold_percent() -> int:
@@ -876,8 +892,6 @@ def carry_out_import(
     changed = _changed_since(value_import, on=day)
     if changed is None or changed:
         value_import.difference |= _weigh(value_import, on=day, locations=changed)
-    if value_import.difference["ends"] > seen:
-        value_import.difference["in_force"] = _in_force(value_import, on=day)
     if value_import.difference["ends"] > seen and is_too_much(value_import):
         _hold(value_import)
         value_import.compared_at = at
@@ -1415,7 +1429,8 @@ EFFECTS = """
 WITH measured AS (
     SELECT n.location_id, n.terms_id, max(n.state) AS was,
            max(COALESCE(t.state, n.state)) AS becomes,
-           bool_or(t.state = 2 OR t.state <> n.state) AS is_said
+           bool_or(t.state = 2 OR t.state <> n.state) AS is_said,
+           count(t.state) > 0 AS is_about
     FROM (
         SELECT location_id, terms_id, requirement_id, {rank} AS state
         FROM ({now}) known (location_id, terms_id, requirement_id, state)
@@ -1427,25 +1442,27 @@ WITH measured AS (
         OFFSET 0
     ) t USING (location_id, requirement_id)
     GROUP BY n.location_id, n.terms_id
-    HAVING count(t.state) > 0
 ), weighed AS (
-    SELECT location_id, terms_id, is_said, GREATEST(was, lacks) AS was,
+    SELECT location_id, terms_id, is_said, is_about, GREATEST(was, lacks) AS was,
            GREATEST(becomes, lacks) AS becomes
     FROM measured
     LEFT JOIN (
         SELECT location_id, terms_id, 2 AS lacks
         FROM ({lacking}) lacking (location_id, terms_id)
     ) a USING (location_id, terms_id)
+), kept AS (
+    INSERT INTO enrollment_importeffect
+        (value_import_id, location_id, terms_id, was, becomes, was_status)
+    SELECT %s, location_id, terms_id, {was}, {becomes}, ''
+    FROM weighed
+    LEFT JOIN enrollment_enrollment e USING (location_id, terms_id)
+    WHERE is_about
+      AND (was <> becomes
+           OR (becomes = 2 AND is_said AND e.status = ANY (%s))
+           OR (becomes = 0 AND e.status = 'ineligible'))
+    ORDER BY location_id, terms_id
 )
-INSERT INTO enrollment_importeffect
-    (value_import_id, location_id, terms_id, was, becomes, was_status)
-SELECT %s, location_id, terms_id, {was}, {becomes}, ''
-FROM weighed
-LEFT JOIN enrollment_enrollment e USING (location_id, terms_id)
-WHERE was <> becomes
-   OR (becomes = 2 AND is_said AND e.status = ANY (%s))
-   OR (becomes = 0 AND e.status = 'ineligible')
-ORDER BY location_id, terms_id
+SELECT terms_id, count(*) FROM weighed WHERE was = 0 GROUP BY terms_id
 """
 RANK = "CASE state WHEN 'unmet' THEN 2 WHEN 'unknown' THEN 1 ELSE 0 END"
 STATE = "CASE {rank} WHEN 2 THEN 'unmet' WHEN 1 THEN 'unknown' ELSE 'met' END"

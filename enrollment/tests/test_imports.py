@@ -653,6 +653,33 @@ def effects_of(one) -> list[tuple]:
     )
 
 
+@pytest.mark.parametrize("most", [imports.MOST_CHANGED, 0], ids=["few", "many"])
+def test_what_is_in_force_is_who_is_eligible_and_what_would_end(
+    asking, goteborg, revenue, monkeypatch, most
+):
+    monkeypatch.setattr(imports, "MOST_CHANGED", most)
+    type(asking).objects.filter(pk=asking.pk).update(countries=["SE"])
+    company = goteborg.partner_account
+    without_agreement = LocationFactory().partner_account
+    for account, value, facts in (
+        (company, 100, {}),
+        (company, None, {}),
+        (company, 30000, {"closed_at": timezone.now()}),
+        (company, 30000, {"country": "FI"}),
+        (without_agreement, 30000, {}),
+    ):
+        location = LocationFactory(partner_account=account, **facts)
+        if value is not None:
+            MeasuredValueFactory(
+                location=location, criterion=revenue, measured_on=DAY, value=value
+            )
+
+    one = compared(LESS)
+
+    # Göteborg and Malmö.
+    assert (one.difference["ends"], one.difference["in_force"]) == (1, 2)
+
+
 def test_the_difference_is_shown_before_anything_counts(asking, goteborg, revenue):
     one = compared(LESS, "6120103,revenue,31000,2024-11-01,")
 
