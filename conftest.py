@@ -13,6 +13,7 @@ import time
 import types
 
 import pytest
+from _pytest.fixtures import FixtureManager
 from django.conf import LazySettings, settings
 from django.contrib.auth import login
 from django.contrib.sessions.backends.db import SessionStore
@@ -314,10 +315,10 @@ def _known_numbers_are_watched():
 
 
 def pytest_configure(config):
-    """Tell the module of a frame by its name, not by going through all modules.
+    """Collect without going through all modules, and all fixtures, again and again.
 
-    pydantic asks for each frame below each model, to find what its attributes' comments
-    say: a third of all that collecting took.
+    pydantic asks which module a frame is of, for each frame below each model, to find
+    what its attributes' comments say: a third of all that collecting took.
     """
     search = inspect.getmodule
 
@@ -326,8 +327,20 @@ def pytest_configure(config):
             return sys.modules.get(thing.f_globals.get("__name__"))
         return search(thing, *more)
 
+    find = FixtureManager.getfixtureclosure
+    found = {}
+
+    def closure(manager, parentnode, initialnames, ignore_args):
+        # Tests of one file that ask for the same have the same fixtures.
+        asked = parentnode.parent, initialnames, frozenset(ignore_args)
+        if asked not in found:
+            found[asked] = find(manager, parentnode, initialnames, ignore_args)
+        names, definitions = found[asked]
+        return [*names], {**definitions}
+
     patch = pytest.MonkeyPatch()
     patch.setattr(inspect, "getmodule", module_of)
+    patch.setattr(FixtureManager, "getfixtureclosure", closure)
     config.add_cleanup(patch.undo)
 
 

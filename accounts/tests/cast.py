@@ -95,7 +95,7 @@ def operator(name: str, *groups: str) -> User:
     user = UserFactory(
         full_name=name, email=f"{name.split()[0].lower()}@owner.example", operator=True
     )
-    user.groups.set(Group.objects.filter(name__in=groups))
+    user.groups.add(*Group.objects.filter(name__in=groups))
     return user
 
 

@@ -81,6 +81,13 @@ class MembershipFactory(factory.django.DjangoModelFactory):
     partner_account = factory.SubFactory(PartnerAccountFactory)
 
 
+def belongs(user: User, company: PartnerAccount) -> None:
+    """Make somebody a member of a company, who may be one already: one statement."""
+    Membership.objects.bulk_create(
+        [Membership(user=user, partner_account=company)], ignore_conflicts=True
+    )
+
+
 class CompanyTenantFactory(factory.django.DjangoModelFactory):
     """A tenant in the public cloud, with a secret and without domains."""
 
@@ -109,11 +116,7 @@ class RoleAssignmentFactory(factory.django.DjangoModelFactory):
 
     @factory.post_generation
     def membership(assignment, create, extracted, **kwargs):
-        Membership.objects.get_or_create(
-            user=assignment.user,
-            partner_account=assignment.partner_account,
-            ended_at=None,
-        )
+        belongs(assignment.user, assignment.partner_account)
 
 
 class ColleagueInvitationFactory(factory.django.DjangoModelFactory):
@@ -179,9 +182,7 @@ class AccessRequestFactory(factory.django.DjangoModelFactory):
 
     @factory.post_generation
     def membership(request, create, extracted, **kwargs):
-        Membership.objects.get_or_create(
-            user=request.user, partner_account=request.partner_account, ended_at=None
-        )
+        belongs(request.user, request.partner_account)
 
 
 class RecoveryRequestFactory(factory.django.DjangoModelFactory):
@@ -197,9 +198,7 @@ class RecoveryRequestFactory(factory.django.DjangoModelFactory):
 
     @factory.post_generation
     def membership(recovery, create, extracted, **kwargs):
-        Membership.objects.get_or_create(
-            user=recovery.user, partner_account=recovery.partner_account, ended_at=None
-        )
+        belongs(recovery.user, recovery.partner_account)
 
 
 class FactorResetFactory(factory.django.DjangoModelFactory):
@@ -217,8 +216,6 @@ class FactorResetFactory(factory.django.DjangoModelFactory):
     @factory.post_generation
     def belongings(reset, create, extracted, **kwargs):
         if reset.partner_account is not None:
-            Membership.objects.get_or_create(
-                user=reset.user, partner_account=reset.partner_account, ended_at=None
-            )
+            belongs(reset.user, reset.partner_account)
         if not reset.user.authenticator_set.exists():
             give_app(reset.user)
