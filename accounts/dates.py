@@ -29,7 +29,12 @@ def _day_in_words(on: datetime.date, language: str, this_year: int) -> str:
 
 def full_day(value: datetime.date | None) -> str:
     """A day written out, for deadlines and agreements."""
-    return date_format(local_day(value), "j F Y") if value else ""
+    return _full_day_in_words(local_day(value), get_language() or "") if value else ""
+
+
+@lru_cache(maxsize=1024)
+def _full_day_in_words(on: datetime.date, language: str) -> str:
+    return date_format(on, "j F Y")
 
 
 def local_day(value: datetime.date) -> datetime.date:

@@ -58,22 +58,7 @@ class EarningClock:
     @property
     def sentence(self) -> str:
         """The clock of a page or a mail, days written out, and the last day at all."""
-        said = [f"{self.in_words(full_day)}."]
-        if not self.counts_submission:
-            said.append(
-                ngettext(
-                    "Validation takes up to %(days)d day.",
-                    "Validation takes up to %(days)d days.",
-                    self.promise_days,
-                )
-                % {"days": self.promise_days}
-            )
-        if self.last_day is not None and (self.is_tight or not self.is_last_chance):
-            said.append(
-                _("The last day to enroll is %(day)s.")
-                % {"day": full_day(self.last_day)}
-            )
-        return " ".join(said)
+        return _sentence(self, get_language() or "")
 
     def in_words(self, written) -> str:
         """The days that count, as `written` writes a day."""
@@ -116,6 +101,25 @@ class EarningClock:
 @lru_cache(maxsize=1024)
 def _line(clock: EarningClock, language: str, this_year: int) -> str:
     return clock.in_words(day)
+
+
+@lru_cache(maxsize=1024)
+def _sentence(clock: EarningClock, language: str) -> str:
+    said = [f"{clock.in_words(full_day)}."]
+    if not clock.counts_submission:
+        said.append(
+            ngettext(
+                "Validation takes up to %(days)d day.",
+                "Validation takes up to %(days)d days.",
+                clock.promise_days,
+            )
+            % {"days": clock.promise_days}
+        )
+    if clock.last_day is not None and (clock.is_tight or not clock.is_last_chance):
+        said.append(
+            _("The last day to enroll is %(day)s.") % {"day": full_day(clock.last_day)}
+        )
+    return " ".join(said)
 
 
 def clock_of(

@@ -1,8 +1,11 @@
 """What rows of enrollments show: made without a template, for lists have dozens."""
 
+from functools import lru_cache
+
 from django import template
 from django.template.loader import get_template
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from accounts.templatetags.portal import icon, status_chip
@@ -135,6 +138,67 @@ def earning_clock(clock) -> str:
     if not clock:
         return ""
     return _line(format_html("{} {}", icon("clock"), clock.line))
+
+
+@register.simple_tag
+def turn_row(row) -> str:
+    """An enrollment in a list of Home: whose turn it is, until when, the next step.
+
+    `row` is enrollment.rows.Row.
+    """
+    seen, step = row.standing, ""
+    if seen.action:
+        step = format_html(
+            '<a class="btn btn--quiet btn--small" href="{}">{}{}</a>',
+            seen.action.url,
+            seen.action.label,
+            _of(row),
+        )
+    return format_html(
+        '<article class="turn turn--row" data-turn="{}"><h3><a href="{}">{}</a></h3>'
+        '<p class="turn__line">{} · {}</p>{}{}</article>',
+        seen.turn,
+        row.program_url,
+        row.program.name,
+        row.location.name,
+        seen.line,
+        earning_clock(seen.clock),
+        step,
+    )
+
+
+@register.simple_tag
+def ready_list(items) -> str:
+    """What an enrollment needs, each in place or missing.
+
+    `items` are those of enrollment.places.Readiness.
+    """
+    said = tuple((str(item.label), item.is_ok) for item in items)
+    return _ready_list(said, get_language() or "")
+
+
+# A list says the same again and again.
+@lru_cache(maxsize=256)
+def _ready_list(items: tuple[tuple[str, bool], ...], language: str) -> str:
+    lines = format_html_join("", "{}", ((_needed(*item),) for item in items))
+    return format_html('<ul class="ready">{}</ul>', lines)
+
+
+def _needed(label: str, is_ok: bool) -> str:
+    if is_ok:
+        return format_html(
+            '<li>{}<span>{}<span class="visually-hidden">: {}</span></span></li>',
+            icon("check"),
+            label,
+            _("in place"),
+        )
+    return format_html(
+        '<li class="is-missing">{}<span>{}<span class="visually-hidden">: {}</span>'
+        "</span></li>",
+        icon("alert"),
+        label,
+        _("missing"),
+    )
 
 
 def _of(row) -> str:

@@ -4,6 +4,7 @@ import datetime
 from datetime import UTC, date
 
 import pytest
+from django.utils import translation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -89,6 +90,19 @@ def noon(day: date) -> datetime.datetime:
 def test_the_clock_says_until_when_and_what_is_lost(rule, on, last_day, said):
     # R45, domain.md §2.6
     assert clock_of(terms_of(rule), on=on, last_day=last_day).sentence == said
+
+
+def test_each_reader_reads_the_same_clock_in_their_own_language():
+    on, last_day = date(2026, 11, 12), date(2026, 11, 20)
+    said = {}
+    for language in ("en", "sv", "en"):
+        with translation.override(language):
+            said[language] = clock_of(
+                terms_of("submitted"), on=on, last_day=last_day
+            ).sentence
+
+    assert "20 November 2026" in said["en"]
+    assert "20 november 2026" in said["sv"]
 
 
 @settings(deadline=None)

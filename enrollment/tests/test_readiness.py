@@ -9,9 +9,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.holders import held_in
-from accounts.models import Location, RoleAssignment
+from accounts.models import Location, RoleAssignment, User
 from accounts.tests.factories import LocationFactory
 from enrollment.places import place_rows, places_not_ready
+from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
 from profiles.tests.factories import (
     BANK_DETAILS,
     BankProfileDraftFactory,
@@ -118,6 +119,24 @@ def test_home_names_the_locations_that_are_not_ready(
     with django_assert_num_queries(2):
         found = places_not_ready(held, at=timezone.now(), most=3)
     assert [place.name for place, _ready in found] == ["Göteborg", "Malmö", "Place 0"]
+
+
+def test_home_says_names_as_they_are_and_what_is_missing_in_each_language(
+    client_of, ida, goteborg, terms, accepted
+):
+    Location.objects.update(name="Å & <b>Ö</b>")
+    EnrollmentFactory(
+        location=goteborg, terms=ProgramTermsFactory(), status="action_required"
+    )
+
+    for language, words in (("en", "tax : missing"), ("sv", "skatt : saknas")):
+        User.objects.update(language=language)
+        client = client_of(User.objects.get(pk=ida.pk))
+        home = client.get(reverse("home")).content.decode()
+        assert home.count("Å &amp; &lt;b&gt;Ö&lt;/b&gt; ·") == 2
+        assert "<b>" not in home
+        page = client.get(reverse("enrollment:profiles", args=[accepted.pk]))
+        assert words in text_of(page)
 
 
 def test_home_says_what_one_has_begun_and_nothing_of_it(

@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import roles_here, signed_in
+from accounts.addresses import address_of
 from accounts.holders import given_by_roles
 from accounts.location_choice import choose_location
 from accounts.models import AccessRequest, Location
@@ -63,7 +64,13 @@ def home(request):
     is_empty = not (to_open or to_do or waiting or next_year.rows)
     context = {
         "messages_to_open": [
-            (started.messages[row.enrollment.pk], row, readiness(row.gaps))
+            (
+                address_of(
+                    "enrollment:open_invitation", started.messages[row.enrollment.pk]
+                ),
+                row,
+                readiness(row.gaps),
+            )
             for row in to_open
         ],
         "message_count": started.counts[Turn.NEW],
