@@ -43,6 +43,7 @@ from accounts.models import (
     UndeliverableAddress,
     User,
     many,
+    texts,
 )
 from accounts.muting import mute_token, mute_url, url_of_token
 from accounts.sender import sender_problems
@@ -74,7 +75,7 @@ KEY_LENGTH = 200
 # first are fewer: they leave while the others are written.
 BULK_SIZE = 500
 FIRST_SIZE = 100
-CHUNK = 50
+CHUNK = 100
 # What was tried before goes one by one, after the others.
 TOGETHER = Q(is_bulk=True, attempts=0, status=MailStatus.QUEUED)
 # Headers that say what they say where that is plain ASCII, and addresses that do.
@@ -895,12 +896,12 @@ def say(email: OutgoingEmail, words: Words) -> None:
 
 def _keep_shared(emails: Iterable[OutgoingEmail]) -> None:
     """Store the texts that these mails share, before a mail refers to one."""
-    texts = {email.shared_text_id: email.shared_text for email in emails}
-    texts.pop(None, None)
-    kept = SharedText.objects.filter(pk__in=texts).values_list("pk", flat=True)
-    missing = texts.keys() - set(kept.order_by())
+    shared = {email.shared_text_id: email.shared_text for email in emails}
+    shared.pop(None, None)
+    kept = SharedText.objects.filter(pk__in=shared).values_list("pk", flat=True)
+    missing = shared.keys() - set(kept.order_by())
     SharedText.objects.bulk_create(
-        [texts[key] for key in sorted(missing)], ignore_conflicts=True
+        [shared[key] for key in sorted(missing)], ignore_conflicts=True
     )
 
 
@@ -985,11 +986,13 @@ def _begin_together(
     keys = many(email.key for email in emails).value
     fences = many(email.fence for email in emails).value
     words = [[getattr(email, name) for email in emails] for name in COLUMNS]
-    texts = [key and str(key) for key in words.pop()]
+    # Few are shared by many.
+    shared = {key: key and str(key) for key in {*words[-1]}}
+    words[-1] = [shared[key] for key in words[-1]]
     before = [now, many(after.sent).value, after.lease]
     with database.cursor() as cursor:
         write = partial(
-            cursor.execute, BEGIN, [*before, lease, keys, fences, *words, texts]
+            cursor.execute, BEGIN, [*before, lease, keys, fences, *map(texts, words)]
         )
         raws = _meanwhile(write, partial(prepare, emails), beside=beside)
         ours = {key for (key,) in cursor.fetchall()}

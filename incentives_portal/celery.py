@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.urls import reverse
-from django.utils.translation.trans_real import translation
+from django.utils.translation import override
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "incentives_portal.settings")
 
@@ -42,8 +42,9 @@ def get_ready(**kwargs):
     loaded no more: Python goes through all of it again and again, to find what can be
     thrown away.
     """
-    reverse("home")
     for language, _name in settings.LANGUAGES:
-        translation(language)
+        # Addresses are looked for in each language by itself.
+        with override(language):
+            reverse("home")
     gc.collect()
     gc.freeze()

@@ -1,6 +1,6 @@
 """People, companies, places, roles, the audit trail and outgoing mail."""
 
-from accounts.models.among import many
+from accounts.models.among import many, texts
 from accounts.models.assignments import RoleAssignment, RoleSource, scope_words
 from accounts.models.audit import (
     AuditAction,
@@ -91,4 +91,5 @@ __all__ = [
     "User",
     "many",
     "scope_words",
+    "texts",
 ]

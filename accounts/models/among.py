@@ -15,6 +15,17 @@ def many(keys: Iterable[int | UUID | str]) -> Value:
     return Value(f"{{{','.join(map(str, keys))}}}")
 
 
+def texts(values: Iterable[str | None]) -> str:
+    """Return texts as PostgreSQL writes an array of them: one value, whatever they say."""
+    written = [
+        "NULL"
+        if text is None
+        else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        for text in values
+    ]
+    return f"{{{','.join(written)}}}"
+
+
 class Among(Lookup):
     """key = ANY(array): of many(), or of an ArraySubquery."""
 

@@ -19,7 +19,13 @@ from django.utils import timezone
 
 from accounts import outbox
 from accounts.mail_words import OPEN, mark
-from accounts.models import IncentiveProgram, MailStatus, OutgoingEmail, SharedText
+from accounts.models import (
+    IncentiveProgram,
+    MailStatus,
+    OutgoingEmail,
+    SharedText,
+    texts,
+)
 from accounts.smtp import EmailBackend
 from accounts.tests import killed_senders
 from accounts.tests import mail_server as how
@@ -937,6 +943,27 @@ def test_an_address_with_a_line_break_is_no_command_of_its_own(mail_server):
 
 
 # --- What is claimed and written ahead --------------------------------------------------
+
+
+def test_whatever_texts_say_they_go_to_the_database_as_one_array():
+    said = [
+        "Ida",
+        "",
+        'a "b"',
+        "\\",
+        '\\"',
+        "a, {b}",
+        "NULL",
+        "two\nlines",
+        " ' %s ",
+        None,
+    ]
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s::text[]", [texts(said)])
+
+        assert cursor.fetchone() == (said,)
+
 
 # The connections that mails were written over.
 WRITERS: list = []

@@ -9,6 +9,8 @@ import redis
 from celery.signals import worker_process_init
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.urls import URLResolver, clear_url_caches, reverse
+from django.utils.translation import override
 
 from incentives_portal import celery
 from profiles.tests.factories import BankProfileFactory
@@ -64,3 +66,14 @@ def test_a_process_of_a_worker_has_what_stays_loaded_before_its_first_task():
     celery.get_ready()
 
     assert gc.get_freeze_count() >= before + len(load)
+
+
+def test_a_process_of_a_worker_knows_the_addresses_of_each_language(monkeypatch):
+    clear_url_caches()
+    celery.get_ready()
+    # What Django looks through all of them by.
+    monkeypatch.delattr(URLResolver, "_populate")
+
+    for language in ("en", "sv"):
+        with override(language):
+            assert reverse("home") == "/"
