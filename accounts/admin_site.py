@@ -5,6 +5,7 @@ What every app's admin.py builds on is here; the records themselves are in them.
 
 from functools import wraps
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite, ModelAdmin
@@ -202,16 +203,27 @@ class PortalAdminSite(AdminSite):
 class RecordsList(ChangeList):
     """A list of records whose rows lead back to the same page and filters of it.
 
-    The list says that once. Left to each row, Django looks each row's own address up among
-    all of the portal's, which takes as long as the rest of the row.
+    The list says that once, and looks up once where its records are. Left to each row,
+    Django looks each row's own address up among all of the portal's, which takes as long
+    as the rest of the row.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._led_back_by, self.preserved_filters = self.preserved_filters, ""
+        # What stands before a record's key and after it.
+        self._around: list[str] = []
 
     def url_for_result(self, result) -> str:
-        address = super().url_for_result(result)
+        key = getattr(result, self.pk_attname)
+        if not isinstance(key, int | UUID):
+            # What an address may have to quote.
+            address = super().url_for_result(result)
+        else:
+            self._around = self._around or super().url_for_result(result).rsplit(
+                str(key), 1
+            )
+            address = str(key).join(self._around)
         return f"{address}?{self._led_back_by}" if self._led_back_by else address
 
 

@@ -141,7 +141,7 @@ def test_a_long_list_of_records_is_counted_to_a_limit(
 
 
 def test_a_record_of_a_filtered_list_leads_back_to_it(client_of, mina):
-    record, web = EnrollmentFactory(), client_of(mina)
+    record, other, web = EnrollmentFactory(), EnrollmentFactory(), client_of(mina)
     records = reverse("admin:enrollment_enrollment_changelist")
 
     plain, filtered = (
@@ -150,6 +150,7 @@ def test_a_record_of_a_filtered_list_leads_back_to_it(client_of, mina):
     )
 
     assert f'href="{change_url(record)}"' in plain
+    assert f'href="{change_url(other)}"' in plain
     back = f"{change_url(record)}?_changelist_filters=status__exact%3Dinvited"
     assert f'href="{back}"' in filtered
     assert f'href="{records}?status__exact=invited"' in web.get(back).content.decode()
