@@ -79,12 +79,10 @@ class Prepared:
             self.sql, self.parameters = "", ()
         # What a connection knows it by, where it is planned: the same statement in every
         # process, and no other one, whoever shares the connection.
-        said = repr((self.sql, [str(one) for one in self._fixed])).encode()
+        told = [self._is_told(one) for one in self.parameters]
+        fixed = [str(one) for one in self.parameters if not isinstance(one, Given)]
+        said = repr((self.sql, fixed, told)).encode()
         self.name = f"prepared_{sha256(said).hexdigest()[:32]}"
-
-    @property
-    def _fixed(self) -> list:
-        return [one for one in self.parameters if not isinstance(one, Given)]
 
     def ask(self, **values: Any) -> list:
         """Return the rows for some values; nothing is asked where there can be none.
@@ -113,10 +111,13 @@ class Prepared:
         return list(self._compiler.results_iter([found], tuple_expected=True))
 
     def name_for(self, values: Mapping[str, Any]) -> str:
-        """Return what a connection knows it by that has planned it for some values."""
+        """Return what a connection knows it by that has planned it for some values.
+
+        It is planned for keys that are numbers alone: a name is not quoted.
+        """
         if not self.planned_for:
             return self.name
-        return f"{self.name}_{values[self.planned_for]}"
+        return f"{self.name}_{int(values[self.planned_for])}"
 
     def _is_asked_again(self, values: Mapping[str, Any]) -> bool:
         """Whether it was asked of the same before, on this connection."""

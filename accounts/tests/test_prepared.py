@@ -252,3 +252,28 @@ def test_so_many_questions_are_remembered_that_may_be_asked_again(monkeypatch):
         for company in (1, 2):
             asked.ask(company=company)
     assert not _planned_for(asked)
+
+
+def test_questions_alike_but_for_which_value_is_planned_for_are_not_mixed_up():
+    place, elsewhere = LocationFactory(), -next(_unlike)
+
+    def of(key: str, account: str) -> Prepared:
+        places = Location.objects.filter(pk=Given(key)).exclude(pk=elsewhere)
+        places = places.filter(partner_account=Given(account))
+        return Prepared(places.values_list("name"), planned_for="company")
+
+    there, turned = of("place", "company"), of("company", "place")
+    keys = {"place": place.pk, "company": place.partner_account_id}
+    for _time in range(2):
+        assert there.ask(**keys) == [(place.name,)]
+    for _time in range(2):
+        assert turned.ask(place=keys["company"], company=keys["place"]) == [
+            (place.name,)
+        ]
+    assert there.sql == turned.sql
+    assert there.name != turned.name
+
+
+def test_what_is_planned_for_is_a_number():
+    with pytest.raises(ValueError, match="invalid literal"):
+        _of_companies().ask(company="1 AS SELECT 2; --")
