@@ -4,7 +4,7 @@ Each question is put together once for each choice that an address can make, not
 page: that took longer than asking. Whose rows they are, and what a text names, are values.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -23,11 +23,12 @@ from enrollment.models.terms import HashableDays, hashable
 from enrollment.rows import at_risk, in_scope, places_of_turn
 from enrollment.states import STATUS_ORDER, VEILED, EnrollmentStatus
 
+_SEES_PROGRESS = roles_with(Permission.ENROLLMENT_SEE_PROGRESS)
 # What a row is found by again.
 KEY = ("pk", "location_id", "terms_id")
 # Of what is said where rows are sorted by status, what an enrollment says; nothing else is
 # known of a row without asking for its requirements.
-BEGUN = frozenset(EnrollmentStatus)
+BEGUN = frozenset({*EnrollmentStatus, "enrolling"})
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Choice:
         """Whether filters leave out some of what was found."""
         return bool(self.status or self.country or self.pays or self.turn)
 
+    @property
+    def is_veiled(self) -> bool:
+        """Whether the reader sees progress nowhere, or not everywhere (R42)."""
+        return not self.held.everywhere & _SEES_PROGRESS
+
     def whole(self, value: Callable[[str], Any] = Given) -> QuerySet[ProgramAtLocation]:
         """Return the rows in the reader's scope, at the location that was chosen.
 
@@ -65,7 +71,9 @@ class Choice:
         places = in_scope(self.held).current(value("running"), over)
         if self.at_location:
             places = places.filter(location=value("location"))
-        return places.with_status(dict(self.days)) if self.is_by_status else places
+        if not self.is_by_status:
+            return places
+        return places.with_status(dict(self.days), is_veiled=self.is_veiled)
 
     def found(
         self, people: Q | None = None, value: Callable[[str], Any] = Given
@@ -101,7 +109,10 @@ class Choice:
             worst = value("worst") if self.has_worst else None
             places = places_of_turn(places, self.turn, days=days, worst=worst)
         if self.statuses:
-            within = Q(enrollment_status__in=[*BEGUN & {*self.statuses}])
+            begun = BEGUN & {*self.statuses}
+            if "enrolling" in begun:
+                begun |= VEILED
+            within = Q(enrollment_status__in=[*begun])
             if not BEGUN.issuperset(self.statuses):
                 within |= Q(enrollment=None)
             places = places.filter(within)
@@ -119,7 +130,7 @@ class Chosen:
     programs: Mapping[str, list[int]]
     # The rows of people that a text names: no question to keep.
     people: Q | None = field(default=None)
-    # How many rows of some terms have each status of an enrollment, or none.
+    # How many rows of some terms have each status that is seen of an enrollment, or none.
     _by_status: dict[int, dict[str | None, int]] = field(
         init=False, default_factory=dict
     )
@@ -151,10 +162,7 @@ class Chosen:
         Roles for all of a company answer for all of its rows.
         """
         held = self.held
-        view, see = (
-            roles_with(one)
-            for one in (Permission.ENROLLMENT_VIEW, Permission.ENROLLMENT_SEE_PROGRESS)
-        )
+        view, see = roles_with(Permission.ENROLLMENT_VIEW), _SEES_PROGRESS
         if held.everywhere & view and (
             held.everywhere & see or not held.anywhere & see
         ):
@@ -251,6 +259,9 @@ class Chosen:
         """
         if part.place != "group" or part.narrowed != ("terms",):
             return self
+        if self.choice.is_veiled and self.held.anywhere & _SEES_PROGRESS:
+            # What is veiled is one status here and another there.
+            return self
         counts, begins = self._statuses_of(values["terms"]), 0
         is_falling = (part.order[1][0] == "-") != part.is_back
         order = STATUS_ORDER[::-1] if is_falling else STATUS_ORDER
@@ -270,7 +281,11 @@ class Chosen:
     def _statuses_of(self, terms: int) -> dict[str | None, int]:
         if terms not in self._by_status:
             rows = replace(self, choice=replace(self.choice, is_by_status=False))
-            self._by_status[terms] = dict(rows._ask(_statuses, counted=terms))
+            counts: Counter[str | None] = Counter()
+            for status, total in rows._ask(_statuses, counted=terms):
+                is_hidden = self.choice.is_veiled and status in VEILED
+                counts["enrolling" if is_hidden else status] += total
+            self._by_status[terms] = counts
         return self._by_status[terms]
 
     def edge(self, key: str, order: tuple[str, ...]) -> tuple | None:

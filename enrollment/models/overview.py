@@ -11,7 +11,7 @@ from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Case, Exists, Func, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Exists, F, Func, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -29,7 +29,7 @@ from enrollment.models.terms import (
     ProgramTerms,
     on_its_day,
 )
-from enrollment.states import STATUS_ORDER
+from enrollment.states import STATUS_ORDER, VEILED
 
 
 class CheckState(models.TextChoices):
@@ -235,11 +235,15 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
             )
         )
 
-    def with_status(self, days: Mapping[date, list[int]]) -> Self:
+    def with_status(
+        self, days: Mapping[date, list[int]], *, is_veiled: bool = False
+    ) -> Self:
         """Annotate `status`: the enrollment's, or open, eligible, not eligible.
 
         `days` come from FiscalCalendar.objects.by_day(): each program counts its days
-        in its own calendar (R66).
+        in its own calendar (R66). Sorted by it, what a reader sees as Enrolling stands
+        together, where rows have it veiled by `sees_progress`: the place of a row would
+        tell the rest (R42).
         """
         checks = RequirementCheck.objects.filter(
             location=OuterRef("location"), terms=OuterRef("terms")
@@ -256,6 +260,10 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
             "eligible": Q(),
         }
         order = {code: place for place, code in enumerate(STATUS_ORDER, start=1)}
+        begun = F("enrollment_status")
+        if is_veiled:
+            hidden = Q(enrollment_status__in=VEILED, sees_progress=False)
+            begun = Case(When(hidden, then=Value("enrolling")), default=begun)
         # To be sorted by, never read. Requirements are asked of what nobody began alone.
         return self.annotate(
             status=Coalesce(
@@ -266,7 +274,7 @@ class ProgramAtLocationQuerySet(ScopedQuerySet):
                 # One look at a list, where comparing with each takes as long as sorting.
                 Func(
                     Value(list(order), ArrayField(models.TextField())),
-                    "enrollment_status",
+                    begun,
                     function="array_position",
                     output_field=models.IntegerField(),
                 ),

@@ -276,6 +276,43 @@ def test_a_page_by_status_reads_no_statuses_that_come_after_it(
     ]
 
 
+@pytest.mark.parametrize("sees_some", [False, True])
+def test_the_place_of_a_row_by_status_tells_nothing_behind_the_veil(
+    page_of, many_statuses, goteborg, uma, monkeypatch, sees_some
+):
+    monkeypatch.setattr(overview, "ROWS_PER_PAGE", 4)
+    if sees_some:
+        # Where nobody began: of the others nothing more is seen.
+        RoleAssignmentFactory(
+            user=uma, partner_account=goteborg.partner_account, location=goteborg
+        )
+    seen = [
+        "enrolling" if one in ("action_required", "validating") else one
+        for one in many_statuses
+    ]
+
+    for sort, falling in (("status", False), ("-status", True)):
+        way = {"q": "Everywhere", "sort": sort}
+        there = walked(page_of, uma, way, "next")
+        back = walked(page_of, uma, way | asked_in(there[-1].previous), "previous")
+        met = [key for page in there for key, _location, _terms in page.rows]
+        rows = ProgramAtLocation.objects.in_bulk(met)
+        kinds = [
+            "enrolling"
+            if rows[key].enrollment_status in ("action_required", "validating")
+            else rows[key].enrollment_status or "eligible"
+            for key in met
+        ]
+        assert kinds == sorted(seen, key=STATUS_ORDER.index, reverse=falling)
+        hidden = [
+            rows[key].location_name
+            for key, kind in zip(met, kinds, strict=True)
+            if kind == "enrolling"
+        ]
+        assert hidden == sorted(hidden)
+        assert [page.rows for page in back[::-1]] == [page.rows for page in there[:-1]]
+
+
 def test_the_veil_holds_in_the_search_for_people(page_of, everything, ida, uma):
     Enrollment.objects.filter(submitted_by__isnull=False).update(submitted_by=uma)
 
