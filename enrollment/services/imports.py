@@ -1294,6 +1294,8 @@ CREATE TEMPORARY TABLE import_lines (
 
 COPY = "COPY import_lines FROM STDIN"
 
+# In the order of the file: lines are often in that of their locations, and what is joined
+# is in none; written by location, values go into their indexes one beside the other.
 STAGE = """
 INSERT INTO enrollment_stagedvalue (
     value_import_id, line, location_id, criterion_id, value, measured_on, source,
@@ -1312,6 +1314,7 @@ FROM import_lines r
 JOIN accounts_location l ON l.partner_id = r.partner_id
 LEFT JOIN enrollment_measuredvalue m
     ON m.location_id = l.id AND m.criterion_id = r.criterion_id
+ORDER BY r.line
 """
 
 UNKNOWN = """
