@@ -26,6 +26,7 @@ from django.http import Http404, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -195,6 +196,11 @@ class PortalAdminSite(AdminSite):
 
     def password_change_done(self, request, extra_context=None):
         return redirect("account_change_password")
+
+    def get_app_list(self, request, app_label=None) -> SimpleLazyObject:
+        """Say which records there are where a page shows it: most pages do not."""
+        listed = super().get_app_list
+        return SimpleLazyObject(lambda: listed(request, app_label))
 
     def autocomplete_view(self, request):
         return PortalAutocomplete.as_view(admin_site=self)(request)

@@ -991,6 +991,21 @@ class TestOperators:
         assert client_of(greta).get(ADD_ROLE).status_code == 200
 
 
+def test_only_the_page_of_all_records_asks_which_there_are(
+    client_of, mina, monkeypatch
+):
+    drawn, web = [], client_of(mina)
+    draw = admin.site._build_app_dict
+    monkeypatch.setattr(
+        admin.site, "_build_app_dict", lambda *of: (drawn.append(of), draw(*of))[1]
+    )
+
+    assert web.get(reverse("admin:enrollment_enrollment_changelist")).status_code == 200
+    assert not drawn
+    assert web.get(reverse("admin:index")).context["app_list"]
+    assert drawn
+
+
 def test_a_company_of_ones_own_is_chosen_already(client_of, greta, nordvik):
     form = client_of(greta).get(ADD_ROLE).context["adminform"].form
 
