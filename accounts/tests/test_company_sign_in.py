@@ -1443,7 +1443,7 @@ def test_a_browser_finds_the_whole_way_and_our_policy_lets_it(
 ):
     # form-action stays 'self': the way out is a page, not the form's own redirect.
     settings.PUBLIC_BASE_URL = live_server.url
-    context = chromium.new_context(java_script_enabled=scripts)
+    context = chromium.new_context(java_script_enabled=scripts, reduced_motion="reduce")
     page = context.new_page()
     refused = []
     page.on(

@@ -40,7 +40,7 @@ def browser_of(chromium, client_of, live_server):
     contexts = []
 
     def signed_in(person):
-        context = chromium.new_context()
+        context = chromium.new_context(reduced_motion="reduce")
         cookie = client_of(person).cookies[settings.SESSION_COOKIE_NAME]
         context.add_cookies(
             [{"name": cookie.key, "value": cookie.value, "url": live_server.url}]

@@ -316,7 +316,7 @@ def test_the_server_says_that_its_port_is_taken(folder):
 
 @pytest.fixture
 def page(chromium):
-    context = chromium.new_context()
+    context = chromium.new_context(reduced_motion="reduce")
     yield context.new_page()
     context.close()
 

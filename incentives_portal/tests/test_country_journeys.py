@@ -91,6 +91,7 @@ def on_a_phone(chromium, portal, client_of):
         context = chromium.new_context(
             locale=LOCALES[language],
             viewport=viewport,
+            reduced_motion="reduce",
             **{"is_mobile": True, "has_touch": True} | options,
         )
         context.set_default_timeout(15_000)
