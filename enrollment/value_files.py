@@ -25,6 +25,8 @@ BLOCK_SIZE = 1024 * 1024
 MOST_BYTES = 200 * 1024 * 1024
 # One line, or one quoted cell over several, is never longer.
 LONGEST_CELL = 128 * 1024
+# So much of a cell at fault is told; one that is longer is not remembered.
+LONGEST_TOLD = 200
 PIECE = 64 * 1024
 FIRST_ROWS = 5
 # What of a file is looked at for them.
@@ -415,7 +417,7 @@ class Judge:
             line = rows.line
             code, found = self._judged(row)
             if code:
-                wrong.append((line, code, found))
+                wrong.append((line, code, found[:LONGEST_TOLD]))
             else:
                 right.append(f"{line}\t{found}\n")
             if len(right) + len(wrong) >= most:
@@ -463,6 +465,8 @@ class Judge:
         text: str,
         read: Callable[[str], tuple[str, str]],
     ) -> tuple[str, str]:
+        if len(text) > LONGEST_TOLD:
+            return read(text.strip())
         if len(known) >= _MOST_REMEMBERED:
             known.clear()
         found = known[text] = read(text.strip())

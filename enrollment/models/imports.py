@@ -18,7 +18,12 @@ from enrollment.models.enrollments import Enrollment
 from enrollment.models.requirements import Criterion
 from enrollment.models.terms import ProgramTerms
 from enrollment.states import OPEN, EnrollmentStatus
-from enrollment.value_files import DELIMITERS, FIELDS, LINE_PROBLEMS
+from enrollment.value_files import (
+    DELIMITERS,
+    FIELDS,
+    LINE_PROBLEMS,
+    LONGEST_TOLD,
+)
 
 
 class ImportStatus(models.TextChoices):
@@ -370,7 +375,7 @@ class ImportProblem(models.Model):
     field = models.CharField(
         _("field"), max_length=20, choices=list(FIELDS.items()), blank=True
     )
-    cell = models.CharField(_("what stands there"), max_length=200, blank=True)
+    cell = models.CharField(_("what stands there"), max_length=LONGEST_TOLD, blank=True)
 
     class Meta:
         verbose_name = _("rejected line")

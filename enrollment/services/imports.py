@@ -445,7 +445,7 @@ def _remember_problems(value_import: ValueImport, wrong: Iterable[tuple]) -> Non
                 line=line,
                 code=code,
                 field=value_files.LINE_PROBLEMS[code].field,
-                cell=cell.replace("\0", "")[:200],
+                cell=cell,
             )
             for line, code, cell in wrong
         ),
@@ -1317,14 +1317,17 @@ LEFT JOIN enrollment_measuredvalue m
 ORDER BY r.line
 """
 
+# What was not joined, though a location came by now: no line is neither.
 UNKNOWN = """
 INSERT INTO enrollment_importproblem (value_import_id, line, code, field, cell)
 SELECT %(import)s, r.line, CASE WHEN a.id IS NULL THEN 'location' ELSE 'global' END,
        'partner_id', r.partner_id
 FROM import_lines r
-LEFT JOIN accounts_location l ON l.partner_id = r.partner_id
+LEFT JOIN enrollment_stagedvalue s
+    ON s.value_import_id = %(import)s AND s.line = r.line
+   AND s.line >= (SELECT min(line) FROM import_lines)
 LEFT JOIN accounts_partneraccount a ON a.partner_id = r.partner_id
-WHERE l.id IS NULL
+WHERE s.line IS NULL
 ORDER BY r.line
 """
 

@@ -615,6 +615,57 @@ def test_lines_that_repeat_others_are_counted(goteborg, revenue):
     assert one.difference["repeated"] == 1
 
 
+def test_a_line_whose_location_comes_while_it_is_joined_is_told_of(goteborg, revenue):
+    late = LocationFactory()
+
+    def joining(execute, sql, params, many, context):
+        found = execute(sql, params, many, context)
+        if sql == imports.STAGE:
+            with context["connection"].connection.cursor() as beside:
+                beside.execute(
+                    "UPDATE accounts_location SET partner_id = '6120199' WHERE id = %s",
+                    [late.pk],
+                )
+        return found
+
+    lines = [f"{one},revenue,200,2024-11-02," for one in ("6120102", "6120199")]
+    with connection.execute_wrapper(joining):
+        one = compared(*lines)
+
+    assert (one.accepted, one.rejected) == (1, 1)
+    assert list(one.staged.values_list("line", flat=True)) == [2]
+    assert list(one.problems.values_list("line", "code")) == [(3, "location")]
+
+
+def test_of_a_cell_at_fault_no_more_is_in_memory_than_is_told():
+    long = "å" * value_files.LONGEST_CELL
+    columns = {name: place for place, name in enumerate(value_files.FIELDS)}
+    judge = value_files.Judge(
+        columns,
+        width=len(columns),
+        criteria={"revenue": value_files.KnownCriterion(1, is_yes_no=False)},
+        today=timezone.localdate(),
+    )
+    right = ["6120102", "revenue", "1", "2024-11-02", "crm"]
+    text = "".join(
+        f"{','.join([*right[:place], long[place:], *right[place + 1 :]])}\n"
+        for place in columns.values()
+    )
+    with closing(value_files.Rows([text.encode()], delimiter=",")) as rows:
+        part = judge.part(rows, most=10)
+
+    assert [code for _line, code, _cell in part.wrong] == [
+        "location",
+        "criterion",
+        "number",
+        "day",
+        "source",
+    ]
+    assert {len(cell) for _line, _code, cell in part.wrong} == {200}
+    kept = [*judge._days, *judge._sources]
+    assert max(map(len, kept)) <= value_files.LONGEST_TOLD
+
+
 def test_a_batch_leaves_nothing_of_the_file_in_memory():
     block = b"one,two\n" * 1000
     gc.disable()
