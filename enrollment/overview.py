@@ -26,9 +26,10 @@ from enrollment.states import STATUS_ORDER, VEILED, EnrollmentStatus
 _SEES_PROGRESS = roles_with(Permission.ENROLLMENT_SEE_PROGRESS)
 # What a row is found by again.
 KEY = ("pk", "location_id", "terms_id")
-# Of what is said where rows are sorted by status, what an enrollment says; nothing else is
-# known of a row without asking for its requirements.
+# Of what is said where rows are sorted by status, what an enrollment says, and what is said
+# without one: which of these, is not known of a row without asking for its requirements.
 BEGUN = frozenset({*EnrollmentStatus, "enrolling"})
+NOT_BEGUN = frozenset({"open", "eligible", "ineligible"})
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Choice:
             if "enrolling" in begun:
                 begun |= VEILED
             within = Q(enrollment_status__in=[*begun])
-            if not BEGUN.issuperset(self.statuses):
+            if not NOT_BEGUN.isdisjoint(self.statuses):
                 within |= Q(enrollment=None)
             places = places.filter(within)
         return places
@@ -273,9 +274,10 @@ class Chosen:
         for status in order[begins + len(statuses) :]:
             if found >= part.most:
                 break
-            if counts.get(status if status in BEGUN else None):
+            some = counts.get(status, 0)
+            if some or (status in NOT_BEGUN and counts.get(None)):
                 statuses.append(status)
-                found += counts.get(status, 0)
+                found += some
         return replace(self, choice=replace(self.choice, statuses=tuple(statuses)))
 
     def _statuses_of(self, terms: int) -> dict[str | None, int]:

@@ -19,7 +19,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
 )
 from enrollment.eligibility import gaps_at, gaps_of, payout_at
-from enrollment.models import Enrollment, ProgramAtLocation
+from enrollment.models import Enrollment, ProgramAtLocation, ProgramTerms
 from enrollment.states import EDITABLE, STATUS_ORDER, EnrollmentStatus, Turn
 from enrollment.tests.factories import (
     AgreementFactory,
@@ -227,10 +227,16 @@ def many_statuses(everything) -> list[str]:
     return [*statuses, "eligible", "eligible", "eligible"]
 
 
+@pytest.mark.parametrize("not_begun", ["eligible", "ineligible"])
 def test_a_large_programs_rows_by_status_are_met_in_their_order_both_ways(
-    page_of, many_statuses, ida, monkeypatch
+    page_of, many_statuses, ida, monkeypatch, not_begun
 ):
     monkeypatch.setattr(overview, "ROWS_PER_PAGE", 4)
+    if not_begun == "ineligible":
+        RequirementFactory(terms=ProgramTerms.objects.get(program__name="Everywhere"))
+        many_statuses = [
+            not_begun if one == "eligible" else one for one in many_statuses
+        ]
 
     for sort, falling in (("status", False), ("-status", True)):
         way = {"q": "Everywhere", "sort": sort}
@@ -238,7 +244,7 @@ def test_a_large_programs_rows_by_status_are_met_in_their_order_both_ways(
         back = walked(page_of, ida, way | asked_in(there[-1].previous), "previous")
         met = [key for page in there for key, _location, _terms in page.rows]
         shown = ProgramAtLocation.objects.select_related("enrollment").in_bulk(met)
-        kinds = [shown[key].enrollment_status or "eligible" for key in met]
+        kinds = [shown[key].enrollment_status or not_begun for key in met]
         assert kinds == sorted(many_statuses, key=STATUS_ORDER.index, reverse=falling)
         names = [
             (kind, shown[key].location_name)
