@@ -26,6 +26,8 @@ from enrollment.states import STATUS_ORDER, VEILED, EnrollmentStatus
 _SEES_PROGRESS = roles_with(Permission.ENROLLMENT_SEE_PROGRESS)
 # What a row is found by again.
 KEY = ("pk", "location_id", "terms_id")
+# Of more locations a program's rows are counted by status before they are sorted by it.
+MANY_PLACES = 100
 # Of what is said where rows are sorted by status, what an enrollment says, and what is said
 # without one: which of these, is not known of a row without asking for its requirements.
 BEGUN = frozenset({*EnrollmentStatus, "enrolling"})
@@ -131,6 +133,8 @@ class Chosen:
     programs: Mapping[str, list[int]]
     # The rows of people that a text names: no question to keep.
     people: Q | None = field(default=None)
+    # Whether there are so many locations that a program's rows are not sorted for a page.
+    is_large: bool = False
     # How many rows of some terms have each status that is seen of an enrollment, or none.
     _by_status: dict[int, dict[str | None, int]] = field(
         init=False, default_factory=dict
@@ -157,22 +161,23 @@ class Chosen:
         }
         return cls(held, choice, values, terms.named)
 
-    def kinds(self) -> tuple[list[str], set[bool]]:
-        """Return the rows' countries, and whether progress is seen in them.
+    def kinds(self) -> tuple[list[str], set[bool], bool]:
+        """Return the rows' countries, whether progress is seen in them, and whether the
+        company is large.
 
-        Roles for all of a company answer for all of its rows.
+        Roles for all of a company answer for all of its rows; to others it is not large.
         """
         held = self.held
         view, see = roles_with(Permission.ENROLLMENT_VIEW), _SEES_PROGRESS
         if held.everywhere & view and (
             held.everywhere & see or not held.anywhere & see
         ):
-            countries = {country for (country,) in self._ask(_countries)}
-            return sorted(countries), {bool(held.everywhere & see)}
+            places = dict(self._ask(_countries))
+            is_large = sum(places.values()) > MANY_PLACES
+            return sorted(places), {bool(held.everywhere & see)}, is_large
         kinds = self._ask(_kinds)
-        return sorted({country for country, _sees in kinds}), {
-            sees for _c, sees in kinds
-        }
+        countries = {country for country, _sees in kinds}
+        return sorted(countries), {sees for _country, sees in kinds}, False
 
     def narrowed(
         self,
@@ -180,15 +185,18 @@ class Chosen:
         *,
         terms: ShownTerms,
         is_by_status: bool,
+        is_large: bool,
     ) -> Self:
-        """Narrow by what OverviewFilter was asked for; sorted by status, or not."""
+        """Narrow by what OverviewFilter was asked for; sorted by status, or not.
+
+        `is_large` as kinds() says.
+        """
         chosen = self._about(asked["q"], terms) if asked["q"] else self
         if asked["turn"] and terms.days.coming:
             chosen = chosen._with_worst(terms.days.coming)
         filters = {name: asked[name] for name in ("status", "country", "pays", "turn")}
-        return replace(
-            chosen, choice=replace(chosen.choice, is_by_status=is_by_status, **filters)
-        )
+        choice = replace(chosen.choice, is_by_status=is_by_status, **filters)
+        return replace(chosen, choice=choice, is_large=is_large)
 
     def _about(self, text: str, terms: ShownTerms) -> Self:
         """Narrow to what a text names: program, location, PartnerID, person.
@@ -248,7 +256,8 @@ class Chosen:
     def keys(self, part: Part, values: Mapping[str, Any]) -> list[tuple]:
         """Return the keys of a part of the rows in its order."""
         chosen = self
-        if self.choice.is_by_status and not self.choice.is_filtered:
+        choice = self.choice
+        if self.is_large and choice.is_by_status and not choice.is_filtered:
             chosen = self._nearest(part, values)
         return chosen._ask(_keys, part, **values)
 
@@ -357,7 +366,8 @@ _planned = planned_for(
 @prepared
 def _countries(choice: Choice) -> QuerySet:
     locations = Location.objects.filter(partner_account=choice.held.account)
-    return locations.order_by().values_list("country").distinct()
+    counted = locations.order_by().values("country").annotate(places=Count("pk"))
+    return counted.values_list("country", "places")
 
 
 @_planned

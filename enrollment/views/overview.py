@@ -147,13 +147,14 @@ def asked_of(request) -> Asked:
     whole = Chosen.whole(
         roles_here(request), terms=terms, location=choose_location(request)
     )
-    countries, sees = whole.kinds()
+    countries, sees, is_large = whole.kinds()
     form = OverviewFilter(request.GET, countries=countries, sees=sees)
     form.is_valid()  # What it does not offer is left out; it has no errors.
     chosen = whole.narrowed(
         form.cleaned_data,
         terms=terms,
         is_by_status="status" in request.GET.get("sort", ""),
+        is_large=is_large,
     )
     return Asked(form, chosen, now, terms)
 
