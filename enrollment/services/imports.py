@@ -21,15 +21,16 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.db.models import (
+    BooleanField,
     Count,
     Exists,
+    ExpressionWrapper,
     F,
     Max,
     Min,
     OuterRef,
     Q,
     QuerySet,
-    Value,
 )
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -38,7 +39,7 @@ from django.utils.translation import ngettext
 from accounts.models import AuditAction, IncentiveProgram, Location, User, many
 from accounts.services import check_second_person, record_audit_event
 from enrollment import value_files
-from enrollment.eligibility import eligible_locations, is_offered_in
+from enrollment.eligibility import eligible_locations
 from enrollment.models import (
     Agreement,
     Criterion,
@@ -582,7 +583,7 @@ def _weigh(
         .filter(Exists(_requirements_of(news)))
         .order_by()
     )
-    terms = many(asking.values_list("pk", flat=True))
+    terms = dict(asking.values_list("pk", "countries"))
     eligible: Counter[int] = Counter()
     for part in parts:
         eligible.update(_weigh_part(value_import, part, on=on, terms=terms))
@@ -605,21 +606,28 @@ def _ranges() -> list[Q]:
 
 
 def _weigh_part(
-    value_import: ValueImport, part: Q, *, on: date, terms: Value
+    value_import: ValueImport, part: Q, *, on: date, terms: Mapping[int, list[str]]
 ) -> dict[int, int]:
-    """Weigh some locations; return how many of them are eligible, by terms."""
-    known = RequirementCheck.objects.filter(part, terms__among=terms)
-    here = known.filter(
-        is_offered_in(F("location__country"), terms="terms__"), location__closed_at=None
-    )
+    """Weigh some locations; return how many of them are eligible, by terms.
+
+    By terms with their countries, that are few: joined, PostgreSQL would expect a few
+    rows, and sort a million.
+    """
+    asked_for = many(terms)
+    known = RequirementCheck.objects.filter(part, terms__among=asked_for)
+    elsewhere = Q(location__closed_at__isnull=False)
+    for key, countries in terms.items():
+        if countries:
+            elsewhere |= Q(terms=key) & ~Q(location__country__in=countries)
+    is_here = ExpressionWrapper(~elsewhere, output_field=BooleanField())
     said = ImportedCheck.objects.filter(
-        part, value_import=value_import, terms__among=terms
+        part, value_import=value_import, terms__among=asked_for
     )
     # In the order in which the statement mentions them.
     asked = {
-        "now": here.measured(on).values_list(
-            "location_id", "terms_id", "requirement_id", "state"
-        ),
+        "now": known.measured(on)
+        .annotate(is_here=is_here)
+        .values_list("location_id", "terms_id", "requirement_id", "state", "is_here"),
         "then": said.as_of(on).values_list("location_id", "requirement_id", "state"),
         "lacking": known.filter(requirement=None)
         .unmet(on)
@@ -1438,8 +1446,8 @@ WITH measured AS (
            bool_or(t.state = 2 OR t.state <> n.state) AS is_said,
            count(t.state) > 0 AS is_about
     FROM (
-        SELECT location_id, terms_id, requirement_id, {rank} AS state
-        FROM ({now}) known (location_id, terms_id, requirement_id, state)
+        SELECT location_id, terms_id, requirement_id, {rank} AS state, is_here
+        FROM ({now}) known (location_id, terms_id, requirement_id, state, is_here)
         OFFSET 0
     ) n
     LEFT JOIN (
@@ -1448,6 +1456,7 @@ WITH measured AS (
         OFFSET 0
     ) t USING (location_id, requirement_id)
     GROUP BY n.location_id, n.terms_id
+    HAVING bool_and(n.is_here)
 ), weighed AS (
     SELECT location_id, terms_id, is_said, is_about, GREATEST(was, lacks) AS was,
            GREATEST(becomes, lacks) AS becomes
