@@ -9,7 +9,7 @@ from typing import Any
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import ValidationError
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 from django.db.models import Model
 from django.utils import timezone
 
@@ -39,8 +39,12 @@ def _by_itself(
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
         log_failure(logger, one, error)
-        if failed is not None:
+        if failed is None:
+            return
+        try:
             failed(one)
+        except DatabaseError as another:
+            log_failure(logger, one, another)
 
 
 @shared_task

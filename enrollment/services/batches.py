@@ -13,7 +13,13 @@ from datetime import datetime, timedelta
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import ValidationError
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    transaction,
+)
 from django.db.models import Q
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
@@ -196,10 +202,12 @@ def _do(row: BatchRow, *, by: User) -> None:
     except ValidationError as error:
         row.outcome = BatchOutcome.REFUSED
         row.why = " ".join(error.messages)
-    except (OperationalError, InterfaceError, SoftTimeLimitExceeded):
-        # Of the moment, not of the row: whoever comes next does it again.
+    except SoftTimeLimitExceeded:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other rows go on
+    except Exception as error:
+        if _is_of_the_moment(error):
+            # Whoever comes next does it again.
+            raise
         log_failure(logger, row, error)
         row.outcome = BatchOutcome.REFUSED
         with translation.override(by.language):
@@ -211,6 +219,13 @@ def _do(row: BatchRow, *, by: User) -> None:
         row.outcome = BatchOutcome.ACCEPTED
         if is_to_submit:
             row.outcome = BatchOutcome.SUBMITTED
+
+
+def _is_of_the_moment(error: Exception) -> bool:
+    """Whether what went wrong is the database's, and not what is stored or the rule's."""
+    return isinstance(error, DatabaseError | InterfaceError) and not isinstance(
+        error, DataError | IntegrityError
+    )
 
 
 @transaction.atomic

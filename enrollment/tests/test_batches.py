@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError, ProgrammingError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -353,10 +353,11 @@ def submitting_fails_for(monkeypatch, enrollment, error):
     monkeypatch.setattr(batches, "submit_enrollment", fail)
 
 
+@pytest.mark.parametrize("kind", [ValueError, IntegrityError])
 def test_a_row_that_goes_wrong_keeps_no_other_from_being_submitted(
-    page, world, monkeypatch, caplog
+    page, world, monkeypatch, caplog, kind
 ):
-    submitting_fails_for(monkeypatch, world.invited, ValueError("SE45 5000 0000"))
+    submitting_fails_for(monkeypatch, world.invited, kind("SE45 5000 0000"))
     batch = chosen(page, world.invited, world.accepted)
 
     result = page.post(submit_url(batch), form_of(page, batch), follow=True)
@@ -366,18 +367,21 @@ def test_a_row_that_goes_wrong_keeps_no_other_from_being_submitted(
     # Nothing half is stored, and no log holds what was typed.
     assert statuses(world.invited) == ["invited"]
     assert "enrollment.BatchRow" in caplog.text
-    assert "ValueError at" in caplog.text
+    assert f"{kind.__name__} at" in caplog.text
     assert "SE45" not in caplog.text
     batch.refresh_from_db()
     assert batch.is_finished
 
 
-def test_what_only_had_to_wait_is_done_by_who_comes_next(page, world, monkeypatch):
+@pytest.mark.parametrize("kind", [OperationalError, ProgrammingError])
+def test_what_only_had_to_wait_is_done_by_who_comes_next(
+    page, world, monkeypatch, kind
+):
     with monkeypatch.context() as patched:
-        submitting_fails_for(patched, world.invited, OperationalError("deadlock"))
+        submitting_fails_for(patched, world.invited, kind("deadlock"))
         batch = chosen(page, world.invited, world.accepted)
         form = form_of(page, batch)
-        with pytest.raises(OperationalError):
+        with pytest.raises(kind):
             page.post(submit_url(batch), form)
         assert set(outcomes(batch).values()) == {"to_submit"}
 

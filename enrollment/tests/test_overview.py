@@ -440,6 +440,23 @@ def test_every_way_of_looking_asks_few_questions(
             client.get(address, query)
 
 
+def test_a_late_page_of_what_was_found_and_sorted_asks_few_questions(
+    client_of, everything, ida, monkeypatch, django_assert_max_num_queries
+):
+    monkeypatch.setattr(overview, "ROWS_PER_PAGE", 4)
+    monkeypatch.setattr(choices, "MANY_PLACES", 0)
+    client = client_of(ida)
+    address = reverse("enrollment:overview") + "?sort=-status&q=o"
+    pages = 0
+    while address:
+        client.get(address)
+        with django_assert_max_num_queries(15, info=address):
+            page = client.get(address).context["page"]
+        pages += 1
+        address = page.next and reverse("enrollment:overview") + page.next
+    assert pages > 3
+
+
 def test_every_row_is_met_once_on_the_way_there_and_on_the_way_back(
     page_of, everything, ida, monkeypatch
 ):

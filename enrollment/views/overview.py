@@ -19,7 +19,7 @@ from accounts.access import requires, roles_here, signed_in
 from accounts.location_choice import choose_location
 from accounts.roles import Permission
 from accounts.safe_csv import csv_lines
-from accounts.stretches import Stretch, stretch_of
+from accounts.stretches import AFTER, BEFORE, Stretch, stretch_of
 from enrollment import services
 from enrollment.forms import OverviewFilter
 from enrollment.models import (
@@ -80,7 +80,7 @@ def overview(request):
         "by_location": by_location,
         "filter": asked.form,
         "is_filtered": any(asked.form.cleaned_data.values()),
-        "hidden_count": hidden_places(roles_here(request), terms=asked.terms).count(),
+        "hidden_count": _hidden(request, asked),
     }
     if view == "matrix":
         return render(
@@ -122,6 +122,13 @@ def overview(request):
             **_to_enroll(page, rows),
         },
     )
+
+
+def _hidden(request, asked: Asked) -> int:
+    """How many rows of the company its reader does not see; the first page says it."""
+    if request.GET.keys() & {AFTER, BEFORE}:
+        return 0
+    return hidden_places(roles_here(request), terms=asked.terms).count()
 
 
 def _programs_of(chosen: Chosen) -> dict[str, dict[str, int]]:
