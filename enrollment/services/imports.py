@@ -384,8 +384,11 @@ def _read_batch(value_import: ValueImport) -> None:
             # The first line names the columns.
             next(iter(rows), None)
         while count < LINES_AT_ONCE and not is_over:
-            parts = _next_parts(judge, rows, most=LINES_AT_ONCE - count)
-            accepted += joined.result() if joined else 0
+            try:
+                parts = _next_parts(judge, rows, most=LINES_AT_ONCE - count)
+            finally:
+                # Where both fail, what failed first: it ended the transaction.
+                accepted += joined.result() if joined else 0
             _copy_parts(value_import, parts, cursor)
             count += sum(part.count for part in parts)
             is_over = parts[-1].is_last

@@ -1,15 +1,17 @@
 """The clock's tasks: what fails with one keeps no other waiting."""
 
 import logging
+from threading import Event
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import ValidationError
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 from django.urls import reverse
 
 from enrollment import services, tasks
 from enrollment.models import ImportBlock, RenewalPlan, ValueImport
+from enrollment.services import imports
 from enrollment.tests.factories import CriterionFactory
 from enrollment.tests.test_imports import HEADER, compared, kept
 
@@ -30,7 +32,7 @@ TASKS = [
 def run(monkeypatch):
     """Run a task on two of which the first fails, and tell which ones it took."""
 
-    def do(task, asked, step, error):
+    def do(task, asked, step, error, *, note=lambda unit, at: None):
         one, other = RenewalPlan(pk=1), RenewalPlan(pk=2)
         taken = []
 
@@ -42,7 +44,7 @@ def run(monkeypatch):
 
         monkeypatch.setattr(services, asked, lambda **facts: [one, other])
         monkeypatch.setattr(services, step, take)
-        monkeypatch.setattr(services, "note_failed_try", lambda unit, at: None)
+        monkeypatch.setattr(services, "note_failed_try", note)
         getattr(tasks, task)()
         return taken
 
@@ -58,6 +60,17 @@ def test_what_fails_with_one_keeps_no_other_waiting(run, caplog, task, asked, st
     assert "enrollment.RenewalPlan 1 failed: ValueError at" in said[0]
     # What was typed is in no log.
     assert "SE45" not in caplog.text
+
+
+def test_where_a_failure_cannot_be_noted_the_others_go_on(run, caplog):
+    def cannot(unit, at):
+        raise OperationalError("away")
+
+    (campaigns,) = (one for one in TASKS if one[0] == "run_campaigns")
+
+    assert run(*campaigns, ValueError(), note=cannot) == [1, 2]
+    said = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+    assert "1 failed: OperationalError at" in said[1]
 
 
 def test_a_task_whose_time_is_over_ends(run):
@@ -158,6 +171,32 @@ def test_waiting_for_somebody_else_is_no_failed_start(goteborg, revenue, monkeyp
 
     one.refresh_from_db()
     assert one.starts == 0
+
+
+def test_of_two_faults_of_reading_the_first_is_told(goteborg, revenue, monkeypatch):
+    # Ended by the thread that joins, the transaction answers nobody else either.
+    one = kept(HEADER + "6120102,revenue,2,2024-11-02,\n" * 3)
+    read, has_failed = imports._next_parts, Event()
+
+    def join(value_import, count, cursor):
+        try:
+            cursor.execute("SELECT 1 / 0")
+        finally:
+            has_failed.set()
+
+    def read_on(judge, rows, *, most):
+        parts = read(judge, rows, most=most)
+        if rows.line > 2:
+            assert has_failed.wait(10)
+            ImportBlock.objects.count()
+        return parts
+
+    monkeypatch.setattr(imports, "LINES_TO_JOIN", 1)
+    monkeypatch.setattr(imports, "_join_lines", join)
+    monkeypatch.setattr(imports, "_next_parts", read_on)
+
+    with pytest.raises(DataError, match="division by zero"):
+        services.read_next_lines(one)
 
 
 def test_who_did_not_start_takes_no_start_of_another_back(
