@@ -52,6 +52,7 @@ from enrollment.models import (
     ImportedCheck,
     ImportProblem,
     ImportStatus,
+    LineOutcome,
     MeasuredValue,
     ProgramTerms,
     Requirement,
@@ -59,7 +60,7 @@ from enrollment.models import (
     StagedValue,
     ValueImport,
 )
-from enrollment.services.standings import move_back, move_by_effects
+from enrollment.services.standings import move_back, move_by_effects, moved_on
 from enrollment.states import OPEN
 
 IMPORT = "enrollment.import_values"
@@ -522,8 +523,7 @@ def _compare(value_import: ValueImport, *, at: datetime) -> None:
         else:
             contradicting = []
         cursor.execute("DROP TABLE import_same_key")
-        cursor.execute(COUNTED, facts)
-        outcomes = dict(cursor.fetchall())
+    outcomes = _outcomes(value_import)
     _remember_problems(
         value_import, ((line, "contradiction", cell) for line, cell in contradicting)
     )
@@ -541,6 +541,7 @@ def _compare(value_import: ValueImport, *, at: datetime) -> None:
     if not value_import.changed:
         value_import.status = ImportStatus.APPLIED
         value_import.applied_at = at
+        value_import.last_event = _newest_event()
         value_import.blocks.all().delete()
     elif is_too_much(value_import) and (
         seen is None or value_import.difference["ends"] > seen
@@ -551,6 +552,12 @@ def _compare(value_import: ValueImport, *, at: datetime) -> None:
     else:
         value_import.status = ImportStatus.APPLYING
     value_import.save()
+
+
+def _outcomes(value_import: ValueImport) -> dict[str, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(COUNTED, {"import": value_import.pk})
+        return dict(cursor.fetchall())
 
 
 def _hold(value_import: ValueImport) -> None:
@@ -735,6 +742,16 @@ def _is_open() -> Exists:
     return Exists(enrollments.filter(status__in=OPEN))
 
 
+def _standing_counts(value_import: ValueImport) -> dict[str, int]:
+    effects = value_import.effects
+    return {
+        "gained": effects.filter(becomes="met").count(),
+        "found_out": effects.found_out().count(),
+        "unknown": effects.filter(becomes="unknown").count(),
+        "ends": effects.losing().count(),
+    }
+
+
 def _effect_counts(value_import: ValueImport) -> dict[str, int]:
     effects = value_import.effects
     out = Exists(
@@ -742,11 +759,7 @@ def _effect_counts(value_import: ValueImport) -> dict[str, int]:
             location=OuterRef("location"), terms=OuterRef("terms")
         )
     )
-    return {
-        "gained": effects.filter(becomes="met").count(),
-        "found_out": effects.found_out().count(),
-        "unknown": effects.filter(becomes="unknown").count(),
-        "ends": effects.losing().count(),
+    return _standing_counts(value_import) | {
         "enrollments_ending": effects.filter(_is_open(), becomes="unmet").count(),
         "enrollments_back": effects.filter(out, becomes="met").count(),
     }
@@ -915,7 +928,7 @@ def carry_out_import(
     value_import.difference |= moved
     value_import.status = ImportStatus.APPLIED
     value_import.applied_at = at
-    value_import.last_event = EnrollmentEvent.objects.aggregate(last=Max("pk"))["last"]
+    value_import.last_event = _newest_event()
     value_import.save()
     value_import.blocks.all().delete()
     record_audit_event(
@@ -1066,9 +1079,9 @@ def undo_import(
 ) -> ValueImport:
     """Take the values of an import back, and the enrollments it moved.
 
-    Values that another import changed since stay; undoing that one, too, brings back what
-    was before both, in whatever order. Enrollments that moved on since, or may not be
-    where they were, stay (move_back).
+    What a later import in force says stays, whether it changed a value or knew it; undoing
+    that one, too, brings back what was before both, in whatever order. Enrollments that
+    moved on since, or may not be where they were, stay (move_back).
     Undoing twice changes nothing. Raises ValidationError after 24 hours, when an
     invitation went out because of it, and while values are being written or taken back,
     or locations invited.
@@ -1097,10 +1110,18 @@ def undo_import(
         raise ValidationError(reason, code="too_late")
     with connection.cursor() as cursor:
         cursor.execute(AT_LENGTH, [PATIENCE])
-        later = _applied_after(value_import)
-        cursor.execute(TAKE_BACK, {"import": value_import.pk, "later": later})
+        cursor.execute(PAST, {"import": value_import.pk})
+        cursor.execute("ANALYZE import_past (location_id, criterion_id)")
+        changed = [
+            one for one in _applied_after(value_import) if _says_itself(one, cursor)
+        ]
+        cursor.execute(TAKE_BACK)
         back = cursor.fetchone()[0]
     moved = move_back(value_import, on=_today(at), by=by, at=at)
+    if changed:
+        _hand_over(value_import, to=changed, on=_today(at))
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE import_past")
     undone = {"values_back": back, "values_kept": value_import.changed - back} | moved
     value_import.difference |= {"undone": undone}
     value_import.status = ImportStatus.UNDONE
@@ -1117,10 +1138,42 @@ def undo_import(
     return value_import
 
 
-def _applied_after(value_import: ValueImport) -> list[int]:
-    """Return the keys of what was applied after an import, and not undone, in order."""
-    later = ValueImport.objects.applied_after(value_import)
-    return list(later.values_list("pk", flat=True))
+def _applied_after(value_import: ValueImport) -> list[ValueImport]:
+    """Return what was applied after an import, and not undone, in order."""
+    return list(ValueImport.objects.applied_after(value_import))
+
+
+def _says_itself(later: ValueImport, cursor) -> bool:
+    """Let a later import's lines say what they change now; whether any is another."""
+    cursor.execute(SAID_SINCE, {"import": later.pk})
+    return cursor.fetchone()[0] > 0
+
+
+def _hand_over(value_import: ValueImport, *, to: list[ValueImport], on: date) -> None:
+    """Leave to later imports what stays as this one made it: it is theirs to undo."""
+    checks = RequirementCheck.objects.filter(
+        location=OuterRef("location"), terms=OuterRef("terms")
+    )
+    is_met, is_unmet = ~Exists(checks.failing(on)), Exists(checks.unmet(on))
+    stays = value_import.effects.filter(
+        Q(becomes="met") & is_met
+        | Q(becomes="unmet") & is_unmet
+        | Q(becomes="unknown") & ~is_met & ~is_unmet,
+        ~moved_on(value_import),
+    )
+    columns = ("pk", "location", "terms", "was", "becomes", "enrollment", "was_status")
+    chosen, values = stays.order_by().values_list(*columns).query.sql_with_params()
+    keys = [one.pk for one in to]
+    with connection.cursor() as cursor:
+        cursor.execute(HAND_OVER.format(chosen=chosen), [*values, keys, keys])
+    for one in to:
+        outcomes = _outcomes(one)
+        changed = outcomes.get("new", 0) + outcomes.get("changed", 0)
+        # What changed something once can be undone.
+        one.changed = max(one.changed, changed)
+        one.difference |= dict.fromkeys(LineOutcome.values, 0) | outcomes
+        one.difference |= _standing_counts(one)
+        one.save(update_fields=["changed", "difference"])
 
 
 def _invited_since(value_import: ValueImport) -> bool:
@@ -1253,6 +1306,10 @@ def problem_sentences(value_import: ValueImport) -> Iterator[str]:
 
 
 # --- Small things --------------------------------------------------------------------
+
+
+def _newest_event() -> int | None:
+    return EnrollmentEvent.objects.aggregate(last=Max("pk"))["last"]
 
 
 def _today(at: datetime) -> date:
@@ -1495,52 +1552,103 @@ ON CONFLICT (location_id, criterion_id) DO UPDATE
 SET value = excluded.value, measured_on = excluded.measured_on, source = excluded.source
 """
 
-# What a later import changed is left as it is. What was known before the one that is
-# undone is what was known before the next one, for the day when that is undone, too.
-TAKE_BACK = """
-WITH next AS MATERIALIZED (
-    SELECT DISTINCT ON (s.location_id, s.criterion_id)
-           s.location_id, s.criterion_id, l.value_import_id, l.line,
-           s.old_value, s.old_measured_on, s.old_source,
+# What an import that is undone said, and what is known without it.
+PAST = """
+CREATE TEMPORARY TABLE import_past ON COMMIT DROP AS
+SELECT location_id, criterion_id,
+       value AS was_value, measured_on AS was_measured_on, source AS was_source,
+       old_value AS value, old_measured_on AS measured_on, old_source AS source
+FROM enrollment_stagedvalue
+WHERE value_import_id = %(import)s AND outcome IN ('new', 'changed')
+"""
+
+# Of the lines of a later import: what was known before the one that is undone is what was
+# known before that one's line, and what the line says is known after it.
+SAID_SINCE = """
+WITH said AS MATERIALIZED (
+    SELECT p.location_id, p.criterion_id, l.line, l.value, l.measured_on, l.source,
+           p.value AS old_value, p.measured_on AS old_measured_on,
+           p.source AS old_source, l.outcome AS was_outcome,
            (l.old_value, l.old_measured_on, l.old_source)
-               = (s.value, s.measured_on, s.source) AS follows
-    FROM enrollment_stagedvalue s
+               = (p.was_value, p.was_measured_on, p.was_source) AS follows,
+           CASE
+               WHEN p.value IS NULL THEN 'new'
+               WHEN p.measured_on > l.measured_on THEN 'older'
+               WHEN (p.value, p.measured_on, p.source)
+                    = (l.value, l.measured_on, l.source) THEN 'same'
+               ELSE 'changed'
+           END AS outcome
+    FROM import_past p
     JOIN enrollment_stagedvalue l USING (location_id, criterion_id)
-    WHERE s.value_import_id = %(import)s
-      AND l.value_import_id = ANY (%(later)s::bigint[])
-      AND s.outcome IN ('new', 'changed') AND l.outcome IN ('new', 'changed')
-    ORDER BY s.location_id, s.criterion_id,
-             array_position(%(later)s::bigint[], l.value_import_id)
-), past AS (
+    WHERE l.value_import_id = %(import)s
+      AND l.outcome IN ('new', 'changed', 'same', 'older')
+), lines AS (
     UPDATE enrollment_stagedvalue l
-    SET old_value = next.old_value, old_measured_on = next.old_measured_on,
-        old_source = next.old_source
-    FROM next
-    WHERE l.value_import_id = next.value_import_id AND l.line = next.line
-      AND next.follows
-), ours AS MATERIALIZED (
-    SELECT m.id, s.old_value, s.old_measured_on, s.old_source
-    FROM enrollment_stagedvalue s
-    JOIN enrollment_measuredvalue m
-        ON m.location_id = s.location_id AND m.criterion_id = s.criterion_id
-    LEFT JOIN next
-        ON next.location_id = s.location_id AND next.criterion_id = s.criterion_id
-    WHERE s.value_import_id = %(import)s
-      AND s.outcome IN ('new', 'changed')
-      AND m.value = s.value AND m.measured_on = s.measured_on AND m.source = s.source
-      AND next.line IS NULL
+    SET old_value = said.old_value, old_measured_on = said.old_measured_on,
+        old_source = said.old_source, outcome = said.outcome
+    FROM said
+    WHERE l.value_import_id = %(import)s AND l.line = said.line AND said.follows
+), known AS (
+    UPDATE import_past p
+    SET value = said.value, measured_on = said.measured_on, source = said.source
+    FROM said
+    WHERE p.location_id = said.location_id AND p.criterion_id = said.criterion_id
+      AND said.outcome <> 'older'
+)
+SELECT count(*) FROM said WHERE follows
+"""
+
+# What somebody else changed since is left as it is.
+TAKE_BACK = """
+WITH ours AS MATERIALIZED (
+    SELECT m.id, p.value, p.measured_on, p.source
+    FROM import_past p
+    JOIN enrollment_measuredvalue m USING (location_id, criterion_id)
+    WHERE (m.value, m.measured_on, m.source)
+          = (p.was_value, p.was_measured_on, p.was_source)
+      AND (p.value, p.measured_on, p.source)
+          IS DISTINCT FROM (m.value, m.measured_on, m.source)
 ), gone AS (
     DELETE FROM enrollment_measuredvalue m
     USING ours
-    WHERE m.id = ours.id AND ours.old_value IS NULL
+    WHERE m.id = ours.id AND ours.value IS NULL
     RETURNING m.id
 ), back AS (
     UPDATE enrollment_measuredvalue m
-    SET value = ours.old_value, measured_on = ours.old_measured_on,
-        source = ours.old_source
+    SET value = ours.value, measured_on = ours.measured_on, source = ours.source
     FROM ours
-    WHERE m.id = ours.id AND ours.old_value IS NOT NULL
+    WHERE m.id = ours.id AND ours.value IS NOT NULL
     RETURNING m.id
 )
 SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM back)
+"""
+
+# To the first later import that says something of a value that the standing owes to the
+# one that is undone. Where that has an effect of its own, it begins where ours did.
+HAND_OVER = """
+WITH stays (id, location_id, terms_id, was, becomes, enrollment_id, was_status)
+AS MATERIALIZED (
+    {chosen}
+), said AS (
+    SELECT DISTINCT ON (stays.id) stays.*, l.value_import_id
+    FROM stays
+    JOIN enrollment_requirement r ON r.terms_id = stays.terms_id
+    JOIN import_past p
+        ON p.location_id = stays.location_id AND p.criterion_id = r.criterion_id
+    JOIN enrollment_stagedvalue l
+        ON l.location_id = p.location_id AND l.criterion_id = p.criterion_id
+    WHERE l.value_import_id = ANY (%s::bigint[]) AND l.outcome IN ('new', 'changed')
+    ORDER BY stays.id, array_position(%s::bigint[], l.value_import_id)
+)
+INSERT INTO enrollment_importeffect AS f
+    (value_import_id, location_id, terms_id, was, becomes, enrollment_id, was_status)
+SELECT value_import_id, location_id, terms_id, was, becomes, enrollment_id, was_status
+FROM said
+ON CONFLICT (value_import_id, location_id, terms_id) DO UPDATE
+SET was = excluded.was,
+    enrollment_id = COALESCE(f.enrollment_id, excluded.enrollment_id),
+    was_status = CASE
+        WHEN f.enrollment_id IS NULL THEN excluded.was_status
+        ELSE f.was_status
+    END
 """

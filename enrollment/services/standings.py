@@ -346,16 +346,21 @@ def move_back(
     }
 
 
-def _to_put_back(value_import: ValueImport, *, on: date) -> QuerySet[ImportEffect]:
+def moved_on(value_import: ValueImport) -> Exists:
+    """Ask of an effect whether the enrollment that it moved did anything since."""
     since = EnrollmentEvent.objects.filter(
         enrollment=OuterRef("enrollment"), pk__gt=value_import.last_event or 0
     )
+    return Exists(since)
+
+
+def _to_put_back(value_import: ValueImport, *, on: date) -> QuerySet[ImportEffect]:
     checks = RequirementCheck.objects.filter(
         location=OuterRef("location"), terms=OuterRef("terms")
     )
     was_out = Q(was_status=EnrollmentStatus.INELIGIBLE)
     return value_import.effects.filter(
-        ~Exists(since),
+        ~moved_on(value_import),
         was_out & Exists(checks.failing(on)) | ~was_out & ~Exists(checks.unmet(on)),
         enrollment__isnull=False,
         enrollment__location__closed_at=None,

@@ -1159,6 +1159,137 @@ def test_imports_about_the_same_are_undone_in_whatever_order(
     assert list(MeasuredValue.objects.order_by("pk").values()) == before
 
 
+def test_what_a_later_import_knew_stays_until_that_is_undone_too(
+    goteborg, malmo, revenue, mina
+):
+    imported("6120102,revenue,100,2024-11-01,first")
+    before = list(MeasuredValue.objects.order_by("pk").values())
+    lines = [f"61201{place},revenue,200,2024-11-02," for place in ("02", "03")]
+    one = applied(*lines)
+    again = compared(*reversed(lines))
+    assert (again.status, again.changed) == ("applied", 0)
+    assert services.why_not_undoing(again, at=timezone.now())
+
+    one = services.undo_import(one, by=mina)
+
+    assert value_of(goteborg, revenue) == value_of(malmo, revenue) == 200
+    assert one.difference["undone"]["values_kept"] == 2
+    # It says so itself now: what it changed is what was known before the first.
+    again.refresh_from_db()
+    assert again.changed == 2
+    assert (again.difference["new"], again.difference["changed"]) == (1, 1)
+    assert again.difference["same"] == 0
+
+    services.undo_import(again, by=mina)
+
+    assert list(MeasuredValue.objects.order_by("pk").values()) == before
+
+
+def test_what_a_later_import_knew_goes_with_the_first_once_that_was_undone_before(
+    goteborg, malmo, revenue, mina
+):
+    one = applied("6120102,revenue,200,2024-11-02,")
+    other = applied("6120102,revenue,200,2024-11-02,", "6120103,revenue,1,2024-11-02,")
+
+    services.undo_import(other, by=mina)
+    assert value_of(goteborg, revenue) == 200
+    services.undo_import(one, by=mina)
+
+    assert not MeasuredValue.objects.exists()
+
+
+def test_a_later_imports_older_value_counts_when_the_newer_one_is_undone(
+    goteborg, malmo, revenue, mina
+):
+    one = applied("6120102,revenue,300,2024-11-03,")
+    older = applied("6120102,revenue,200,2024-11-02,", "6120103,revenue,1,2024-11-02,")
+    assert value_of(goteborg, revenue) == 300
+
+    services.undo_import(one, by=mina)
+    assert value_of(goteborg, revenue) == 200
+    services.undo_import(older, by=mina)
+
+    assert not MeasuredValue.objects.exists()
+
+
+def test_what_somebody_changed_by_hand_is_no_imports_to_take_back(
+    goteborg, malmo, revenue, mina
+):
+    one = applied("6120102,revenue,300,2024-11-01,")
+    MeasuredValue.objects.update(value=250)
+    same = applied("6120102,revenue,250,2024-11-01,", "6120103,revenue,1,2024-11-02,")
+
+    services.undo_import(one, by=mina)
+    assert value_of(goteborg, revenue) == 250
+    services.undo_import(same, by=mina)
+
+    assert value_of(goteborg, revenue) == 250
+
+
+MORE_AT_MALMO = "6120103,revenue,31000,2024-11-01,"
+
+
+@pytest.mark.parametrize(
+    ("later", "is_first_undone_first"),
+    [
+        ((LESS, MORE_AT_MALMO), True),
+        ((LESS, MORE_AT_MALMO), False),
+        (("6120102,revenue,90,2024-11-02,",), True),
+        (("6120102,revenue,90,2024-11-02,",), False),
+    ],
+)
+def test_an_enrollment_comes_back_with_the_last_import_that_keeps_it_out(
+    asking, goteborg, malmo, settings, mina, later, is_first_undone_first
+):
+    settings.IMPORT_HOLD_PERCENT = 100
+    enrollment = enrolled(goteborg, asking)
+    files = [applied(LESS), applied(*later)]
+    assert effects_of(files[1]) == []
+    if not is_first_undone_first:
+        files.reverse()
+
+    undone = services.undo_import(files[0], by=mina)
+    enrollment.refresh_from_db()
+    assert enrollment.status == "ineligible"
+    assert undone.difference["undone"]["enrollments_back"] == 0
+    last = ValueImport.objects.get(pk=files[1].pk)
+    assert effects_of(last) == [("6120102", "met", "unmet", "enrolled")]
+    assert last.difference["ends"] == 1
+    last = services.undo_import(last, by=mina)
+
+    enrollment.refresh_from_db()
+    assert enrollment.status == "enrolled"
+    assert last.difference["undone"]["enrollments_back"] == 1
+
+
+def test_what_a_later_import_made_eligible_again_is_not_handed_over(
+    lost, asking, malmo, mina
+):
+    one, enrollment = lost
+    back = applied("6120102,revenue,30000,2024-11-02,")
+
+    services.undo_import(one, by=mina)
+    back.refresh_from_db()
+
+    # It was eligible before the first, and is with the second: nothing is to put back.
+    assert undone((back, enrollment), mina) == "enrolled"
+
+
+def test_an_invitation_owed_to_what_a_later_import_knew_keeps_that_from_being_undone(
+    asking, goteborg, malmo, settings, mina
+):
+    settings.IMPORT_HOLD_PERCENT = 100
+    applied(LESS)
+    more = "6120102,revenue,30000,2024-11-02,"
+    one, other = applied(more), applied(more, MORE_AT_MALMO)
+    services.undo_import(one, by=mina)
+
+    services.invite_locations(asking, by=mina)
+
+    with pytest.raises(ValidationError, match="Invitations went out"):
+        services.undo_import(ValueImport.objects.get(pk=other.pk), by=mina)
+
+
 @pytest.fixture
 def lost(asking, goteborg, settings):
     """An import that made an enrollment in force Not eligible, and the enrollment."""
