@@ -6,6 +6,7 @@ so a lost or doubled wake-up changes nothing (security.md §6.6).
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import random
 import re
@@ -588,7 +589,8 @@ def _hand_over(
         _close(connection)
         _follow_answer(email, connection, delivery, code=error.smtp_code)
     except (smtplib.SMTPException, OSError) as error:
-        may_have_it = getattr(connection, "may_have_it", True)
+        open_to_it = getattr(connection, "may_have_it", True)
+        may_have_it = getattr(error, "may_have_it", open_to_it)
         _close(connection)
         if may_have_it:
             _leave_unclear(
@@ -925,23 +927,53 @@ def _send_together(
     """Send a few mails; what the server refuses is noted alone, the rest by the next."""
     left, sent = deque(chunk.emails), []
     while left and not delivery.is_server_away:
-        email = left.popleft()
-        email.status, email.attempts = MailStatus.QUEUED, email.attempts + 1
         try:
             is_fresh = bool(connection.open()) or is_fresh
         except (smtplib.SMTPException, OSError) as error:
             _close(connection)
             delivery.is_server_away = True
+            email = _tried(left.popleft())
             _wait_for_server(email, delivery, error=type(error).__name__)
             break
-        following = left[0].to_address if left and chunk.raws[left[0].key] else ""
-        raw = chunk.raws[email.key]
-        send = partial(send_prepared, email, connection, raw, following=following)
-        if _hand_over(email, connection, delivery, is_fresh=is_fresh, send=send):
-            sent.append(email.key)
+        for email, send in _next_few(left, chunk, connection, is_fresh=is_fresh):
+            facts = {"is_fresh": is_fresh, "send": send}
+            if _hand_over(_tried(email), connection, delivery, **facts):
+                sent.append(email.key)
         is_fresh = False
     delivery.sent += len(sent)
     chunk.sent, chunk.not_tried = sent, [email.key for email in left]
+
+
+def _tried(email: OutgoingEmail) -> OutgoingEmail:
+    email.status, email.attempts = MailStatus.QUEUED, email.attempts + 1
+    return email
+
+
+def _next_few(
+    left: deque[OutgoingEmail], chunk: _Chunk, connection, *, is_fresh: bool
+) -> list[tuple[OutgoingEmail, Callable[[], None]]]:
+    """Take the next mails that go out in one go; with each what says how it went.
+
+    The first of a connection goes alone: a server that takes none is asked with one.
+    """
+    at_once = 1 if is_fresh else getattr(connection, "at_once", 1)
+    few = [
+        (email.to_address, raw)
+        for email in itertools.islice(left, at_once)
+        if (raw := chunk.raws[email.key]) is not None
+    ]
+    if len(few) < max(2, min(at_once, len(left))):
+        email = left.popleft()
+        return [
+            (email, partial(send_prepared, email, connection, chunk.raws[email.key]))
+        ]
+    outcomes = connection.send_together(settings.DEFAULT_FROM_EMAIL, few)
+    return [(left.popleft(), partial(_tell, outcome)) for outcome in outcomes]
+
+
+def _tell(outcome: Exception | None) -> None:
+    if outcome is not None:
+        raise outcome
 
 
 BEGIN = """
@@ -1043,19 +1075,12 @@ def _prepared(emails: list[OutgoingEmail], connection) -> dict[str, bytes | None
     return raws
 
 
-def send_prepared(
-    email: OutgoingEmail, connection, raw: bytes | None, *, following: str = ""
-) -> None:
-    """Send a mail without building it part by part, where that says the same.
-
-    `following` is whom the next one is to, if that is prepared as well.
-    """
+def send_prepared(email: OutgoingEmail, connection, raw: bytes | None) -> None:
+    """Send a mail without building it part by part, where that says the same."""
     if raw is None:
         as_message(email, connection).send()
     else:
-        connection.send_prepared(
-            settings.DEFAULT_FROM_EMAIL, email.to_address, raw, following=following
-        )
+        connection.send_prepared(settings.DEFAULT_FROM_EMAIL, email.to_address, raw)
 
 
 def prepared_bytes(email: OutgoingEmail) -> bytes | None:

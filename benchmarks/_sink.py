@@ -5,7 +5,7 @@ import socket
 import sys
 
 ANSWERS = {
-    b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
+    b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 8BITMIME\r\n",
     b"QUIT": b"221 bye\r\n",
 }
 
@@ -28,6 +28,13 @@ def serve(connection: socket.socket, counter: int) -> None:
                 kept = kept.partition(b"\r\n.\r\n")[2]
                 os.write(counter, b".")
                 answers = b"250 ok\r\n"
+            elif word == b"BDAT":
+                size = int(line.split()[1])
+                while len(kept) < size:
+                    kept += connection.recv(65536)
+                kept = kept[size:]
+                os.write(counter, b".")
+                answers += b"250 ok\r\n"
             else:
                 answers += ANSWERS.get(word, b"250 ok\r\n")
         connection.sendall(answers)

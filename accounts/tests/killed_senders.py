@@ -14,7 +14,6 @@ import json
 import os
 import random
 import signal
-import smtplib
 import sys
 from collections.abc import Iterable
 from datetime import timedelta
@@ -27,7 +26,7 @@ from django.utils import timezone
 
 from accounts import outbox, tasks
 from accounts.models import MailStatus, OutgoingEmail
-from accounts.smtp import EmailBackend
+from accounts.smtp import SMTP, EmailBackend, Unanswered
 
 PAUSE = timedelta(hours=2)
 # Longer than any answer takes that comes at all.
@@ -58,11 +57,11 @@ class Death:
 
     def listen(self) -> None:
         """Count what is said to the mail server, and what it answers."""
-        for name in ("send", "getreply"):
-            self._count(name, getattr(smtplib.SMTP, name))
+        for name in ("send", "pour", "getreply"):
+            self._count(name, getattr(SMTP, name))
 
     def _count(self, name: str, original) -> None:
-        setattr(smtplib.SMTP, name, lambda *args: self.take(original, *args))
+        setattr(SMTP, name, lambda *args: self.take(original, *args))
 
 
 def words(emails: Iterable[OutgoingEmail]) -> dict:
@@ -91,7 +90,7 @@ def be_hasty() -> None:
 
 def be_sure() -> None:
     """Take for not sent what got no answer."""
-    EmailBackend.may_have_it = False
+    EmailBackend.may_have_it = Unanswered.may_have_it = False
 
 
 def name_anew() -> None:

@@ -30,6 +30,8 @@ HANGS_UP_AMID = "hangs up amid"  # while the text comes in: nothing arrived
 HANGS_UP_AFTER = "hangs up after"  # the text has arrived, the answer has not been sent
 IS_SLOW = "is slow"  # answers a text only after `seconds`
 
+OFFERS = ("PIPELINING", "CHUNKING")
+
 
 class MailServer:
     """Keeps what it accepted in `messages`; every mode can change at any moment."""
@@ -39,9 +41,11 @@ class MailServer:
         # What goes wrong by chance, beside the mode.
         self.weather: Weather | None = None
         self.unknown: set[str] = set()
+        # What came with the last sender.
+        self.said_of_text: list[str] = []
         self.seconds = 0.0
-        # Whether several commands may come at once (RFC 2920).
-        self.takes_many = True
+        # Several commands at once (RFC 2920), several texts with them (RFC 3030).
+        self.offers = OFFERS
         self.messages: list[EmailMessage] = []
         self._ids: Counter = Counter()
         self.connections = 0
@@ -76,7 +80,7 @@ class MailServer:
         self.mode, self.unknown, self.seconds = ACCEPTS, set(), 0.0
         self.messages, self.connections, self.weather = [], 0, None
         self._ids = Counter()
-        self.takes_many = True
+        self.offers = OFFERS
         self.open()
 
     @property
@@ -96,14 +100,14 @@ class MailServer:
 
     async def handle_EHLO(self, server, session, envelope, hostname, responses):
         session.host_name = hostname
-        return responses[:1] + ["250-PIPELINING"] * self.takes_many + responses[1:]
+        return [*responses[:1], *(f"250-{one}" for one in self.offers), *responses[1:]]
 
     async def handle_MAIL(self, server, session, envelope, address, options):
         if self.mode == WANTS_NO_SENDER:
             return "530 Sign in first"
         if self.mode == HANGS_UP_FIRST:
             server.transport.abort()
-        envelope.mail_from = address
+        envelope.mail_from, self.said_of_text = address, options
         return "250 OK"
 
     async def handle_RCPT(self, server, session, envelope, address, options):
@@ -193,6 +197,8 @@ class _Dialogue(SMTP):
             self.transport.abort()
         elif fault:
             await self.push(fault)
+        if fault == weather.CLOSES:
+            self.transport.close()
         return bool(fault)
 
     async def _handle_client(self):
@@ -228,7 +234,7 @@ class _Dialogue(SMTP):
         (address,) = self.envelope.rcpt_tos
         if await self.suffer(self._mail_server.fault_at("DATA", address)):
             return
-        if fault := self._mail_server.fault_at("amid"):
+        if fault := self._mail_server.fault_at("amid", address):
             await self.push("354 Go on")
             await self._reader.readline()
             await self.suffer(fault)
@@ -242,6 +248,27 @@ class _Dialogue(SMTP):
             await self.push("451 No text today")
             return
         await super().smtp_DATA(arg)
+
+    async def smtp_BDAT(self, arg):
+        size, _space, last = arg.partition(" ")
+        assert last == "LAST", "the portal sends a text whole"
+        to = self.envelope.rcpt_tos[0] if self.envelope.rcpt_tos else ""
+        fault = to and self._mail_server.fault_at("amid", to)
+        if fault or self._mail_server.mode == HANGS_UP_AMID:
+            await self._reader.readexactly(int(size) // 2)
+            await self.suffer(fault or weather.HANGS_UP)
+            return
+        # Whoever is refused has said it all the same.
+        text = await self._reader.readexactly(int(size))
+        if not to:
+            await self.push("503 To whom?")
+        elif self._mail_server.mode == WANTS_NO_TEXT:
+            await self.push("451 No text today")
+        elif not await self.suffer(self._mail_server.fault_at("DATA", to)):
+            self.envelope.content = text
+            answer = await self._call_handler_hook("DATA")
+            self._set_post_data_state()
+            await self.push(answer)
 
 
 def _free_port() -> int:

@@ -5,6 +5,7 @@ import smtplib
 import threading
 import uuid
 from concurrent.futures import wait
+from dataclasses import dataclass
 from datetime import timedelta
 from email import message_from_bytes
 from email.utils import parseaddr
@@ -27,7 +28,7 @@ from accounts.models import (
     texts,
 )
 from accounts.smtp import EmailBackend
-from accounts.tests import killed_senders
+from accounts.tests import killed_senders, weather
 from accounts.tests import mail_server as how
 from accounts.tests.factories import LocationFactory
 from accounts.tests.mail_server import MailServer
@@ -761,10 +762,10 @@ def test_a_mail_that_was_sent_is_not_sent_again(mail_server):
 PREPARED = b"Message-ID: <one@example>\r\n\r\nHello\r\n.signature\r\n"
 
 
-@pytest.fixture(params=[True, False], ids=["at once", "one by one"])
+@pytest.fixture(params=[how.OFFERS[:1], ()], ids=["at once", "one by one"])
 def talk(request, mail_server):
     """Sends prepared mails to a server that takes many commands at once, or does not."""
-    mail_server.takes_many = request.param
+    mail_server.offers = request.param
     connection = get_connection()
     connection.open()
     yield partial(connection.send_prepared, "portal@example.com"), connection
@@ -804,49 +805,6 @@ def test_what_is_refused_before_the_text_is_told_alike_and_the_next_one_leaves(
 
     assert mail_server.message_ids == {"<one@example>": 2}
     assert ".signature" in mail_server.messages[0].get_content().splitlines()
-
-
-def test_whom_the_next_mail_is_to_goes_with_a_text_and_may_be_refused(
-    talk, mail_server
-):
-    send, _connection = talk
-    mail_server.unknown = {"eve@nordvik.example"}
-
-    send("greta@nordvik.example", PREPARED, following="eve@nordvik.example")
-    with pytest.raises(smtplib.SMTPRecipientsRefused):
-        send("eve@nordvik.example", PREPARED, following="per@nordvik.example")
-    send("per@nordvik.example", PREPARED, following="per@nordvik.example")
-    send("per@nordvik.example", PREPARED, following="eve\n@nordvik.example")
-
-    assert mail_server.message_ids == {"<one@example>": 3}
-
-
-def test_who_was_announced_and_not_written_to_gets_no_mail(talk, mail_server):
-    send, connection = talk
-    send("greta@nordvik.example", PREPARED, following="per@nordvik.example")
-    connection.connection.quit()
-
-    assert mail_server.message_ids == {"<one@example>": 1}
-
-
-@pytest.mark.parametrize("written", ["at once", "part by part"])
-def test_a_text_never_goes_to_somebody_whom_another_was_announced_to(
-    talk, mail_server, written
-):
-    send, connection = talk
-    if not mail_server.takes_many:
-        return  # To such a server nobody is announced.
-    send("greta@nordvik.example", PREPARED, following="per@nordvik.example")
-
-    write = {
-        "at once": send,
-        "part by part": partial(connection.connection.sendmail, "portal@example.com"),
-    }[written]
-    with pytest.raises(smtplib.SMTPServerDisconnected, match="announced"):
-        write("eve@nordvik.example", PREPARED)
-
-    assert not connection.may_have_it
-    assert mail_server.message_ids == {"<one@example>": 1}
 
 
 def test_nothing_of_a_campaign_leaves_that_the_database_did_not_note(
@@ -940,6 +898,203 @@ def test_an_address_with_a_line_break_is_no_command_of_its_own(mail_server):
     connection.connection.close()
 
     assert not mail_server.messages
+
+
+# --- Several in one go ---------------------------------------------------------------
+
+READERS = [f"{name}@nordvik.example" for name in ("ida", "per", "eve", "sam", "ola")]
+
+
+@dataclass
+class FaultAt:
+    """Weather that strikes one reader's mail at one stage, once."""
+
+    stage: str
+    fault: str
+    address: str = "eve@nordvik.example"
+    silence: float = 0.1
+    hits: int = 0
+
+    def at(self, stage: str, address: str = "") -> str:
+        if self.hits or (stage, address) != (self.stage, self.address):
+            return ""
+        self.hits += 1
+        return self.fault
+
+
+def prepared_for(reader: str) -> tuple[str, bytes]:
+    head = f"Message-ID: <{reader}>\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    return (
+        reader,
+        f"{head}Content-Transfer-Encoding: 8bit\r\n\r\nHej å\r\n.\r\n".encode(),
+    )
+
+
+@pytest.fixture
+def together(mail_server):
+    """Sends mails that are bytes to some readers in one go."""
+    backend = get_connection()
+    backend.open()
+    assert backend.at_once == 1, "the server has not said what it takes"
+    backend.send_prepared("portal@example.com", *prepared_for("first@nordvik.example"))
+    assert backend.at_once == 10
+    mail_server.messages.clear()
+
+    def send(readers=READERS):
+        outcomes = backend.send_together(
+            "portal@example.com", [prepared_for(one) for one in readers]
+        )
+        return [type(one).__name__ for one in outcomes]
+
+    yield send
+    backend.close()
+
+
+def arrived(server: MailServer) -> list[str]:
+    return [message["Message-ID"].strip("<>") for message in server.messages]
+
+
+TAKEN = "NoneType"
+
+
+def test_several_mails_go_in_one_go_each_to_its_reader(together, mail_server):
+    assert together() == [TAKEN] * 5
+    assert together(["greta@nordvik.example"]) == [TAKEN]
+
+    assert arrived(mail_server) == [*READERS, "greta@nordvik.example"]
+    assert mail_server.messages[0].get_content() == "Hej å\r\n.\r\n"
+    assert mail_server.said_of_text == ["BODY=8BITMIME"]
+    assert mail_server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("stage", "answer", "told"),
+    [
+        ("RCPT", "550 Nobody", "SMTPRecipientsRefused"),
+        ("RCPT", "450 Later", "SMTPRecipientsRefused"),
+        ("DATA", "451 Later", "SMTPDataError"),
+        ("text", "552 Too large", "SMTPDataError"),
+    ],
+)
+def test_of_several_one_that_is_refused_is_told_alone(
+    together, mail_server, stage, answer, told
+):
+    mail_server.weather = FaultAt(stage, answer)
+
+    assert together() == [TAKEN, TAKEN, told, TAKEN, TAKEN]
+    assert together(["greta@nordvik.example"]) == [TAKEN]
+    assert arrived(mail_server) == [
+        *(one for one in READERS if "eve" not in one),
+        "greta@nordvik.example",
+    ]
+
+
+def test_of_several_an_address_of_two_lines_is_no_command_of_its_own(
+    together, mail_server
+):
+    evil = "greta@nordvik.example>\r\nRCPT TO:<eve@evil.example"
+
+    assert together([READERS[0], evil, READERS[1]]) == [TAKEN, "ValueError", TAKEN]
+    assert arrived(mail_server) == READERS[:2]
+
+
+def test_a_server_that_closes_took_nothing_of_what_came_after(together, mail_server):
+    mail_server.weather = FaultAt("RCPT", weather.CLOSES)
+
+    assert together() == [TAKEN, TAKEN, "SMTPRecipientsRefused"]
+    assert arrived(mail_server) == READERS[:2]
+
+
+def test_what_a_server_takes_that_said_it_would_close_is_not_sent_again(
+    together, mail_server
+):
+    mail_server.weather = FaultAt("RCPT", "421 Busy")
+
+    assert together() == [TAKEN, TAKEN, "SMTPRecipientsRefused", TAKEN, TAKEN]
+    assert len(arrived(mail_server)) == 4
+
+
+@pytest.mark.parametrize(
+    ("stage", "fault", "came"),
+    [
+        ("RCPT", weather.HANGS_UP, 2),
+        ("amid", weather.HANGS_UP, 2),
+        ("text", weather.HANGS_UP_AFTER, 3),
+        ("text", weather.GOES_SILENT_AFTER, 3),
+    ],
+)
+def test_where_the_line_breaks_it_is_open_whether_the_last_ones_arrived(
+    together, mail_server, stage, fault, came
+):
+    mail_server.weather = FaultAt(stage, fault)
+
+    assert together() == [TAKEN, TAKEN, "Unanswered", "Unanswered", "Unanswered"]
+    assert arrived(mail_server) == READERS[:came]
+
+
+@pytest.fixture
+def to_readers(settings):
+    """A campaign's mails to five readers, in their order."""
+    settings.MAIL_WRITERS = {"invitation": "accounts.tests.killed_senders.words"}
+    for number, reader in enumerate(READERS):
+        pk = uuid.UUID(int=number)
+        make_email(pk=pk, to_address=reader, is_bulk=True, body_text="", body_html="")
+
+
+def statuses() -> list[str]:
+    return [*OutgoingEmail.objects.order_by("pk").values_list("status", flat=True)]
+
+
+@pytest.mark.parametrize(("at_once", "unclear"), [(10, 3), (3, 2), (1, 1)])
+def test_where_the_line_breaks_no_more_are_unclear_than_went_in_one_go(
+    to_readers, mail_server, settings, at_once, unclear
+):
+    settings.MAILS_AT_ONCE = at_once
+    mail_server.weather = FaultAt("text", weather.HANGS_UP_AFTER)
+
+    outbox.deliver()
+
+    assert statuses().count(MailStatus.UNKNOWN) == unclear
+    assert statuses()[:2] == [MailStatus.SENT] * 2
+    pass_time(minutes=16)
+    while outbox.deliver().claimed:
+        pass
+    assert statuses() == [MailStatus.SENT] * 5
+    came = mail_server.message_ids
+    assert sorted(came.values()) == [1, 1, 1, 1, 2], "of one alone the answer was lost"
+
+
+@pytest.mark.parametrize("offers", [how.OFFERS[1:], how.OFFERS[:1], ()])
+def test_a_server_that_does_not_take_several_gets_one_after_another(
+    to_readers, mail_server, monkeypatch, offers
+):
+    mail_server.offers = offers
+    monkeypatch.delattr(EmailBackend, "send_together")
+
+    assert outbox.deliver().sent == 5
+    assert sorted(mail_server.message_ids.values()) == [1] * 5
+
+
+def test_a_server_that_is_closing_is_asked_with_one_of_a_campaign(
+    to_readers, mail_server
+):
+    mail_server.mode = how.IS_CLOSING
+
+    outbox.deliver()
+
+    asked = OutgoingEmail.objects.exclude(last_error="")
+    assert [one.last_error for one in asked] == ["SMTP 421"]
+    assert statuses() == [MailStatus.QUEUED] * 5
+
+
+def test_what_a_closing_server_did_not_take_is_in_line_again(to_readers, mail_server):
+    mail_server.weather = FaultAt("RCPT", weather.CLOSES)
+
+    outbox.deliver()
+
+    assert statuses() == [*[MailStatus.SENT] * 2, *[MailStatus.QUEUED] * 3]
+    attempts = OutgoingEmail.objects.order_by("pk").values_list("attempts", flat=True)
+    assert [*attempts] == [1, 1, 1, 0, 0]
 
 
 # --- What is claimed and written ahead --------------------------------------------------

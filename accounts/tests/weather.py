@@ -9,13 +9,22 @@ IS_LATE = "is late"
 # It takes the text and hangs up before it says so: nobody can know (security.md 18).
 HANGS_UP_AFTER = "hangs up after"
 GOES_SILENT_AFTER = "goes silent after"
+# It takes its leave and goes; others say 421 and stay.
+CLOSES = "421 The service closes"
 
 # What may happen at each stage, and how often beside the others.
 STAGES: dict[str, dict[str, int]] = {
     "connect": {HANGS_UP: 3, GOES_SILENT: 1},
     "EHLO": {"421 Busy": 3, "550 Not you": 3, HANGS_UP: 3},
     "MAIL": {"451 Later": 3, "530 Sign in": 1, HANGS_UP: 3, IS_LATE: 3},
-    "RCPT": {"450 Later": 6, "421 Busy": 3, "550 Nobody": 2, HANGS_UP: 3, IS_LATE: 3},
+    "RCPT": {
+        "450 Later": 6,
+        "421 Busy": 2,
+        CLOSES: 2,
+        "550 Nobody": 2,
+        HANGS_UP: 3,
+        IS_LATE: 3,
+    },
     "DATA": {"451 Later": 3, "554 No": 1, HANGS_UP: 3, IS_LATE: 3},
     "amid": {HANGS_UP: 3, GOES_SILENT: 1},
     "text": {
