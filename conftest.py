@@ -559,6 +559,15 @@ def client_of():
     return signed_in
 
 
+@pytest.fixture
+def served(transactional_db, monkeypatch):
+    """Pages may be served as wsgi.py does; afterwards this process does jobs again."""
+    known = connections.settings["default"]
+    monkeypatch.setitem(known, "OPTIONS", known["OPTIONS"])
+    yield
+    connections.close_all()
+
+
 @pytest.fixture(scope="module")
 def chromium():
     """The machine's browser, without a window; ended before another module's begins."""

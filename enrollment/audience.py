@@ -23,6 +23,7 @@ from accounts.models import (
 )
 from accounts.roles import Permission, roles_with
 from accounts.scoping import holds_now
+from accounts.time_limits import at_length
 from enrollment.eligibility import (
     continuing,
     eligible_locations,
@@ -282,6 +283,7 @@ class Reach:
     unreachable: int
 
 
+@at_length()
 def reach_of(campaign: Campaign, *, on: date) -> Reach:
     """Count a campaign's audience, and who is left out by reason."""
     bad = UndeliverableAddress.objects.filter(address=OuterRef("email"))

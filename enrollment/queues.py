@@ -55,6 +55,7 @@ from accounts.prepared import Given, planned, prepared
 from accounts.roles import Role
 from accounts.scoping import live_assignments
 from accounts.stretches import Part, beyond, reader_of
+from accounts.time_limits import at_length
 from enrollment import services
 from enrollment.eligibility import (
     count_locations_to_invite,
@@ -217,6 +218,7 @@ def program_invitations(
 
 
 def _count_invitations(running: list[ProgramTerms], at: datetime) -> _Counted:
+    """Count all locations for each program: seconds, where they are hundred thousands."""
     uncovered = (
         _uncovered()
         .filter(terms__in=running)
@@ -224,11 +226,12 @@ def _count_invitations(running: list[ProgramTerms], at: datetime) -> _Counted:
         .values_list("terms")
         .annotate(locations=Count("pk"))
     )
-    return _Counted(
-        statuses=_counted_statuses(running),
-        uncovered=dict(uncovered),
-        to_invite=_counted_to_invite(running, at),
-    )
+    with at_length():
+        return _Counted(
+            statuses=_counted_statuses(running),
+            uncovered=dict(uncovered),
+            to_invite=_counted_to_invite(running, at),
+        )
 
 
 def lapsed_invitations(

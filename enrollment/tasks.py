@@ -14,6 +14,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from accounts.logs import log_failure
+from accounts.time_limits import is_held
 from enrollment import services
 from enrollment.models import Campaign, RenewalPlan, ValueImport
 
@@ -21,8 +22,6 @@ logger = logging.getLogger(__name__)
 
 # After this many seconds no other range is begun; the clock comes again.
 LONG_ENOUGH = 50
-# Somebody else held what it needed: not to be had, a deadlock, changed meanwhile.
-WAITED = ("55P03", "40P01", "40001")
 
 
 @contextmanager
@@ -293,7 +292,7 @@ def _started(
     try:
         return step(one) is not None
     except OperationalError as error:
-        if getattr(error.__cause__, "pgcode", None) in WAITED:
+        if is_held(error):
             services.take_start_back(one)
         raise
 

@@ -113,18 +113,36 @@ DATABASES = {
         )
     )
 }
+# How long a statement, and waiting for a lock, may take, in seconds (security.md §6.2): in
+# a process that serves pages (wsgi.py), and in every other one. `migrate` alone lifts the
+# first; whatever of a page takes longer says so at its place (accounts/time_limits.py).
+PAGE_STATEMENT_SECONDS = environment.whole_number(
+    "PAGE_STATEMENT_SECONDS", default=5, least=1, most=60
+)
+PAGE_LOCK_SECONDS = environment.whole_number(
+    "PAGE_LOCK_SECONDS", default=3, least=1, most=60
+)
+JOB_STATEMENT_SECONDS = environment.whole_number(
+    "JOB_STATEMENT_SECONDS", default=60, least=1, most=3600
+)
+JOB_LOCK_SECONDS = environment.whole_number(
+    "JOB_LOCK_SECONDS", default=10, least=1, most=3600
+)
 DATABASES["default"] |= {
     "CONN_MAX_AGE": 60,
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": DATABASES["default"].get("OPTIONS", {})
     | {
         "connect_timeout": 5,
-        # `migrate` alone lifts the first of these.
+        # A server that is gone without a word is noticed while it is waited for.
+        "tcp_user_timeout": 5000,
+        "keepalives_idle": 5,
         # Compiling the portal's questions costs PostgreSQL seconds (the year end's: 20)
         # and never pays.
         "options": (
-            "-c statement_timeout=60000 -c lock_timeout=10000 "
-            "-c idle_in_transaction_session_timeout=60000 -c jit=off "
+            f"-c statement_timeout={JOB_STATEMENT_SECONDS}s "
+            f"-c lock_timeout={JOB_LOCK_SECONDS}s "
+            "-c idle_in_transaction_session_timeout=60s -c jit=off "
             # What is asked for is in memory or on a fast disk: by its keys, not all of it.
             "-c random_page_cost=1.1"
         ),

@@ -35,3 +35,4 @@ handler403 = "incentives_portal.views.forbidden"
 handler404 = "incentives_portal.views.not_found"
 # Asked for by django-allauth, whose limits these are.
 handler429 = "incentives_portal.views.too_many"
+handler500 = "incentives_portal.views.server_error"

@@ -1,19 +1,24 @@
-"""Pages that belong to no app: language, health, and errors on the way in."""
+"""Pages that belong to no app: language, health, and errors on the way in and within."""
+
+import sys
 
 from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.db import connection
 from django.http import (
+    HttpRequest,
     HttpResponse,
     HttpResponseBadRequest,
     HttpResponseRedirect,
 )
+from django.middleware.csrf import CsrfViewMiddleware, get_token
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import check_for_language
 from django.utils.translation import gettext as _
+from django.views import defaults
 from django.views.decorators.http import require_GET
 
 from accounts.access import Hidden, NotAllowed, OperatorNotAllowed, public
@@ -23,6 +28,7 @@ from accounts.posting import posted
 from accounts.refusals import Refusal, ended_roles, operator_refusal, refusal_for
 from accounts.roles import Permission
 from accounts.services import choose_language
+from accounts.time_limits import trouble_of
 
 
 @public("a machine asks whether the portal lives; says nothing else")
@@ -112,3 +118,54 @@ def not_found(request, exception=None):
             company=company,
         )
     return render(request, "404.html", {"ended": ended}, status=404)
+
+
+# Seconds after which it may be tried again.
+AGAIN_AFTER = 10
+
+
+def server_error(request):
+    """Say what the database could not do just now (503); everything else is our fault.
+
+    Asks the database nothing. What was typed goes with the button that tries again,
+    numbers too (docs/adr/0007), but for passwords and files.
+    """
+    trouble = trouble_of(sys.exc_info()[1])
+    if trouble is None:
+        return defaults.server_error(request)
+    is_sent = request.method == "POST"
+    context = {
+        "trouble": trouble.value,
+        "path": request.get_full_path(),
+        "is_sent": is_sent,
+        "typed": _typed_in_our_form(request) if is_sent else None,
+        "has_files": is_sent and bool(request.FILES),
+        "token": get_token(request),
+    }
+    response = HttpResponse(render_to_string("503.html", context), status=503)
+    response["Retry-After"] = str(AGAIN_AFTER)
+    return response
+
+
+class _FormCheck(CsrfViewMiddleware):
+    """Tells whether a form of ours was sent, and shows no page where it was none."""
+
+    def _reject(self, request, reason):
+        return reason
+
+
+def _typed_in_our_form(request: HttpRequest) -> list[tuple[str, str]] | None:
+    """Return what was sent by a form of ours, name by name; None with a password in it.
+
+    What another site made a browser send gets no button that sends it with our token.
+    """
+    if _FormCheck(server_error).process_view(request, server_error, (), {}):
+        return None
+    if any("password" in name for name in request.POST):
+        return None
+    return [
+        (name, value)
+        for name, values in request.POST.lists()
+        for value in values
+        if name != "csrfmiddlewaretoken"
+    ]

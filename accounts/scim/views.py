@@ -15,7 +15,7 @@ from allauth.core.internal import ratelimit
 from django.contrib.auth.decorators import login_not_required
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import translation
 from django.views.decorators.csrf import csrf_exempt  # noqa: TID251
@@ -38,6 +38,7 @@ from accounts import services
 from accounts.access import Access
 from accounts.models import PartnerAccount, ProvisioningToken
 from accounts.scim import asking, filters, groups, people, resources
+from accounts.time_limits import trouble_of
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ CONTENT_TYPE = "application/scim+json"
 # Entra wants 25 a second; a directory gone wild waits for the next minute.
 REQUESTS_A_MINUTE = 3_000
 WINDOW_SECONDS = 60
+# Seconds after which what the database could not do is tried again.
+AGAIN_AFTER = 10
 # Tokens that open nothing, from one place.
 FAILURES = {"scim_token": "30/m/ip"}
 REASON = "a company's directory shows its token with every request; no cookie counts"
@@ -289,6 +292,14 @@ def _answered(request: HttpRequest, methods: dict, key: dict) -> HttpResponse:
         # Two requests at once: the database let one of them through.
         logger.warning("scim: two requests at once")
         return _error(UniquenessException().to_error())
+    except (OperationalError, InterfaceError) as error:
+        trouble = trouble_of(error)
+        if trouble is None:
+            raise
+        logger.warning("scim: the database is %s", trouble.value)
+        response = _error(Error(status=503, detail="Try again in a moment."))
+        response["Retry-After"] = str(AGAIN_AFTER)
+        return response
 
 
 def _caller(request: HttpRequest) -> ProvisioningToken:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -90,6 +91,23 @@ class TestTheDoor:
         assert answers == [200, 200, 200, 429]
         cache.clear()
         assert entra.get("/Users").status_code == 200
+
+    def test_what_somebody_else_holds_is_to_be_tried_again(self, entra, monkeypatch):
+        answers = iter(["55P03", "53100"])
+
+        def fail(*_args, **_kwargs):
+            error = OperationalError()
+            error.__cause__ = type("Cause", (Exception,), {"pgcode": next(answers)})()
+            raise error
+
+        monkeypatch.setattr(views.people, "rows", fail)
+        response = entra.get("/Users")
+
+        assert error_of(response).status == 503
+        assert response["Retry-After"] == "10"
+        # The control: a disk that is full is ours to mend, whoever tries again.
+        with pytest.raises(OperationalError):
+            entra.get("/Users")
 
     def test_other_methods_are_refused_with_what_may_be_done(self, entra, nora):
         for method, path in (

@@ -23,6 +23,7 @@ from accounts.roles import Permission, Role, roles_with
 from accounts.scoping import holds_now
 from accounts.services import record_audit_event
 from accounts.templatetags.portal import within
+from accounts.time_limits import is_held
 from enrollment import emails
 from enrollment.eligibility import (
     eligible_locations,
@@ -226,6 +227,8 @@ def _locked_or_busy(terms: ProgramTerms) -> ProgramTerms:
         hold_values()
         return lock_terms(terms)
     except OperationalError as error:
+        if not is_held(error):
+            raise
         raise ValidationError(
             _(
                 "Somebody else is inviting to %(program)s, or values are being "

@@ -38,6 +38,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import AuditAction, IncentiveProgram, User
 from accounts.services import record_audit_event
+from accounts.time_limits import at_length, is_held
 from enrollment.eligibility import eligible_again, is_offered_in, tax_gap
 from enrollment.models import (
     CheckState,
@@ -78,8 +79,8 @@ UNKNOWN = "unknown:"
 CONCERNED = OPEN - {EnrollmentStatus.DECLINED}
 SAMPLES = 3
 ROWS_AT_ONCE = 5000
-# Somebody else holds the row: waited for too long, or a deadlock (PostgreSQL's codes).
-HELD = ("55P03", "40P01")
+# Seconds that one statement on all enrollments of a program may take.
+PATIENCE = 600
 # Moved in the transaction that publishes; the clock moves the rest (tasks.py).
 AT_ONCE = 5
 # No turn begins later: whoever enrolls waits for the program until the last one ended.
@@ -289,6 +290,7 @@ def rehearsed_terms(draft: TermsDraft, look) -> Any:
 
 
 @transaction.atomic
+@at_length(PATIENCE)
 def publish_terms(
     draft: TermsDraft,
     *,
@@ -397,15 +399,16 @@ def _effects_of(
         return Effects((), 0, 0)
     on = draft.fiscal_year.calendar.day_at(at)
     moves = draft.fiscal_year.contains(on)
-    with transaction.atomic(), connection.cursor() as cursor:
-        beside = _put_beside(draft)
-        _note_lacking(cursor, known, beside, on=on)
-        effects = _compared(cursor, moves=moves)
-        if read:
-            read(_each_stranded(cursor, moves=moves))
-        if moves:
-            back = eligible_again(known, on=on, under=beside).count()
-            effects = replace(effects, back=back)
+    with transaction.atomic():
+        with at_length(PATIENCE), connection.cursor() as cursor:
+            beside = _put_beside(draft)
+            _note_lacking(cursor, known, beside, on=on)
+            effects = _compared(cursor, moves=moves)
+            if read:
+                read(_each_stranded(cursor, moves=moves))
+            if moves:
+                back = eligible_again(known, on=on, under=beside).count()
+                effects = replace(effects, back=back)
         transaction.set_rollback(True)
     return effects
 
@@ -694,7 +697,7 @@ def _busy_said(program: IncentiveProgram) -> Iterator[None]:
         with transaction.atomic():
             yield
     except OperationalError as error:
-        if getattr(error.__cause__, "pgcode", None) not in HELD:
+        if not is_held(error):
             raise
         raise ValidationError(
             _(

@@ -30,6 +30,11 @@ SHOW_HSTS = (
     "print(s.SECURE_HSTS_SECONDS, s.SECURE_HSTS_INCLUDE_SUBDOMAINS,"
     " s.SECURE_HSTS_PRELOAD)"
 )
+SHOW_LIMITS = (
+    "from django.conf import settings as s;"
+    "print(s.PAGE_STATEMENT_SECONDS, s.PAGE_LOCK_SECONDS,"
+    " s.DATABASES['default']['OPTIONS']['options'])"
+)
 OTHER_HOSTS = {"HSTS_INCLUDE_SUBDOMAINS": "true"}
 
 
@@ -169,6 +174,24 @@ def test_https_is_promised_for_other_hosts_only_when_asked_to(start_all):
         "31536000 True True",
         "0 False False",
     ]
+
+
+def test_how_long_the_database_may_take_can_be_set(start_all):
+    longer = {"PAGE_STATEMENT_SECONDS": "8", "PAGE_LOCK_SECONDS": "4"}
+    longer |= {"JOB_STATEMENT_SECONDS": "90", "JOB_LOCK_SECONDS": "20"}
+    of_itself, as_set, without_end = start_all(
+        GOOD,
+        GOOD | longer,
+        GOOD | {"PAGE_STATEMENT_SECONDS": "0"},
+        show=SHOW_LIMITS,
+    )
+
+    assert of_itself.stdout.startswith(
+        "5 3 -c statement_timeout=60s -c lock_timeout=10s "
+    )
+    assert as_set.stdout.startswith("8 4 -c statement_timeout=90s -c lock_timeout=20s ")
+    assert without_end.returncode == 1
+    assert "PAGE_STATEMENT_SECONDS must be a whole number" in without_end.stderr
 
 
 def test_the_browsers_lists_want_a_year(start_all):

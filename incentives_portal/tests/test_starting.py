@@ -19,8 +19,7 @@ OLD = "k1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 NEW = "k2:YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXowMTIzNDU="
 
 
-@pytest.mark.django_db(transaction=True)
-def test_neither_web_server_nor_worker_starts_without_a_key_in_use(settings):
+def test_neither_web_server_nor_worker_starts_without_a_key_in_use(served, settings):
     settings.FIELD_ENCRYPTION_KEYS = OLD
     BankProfileFactory()
     settings.FIELD_ENCRYPTION_KEYS = NEW
