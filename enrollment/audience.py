@@ -210,10 +210,13 @@ def locations_of(campaign: Campaign, person: User, *, on: date) -> QuerySet[Loca
     if campaign.follows_a_stopped_one:
         left = _holders_not_told(campaign, on=on).filter(holder=person.pk)
         theirs = theirs.union(left.order_by().values("pk"))
-    return (
-        Location.objects.filter(pk__in=theirs)
-        .select_related("partner_account")
-        .order_by("partner_account__name", "name", "pk")
+    return in_their_order(Location.objects.filter(pk__in=theirs))
+
+
+def in_their_order(locations: QuerySet[Location]) -> QuerySet[Location]:
+    """Put locations in the order in which mails and pages list them."""
+    return locations.select_related("partner_account").order_by(
+        "partner_account__name", "name", "pk"
     )
 
 

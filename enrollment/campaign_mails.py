@@ -26,13 +26,13 @@ from accounts.mail_words import (
     wrapped,
     wrapped_but_open,
 )
-from accounts.models import OutgoingEmail, RoleAssignment, SharedText, User
+from accounts.models import Location, OutgoingEmail, RoleAssignment, SharedText, User
 from accounts.muting import mute_token
 from accounts.prepared import Given, prepared
 from accounts.roles import Permission, roles_with
 from accounts.templatetags.mails import line
 from enrollment import emails
-from enrollment.audience import locations_of
+from enrollment.audience import in_their_order, locations_of
 from enrollment.eligibility import GAPS, gap_codes_of_many, with_next_gaps
 from enrollment.models import (
     Campaign,
@@ -402,9 +402,12 @@ def preview_of(
     """
     now = timezone.now()
     today = campaign.terms.fiscal_year.calendar.day_at(now)
-    locations = with_next_gaps(locations_of(campaign, person, on=today), on=today)
+    # Of these alone: what the next enrollment lacks is not asked of all locations.
+    keys = locations_of(campaign, person, on=today).values_list("pk", flat=True)
+    these = Location.objects.filter(pk__in=list(keys[:MOST_PREVIEWED]))
+    locations = with_next_gaps(in_their_order(these), on=today)
     invitations, payouts = [], {}
-    for location in locations[:MOST_PREVIEWED]:
+    for location in locations:
         enrollment = Enrollment(
             location=location,
             terms=campaign.terms,
