@@ -1,5 +1,7 @@
 """Asking somebody to fill in bank or tax details, filling them in, and checking them."""
 
+from urllib.parse import urlencode
+
 from allauth.core.internal import ratelimit
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -14,7 +16,7 @@ from django.views.decorators.debug import (
 )
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.access import owned, public, recently_authenticated, requires
+from accounts.access import is_own_path, owned, public, recently_authenticated, requires
 from accounts.forms import JoinForm
 from accounts.link_tokens import fingerprint_of
 from accounts.models import Location
@@ -66,7 +68,7 @@ def ask_part(request, location):
                 _("%(address)s gets a link. You are told when it is filled in.")
                 % {"address": part.email},
             )
-            return redirect("profiles:ask_part", pk=location.pk)
+            return redirect(_with_way_back(request, location))
     open_ones = PreparedPart.objects.filter(
         location=location, closed_at=None
     ).for_pages()
@@ -76,10 +78,24 @@ def ask_part(request, location):
         {
             "form": form,
             "location": location,
+            "leave_url": _way_back(request) or location.get_absolute_url(),
             "parts": open_ones.order_by("-asked_at", "pk")[:20],
         },
         status=422 if form.errors else 200,
     )
+
+
+def _way_back(request) -> str:
+    """Where the person came from: a path of this portal, or nothing."""
+    target = request.GET.get("next", "")
+    return target if is_own_path(target) else ""
+
+
+def _with_way_back(request, location) -> str:
+    """This page's address, which still knows where its reader came from."""
+    page = reverse("profiles:ask_part", kwargs={"pk": location.pk})
+    target = _way_back(request)
+    return f"{page}?{urlencode({'next': target})}" if target else page
 
 
 @requires(Permission.PROFILE_EDIT, on=PreparedPart)

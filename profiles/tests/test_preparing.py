@@ -287,6 +287,21 @@ def test_the_page_that_asks_takes_what_was_typed_and_shows_what_waits(
     assert re.search(r"skatteuppgifter", mail.subject)
 
 
+def test_leaving_leads_to_where_its_reader_came_from(client_of, ida, goteborg):
+    web = client_of(ida)
+    page = reverse("profiles:ask_part", kwargs={"pk": goteborg.pk})
+    here, location = "/enroll/somewhere/", goteborg.get_absolute_url()
+    typed = {"section": "tax", "full_name": "Fia", "email": FIA, "language": "sv"}
+
+    for way, to in (
+        ("", location),
+        (f"?next={here}", here),
+        ("?next=//elsewhere.example/", location),
+    ):
+        for answer in (web.get(page + way), web.post(page + way, typed, follow=True)):
+            assert f'<a href="{to}">Leave</a>' in answer.content.decode()
+
+
 BROKEN = {
     "email_is_lower_case": {"email": "Fia@finance.example"},
     "keeps_a_fingerprint": {"token_sha256": "open"},
