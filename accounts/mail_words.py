@@ -56,10 +56,11 @@ def _broken(line: str) -> Sequence[str]:
     """Return a line as one or more that are not too long."""
     if len(line) <= LINE_WIDTH and "\t" not in line:
         return (line,)
-    indent = line[: len(line) - len(line.lstrip())]
-    hanging = indent + ("  " if line.lstrip().startswith("- ") else "")
-    if line.isprintable() and "  " not in line.lstrip():
-        return _broken_at_spaces(line, hanging)
+    words = line.lstrip()
+    words_at = len(line) - len(words)
+    hanging = line[:words_at] + ("  " if words.startswith("- ") else "")
+    if line.isprintable() and "  " not in words:
+        return _broken_at_spaces(line, words_at, hanging)
     return tuple(
         textwrap.wrap(
             line,
@@ -71,10 +72,9 @@ def _broken(line: str) -> Sequence[str]:
     )
 
 
-def _broken_at_spaces(line: str, hanging: str) -> list[str]:
+def _broken_at_spaces(line: str, words_at: int, hanging: str) -> list[str]:
     """Do what textwrap does where one space is between words, in a tenth of the time."""
     lines = []
-    words_at = len(line) - len(line.lstrip())
     while len(line) > LINE_WIDTH:
         end = line.rfind(" ", words_at, LINE_WIDTH + 1)
         if end < 0:

@@ -82,6 +82,7 @@ TOGETHER = Q(is_bulk=True, attempts=0, status=MailStatus.QUEUED)
 # Headers that say what they say where that is plain ASCII, and addresses that do.
 PLAIN_HEADERS = frozenset(
     {
+        "To",
         "Date",
         "Message-ID",
         "Auto-Submitted",
@@ -1092,7 +1093,7 @@ def prepared_bytes(email: OutgoingEmail) -> bytes | None:
     if not filled.is_short or not email.to_address.isascii():
         return None
     own = {"To": email.to_address, "Date": _date(int(time.time()))}
-    head = _lines({**own, **_own_headers(email)})
+    head = _lines(own | _own_headers(email))
     boundary = f"={email.key}="
     # Joined once: a mail is some kilobytes, copied for each piece.
     return b"".join(
@@ -1123,17 +1124,24 @@ def _date(second: int) -> str:
 
 
 def _lines(headers: dict[str, str]) -> str:
+    others = headers if not _are_plain(headers) else ()
     return "".join(
-        f"{name}: {_encoded(name, value)}\r\n" for name, value in headers.items()
+        [
+            f"{name}: {_folded(name, value) if name in others else value}\r\n"
+            for name, value in headers.items()
+        ]
     )
 
 
-def _encoded(name: str, value: str) -> str:
-    if name == "To":
-        is_plain = PLAIN_ADDRESS.fullmatch(value) is not None
-    else:
-        is_plain = name in PLAIN_HEADERS and value.isascii() and value.isprintable()
-    return value if is_plain else _folded(name, value)
+def _are_plain(headers: dict[str, str]) -> bool:
+    """Whether headers say what they say as it stands; looked at together, it is quick."""
+    values = "".join(headers.values())
+    return (
+        values.isascii()
+        and values.isprintable()
+        and headers.keys() <= PLAIN_HEADERS
+        and PLAIN_ADDRESS.fullmatch(headers.get("To", "")) is not None
+    )
 
 
 # Most are the same in every mail of a campaign.

@@ -166,19 +166,22 @@ def _waiting(
         for campaign in {one.pk: one for one in campaigns.values()}.values()
     }
     about = {
-        key: (days[campaign.pk], campaign.terms.program_id, roles[mail.to_user_id])
+        key: (
+            days[campaign.pk],
+            {
+                (company, place)
+                for company, place, program in roles[mail.to_user_id]
+                if program in (None, campaign.terms.program_id)
+            },
+        )
         for key, mail in known.items()
         if (campaign := campaigns.get(key))
     }
     waiting: dict[date, list[tuple]] = defaultdict(list)
     for row in rows:
-        day, theirs_program, held = about[row[0]]
-        if row[3] >= day and any(
-            role_company == row[8]
-            and role_place in (None, row[5])
-            and program in (None, theirs_program)
-            for role_company, role_place, program in held
-        ):
+        (day, held), company = about[row[0]], row[8]
+        may_answer = (company, None) in held or (company, row[5]) in held
+        if may_answer and row[3] >= day:
             waiting[day].append(row)
     codes: dict[str, tuple[str, ...]] = {}
     for day, some in waiting.items():
