@@ -14,7 +14,6 @@ from accounts.activity import narrowed, query_of, trail_page, trail_table
 from accounts.forms import AuditFilterForm
 from accounts.models import (
     AuditEvent,
-    MailStatus,
     OutgoingEmail,
     UndeliverableAddress,
     User,
@@ -36,7 +35,7 @@ def mail(request):
         .select_related("to_user")
         .order_by("-created_at", "pk")
     )
-    waiting = OutgoingEmail.objects.filter(status=MailStatus.QUEUED)
+    waiting = OutgoingEmail.objects.waiting()
     context = {
         "page": Paginator(undelivered, PAGE_SIZE).get_page(request.GET.get("page")),
         "may_resend": request.user.has_perm(RESEND),

@@ -32,6 +32,8 @@ class MailStatus(models.TextChoices):
 
 # What a worker may have to do with.
 ON_ITS_WAY = (MailStatus.QUEUED, MailStatus.SENDING, MailStatus.UNKNOWN)
+# What is found by an index: mails neither sent nor set aside.
+TO_LEAVE = Q(sent_at=None, is_set_aside=False)
 
 
 class MailTopic(models.TextChoices):
@@ -48,9 +50,14 @@ class OutgoingEmailQuerySet(models.QuerySet):
         """Mails a worker may claim: their time has come and no worker holds them."""
         return self.filter(
             Q(lease_until=None) | Q(lease_until__lt=at),
+            TO_LEAVE,
             next_attempt_at__lte=at,
             status__in=ON_ITS_WAY,
         )
+
+    def waiting(self) -> Self:
+        """Mails that wait to be sent."""
+        return self.filter(TO_LEAVE, status=MailStatus.QUEUED)
 
     def undelivered(self) -> Self:
         """Mails that were given up or are being tried again, for the operators."""
@@ -161,6 +168,9 @@ class OutgoingEmail(models.Model):
     last_error = models.CharField(_("last error"), max_length=300, blank=True)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
+    # Held back, stopped or given up: nothing that a worker looks for. The database says
+    # so by the status, whoever writes that.
+    is_set_aside = models.BooleanField(default=False, db_default=False, editable=False)
     # Goes after what somebody waits for, and is written when it leaves.
     is_bulk = models.BooleanField(default=False, db_default=False, editable=False)
     # What its List-Unsubscribe switches off: a MailTopic, and a program's key with it.
@@ -177,8 +187,8 @@ class OutgoingEmail(models.Model):
         verbose_name = _("outgoing mail")
         verbose_name_plural = _("outgoing mail")
         ordering = ("-created_at", "pk")
-        # Each state of a mail on its way is written to each of these once more: what few
-        # mails are found by has an index of those.
+        # No index has what changes while a mail is claimed and begun: its row then stays
+        # on its page, which is left half empty for that, and no index is written.
         constraints = [
             models.UniqueConstraint(
                 fields=["dedupe_key"], name="%(app_label)s_%(class)s_told_once"
@@ -205,8 +215,8 @@ class OutgoingEmail(models.Model):
         indexes = [
             models.Index(
                 fields=["is_bulk", "next_attempt_at", "id"],
-                condition=Q(status__in=["queued", "sending", "unknown"]),
-                name="accounts_mail_due",
+                condition=TO_LEAVE,
+                name="accounts_mail_to_leave",
             ),
             models.Index(fields=["to_user", "-created_at"], name="accounts_mail_to"),
             models.Index(

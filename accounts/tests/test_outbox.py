@@ -10,9 +10,11 @@ from datetime import timedelta
 from email import message_from_bytes
 from email.utils import parseaddr
 from functools import partial
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
+from django.apps import apps
 from django.core.mail import get_connection
 from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
@@ -1095,6 +1097,79 @@ def test_what_a_closing_server_did_not_take_is_in_line_again(to_readers, mail_se
     assert statuses() == [*[MailStatus.SENT] * 2, *[MailStatus.QUEUED] * 3]
     attempts = OutgoingEmail.objects.order_by("pk").values_list("attempts", flat=True)
     assert [*attempts] == [1, 1, 1, 0, 0]
+
+
+# --- Where a mail's row is ------------------------------------------------------------
+
+SET_ASIDE = {MailStatus.HELD, MailStatus.FAILED, MailStatus.CANCELED}
+
+
+@pytest.mark.parametrize("status", MailStatus)
+def test_the_database_says_which_mails_are_set_aside(status):
+    sent_at = timezone.now() if status == MailStatus.SENT else None
+    written = make_email(status=status, sent_at=sent_at)
+    mails = OutgoingEmail.objects.filter(is_set_aside=status in SET_ASIDE)
+
+    assert list(mails) == [written]
+    for moved, at in [(MailStatus.QUEUED, None), (status, sent_at)]:
+        OutgoingEmail.objects.update(status=moved, sent_at=at)
+        assert mails.all().exists() == ((moved in SET_ASIDE) == (status in SET_ASIDE))
+
+
+def test_mails_that_were_there_before_are_said_to_be_set_aside():
+    for status in (MailStatus.QUEUED, *SET_ASIDE):
+        make_email(status=status)
+    with connection.cursor() as cursor:
+        # As they are where the column is new.
+        cursor.execute("UPDATE accounts_outgoingemail SET is_set_aside = false")
+    assert not OutgoingEmail.objects.filter(is_set_aside=True).exists()
+
+    migration = import_module(
+        "accounts.migrations.0043_due_mail_is_found_by_what_stays"
+    )
+    migration.set_aside(apps, None)
+
+    left = OutgoingEmail.objects.filter(is_set_aside=False)
+    assert [one.status for one in left] == [MailStatus.QUEUED]
+
+
+def rows_moved() -> int:
+    """How many rows of mails had to be written to another place, and to each index."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT n_tup_upd - n_tup_hot_upd FROM pg_stat_xact_user_tables "
+            "WHERE relname = 'accounts_outgoingemail'"
+        )
+        return cursor.fetchone()[0]
+
+
+def test_a_mail_that_is_claimed_and_begun_stays_where_its_row_is():
+    for _ in range(3):
+        make_email(is_bulk=True)
+    before = rows_moved()
+    chunk = outbox._begin_together(
+        outbox._claim(3, outbox.TOGETHER), after=outbox._Chunk()
+    )
+    assert len(chunk.emails) == 3
+    assert rows_moved() == before
+
+    chunk.sent = [email.key for email in chunk.emails]
+    outbox._end(chunk)
+    # Those are in no index of what is due any more.
+    assert rows_moved() == before + 3
+
+
+def test_what_is_due_is_found_without_looking_at_all_mail():
+    make_email()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        for mails in (
+            OutgoingEmail.objects.due(timezone.now()),
+            OutgoingEmail.objects.waiting(),
+        ):
+            plan = mails.order_by("is_bulk", "next_attempt_at", "pk").explain()
+            assert "accounts_mail_to_leave" in plan
+            assert "Sort" not in plan
 
 
 # --- What is claimed and written ahead --------------------------------------------------
