@@ -86,6 +86,14 @@ def test_a_right_line_is_stored(goteborg, revenue):
     assert (report.accepted, report.changed, report.errors) == (1, 1, [])
 
 
+def test_what_stands_in_a_rejected_line_is_kept_as_it_is(goteborg, revenue):
+    cell = "1\t\\N\r\n\\.\n2"
+
+    imported(f'6120102,revenue,"{cell}",2024-11-01,')
+
+    assert ImportProblem.objects.get().cell == cell
+
+
 @pytest.mark.parametrize(
     ("word", "value"), [("yes", 1), ("no", 0), ("1", 1), ("0", 0), ("YES", 1)]
 )
@@ -695,6 +703,7 @@ def asking(goteborg, malmo, terms, revenue):
 
 DAY = datetime.date(2024, 10, 1)
 LESS = "6120102,revenue,100,2024-11-01,"
+MORE_AT_MALMO = "6120103,revenue,31000,2024-11-01,"
 LESS_AT_MALMO = "6120103,revenue,100,2024-11-01,"
 
 
@@ -1097,6 +1106,23 @@ def test_a_difference_follows_from_nothing_that_is_not_watched(asking):
     assert read - own <= {model._meta.db_table for model in watched}
 
 
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "gone"])
+def test_what_was_added_or_removed_by_hand_meanwhile_is_as_the_file_says(
+    asking, goteborg, malmo, revenue, mina, is_known
+):
+    people = CriterionFactory(code="people")
+    one = compared(MORE_AT_MALMO, "6120102,people,20,2024-11-01,")
+    if is_known:
+        MeasuredValueFactory(location=goteborg, criterion=people, value=10)
+    else:
+        MeasuredValue.objects.filter(location=malmo).delete()
+
+    one = services.carry_out_import(services.apply_import(one, by=mina))
+
+    assert (one.status, one.changed) == ("applied", 2)
+    assert (value_of(malmo, revenue), value_of(goteborg, people)) == (31000, 20)
+
+
 # --- Undone, canceled ------------------------------------------------------------------
 
 
@@ -1224,9 +1250,6 @@ def test_what_somebody_changed_by_hand_is_no_imports_to_take_back(
     services.undo_import(same, by=mina)
 
     assert value_of(goteborg, revenue) == 250
-
-
-MORE_AT_MALMO = "6120103,revenue,31000,2024-11-01,"
 
 
 @pytest.mark.parametrize(
