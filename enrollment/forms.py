@@ -92,7 +92,7 @@ class ChooseBankProfileForm(ForEarningTypesForm):
         field.queryset = (
             BankProfile.objects.in_use()
             .of_company(enrollment.location.partner_account_id)
-            .with_uses()
+            .with_some_uses()
             .with_versions()
         )
         # The field's own copy: the page shows the rows that were asked for here.

@@ -44,7 +44,13 @@ from profiles.countries import (
 )
 from profiles.countries.tax_forms import DOCUMENTS
 from profiles.currencies import mismatch
-from profiles.models import BankProfile, DefaultBankProfile, Profile, TaxProfile
+from profiles.models import (
+    MOST_USES,
+    BankProfile,
+    DefaultBankProfile,
+    Profile,
+    TaxProfile,
+)
 from profiles.paying import why_not_paid
 from profiles.reasons import ExplainedReason, explained
 from profiles.services import cooling_off, refuse_too_new
@@ -77,8 +83,14 @@ class ProfileCard:
     is_default: bool
     # Why it cannot be used for this enrollment; nothing if it can.
     refusal: str
+    # Enrollments that use it, to one more than MOST_USES at least.
     uses: int
     reasons: list[ExplainedReason]
+
+    @property
+    def most_uses(self) -> int:
+        """How many are told where it is more; 0 where they are told exactly."""
+        return MOST_USES if self.uses > MOST_USES else 0
 
 
 @dataclass(frozen=True)
@@ -574,7 +586,7 @@ def _bank_cards(
         profiles |= {
             profile.pk: profile
             for profile in BankProfile.objects.filter(pk__in=elsewhere)
-            .with_uses()
+            .with_some_uses()
             .with_versions()
         }
     for profile in profiles.values():
@@ -586,7 +598,7 @@ def _bank_cards(
             on,
             is_default=default is not None and default.bank_profile_id == key,
             refusal=why_not_paid_to(profile, terms=enrollment.terms),
-            uses=profile.uses,
+            uses=len(set(profile.some_uses)),
         )
         for key, profile in profiles.items()
     }

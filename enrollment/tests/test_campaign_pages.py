@@ -76,9 +76,15 @@ def test_a_paused_campaign_says_what_waits_and_what_stopping_it_costs(
     run(campaign)
     client = client_of(mina)
 
+    services.note_failed_try(campaign, at=timezone.now())
+    assert "The last try to go on failed" in words(
+        client.get(url("campaign", campaign))
+    )
     paused = words(client.post(url("pause_campaign", campaign), follow=True))
 
     assert "No mail leaves until somebody goes on." in paused
+    # Nothing is tried while nobody goes on.
+    assert "The last try to go on failed" not in paused
     assert "No more of its mails leave, and it cannot go on." in paused
     services.stop_campaign(campaign, by=mina)
     stopped = words(client.get(url("campaign", campaign)))

@@ -6,11 +6,12 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 
+from enrollment import payout
 from enrollment.models import Enrollment, PayoutAssignment
 from enrollment.services import replace_profile
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
 from profiles.countries import bank_schema
-from profiles.models import BankProfile, TaxProfile
+from profiles.models import BankProfile, TaxProfile, versions
 from profiles.services import (
     revise_bank_profile,
     revise_tax_profile,
@@ -88,6 +89,21 @@ def test_a_profile_counts_the_enrollments_that_use_it_once_each(
     assert row.uses == 2
     assert PayoutAssignment.objects.count() == 8
     assert "Used by 2 enrollments" in shown
+
+
+def test_on_an_enrollments_page_no_more_than_some_uses_are_counted(
+    client_of, ida, bank, enroll, monkeypatch
+):
+    first = enroll(complete=True)
+    enroll(accepted=True)
+    enroll(status="declined")
+    page, client = first.get_absolute_url(), client_of(ida)
+
+    assert "Used by 2 enrollments" in words(client.get(page))
+    for module in (versions, payout):
+        monkeypatch.setattr(module, "MOST_USES", 1)
+    monkeypatch.setattr(versions, "MOST_TYPES", 2)
+    assert "Used by more than 1 enrollments" in words(client.get(page))
 
 
 @pytest.mark.parametrize("kind", ["bank", "tax"])

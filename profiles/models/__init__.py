@@ -24,6 +24,7 @@ from profiles.models.tax import (
 )
 from profiles.models.versions import (
     CLAIM_LASTS,
+    MOST_USES,
     VALIDATION_PROMISE,
     Profile,
     ProfileVersion,
@@ -31,6 +32,7 @@ from profiles.models.versions import (
 
 __all__ = [
     "CLAIM_LASTS",
+    "MOST_USES",
     "VALIDATION_PROMISE",
     "BankChangeStop",
     "BankProfile",

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Self
 
 from django.conf import settings
+from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, When
@@ -41,6 +42,10 @@ from profiles.validators import MASK
 VALIDATION_PROMISE = timedelta(hours=48)
 # How long a claim of a reviewer speaks to the others.
 CLAIM_LASTS = timedelta(hours=2)
+# On the page of one enrollment no more uses of its profile are counted; and no program has
+# so many types of earnings.
+MOST_USES = 100
+MOST_TYPES = 20
 
 
 @dataclass(frozen=True)
@@ -394,6 +399,19 @@ class ProfileQuerySet(ScopedQuerySet):
         return self.annotate(
             uses=Count(enrollments, filter=under_way, distinct=True),
         )
+
+    def with_some_uses(self) -> Self:
+        """Annotate as `some_uses` the keys of enrollments that use each one, as with_uses().
+
+        Each stands there once for every type of earnings, and of a company's thousands
+        so many only that more than MOST_USES can be told from what is fewer.
+        """
+        payout = self.model.payout_assignments.rel
+        rows = payout.related_model.objects.filter(
+            **{payout.field.name: OuterRef("pk")}, enrollment__status__in=USING
+        )
+        some = rows.order_by().values("enrollment")[: MOST_USES * MOST_TYPES + 1]
+        return self.annotate(some_uses=ArraySubquery(some))
 
     def with_versions(self) -> Self:
         """Prefetch the versions, newest first."""
