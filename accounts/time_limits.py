@@ -63,30 +63,39 @@ def serve_pages() -> None:
 
 @contextmanager
 def at_length(seconds: int | None = None) -> Iterator[None]:
-    """Let each statement take so many seconds, a job's without; 0 is without end.
+    """Let each statement take so many seconds, a job's without; none gets less than before.
 
     For what is known to take longer than a page's, at its place. In a transaction it
     ends with it at the latest. What waits for a lock gives up as soon as ever.
     """
-    limit = settings.JOB_STATEMENT_SECONDS if seconds is None else seconds
-    before = _set_limit(f"{limit}s")
+    limit = f"{settings.JOB_STATEMENT_SECONDS if seconds is None else seconds}s"
+    with connection.cursor() as cursor:
+        cursor.execute(LENGTHEN, {"limit": limit, "local": connection.in_atomic_block})
+        [before, _now] = cursor.fetchone()
     try:
         yield
     except BaseException:
         # A transaction that failed takes it back itself, and no statement any more.
         if not connection.in_atomic_block:
             with suppress(OperationalError, InterfaceError):
-                _set_limit(before)
+                _limit(before)
         raise
-    _set_limit(before)
+    _limit(before)
 
 
-def _set_limit(limit: str) -> str:
-    """Set how long a statement may take, in a transaction for it alone; say what it was."""
+def _limit(limit: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT current_setting('statement_timeout'), "
-            "set_config('statement_timeout', %s, %s)",
+            "SELECT set_config('statement_timeout', %s, %s)",
             [limit, connection.in_atomic_block],
         )
-        return cursor.fetchone()[0]
+
+
+# What was, and what is now; 0 is no limit.
+LENGTHEN = """
+SELECT before, set_config(
+    'statement_timeout',
+    CASE WHEN before::interval BETWEEN '1ms' AND %(limit)s THEN %(limit)s ELSE before END,
+    %(local)s
+) FROM current_setting('statement_timeout') before
+"""

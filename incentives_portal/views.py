@@ -140,7 +140,7 @@ def server_error(request):
         "is_sent": is_sent,
         "typed": _typed_in_our_form(request) if is_sent else None,
         "has_files": is_sent and bool(request.FILES),
-        "token": get_token(request),
+        "csrf_token": get_token(request),
     }
     response = HttpResponse(render_to_string("503.html", context), status=503)
     response["Retry-After"] = str(AGAIN_AFTER)

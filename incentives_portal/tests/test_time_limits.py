@@ -288,6 +288,9 @@ def test_what_is_known_to_take_longer_has_a_jobs_time_at_its_place(limited):
         wait_a_second()
         with at_length(90):
             assert limits()[0] == "90s"
+            # Within what takes longer nothing gets less.
+            with at_length():
+                assert limits()[0] == "90s"
         assert limits()[0] == "1min"
     assert limits()[0] == "400ms"
     with transaction.atomic(), at_length():
@@ -321,3 +324,10 @@ def test_a_table_that_its_reader_leaves_gives_its_time_back(limited):
     table.close()
 
     assert limits()[0] == "400ms"
+
+
+def test_what_has_no_limit_gets_none(served):
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+    with at_length():
+        assert limits()[0] == "0"
