@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache, lru_cache
@@ -28,7 +28,7 @@ from accounts.mail_words import (
 )
 from accounts.models import Location, OutgoingEmail, RoleAssignment, SharedText, User
 from accounts.muting import mute_token
-from accounts.prepared import Given, prepared
+from accounts.prepared import FEW_KEYS, Given, Prepared, planned, prepared
 from accounts.roles import Permission, roles_with
 from accounts.templatetags.mails import line
 from enrollment import emails
@@ -133,7 +133,7 @@ def write(
 
 def _campaigns_of(mails: Iterable[OutgoingEmail]) -> dict[str, Campaign]:
     """Return the campaign of each mail, by the mail's key as text; each read once."""
-    pairs = _recipients().ask(mails=[mail.key for mail in mails])
+    pairs = _asked(_recipients, mails=[mail.key for mail in mails])
     campaigns = {
         one.pk: one
         for one in _campaigns().ask(campaigns=list({one for _mail, one in pairs}))
@@ -141,7 +141,22 @@ def _campaigns_of(mails: Iterable[OutgoingEmail]) -> dict[str, Campaign]:
     return {mail: campaigns[campaign] for mail, campaign in pairs}
 
 
-@prepared
+def _asked(question: Callable[[], Prepared], **keys: list) -> list[tuple]:
+    """Ask about many by their keys, a few at a time: by these, whatever else there is.
+
+    About some hundred at once PostgreSQL may read all that there are, as it knows little
+    of a campaign that was written a moment ago.
+    """
+    ((name, many),) = keys.items()
+    asked = question()
+    return [
+        row
+        for first in range(0, len(many), FEW_KEYS)
+        for row in asked.ask(**{name: many[first : first + FEW_KEYS]})
+    ]
+
+
+@planned
 def _recipients() -> QuerySet:
     rows = CampaignRecipient.objects.filter(email__among=Given("mails"))
     return rows.order_by().values_list(Cast("email", TextField()), "campaign")
@@ -159,7 +174,7 @@ def _waiting(
 ) -> dict[str, list[_Invited]]:
     """What waits for each reader who may still answer it, in the order of the mail."""
     now = timezone.now()
-    rows = _to_answer().ask(mails=list(known))
+    rows = _asked(_to_answer, mails=list(known))
     roles = _roles_of(mail.to_user_id for mail in known.values())
     days = {
         campaign.pk: campaign.terms.fiscal_year.calendar.day_at(now)
@@ -201,7 +216,7 @@ def _waiting(
     return theirs
 
 
-@prepared
+@planned
 def _to_answer() -> QuerySet:
     """What waits of some mails for an answer; each mail's own together."""
     return (
@@ -235,12 +250,12 @@ def _to_answer() -> QuerySet:
 def _roles_of(people: Iterable[int]) -> dict[int, list[tuple]]:
     """Where each of some people may enroll: company, location or None, program or None."""
     roles: dict[int, list[tuple]] = defaultdict(list)
-    for user, *where in _enrolling().ask(people=list(set(people))):
+    for user, *where in _asked(_enrolling, people=list(set(people))):
         roles[user].append(tuple(where))
     return roles
 
 
-@prepared
+@planned
 def _enrolling() -> QuerySet:
     rows = RoleAssignment.objects.live().filter(
         role__in=roles_with(Permission.ENROLLMENT_EDIT), user__among=Given("people")

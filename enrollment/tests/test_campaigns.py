@@ -16,10 +16,11 @@ from django.apps import apps
 from django.core import mail as mailbox
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import outbox
+from accounts import outbox, prepared
 from accounts.models import (
     AuditAction,
     AuditEvent,
@@ -1084,6 +1085,28 @@ def test_what_is_prepared_is_what_django_would_send(campaign, ida, mina, setting
         outbox.prepared_bytes(mail)
     mail.subject, mail.own_words = "One", mail.own_words.replace("Ida", "x" * 2000)
     assert outbox.prepared_bytes(mail) is None, "too long a line for SMTP as it is"
+
+
+def test_what_many_mails_say_is_asked_by_their_keys_whatever_else_there_is(
+    campaign, goteborg, nordvik, mina, monkeypatch
+):
+    for _ in range(4):
+        RoleAssignmentFactory(
+            partner_account=nordvik, role=Role.INCENTIVES_ADMIN, location=goteborg
+        )
+    confirmed(campaign, people=5, by=mina)
+    run(campaign)
+    for module in (campaign_mails, prepared):
+        monkeypatch.setattr(module, "FEW_KEYS", 2)
+    mails = OutgoingEmail.objects.filter(is_bulk=True)
+
+    with CaptureQueriesContext(connection) as asked:
+        words = campaign_mails.write(mails)
+
+    assert len(words) == 5
+    unplanned = [one["sql"] for one in asked if "EXECUTE" not in one["sql"]]
+    assert not [sql for sql in unplanned if "enrollment_invitation" in sql]
+    assert len([one for one in asked if "EXECUTE" in one["sql"]]) >= 3
 
 
 def test_a_worker_that_dies_while_sending_leaves_a_few_to_be_sent_once_more(
