@@ -34,7 +34,8 @@ class Sparing:
     database that was asked before in the same words, until the request writes
     something: it is put together each time and has its former answer. What a door finds
     for somebody (or why it refuses them) it finds again for the same person, right and
-    key. Nothing is drawn while `is_blind`: for answers without a body.
+    key; which of somebody's roles ended, for the same person, right and company.
+    Nothing is drawn while `is_blind`: for answers without a body.
     """
 
     def __init__(self, monkeypatch):
@@ -67,6 +68,9 @@ class Sparing:
         monkeypatch.setattr(services, "write_refusals", write_refusals)
         for name in ("refusal_for", "operator_refusal"):
             monkeypatch.setattr(views, name, self._saying_once(getattr(views, name)))
+        monkeypatch.setattr(
+            views, "ended_roles", self._remembering_ended(views.ended_roles)
+        )
         self._remember_who_asks(monkeypatch)
         self._remember_questions(monkeypatch)
         self._remember_answers(monkeypatch)
@@ -103,6 +107,20 @@ class Sparing:
             return self._said[key]
 
         return said
+
+    def _remembering_ended(self, find):
+        """What a page that is not there says of roles that ended; it is drawn anew."""
+        found = {}
+
+        def ended(reader, permission, *, on, company):
+            if not self.remembers or self.has_written:
+                return find(reader, permission, on=on, company=company)
+            key = (reader, permission, on, company)
+            if key not in found:
+                found[key] = find(reader, permission, on=on, company=company)
+            return found[key]
+
+        return ended
 
     def _remember_who_asks(self, monkeypatch) -> None:
         look_up, load = (
