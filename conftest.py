@@ -33,6 +33,7 @@ from playwright.sync_api import sync_playwright
 
 from accounts.tests import cast as people
 from accounts.tests.canaries import WATCH, watch_everything
+from accounts.tests.shared_rows import SharedRows, shared
 from profiles.tests.known_numbers import DOCUMENT, NUMBERS, known_numbers
 
 # Playwright's synchronous interface keeps a loop in the thread of the test.
@@ -347,6 +348,7 @@ def pytest_configure(config):
     patch.setattr(inspect, "getmodule", module_of)
     patch.setattr(FixtureManager, "getfixtureclosure", closure)
     config.add_cleanup(patch.undo)
+    config.pluginmanager.register(SharedRows())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -426,96 +428,85 @@ def _own_language():
     translation.deactivate()
 
 
-@pytest.fixture(scope="module")
-def shared_rows(django_db_setup, django_db_blocker):
-    """A transaction around all tests of a file: rows made in it, each of them finds.
-
-    What a test itself changes is undone at its end, as ever.
-    """
-    with django_db_blocker.unblock(), transaction.atomic():
-        yield
-        transaction.set_rollback(True)
-
-
-@pytest.fixture
+@shared
 def nordvik(db):
     """The company of the cast, in Sweden, with people at partner.example."""
     return people.nordvik()
 
 
-@pytest.fixture
+@shared
 def goteborg(nordvik):
     """The location Ida works for."""
     return people.goteborg(nordvik)
 
 
-@pytest.fixture
+@shared
 def malmo(nordvik):
     """A location of the same company that Ida has nothing to do with."""
     return people.malmo(nordvik)
 
 
-@pytest.fixture
+@shared
 def program(db):
     """A program of the cast."""
     return people.program()
 
 
-@pytest.fixture
+@shared
 def greta(nordvik):
     """Global admin."""
     return people.greta(nordvik)
 
 
-@pytest.fixture
+@shared
 def alice(nordvik):
     """Account admin."""
     return people.alice(nordvik)
 
 
-@pytest.fixture
+@shared
 def ida(goteborg):
     """Incentives admin of one location, all programs."""
     return people.ida(goteborg)
 
 
-@pytest.fixture
+@shared
 def uma(nordvik):
     """Incentives user of the whole company."""
     return people.uma(nordvik)
 
 
-@pytest.fixture
+@shared
 def lars(nordvik):
     """Belongs to the company, holds no role."""
     return people.lars(nordvik)
 
 
-@pytest.fixture
+@shared
 def sam(db):
     """A stranger: Incentives admin of another company, everywhere."""
     return people.sam()
 
 
-@pytest.fixture
+@shared
 def oscar(db):
     """An operator who validates."""
     return people.oscar()
 
 
-@pytest.fixture
+@shared
 def lucia(db):
     """A second operator, who validates and gives second approvals."""
     return people.operator("Lucia Ferrer", "Reader", "Validator", "Approver")
 
 
-@pytest.fixture
+@shared
 def mina(db):
     """An operator who manages programs and invitations."""
     return people.mina()
 
 
-@pytest.fixture
+@shared
 def cast(greta, alice, ida, uma, lars, sam, oscar, mina):
     """Everybody at once."""
     return types.SimpleNamespace(

@@ -1,15 +1,14 @@
 """Fixtures of the people's and companies' own tests."""
 
-import pytest
-
 from accounts.tests.scim_directory import Directory
+from accounts.tests.shared_rows import shared
 
 
-@pytest.fixture
+@shared
 def entra(nordvik, greta) -> Directory:
     return Directory(nordvik)
 
 
-@pytest.fixture
+@shared
 def nora(entra) -> dict:
     return entra.add_person()

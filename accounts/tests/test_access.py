@@ -33,6 +33,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 
 
 def shown(request, row=None):
@@ -79,7 +80,7 @@ handler403 = "incentives_portal.views.forbidden"
 pytestmark = pytest.mark.urls(__name__)
 
 
-@pytest.fixture
+@shared
 def email(lars):
     return OutgoingEmail.objects.create(
         dedupe_key="one",

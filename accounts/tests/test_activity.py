@@ -34,6 +34,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from accounts.trail import LABELS, SENTENCES, WANTED, trail_rows
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +59,7 @@ def record(subject, action=AuditAction.PERSON_ADDED, *, by=None, of=None, **fiel
     )
 
 
-@pytest.fixture
+@shared
 def given(nordvik, greta, lars, goteborg):
     """Greta gave Lars a role."""
     return services.assign_role(

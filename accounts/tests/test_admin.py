@@ -33,6 +33,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 
 INDEX = reverse("admin:index")
 ROLES = reverse("admin:accounts_roleassignment_changelist")
@@ -82,13 +83,13 @@ def typed(person, *, company, role=Role.INCENTIVES_ADMIN, **others) -> dict:
     } | others
 
 
-@pytest.fixture
+@shared
 def root(db):
     """A superuser of the program owner."""
     return UserFactory(full_name="Rut Root", is_staff=True, is_superuser=True)
 
 
-@pytest.fixture
+@shared
 def elsewhere(sam):
     """Sam's company; Sam is its Global admin here."""
     company = sam.role_assignments.get().partner_account
@@ -96,7 +97,7 @@ def elsewhere(sam):
     return company
 
 
-@pytest.fixture
+@shared
 def foreign_place(elsewhere):
     return LocationFactory(partner_account=elsewhere, name="Hamburg")
 

@@ -25,6 +25,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 
 PEOPLE = reverse("admin:accounts_user_changelist")
 ROLES = reverse("admin:accounts_roleassignment_changelist")
@@ -53,7 +54,7 @@ def live(person) -> set:
     return set(RoleAssignment.objects.live().filter(user=person))
 
 
-@pytest.fixture
+@shared
 def pia(nordvik):
     """Another person of the company without a role."""
     person = UserFactory(full_name="Pia Norr", email="pia@partner.example")

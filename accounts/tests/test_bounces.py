@@ -23,9 +23,10 @@ from accounts.models import (
     UndeliverableAddress,
 )
 from accounts.muting import mute_token
+from accounts.tests.shared_rows import shared
 
 
-@pytest.fixture
+@shared
 def sent(ida):
     """A mail to Ida that left."""
     return OutgoingEmail.objects.create(

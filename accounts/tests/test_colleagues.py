@@ -34,6 +34,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once, meet
 
 pytestmark = pytest.mark.django_db
@@ -106,7 +107,7 @@ def held_by(user) -> set:
     )
 
 
-@pytest.fixture
+@shared
 def nils(db):
     """Somebody with an account and no company."""
     return UserFactory(full_name="Nils Holm", email=ADDRESS)

@@ -26,6 +26,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +41,7 @@ def text_of(response) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
-@pytest.fixture
+@shared
 def other(db):
     """A second company, where everything is named after the canary."""
     company = PartnerAccountFactory(
@@ -50,7 +51,7 @@ def other(db):
     return company
 
 
-@pytest.fixture
+@shared
 def ines(nordvik, goteborg, other):
     """Global and Incentives admin of two companies."""
     person = UserFactory(full_name="Ines Duarte", email="ines@partner.example")

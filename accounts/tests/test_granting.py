@@ -29,6 +29,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 
 
 def asked(account, *locations, by, role=Role.INCENTIVES_ADMIN, **options):
@@ -44,7 +45,7 @@ def held_by(user) -> set[tuple]:
     }
 
 
-@pytest.fixture
+@shared
 def guest(nordvik):
     user = UserFactory(full_name="Gunnar Gäst", email="gunnar@elsewhere.example")
     MembershipFactory(user=user, partner_account=nordvik)

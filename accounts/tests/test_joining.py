@@ -30,6 +30,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 
 pytestmark = pytest.mark.django_db
 
@@ -86,7 +87,7 @@ def joining(**others):
     } | others
 
 
-@pytest.fixture
+@shared
 def invitation(nordvik, alice, goteborg):
     """Alice offers Nils Göteborg."""
     return services.invite_colleague(
@@ -100,7 +101,7 @@ def invitation(nordvik, alice, goteborg):
     )
 
 
-@pytest.fixture
+@shared
 def nils(db):
     return UserFactory(full_name="Nils Holm", email=ADDRESS)
 

@@ -32,6 +32,7 @@ from accounts.tests.factories import (
     UserFactory,
 )
 from accounts.tests.second_factors import code_of, give_app, give_codes, secret_on
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -85,12 +86,12 @@ def has_factors(user) -> bool:
     return Authenticator.objects.filter(user=user).exists()
 
 
-@pytest.fixture
+@shared
 def iris(db):
     return identity_manager("Iris Ahl")
 
 
-@pytest.fixture
+@shared
 def ivan(db):
     return identity_manager("Ivan Bo")
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models import AuditAction, AuditEvent, MailStatus, OutgoingEmail
 from accounts.tests.factories import UserFactory
+from accounts.tests.shared_rows import shared
 
 MAIL = reverse("ops:mail")
 
@@ -48,7 +49,7 @@ def text_of(response) -> str:
     return " ".join(unescape(response.content.decode()).split())
 
 
-@pytest.fixture
+@shared
 def reader(db):
     """An operator without any permission."""
     return UserFactory(operator=True)

@@ -16,6 +16,7 @@ from accounts.models import OutgoingEmail, User
 from accounts.tests.cases import tried
 from accounts.tests.factories import PASSWORD
 from accounts.tests.passkeys import ORIGIN, PRESENT, SITE, Passkey
+from accounts.tests.shared_rows import shared
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +35,7 @@ def _at_a_name(settings, monkeypatch):
     monkeypatch.setattr(outbox.current_app, "send_task", lambda *_, **__: None)
 
 
-@pytest.fixture
+@shared
 def phone(ida):
     """A passkey that Ida has."""
     passkey = Passkey(ida)

@@ -17,6 +17,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 
 
 def text_of(response) -> str:
@@ -40,7 +41,7 @@ def belongs(user) -> bool:
     return Membership.objects.current().filter(user=user).exists()
 
 
-@pytest.fixture
+@shared
 def ursula(nordvik):
     """User management admin: adds and deactivates people, ends no role (C1)."""
     return RoleAssignmentFactory(
@@ -50,7 +51,7 @@ def ursula(nordvik):
     ).user
 
 
-@pytest.fixture
+@shared
 def morgan(nordvik):
     """MPN partner admin: sees people, changes nothing (C2, R13)."""
     return RoleAssignmentFactory(

@@ -20,7 +20,7 @@ from accounts.models import AuditEvent, OutgoingEmail, User
 from accounts.tests.factories import PASSWORD
 from accounts.tests.second_factors import give_app, prove
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.own_rows]
 
 LOGIN = "/accounts/login/"
 ACCOUNT = "/account/"

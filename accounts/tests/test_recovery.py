@@ -29,6 +29,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -70,7 +71,7 @@ def ivan():
     return identity_manager("Ivan Blom")
 
 
-@pytest.fixture
+@shared
 def asked(nordvik, lars, ida):
     """Lars asks: Ida enrolls, nobody gives roles."""
     return ask(nordvik, lars)

@@ -28,6 +28,7 @@ from accounts.tests.factories import (
 )
 from accounts.tests.scim_directory import Directory
 from accounts.tests.second_factors import give_app
+from accounts.tests.shared_rows import shared
 
 pytestmark = pytest.mark.django_db
 
@@ -79,7 +80,7 @@ def _attempt(name: str, role, by) -> None:
     getattr(services, name)(subjects[name](), by=by, **more.get(name, {}))
 
 
-@pytest.fixture
+@shared
 def foreign(sam) -> RoleAssignment:
     """A role of another company."""
     return RoleAssignment.objects.get(user=sam)

@@ -40,6 +40,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once, meet
 
 pytestmark = pytest.mark.django_db
@@ -68,7 +69,7 @@ def url(name: str, asked) -> str:
     return reverse(f"accounts:{name}_access", kwargs={"pk": asked.pk})
 
 
-@pytest.fixture
+@shared
 def asked(nordvik, lars, alice, greta, goteborg):
     """Lars asks to enroll Göteborg; Alice and Greta can give it."""
     return ask(nordvik, lars, location=goteborg, reason="Ida is away.")

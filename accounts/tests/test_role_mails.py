@@ -17,6 +17,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,7 @@ def give(person, *locations, by, role=Role.INCENTIVES_ADMIN, **options):
     )
 
 
-@pytest.fixture
+@shared
 def arvid(nordvik):
     """A second Account admin."""
     return RoleAssignmentFactory(

@@ -20,6 +20,7 @@ from accounts.tests.scim_directory import (
     is_member,
     live_roles,
 )
+from accounts.tests.shared_rows import shared
 
 pytestmark = pytest.mark.django_db
 
@@ -45,12 +46,12 @@ GROUP = {
 }
 
 
-@pytest.fixture
+@shared
 def bo(entra) -> str:
     return entra.ask("POST", "/Users", USER).json()["id"]
 
 
-@pytest.fixture
+@shared
 def admins(entra, nordvik, greta) -> str:
     map_group(nordvik, group_name=GROUP["displayName"], role=Role.USER_ADMIN, by=greta)
     return entra.ask("POST", "/Groups", GROUP).json()["id"]

@@ -28,6 +28,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 
 
 class AtProgram(ScopedQuerySet):
@@ -59,12 +60,12 @@ def places_of(rows) -> set[tuple]:
     return {(row.location, row.program) for row in rows}
 
 
-@pytest.fixture
+@shared
 def other_program(db):
     return IncentiveProgramFactory(code="OTHER", name="Other program")
 
 
-@pytest.fixture
+@shared
 def everywhere(goteborg, malmo, program, other_program):
     """A row at each location of the company for each program, and one abroad."""
     abroad = LocationFactory(name="Hamburg")

@@ -16,11 +16,12 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
+@shared
 def arvid(nordvik):
     """A second Account admin."""
     return RoleAssignmentFactory(

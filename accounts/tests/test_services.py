@@ -40,6 +40,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once, meet
 
 
@@ -54,13 +55,13 @@ def live_roles(user) -> set[tuple]:
     }
 
 
-@pytest.fixture
+@shared
 def root(db):
     """An operator who may do everything: sets companies up."""
     return UserFactory(full_name="Rut Root", is_staff=True, is_superuser=True)
 
 
-@pytest.fixture
+@shared
 def second_global_admin(nordvik):
     return RoleAssignmentFactory(role=Role.GLOBAL_ADMIN, partner_account=nordvik).user
 

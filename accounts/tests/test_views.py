@@ -22,6 +22,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 
 PEOPLE = reverse("accounts:people")
 GAPS = reverse("accounts:gaps")
@@ -83,7 +84,7 @@ def give(client, typed, **options):
     return client.post(ASSIGN, typed | {"seen": seen}, **options)
 
 
-@pytest.fixture
+@shared
 def ursula(nordvik):
     """User management admin: sees people, gives no incentive role (C1)."""
     return RoleAssignmentFactory(
@@ -93,7 +94,7 @@ def ursula(nordvik):
     ).user
 
 
-@pytest.fixture
+@shared
 def morgan(nordvik):
     """MPN partner admin: sees people, gives no incentive role (C2, R13)."""
     return RoleAssignmentFactory(
@@ -103,7 +104,7 @@ def morgan(nordvik):
     ).user
 
 
-@pytest.fixture
+@shared
 def guest(nordvik):
     """Belongs to the company with an address of another one."""
     user = UserFactory(full_name="Gunnar Gäst", email="gunnar@elsewhere.example")

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from accounts.tests.factories import RoleAssignmentFactory, UserFactory
+from accounts.tests.shared_rows import shared
 from enrollment.tests.factories import (
     AgreementFactory,
     EnrollmentFactory,
@@ -20,20 +21,20 @@ from profiles.tests.factories import (
 )
 
 
-@pytest.fixture
+@shared
 def terms(program, nordvik):
     """This year's terms of the cast's program; Nordvik signed the agreement."""
     AgreementFactory(partner_account=nordvik)
     return ProgramTermsFactory(program=program)
 
 
-@pytest.fixture
+@shared
 def invited(goteborg, terms):
     """Göteborg is invited."""
     return EnrollmentFactory(location=goteborg, terms=terms)
 
 
-@pytest.fixture
+@shared
 def accepted(goteborg, terms, ida):
     """Ida has accepted the invitation."""
     return EnrollmentFactory(
@@ -41,13 +42,13 @@ def accepted(goteborg, terms, ida):
     )
 
 
-@pytest.fixture
+@shared
 def maria(nordvik):
     """Who entered the company's bank and tax details."""
     return UserFactory(full_name="Maria Petersson", email="maria@partner.example")
 
 
-@pytest.fixture
+@shared
 def bank_profile(nordvik, maria):
     """An approved bank profile."""
     return BankProfileFactory(
@@ -55,7 +56,7 @@ def bank_profile(nordvik, maria):
     )
 
 
-@pytest.fixture
+@shared
 def default_bank(goteborg, bank_profile, maria):
     """Göteborg's default: that bank profile, in SEK."""
     return DefaultBankProfileFactory(
@@ -63,7 +64,7 @@ def default_bank(goteborg, bank_profile, maria):
     )
 
 
-@pytest.fixture
+@shared
 def tax_profile(goteborg, maria):
     """Göteborg's approved tax profile."""
     return TaxProfileFactory(location=goteborg, name="Nordvik SE", created_by=maria)

@@ -22,6 +22,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from enrollment import services, tasks
 from enrollment.models import (
     BatchRow,
@@ -60,7 +61,7 @@ def place_at(world, name: str, **facts) -> Enrollment:
     return EnrollmentFactory(location=location, terms=world.terms, **facts)
 
 
-@pytest.fixture
+@shared
 def world(nordvik, program, ida, maria):
     """Ida enrolls everywhere: two ready, one lacks tax, one lacks all, one is late."""
     AgreementFactory(partner_account=nordvik)

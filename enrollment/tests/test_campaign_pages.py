@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts import outbox
 from accounts.models import MutedMail, OutgoingEmail
+from accounts.tests.shared_rows import shared
 from enrollment import services, tasks
 from enrollment.models import Campaign, CampaignStatus, Invitation
 from enrollment.models.campaigns import HOLD
@@ -16,7 +17,7 @@ from enrollment.services import campaigns
 from enrollment.tests.test_campaigns import run
 
 
-@pytest.fixture
+@shared
 def campaign(terms, goteborg, ida, mina):
     return services.plan_campaign(terms, by=mina)
 

@@ -41,6 +41,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from enrollment import campaign_mails, services
 from enrollment.audience import reach_of, unknown_variables
 from enrollment.campaigns import progress_of
@@ -71,12 +72,12 @@ MINUTE = datetime.timedelta(minutes=1)
 taking_back = import_module("accounts.migrations.0040_what_was_sent_says_one_thing")
 
 
-@pytest.fixture
+@shared
 def campaign(terms, goteborg, ida, mina):
     return services.plan_campaign(terms, by=mina)
 
 
-@pytest.fixture
+@shared
 def asking(goteborg, terms):
     """The cast's program asks for 25 000 of revenue, which Göteborg has."""
     revenue = CriterionFactory(code="revenue", kind="number")

@@ -11,6 +11,7 @@ from django.core.management.base import SystemCheckError
 from django.utils import timezone
 
 from accounts.models import OutgoingEmail
+from accounts.tests.shared_rows import shared
 from enrollment import services
 from enrollment.management.commands import import_eligibility
 from enrollment.models import Criterion, Enrollment, MeasuredValue, ValueImport
@@ -115,7 +116,7 @@ def test_invite_refuses_a_year_without_terms(terms):
 # --- invite --anew -------------------------------------------------------------------
 
 
-@pytest.fixture
+@shared
 def lapsed(goteborg, terms):
     return EnrollmentFactory(
         location=goteborg, terms=terms, status="expired", end_reason="not_answered"

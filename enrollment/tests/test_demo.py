@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from django.apps import apps
 from django.core.management import call_command
-from django.db import transaction
 from django.test import override_settings
 from django.urls import reverse
 from django.utils import timezone
@@ -29,6 +28,7 @@ from accounts.tests.canaries import (
     everything_in_redis,
     everything_in_tables,
 )
+from accounts.tests.shared_rows import shared
 from enrollment import renewal
 from enrollment.audience import problems_of_words
 from enrollment.eligibility import gaps_of, payout_of
@@ -58,21 +58,15 @@ from profiles.models import (
 from profiles.tests.known_numbers import NUMBERS, known_numbers
 
 
-@pytest.fixture(scope="module")
-def _loaded(django_db_setup, django_db_blocker):
-    """The demo, loaded once for the tests that only look at it."""
-    with (
-        django_db_blocker.unblock(),
-        override_settings(DEMO=True),
-        transaction.atomic(),
-    ):
+@shared
+def loaded(db):
+    with override_settings(DEMO=True):
         call_command("load_demo", stdout=io.StringIO())
-        yield
-        transaction.set_rollback(True)
+    return "loaded"
 
 
 @pytest.fixture
-def demo(_loaded, db, settings):
+def demo(loaded, settings):
     """The demo, for a test that may change it: its changes are undone."""
     settings.DEMO = True
 

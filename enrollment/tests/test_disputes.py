@@ -8,6 +8,7 @@ from django.utils.html import strip_tags
 from accounts.models import AuditEvent, OutgoingEmail
 from accounts.services import revoke_role
 from accounts.tests.factories import RoleAssignmentFactory
+from accounts.tests.shared_rows import shared
 from enrollment import services
 from enrollment.models import ProgramAtLocation, RequirementDispute
 from enrollment.tests.factories import (
@@ -17,7 +18,7 @@ from enrollment.tests.factories import (
 )
 
 
-@pytest.fixture
+@shared
 def place(goteborg, terms):
     """Göteborg has 21 340 of 25 000; it is not known whether it may bill directly."""
     revenue = CriterionFactory(code="revenue")
@@ -32,7 +33,7 @@ def place(goteborg, terms):
     return ProgramAtLocation.objects.get(location=goteborg, terms=terms)
 
 
-@pytest.fixture
+@shared
 def revenue(place):
     return place.terms.requirements.get(criterion__code="revenue")
 

@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.tests.factories import LocationFactory, PartnerAccountFactory
+from accounts.tests.shared_rows import shared
 from enrollment import eligibility
 from enrollment.eligibility import (
     GAPS,
@@ -159,7 +160,7 @@ def test_a_check_carries_the_numbers_a_page_shows(goteborg, terms):
 # --- The agreement ---------------------------------------------------------------------
 
 
-@pytest.fixture
+@shared
 def asking(program):
     """Terms that ask for an active agreement and nothing else."""
     return ProgramTermsFactory(program=program)
@@ -404,7 +405,7 @@ def test_a_row_with_an_enrollment_says_its_status(goteborg, terms):
 # --- What is missing before Submit ---------------------------------------------------------
 
 
-@pytest.fixture
+@shared
 def payout(goteborg, program, maria):
     """Göteborg's enrollment with everything in order, nothing by default."""
     terms = ProgramTermsFactory(program=program)
@@ -644,7 +645,7 @@ def test_a_bank_that_takes_only_its_own_currency_gets_no_other(
 # --- Chosen, or the location's default ---------------------------------------------------------
 
 
-@pytest.fixture
+@shared
 def by_default(goteborg, terms, maria):
     """Göteborg has a default and a tax profile; nothing is chosen for the enrollment."""
     default = DefaultBankProfileFactory(location=goteborg, currency="SEK", set_by=maria)
@@ -829,7 +830,7 @@ def test_what_many_lack_is_asked_of_one_where_nobody_gave_anything(
 # --- What is validated ------------------------------------------------------------------------
 
 
-@pytest.fixture
+@shared
 def submitted(goteborg, terms, maria, ida):
     """Sent to the program owner; both profiles are approved, not yet for this."""
     bank = BankProfileFactory(

@@ -21,6 +21,7 @@ from accounts.tests.factories import (
     PartnerAccountFactory,
     RoleAssignmentFactory,
 )
+from accounts.tests.shared_rows import shared
 from enrollment import emails, reminder_emails, services, standing_emails
 from enrollment.eligibility import GAPS
 from enrollment.models import (
@@ -130,7 +131,7 @@ def maria(maria, nordvik):
     return maria
 
 
-@pytest.fixture
+@shared
 def ida_at_malmo(ida, malmo):
     """Ida is Incentives admin of Malmö too."""
     account = malmo.partner_account
@@ -551,7 +552,7 @@ def test_everything_that_is_wrong_is_told_at_once(goteborg, bank_profile, ida):
     assert "Only this has to be fixed" not in said
 
 
-@pytest.fixture
+@shared
 def paid_alike(nordvik, goteborg, malmo, bank_profile, program, terms):
     """Two complete enrollments of Göteborg and Malmö with the same bank profile."""
     return [

@@ -14,6 +14,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once, meet
 from enrollment import services, tasks
 from enrollment.clock import earning_outlook
@@ -66,18 +67,18 @@ def set_expiry(tax_profile, day: datetime.date) -> None:
     as_if_sent(tax_profile.versions.all(), expires_on=day)
 
 
-@pytest.fixture
+@shared
 def ready(accepted, default_bank, tax_profile):
     """Accepted, with an approved default bank profile and tax profile."""
     return accepted
 
 
-@pytest.fixture
+@shared
 def submitted(ready, ida):
     return services.submit_enrollment(ready, by=ida)
 
 
-@pytest.fixture
+@shared
 def enrolled(submitted, oscar):
     services.confirm_payout(submitted, part="bank", by=oscar)
     return services.confirm_payout(submitted, part="tax", by=oscar)
@@ -611,7 +612,7 @@ def test_approving_the_changed_profile_enrolls_again_and_keeps_the_first_moment(
     assert enrolled.payout_assignments.get().tax_version == newest
 
 
-@pytest.fixture
+@shared
 def moving(enrolled, bank_profile, ida, oscar, lucia):
     """Its account is to change: approved by two, its cooling-off just over."""
     asked = timezone.now() - datetime.timedelta(hours=72)

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEvent, OutgoingEmail
+from accounts.tests.shared_rows import shared
 from enrollment import services
 from enrollment.clock import clock_for
 from enrollment.models import Enrollment, ExtensionRequest, Invitation
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.django_db
 DAY = datetime.timedelta(days=1)
 
 
-@pytest.fixture
+@shared
 def near(terms, ida, goteborg):
     """Ida's invitation to Göteborg, whose last day is tomorrow."""
     services.invite_locations(terms, by=None)
@@ -27,7 +28,7 @@ def near(terms, ida, goteborg):
     return enrollment
 
 
-@pytest.fixture
+@shared
 def lapsed(near, terms, ida):
     services.accept_enrollment(near, by=ida)
     Enrollment.objects.update(

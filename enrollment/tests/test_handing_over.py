@@ -12,17 +12,18 @@ from accounts.models import AccessRequest, AuditEvent, OutgoingEmail, RoleAssign
 from accounts.roles import Role
 from accounts.services import decline_access, grant_access
 from accounts.tests.factories import RoleAssignmentFactory, UserFactory
+from accounts.tests.shared_rows import shared
 from enrollment import services
 from enrollment.models import Enrollment, Invitation, Reminder
 from enrollment.tests.factories import EnrollmentFactory, InvitationFactory
 
 
-@pytest.fixture
+@shared
 def invitation(invited, ida):
     return InvitationFactory(enrollment=invited, user=ida)
 
 
-@pytest.fixture
+@shared
 def petra(nordvik):
     """Another Incentives admin of the whole company."""
     return RoleAssignmentFactory(

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.html import strip_tags
 
 from accounts.tests.factories import LocationFactory, UserFactory
+from accounts.tests.shared_rows import shared
 from enrollment import services, tasks, value_files
 from enrollment.models import MeasuredValue, StagedValue, ValueImport
 from enrollment.services import imports
@@ -26,7 +27,7 @@ from enrollment.tests.factories import (
 HEADER = "partner_id,criterion,value,measured_on,source\n"
 
 
-@pytest.fixture
+@shared
 def revenue(goteborg, malmo, terms):
     """The cast's program asks for 25 000 of revenue; both locations have it."""
     revenue = CriterionFactory(code="revenue")

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, IncentiveProgram, Location
 from accounts.tests.factories import LocationFactory, UserFactory
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once, wait_for
 from enrollment import services, value_files
 from enrollment.audience import count_people
@@ -53,12 +54,12 @@ from profiles.tests.factories import BankVersionFactory
 HEADER = "partner_id,criterion,value,measured_on,source\n"
 
 
-@pytest.fixture
+@shared
 def revenue(db):
     return CriterionFactory(code="revenue", kind="number")
 
 
-@pytest.fixture
+@shared
 def direct_bill(db):
     return CriterionFactory(code="direct-bill", kind="yes_no", unit="")
 
@@ -690,7 +691,7 @@ def test_a_batch_leaves_nothing_of_the_file_in_memory():
 # --- The difference, and what follows ----------------------------------------------------
 
 
-@pytest.fixture
+@shared
 def asking(goteborg, malmo, terms, revenue):
     """The cast's program asks for 25 000 of revenue; both locations have it."""
     RequirementFactory(terms=terms, criterion=revenue)

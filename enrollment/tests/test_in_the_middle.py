@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.templatetags.portal import full_moment
 from accounts.tests.factories import RoleAssignmentFactory
+from accounts.tests.shared_rows import shared
 from enrollment import services
 from enrollment.models import Enrollment, PayoutAssignment
 from enrollment.tests.factories import (
@@ -22,7 +23,7 @@ from enrollment.tests.test_views import text
 from profiles.tests.factories import BankProfileFactory, BankVersionFactory
 
 
-@pytest.fixture
+@shared
 def ready(accepted, default_bank, tax_profile):
     return accepted
 
@@ -32,7 +33,7 @@ def page(client_of, ida):
     return client_of(ida)
 
 
-@pytest.fixture
+@shared
 def colleague(maria, goteborg):
     """Maria is Incentives admin of Göteborg too."""
     RoleAssignmentFactory(
@@ -41,7 +42,7 @@ def colleague(maria, goteborg):
     return maria
 
 
-@pytest.fixture
+@shared
 def other_bank(nordvik, colleague):
     return BankProfileFactory(
         partner_account=nordvik, name="Nordvik EUR", created_by=colleague
@@ -310,7 +311,7 @@ def test_there_is_no_receipt_of_what_was_not_submitted(page, ready):
 # --- Two ways to earn (variant H) -----------------------------------------------------
 
 
-@pytest.fixture
+@shared
 def two_types(ready, terms, other_bank):
     """Rebate and co-op, both paid to the default as yet."""
     co_op = EarningTypeFactory(terms=terms, kind="co_op", share=40)

@@ -10,6 +10,7 @@ from accounts.models import Location
 from accounts.roles import Role
 from accounts.services import assign_role
 from accounts.tests.factories import LocationFactory, RoleAssignmentFactory
+from accounts.tests.shared_rows import shared
 from enrollment.tests.factories import (
     EnrollmentFactory,
     InvitationFactory,
@@ -43,7 +44,7 @@ def main_of(response) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
-@pytest.fixture
+@shared
 def olga(nordvik, goteborg, malmo):
     """Sees everything there is: Global admin and Incentives admin everywhere."""
     olga = RoleAssignmentFactory(

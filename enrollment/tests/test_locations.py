@@ -26,6 +26,7 @@ from accounts.tests.factories import (
     LocationFactory,
     RoleAssignmentFactory,
 )
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once, meet
 from enrollment import services
 from enrollment.models import EnrollmentEvent
@@ -57,7 +58,7 @@ def mails(name: str) -> dict[str, OutgoingEmail]:
     return {mail.to_address: mail for mail in OutgoingEmail.objects.filter(name=name)}
 
 
-@pytest.fixture
+@shared
 def many_statuses(goteborg):
     """An enrollment of Göteborg in every open status, by status."""
     return {

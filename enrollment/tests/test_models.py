@@ -18,6 +18,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from enrollment.models import (
     CalendarFeed,
     Campaign,
@@ -63,7 +64,7 @@ from profiles.tests.factories import (
 # --- Every constraint, violated once ---------------------------------------------------
 
 
-@pytest.fixture
+@shared
 def world(goteborg, terms, ida, maria):
     """A complete enrollment with its profiles, and people to point at."""
     bank = BankProfileFactory(
@@ -664,7 +665,7 @@ def test_a_validated_tax_version_is_of_the_profile_that_is_used(world):
 # --- History is written once ----------------------------------------------------------------
 
 
-@pytest.fixture
+@shared
 def event(world):
     return EnrollmentEvent.objects.create(
         enrollment=world.enrollment,

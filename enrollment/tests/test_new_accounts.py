@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models import OutgoingEmail
 from accounts.tests.factories import UserFactory
+from accounts.tests.shared_rows import shared
 from enrollment.models import PayoutAssignment
 from enrollment.services import choose_bank_profile, enrollments, replace_profile
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
@@ -35,7 +36,7 @@ CONTACT = BANK_DETAILS["contact_email"]
 THREE_DAYS = datetime.timedelta(hours=72)
 
 
-@pytest.fixture
+@shared
 def main(nordvik, ida):
     """The account that Nordvik has been paid at for a year."""
     return BankProfileFactory(
@@ -46,7 +47,7 @@ def main(nordvik, ida):
     )
 
 
-@pytest.fixture
+@shared
 def new(nordvik, ida, main):
     """Another one, asked for a moment ago and in force already."""
     return BankProfileFactory(

@@ -27,6 +27,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once, meet
 from enrollment import ops, program_rows, queues, services
 from enrollment.models import (
@@ -83,7 +84,7 @@ def back_in_time(row, hours: float, *names: str) -> None:
     type(row)._default_manager.filter(pk=row.pk).update(**dict.fromkeys(names, moment))
 
 
-@pytest.fixture
+@shared
 def reader(db):
     """An operator who reads, and does nothing else."""
     user = UserFactory(full_name="Ruth Reader", operator=True)
@@ -91,7 +92,7 @@ def reader(db):
     return user
 
 
-@pytest.fixture
+@shared
 def waiting(goteborg, terms, maria, ida):
     """Göteborg's enrollment, sent by Ida; both profiles are new and were sent by Maria.
 
@@ -125,7 +126,7 @@ def waiting(goteborg, terms, maria, ida):
     )
 
 
-@pytest.fixture
+@shared
 def another_waits(malmo, terms, maria):
     """A second enrollment in the queue, of Malmö, three hours old."""
     bank = BankProfileFactory(
@@ -649,7 +650,7 @@ def test_the_invitations_page_asks_a_constant_number_of_queries(
         client.get(url)
 
 
-@pytest.fixture
+@shared
 def lapsed(goteborg, terms):
     """Nobody answered Göteborg's invitation in time."""
     return EnrollmentFactory(
@@ -964,7 +965,7 @@ def test_a_long_queue_has_pages_that_keep_the_filter(client_of, oscar, nordvik):
     assert "?part=bank&amp;after=" in response.content.decode()
 
 
-@pytest.fixture
+@shared
 def asked(nordvik):
     """The oldest account of all, of which the partner is asked."""
     return BankProfileFactory(
@@ -1522,7 +1523,7 @@ def test_who_sent_the_profile_does_not_validate_it(
     assert tax.action.label == "Approve tax"
 
 
-@pytest.fixture
+@shared
 def changed(goteborg, terms, nordvik, maria, ida):
     """The account in force is changed: version 2 waits beside version 1."""
     bank = BankProfileFactory(

@@ -1,6 +1,5 @@
 """The Overview: matrix, search, whose turn it is, and the table to take away."""
 
-import copy
 import csv
 import datetime
 import io
@@ -18,6 +17,7 @@ from accounts.tests.factories import (
     LocationFactory,
     RoleAssignmentFactory,
 )
+from accounts.tests.shared_rows import shared
 from enrollment.eligibility import gaps_at, gaps_of, payout_at
 from enrollment.models import Enrollment, ProgramAtLocation, ProgramTerms
 from enrollment.states import EDITABLE, STATUS_ORDER, EnrollmentStatus, Turn
@@ -40,8 +40,8 @@ def named(name: str, **facts):
     return ProgramTermsFactory(program=IncentiveProgramFactory(name=name), **facts)
 
 
-@pytest.fixture(scope="module")
-def made(shared_rows) -> SimpleNamespace:
+@shared
+def everything(db) -> SimpleNamespace:
     """A row of every kind at Göteborg, and one program at Malmö too: made once."""
     nordvik = cast.nordvik()
     goteborg, malmo = cast.goteborg(nordvik), cast.malmo(nordvik)
@@ -80,12 +80,6 @@ def made(shared_rows) -> SimpleNamespace:
     return SimpleNamespace(
         nordvik=nordvik, goteborg=goteborg, malmo=malmo, ida=ida, uma=uma
     )
-
-
-@pytest.fixture
-def everything(made, db) -> SimpleNamespace:
-    """The same for each test, whatever another did with it."""
-    return copy.deepcopy(made)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 
+from accounts.tests.shared_rows import shared
 from enrollment import payout
 from enrollment.models import Enrollment, PayoutAssignment
 from enrollment.services import replace_profile
@@ -46,12 +47,12 @@ def address(name, profile) -> str:
     return reverse(f"profiles:{name}", kwargs={"pk": profile.pk})
 
 
-@pytest.fixture
+@shared
 def bank(nordvik, ida):
     return BankProfileFactory(partner_account=nordvik, created_by=ida)
 
 
-@pytest.fixture
+@shared
 def tax(goteborg, ida):
     return TaxProfileFactory(location=goteborg, created_by=ida)
 

@@ -11,6 +11,7 @@ from accounts.models import AuditEvent, IncentiveProgram, OutgoingEmail
 from accounts.outbox import as_message
 from accounts.tests import cast as people
 from accounts.tests.factories import LocationFactory
+from accounts.tests.shared_rows import shared
 from enrollment.clock import clock_of
 from enrollment.models import (
     Criterion,
@@ -51,7 +52,7 @@ PAYMENT = {
 }
 
 
-@pytest.fixture
+@shared
 def draft(terms, mina):
     return begin_terms_draft(terms.program, fiscal_year=terms.fiscal_year, by=mina)
 

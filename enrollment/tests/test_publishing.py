@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, IncentiveProgram, OutgoingEmail
 from accounts.tests.factories import LocationFactory, RoleAssignmentFactory
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once, wait_for
 from enrollment.models import (
     Enrollment,
@@ -82,7 +83,7 @@ def publish(draft, by, **options):
     )
 
 
-@pytest.fixture
+@shared
 def in_euro(terms, goteborg, malmo, ida):
     """Two locations are enrolled and paid in EUR; Ida answers for both."""
     RoleAssignmentFactory(
@@ -91,7 +92,7 @@ def in_euro(terms, goteborg, malmo, ida):
     return [enrolled(place, terms, currency="EUR") for place in (goteborg, malmo)]
 
 
-@pytest.fixture
+@shared
 def draft(terms, mina):
     return begin_terms_draft(terms.program, fiscal_year=terms.fiscal_year, by=mina)
 
@@ -309,7 +310,7 @@ def test_every_kind_of_change_finds_whom_it_strands(
     assert effects.enrollments == 2
 
 
-@pytest.fixture
+@shared
 def asking(in_euro, draft, mina):
     """A draft that asks for revenue, which one location has and one has too little of."""
     criterion = CriterionFactory(code="revenue", name_en="Revenue", name_sv="Intäkt")

@@ -1,12 +1,12 @@
 """How many questions a page asks the database: few, and as many for many rows."""
 
-import pytest
 from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import OutgoingEmail
 from accounts.tests.factories import LocationFactory
+from accounts.tests.shared_rows import shared
 from enrollment.tests.factories import (
     EarningTypeFactory,
     EnrollmentFactory,
@@ -57,7 +57,7 @@ def fill(nordvik, goteborg, ida, maria, *, count: int) -> None:
         cursor.execute("ANALYZE")
 
 
-@pytest.fixture
+@shared
 def pages(invited, accepted_elsewhere):
     """The partner pages that are looked at most, by name."""
     editing = {"pk": accepted_elsewhere.pk}
@@ -75,7 +75,7 @@ def pages(invited, accepted_elsewhere):
     }
 
 
-@pytest.fixture
+@shared
 def accepted_elsewhere(goteborg, ida, nordvik, maria):
     """Accepted, with a default bank and two ways to earn."""
     bank = BankProfileFactory(partner_account=nordvik, created_by=maria)

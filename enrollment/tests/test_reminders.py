@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts import outbox
 from accounts.models import AuditAction, AuditEvent, MutedMail, OutgoingEmail
 from accounts.tests.factories import LocationFactory, RoleAssignmentFactory
+from accounts.tests.shared_rows import shared
 from enrollment import services
 from enrollment.models import Enrollment, Reminder
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
@@ -18,7 +19,7 @@ from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
 DAY = datetime.timedelta(days=1)
 
 
-@pytest.fixture
+@shared
 def invited(goteborg, terms, ida):
     """An invitation of a month ago whose last day is in 30 days."""
     return EnrollmentFactory(

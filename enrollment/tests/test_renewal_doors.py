@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError
 from accounts.models import AuditEvent
 from accounts.operators import ensure_operator_groups
 from accounts.tests.factories import UserFactory
+from accounts.tests.shared_rows import shared
 from enrollment import services, tasks
 from enrollment.models import Enrollment, FiscalYear, RenewalPlan, RenewalRow
 from enrollment.services import renewals
@@ -38,12 +39,12 @@ def operator(name: str, group: str):
     return user
 
 
-@pytest.fixture
+@shared
 def mina(db):
     return operator("mina", "Program manager")
 
 
-@pytest.fixture
+@shared
 def aino(db):
     return operator("aino", "Approver")
 
@@ -56,7 +57,7 @@ def typed(monkeypatch):
     return answers
 
 
-@pytest.fixture
+@shared
 def enrollments(db):
     return [made(World())[0], made(World(tax=TaxFact(expires=-1)))[0]]
 

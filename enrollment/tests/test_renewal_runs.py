@@ -1,6 +1,5 @@
 """An approved year end carried out: run, left aside, decided."""
 
-import copy
 from datetime import UTC, date, datetime
 
 import pytest
@@ -9,6 +8,7 @@ from django.db import DataError, connection, transaction
 
 from accounts.models import AuditAction, AuditEvent, Location
 from accounts.tests.factories import UserFactory
+from accounts.tests.shared_rows import shared
 from enrollment import services
 from enrollment.models import (
     Enrollment,
@@ -51,15 +51,10 @@ MEASURED = {
 }
 
 
-@pytest.fixture(scope="module")
-def approved_once(made_once) -> RenewalPlan:
+@shared
+def approved(made_once) -> RenewalPlan:
     made_once.rows |= {name: made(world)[0] for name, world in MEASURED.items()}
     return approve(made_once)
-
-
-@pytest.fixture
-def approved(approved_once, db) -> RenewalPlan:
-    return copy.deepcopy(approved_once)
 
 
 # --- Run ---------------------------------------------------------------------

@@ -10,6 +10,7 @@ from django.db import IntegrityError, connection, transaction
 
 from accounts.models import AuditAction, AuditEvent
 from accounts.tests.factories import UserFactory
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once
 from enrollment import services, tasks
 from enrollment.models import (
@@ -50,8 +51,8 @@ def rehearsed(year, mina) -> RenewalPlan:
     return services.rehearse_renewals(year, by=mina, at=BEFORE)
 
 
-@pytest.fixture
-def approved(made_once, db) -> RenewalPlan:
+@shared
+def approved(made_once) -> RenewalPlan:
     return approve(made_once)
 
 

@@ -14,6 +14,7 @@ from accounts.companies import in_company
 from accounts.models import AuditEvent, OutgoingEmail
 from accounts.tests.cases import tried
 from accounts.tests.factories import UserFactory
+from accounts.tests.shared_rows import shared
 from enrollment import queues
 from enrollment.models import Enrollment
 from enrollment.tests.factories import EnrollmentFactory
@@ -43,14 +44,14 @@ def words(response) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
-@pytest.fixture
+@shared
 def aino(db):
     aino = UserFactory(full_name="Aino Approver", operator=True)
     aino.groups.set(Group.objects.filter(name="Approver"))
     return aino
 
 
-@pytest.fixture
+@shared
 def enrollment(goteborg, terms, maria, ida):
     """Sent by Ida; the company is not paid at the bank account yet: it takes two."""
     company = goteborg.partner_account
@@ -72,7 +73,7 @@ def enrollment(goteborg, terms, maria, ida):
     )
 
 
-@pytest.fixture
+@shared
 def version(enrollment):
     return BankProfileVersion.objects.pending().get()
 

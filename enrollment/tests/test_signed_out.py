@@ -18,6 +18,7 @@ from accounts.tests.factories import (
     PartnerAccountFactory,
     RoleAssignmentFactory,
 )
+from accounts.tests.shared_rows import shared
 from enrollment import services
 from enrollment.models import ExtensionRequest
 from enrollment.tests.factories import EnrollmentFactory
@@ -37,13 +38,13 @@ def _one_factor(settings):
     settings.SECOND_FACTOR_REQUIRED = False
 
 
-@pytest.fixture
+@shared
 def enrollment(goteborg, terms):
     tomorrow = terms.today() + timedelta(days=1)
     return EnrollmentFactory(location=goteborg, terms=terms, enroll_by=tomorrow)
 
 
-@pytest.fixture
+@shared
 def asking(enrollment) -> str:
     return reverse("enrollment:ask_extension", kwargs={"pk": enrollment.pk})
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, OutgoingEmail
 from accounts.tests.factories import RoleAssignmentFactory
+from accounts.tests.shared_rows import shared
 from enrollment import services, tasks
 from enrollment.history import history_of
 from enrollment.models import (
@@ -34,7 +35,7 @@ DAY = datetime.timedelta(days=1)
 HOUR = datetime.timedelta(hours=1)
 
 
-@pytest.fixture
+@shared
 def revenue(terms):
     """The cast's program asks for 25 000 of revenue."""
     criterion = CriterionFactory(code="revenue", name_en="Revenue")
@@ -42,7 +43,7 @@ def revenue(terms):
     return criterion
 
 
-@pytest.fixture
+@shared
 def ida_of_both(ida, malmo):
     RoleAssignmentFactory(
         user=ida, partner_account=malmo.partner_account, location=malmo

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import DataError, OperationalError
 from django.urls import reverse
 
+from accounts.tests.shared_rows import shared
 from enrollment import services, tasks
 from enrollment.models import ImportBlock, RenewalPlan, ValueImport
 from enrollment.services import imports
@@ -81,12 +82,12 @@ def test_a_task_whose_time_is_over_ends(run):
 # --- Three starts ---------------------------------------------------------------------
 
 
-@pytest.fixture
+@shared
 def revenue(db):
     return CriterionFactory(code="revenue", kind="number")
 
 
-@pytest.fixture
+@shared
 def broken(goteborg, revenue):
     """A file of whose only block a part is lost, so that reading it fails each time."""
     one = kept(HEADER + "6120102,revenue,2,2024-11-02,\n")

@@ -1,6 +1,5 @@
 """A year end undone: asked, approved by somebody else, put back, carried out again."""
 
-import copy
 import threading
 from datetime import datetime, timedelta
 from unittest.mock import patch
@@ -12,6 +11,7 @@ from django.db.models import F
 
 from accounts.models import AuditEvent, OutgoingEmail
 from accounts.tests.factories import RoleAssignmentFactory, UserFactory
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once
 from enrollment import services, tasks
 from enrollment.models import (
@@ -45,7 +45,7 @@ LONG_AGO = BEFORE - timedelta(days=90)
 MORNING = NIGHT + timedelta(hours=9)
 
 
-@pytest.fixture(scope="module")
+@shared
 def ran_once(made_once) -> tuple[dict, RenewalPlan]:
     """Where every enrollment was before the run, and the plan that ran."""
     for name in ("continues", "validating"):
@@ -65,8 +65,8 @@ def before(ran_once) -> dict:
 
 
 @pytest.fixture
-def ran(ran_once, db) -> RenewalPlan:
-    return copy.deepcopy(ran_once[1])
+def ran(ran_once) -> RenewalPlan:
+    return ran_once[1]
 
 
 def standings() -> dict:

@@ -3,6 +3,7 @@
 import pytest
 from django.core.exceptions import ValidationError
 
+from accounts.tests.shared_rows import shared
 from enrollment import services
 from enrollment.models import Enrollment, EnrollmentEvent, RenewalPlan, SetAside
 from enrollment.tests.test_renewal import World, made
@@ -23,8 +24,8 @@ __all__ = ["lucia", "made_once", "mina", "rows", "year"]
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def approved(made_once, db) -> RenewalPlan:
+@shared
+def approved(made_once) -> RenewalPlan:
     return approve(made_once)
 
 

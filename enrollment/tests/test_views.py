@@ -19,6 +19,7 @@ from accounts.tests.factories import (
     UserFactory,
 )
 from accounts.tests.mails import make_email
+from accounts.tests.shared_rows import shared
 from enrollment import services
 from enrollment.models import Enrollment, Invitation, ProgramAtLocation, Reminder
 from enrollment.states import EnrollmentStatus
@@ -75,12 +76,12 @@ def ida_client(client_of, ida):
     return client_of(ida)
 
 
-@pytest.fixture
+@shared
 def invitation(invited, ida):
     return InvitationFactory(enrollment=invited, user=ida)
 
 
-@pytest.fixture
+@shared
 def ready(accepted, default_bank, tax_profile):
     return accepted
 

@@ -9,12 +9,13 @@ from django.urls import reverse
 
 from accounts.models import OutgoingEmail
 from accounts.tests.factories import UserFactory
+from accounts.tests.shared_rows import shared
 from enrollment import services, tasks
 from enrollment.models import Enrollment, RenewalPlan, SetAside
 from enrollment.tests.test_renewal import World, made
 from enrollment.tests.test_renewal_pages import run, said
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.own_rows]
 
 FIRST = datetime(2027, 7, 1, 9, tzinfo=UTC)
 
@@ -31,12 +32,12 @@ def operator(name: str, group: str):
     return user
 
 
-@pytest.fixture
+@shared
 def mina(db):
     return operator("Mina Okafor", "Program manager")
 
 
-@pytest.fixture
+@shared
 def aino(db):
     return operator("Aino Virtanen", "Approver")
 

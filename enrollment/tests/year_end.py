@@ -4,7 +4,6 @@ What is asked of many tests is made once for a file, in a transaction around the
 test has its own copies.
 """
 
-import copy
 import types
 from datetime import UTC, date, datetime
 
@@ -12,6 +11,7 @@ import pytest
 from django.contrib.auth.models import Group
 
 from accounts.tests.factories import UserFactory
+from accounts.tests.shared_rows import shared
 from enrollment import services
 from enrollment.models import (
     Enrollment,
@@ -42,8 +42,8 @@ WORLDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def made_once(shared_rows) -> types.SimpleNamespace:
+@shared
+def made_once(db) -> types.SimpleNamespace:
     """The enrollments by line, the year they end for, and two operators."""
     lucia = UserFactory(full_name="Lucía Prado", is_staff=True)
     lucia.groups.add(Group.objects.get(name="Approver"))
@@ -56,23 +56,23 @@ def made_once(shared_rows) -> types.SimpleNamespace:
 
 
 @pytest.fixture
-def rows(made_once, db) -> dict[str, Enrollment]:
-    return copy.deepcopy(made_once.rows)
+def rows(made_once) -> dict[str, Enrollment]:
+    return made_once.rows
 
 
 @pytest.fixture
-def year(made_once, db) -> FiscalYear:
-    return copy.deepcopy(made_once.year)
+def year(made_once) -> FiscalYear:
+    return made_once.year
 
 
 @pytest.fixture
-def mina(made_once, db):
-    return copy.deepcopy(made_once.mina)
+def mina(made_once):
+    return made_once.mina
 
 
 @pytest.fixture
-def lucia(made_once, db):
-    return copy.deepcopy(made_once.lucia)
+def lucia(made_once):
+    return made_once.lucia
 
 
 def approve(made_once) -> RenewalPlan:

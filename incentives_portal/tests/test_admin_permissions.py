@@ -3,7 +3,6 @@
 What a group may do stands here once more, as people would say it, not as the code does.
 """
 
-import copy
 import re
 import types
 from itertools import product
@@ -27,6 +26,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from enrollment.models import EnrollmentEvent, ValueImport
 from enrollment.tests.factories import (
     AgreementFactory,
@@ -140,8 +140,8 @@ def _rows(location) -> dict[str, object]:
     return {row._meta.label_lower: row for row in rows}
 
 
-@pytest.fixture(scope="module")
-def made(shared_rows):
+@shared
+def made(db):
     """People, and one of every record here and in another company: made once."""
     nordvik = cast.nordvik()
     goteborg = cast.goteborg(nordvik)
@@ -174,13 +174,12 @@ def made(shared_rows):
 
 
 @pytest.fixture
-def world(made, db):
-    """The same for each test, whatever another did with it."""
-    world = copy.deepcopy(made)
-    world.clients = {name: Client() for name in world.cookies}
-    for name, client in world.clients.items():
-        client.cookies = world.cookies[name]
-    return world
+def world(made):
+    """The same, with a browser for each of them."""
+    made.clients = {name: Client() for name in made.cookies}
+    for name, client in made.clients.items():
+        client.cookies = made.cookies[name]
+    return made
 
 
 def _address(label: str, page: str, key) -> str:

@@ -13,7 +13,6 @@ drawn once for each person and all they are made of; what they say is missing is
 every cell.
 """
 
-import copy
 import re
 import types
 import uuid
@@ -56,6 +55,7 @@ from accounts.tests.factories import (
     UserFactory,
 )
 from accounts.tests.markup import faults_of
+from accounts.tests.shared_rows import shared
 from enrollment.models import (
     Campaign,
     Criterion,
@@ -275,8 +275,8 @@ def _somebody(mark: str):
     return UserFactory(full_name=f"Some Body {mark}")
 
 
-@pytest.fixture(scope="module")
-def made(shared_rows):
+@shared
+def made(db):
     """The cast, signed in, and one of everything here, there and abroad: made once."""
     nordvik, program = cast.nordvik(), cast.program()
     goteborg, malmo = cast.goteborg(nordvik), cast.malmo(nordvik)
@@ -322,13 +322,12 @@ def made(shared_rows):
 
 
 @pytest.fixture
-def world(made, db):
-    """The same for each test, whatever another did with it."""
-    world = copy.deepcopy(made)
-    world.clients = {name: Client() for name in world.cookies}
-    for name, client in world.clients.items():
-        client.cookies = world.cookies[name]
-    return world
+def world(made):
+    """The same, with a browser for each of them."""
+    made.clients = {name: Client() for name in made.cookies}
+    for name, client in made.clients.items():
+        client.cookies = made.cookies[name]
+    return made
 
 
 def _path(name: str, row, target: str, world) -> str:

@@ -18,12 +18,13 @@ from accounts.roles import GUARDED, Role, roles_with_any
 from accounts.tests.cases import tried
 from accounts.tests.factories import PASSWORD, RoleAssignmentFactory, UserFactory
 from accounts.tests.second_factors import code_of, give_app, prove, secret_on
+from accounts.tests.shared_rows import shared
 from enrollment.tests.factories import EnrollmentFactory
 from profiles.models import BankProfileDraft
 from profiles.services import signature_of
 from profiles.tests.factories import BANK_DETAILS, BankProfileFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.own_rows]
 
 WALL = "/account/second-factor/"
 LOGIN = "/accounts/login/"
@@ -266,7 +267,7 @@ FRESH = timedelta(minutes=9, seconds=59)
 STALE = timedelta(minutes=10, seconds=1)
 
 
-@pytest.fixture
+@shared
 def waiting(nordvik, ida):
     BankProfileFactory(partner_account=nordvik)
     profile = BankProfileFactory(

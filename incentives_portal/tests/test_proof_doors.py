@@ -4,7 +4,6 @@ Changing where money goes, approving, giving or ending the role of all roles, an
 changing how one signs in. A door that is missing here fails the last test.
 """
 
-import copy
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from enrollment.models import RenewalPlan, ValueImport
 from enrollment.services import Effects
 from enrollment.tests.factories import (
@@ -357,8 +357,8 @@ def clock():
         yield traveller
 
 
-@pytest.fixture(scope="module")
-def made(shared_rows):
+@shared
+def made(db):
     """The cast and what the doors are about: made once."""
     with time_machine.travel(START, tick=False):
         return _made()
@@ -463,9 +463,8 @@ def _made():
 
 
 @pytest.fixture
-def world(made, clock, db):
-    """The same for each test, whatever another did with it."""
-    return copy.deepcopy(made)
+def world(made, clock):
+    return made
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from enrollment.models import Enrollment, ProgramAtLocation
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
 from profiles.tests.factories import BankProfileFactory
@@ -43,7 +44,7 @@ def words(response) -> str:
     return " ".join(html.unescape(text).split())
 
 
-@pytest.fixture
+@shared
 def enrollment(goteborg, program):
     return EnrollmentFactory(
         location=goteborg, terms=ProgramTermsFactory(program=program)

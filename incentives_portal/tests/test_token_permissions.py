@@ -3,7 +3,6 @@
 Who gets in with what is a part of the matrix in test_permissions.py.
 """
 
-import copy
 import json
 import types
 
@@ -14,6 +13,7 @@ from django.urls import reverse
 from accounts.models import DirectoryGroup
 from accounts.services import create_provisioning_token
 from accounts.tests import cast
+from accounts.tests.shared_rows import shared
 from incentives_portal.tests.addresses import every_address
 from incentives_portal.tests.permission_table import TOKEN, TOKEN_PREFIX
 
@@ -47,8 +47,8 @@ def key_client(account, *, name: str):
     return token, Client(headers={"Authorization": f"Bearer {secret}"})
 
 
-@pytest.fixture(scope="module")
-def made(shared_rows):
+@shared
+def world(db):
     """A company with its key, another with its own, and a person and a group of each."""
     nordvik = cast.nordvik()
     lars, abroad = cast.lars(nordvik), cast.sam().memberships.get()
@@ -66,12 +66,6 @@ def made(shared_rows):
             "group": {"own": groups[0], "foreign": groups[1]},
         },
     )
-
-
-@pytest.fixture
-def world(made, db):
-    """The same for each test, whatever another did with it."""
-    return copy.deepcopy(made)
 
 
 def path_of(name: str, world, target: str = "own") -> str:

@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from accounts import encryption
 from accounts.tests.factories import UserFactory
+from accounts.tests.shared_rows import shared
 from profiles.tests.factories import (
     BANK_DETAILS,
     TAX_DETAILS,
@@ -16,12 +17,12 @@ from profiles.tests.factories import (
 KINDS = ("bankprofile", "taxprofile", "defaultbankprofile")
 
 
-@pytest.fixture
+@shared
 def root(db):
     return UserFactory(is_staff=True, is_superuser=True)
 
 
-@pytest.fixture
+@shared
 def records(nordvik, goteborg):
     bank = BankProfileFactory(partner_account=nordvik)
     return [

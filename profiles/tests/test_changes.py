@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts import outbox
 from accounts.models import AuditAction, AuditEvent, OutgoingEmail
 from accounts.tests.factories import UserFactory
+from accounts.tests.shared_rows import shared
 from profiles import services, tasks
 from profiles.models import BankProfileVersion
 from profiles.services import (
@@ -45,21 +46,21 @@ def words(response) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
-@pytest.fixture
+@shared
 def profile(nordvik, ida):
     return BankProfileFactory(
         partner_account=nordvik, name="Nordvik main", created_by=ida
     )
 
 
-@pytest.fixture
+@shared
 def change(profile, ida):
     """A change of the account in force, asked for a month ago."""
     revise_bank_profile(profile, country="SE", details=OTHER, by=ida, at=ASKED)
     return profile.versions.get(number=2)
 
 
-@pytest.fixture
+@shared
 def approved(change, oscar, lucia):
     """The same, approved by two within a day."""
     for operator in (oscar, lucia):

@@ -5,6 +5,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone, translation
 
 from accounts.tests.factories import LocationFactory
+from accounts.tests.shared_rows import shared
 from profiles import countries
 from profiles.forms import (
     CompleteTaxProfileForm,
@@ -358,7 +359,7 @@ def test_completing_asks_the_missing_detail_only():
 # --- Defaults ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@shared
 def bank(nordvik):
     return BankProfileFactory(partner_account=nordvik, name="Nordvik SEK")
 
@@ -440,7 +441,7 @@ def test_the_banks_own_currency_stands_first(ida, nordvik, bank):
 # --- Reasons -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@shared
 def version(bank):
     return bank.version_in_force
 

@@ -1,8 +1,8 @@
 """Who mends one field of a profile types one field."""
 
-import pytest
 from django.urls import reverse
 
+from accounts.tests.shared_rows import shared
 from profiles.tests.changing import change
 from profiles.tests.factories import (
     BANK_DETAILS,
@@ -13,7 +13,7 @@ from profiles.tests.factories import (
 HELD = "SE4550000000058398257466"
 
 
-@pytest.fixture
+@shared
 def profile(nordvik, ida):
     """A bank profile whose account holder was returned."""
     profile = BankProfileFactory(partner_account=nordvik, created_by=ida, version=False)

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.models import AuditEvent
 from accounts.tests.cases import tried
 from accounts.tests.factories import LocationFactory, PartnerAccountFactory, UserFactory
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once
 from profiles.checking import checks
 from profiles.models import BankProfile
@@ -111,7 +112,7 @@ def changed(nordvik, ida):
     return profile.versions.get(number=2)
 
 
-@pytest.fixture
+@shared
 def tax_waiting(goteborg, ida):
     return TaxProfileFactory(
         location=goteborg,

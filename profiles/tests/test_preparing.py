@@ -17,6 +17,7 @@ from accounts.link_tokens import PREPARED_PART, token_for
 from accounts.models import AuditEvent, OutgoingEmail, RoleAssignment, User
 from accounts.roles import Role
 from accounts.tests.factories import RoleAssignmentFactory
+from accounts.tests.shared_rows import shared
 from profiles import bank_drafting, preparing
 from profiles.models import (
     BankProfile,
@@ -36,7 +37,7 @@ PASSWORD = "correct horse battery staple"
 FIA = "fia@finance.example"
 
 
-@pytest.fixture
+@shared
 def asked(goteborg, ida):
     """Ida asked Fia, who has no account, for the bank details of Göteborg."""
     return preparing.ask_colleague(

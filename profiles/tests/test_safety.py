@@ -17,6 +17,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from profiles.models import BankProfileVersion
 from profiles.services import (
     WhyTwo,
@@ -48,14 +49,14 @@ def words(response) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
-@pytest.fixture
+@shared
 def maria(nordvik):
     maria = UserFactory(full_name="Maria Petersson", email="maria@partner.example")
     RoleAssignmentFactory(user=maria, partner_account=nordvik)
     return maria
 
 
-@pytest.fixture
+@shared
 def profile(nordvik, maria):
     return BankProfileFactory(partner_account=nordvik, created_by=maria)
 
@@ -229,7 +230,7 @@ def test_one_operator_is_enough_where_the_company_is_paid_already(
 # --- Two operators --------------------------------------------------------------------
 
 
-@pytest.fixture
+@shared
 def first_account(nordvik, maria):
     """The first bank account of a company, which waits."""
     profile = create_bank_profile(

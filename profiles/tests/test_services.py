@@ -16,6 +16,7 @@ from accounts.tests.factories import (
     LocationFactory,
     RoleAssignmentFactory,
 )
+from accounts.tests.shared_rows import shared
 from accounts.tests.threads import at_once, meet
 from profiles.models import BankProfile, DefaultBankProfile, TaxProfile
 from profiles.services import (
@@ -90,7 +91,7 @@ class Heard:
             raise RuntimeError("the receiver fails")
 
 
-@pytest.fixture
+@shared
 def paid_before(nordvik):
     """The company is paid at the account already that tests send: one operator does."""
     return BankProfileFactory(partner_account=nordvik, name="Paid before")

@@ -6,6 +6,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 
+from accounts.tests.shared_rows import shared
 from profiles import bank_drafting, drafting
 from profiles.bank_drafting import begin_bank_change, fill_bank_step, send_bank_draft
 from profiles.drafting import begin_tax_draft, send_tax_draft
@@ -36,12 +37,12 @@ def words(response) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
-@pytest.fixture
+@shared
 def profile(nordvik, ida):
     return BankProfileFactory(partner_account=nordvik, name="Main", created_by=ida)
 
 
-@pytest.fixture
+@shared
 def draft(profile, ida):
     """Ida's change of the street, begun on an account that was withdrawn since."""
     revise_bank_profile(profile, country="SE", details=OTHER, by=ida)

@@ -18,6 +18,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from accounts.tests.tries import tries
 from profiles import services
 from profiles.models import BankProfileVersion, TaxProfileVersion
@@ -199,7 +200,7 @@ ONE_PERSONS_STEPS = st.lists(
 EVIDENCE = "Called the contact on the number that we have had for years."
 
 
-@pytest.fixture
+@shared
 def lone_people(ida):
     """Who could try, as (who sends, who decides).
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import OutgoingEmail
+from accounts.tests.shared_rows import shared
 from profiles.checking import checks
 from profiles.models import BankChangeStop
 from profiles.services import (
@@ -44,12 +45,12 @@ def words(response) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
-@pytest.fixture
+@shared
 def profile(nordvik, ida):
     return BankProfileFactory(partner_account=nordvik, name="Main", created_by=ida)
 
 
-@pytest.fixture
+@shared
 def stopped(profile, ida, greta):
     """A change that Greta said was not them."""
     revise_bank_profile(profile, country="SE", details=OTHER, by=ida)

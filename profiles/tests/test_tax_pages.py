@@ -20,6 +20,7 @@ from accounts.tests.canaries import WATCH, Watch, everything_in_redis
 from accounts.tests.cases import tried
 from accounts.tests.factories import LocationFactory
 from accounts.tests.mails import make_email
+from accounts.tests.shared_rows import shared
 from profiles import drafting
 from profiles.countries import tax_forms
 from profiles.models import TaxDocument, TaxProfile, TaxProfileDraft
@@ -60,7 +61,7 @@ def web(client_of, ida):
     return client_of(ida)
 
 
-@pytest.fixture
+@shared
 def tax(goteborg, ida):
     return TaxProfileFactory(location=goteborg, name="Nordvik tax", created_by=ida)
 

@@ -21,6 +21,7 @@ from accounts.tests.factories import (
     RoleAssignmentFactory,
     UserFactory,
 )
+from accounts.tests.shared_rows import shared
 from profiles import bank_drafting, countries
 from profiles.models import (
     BankProfile,
@@ -84,7 +85,7 @@ def web(client_of, ida):
     return client_of(ida)
 
 
-@pytest.fixture
+@shared
 def bank(nordvik, ida):
     """An approved bank profile of the company, that Ida sent."""
     return BankProfileFactory(
@@ -92,7 +93,7 @@ def bank(nordvik, ida):
     )
 
 
-@pytest.fixture
+@shared
 def tax(goteborg, ida):
     """Göteborg's approved tax profile."""
     return TaxProfileFactory(location=goteborg, name="Nordvik tax", created_by=ida)

@@ -12,6 +12,7 @@ from django.urls import reverse
 from accounts import outbox
 from accounts.models import AuditAction, AuditEvent, OutgoingEmail
 from accounts.tests.factories import RoleAssignmentFactory
+from accounts.tests.shared_rows import shared
 from profiles import services
 from profiles.services import numbers
 from profiles.tests.factories import (
@@ -31,7 +32,7 @@ def _no_broker(monkeypatch):
     monkeypatch.setattr(outbox.current_app, "send_task", lambda *_, **__: None)
 
 
-@pytest.fixture
+@shared
 def profile(nordvik, ida):
     return BankProfileFactory(partner_account=nordvik, created_by=ida)
 
