@@ -190,7 +190,7 @@ class EnrollmentQuerySet(ScopedQuerySet):
 class Enrollment(models.Model):
     """A location's participation in a program in one fiscal year.
 
-    `status` is written by services._move() alone, which also writes the event.
+    `status` is written by services.moving.move() alone, which also writes the event.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

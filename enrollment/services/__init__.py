@@ -26,27 +26,23 @@ from enrollment.services.campaigns import (
     send_test,
     stop_campaign,
 )
-from enrollment.services.disputes import answer_dispute, dispute_requirement
-from enrollment.services.enrollments import (
-    accept_enrollment,
+from enrollment.services.choosing import (
     ask_for_details,
     choose_bank_profile,
     choose_currency,
     choose_tax_profile,
+    replace_profile,
+)
+from enrollment.services.disputes import answer_dispute, dispute_requirement
+from enrollment.services.enrollments import (
+    accept_enrollment,
     confirm_payout,
     decline_enrollment,
-    follow_changed_terms,
-    follow_questions,
-    lapse_invitations,
-    note_expired_tax_profiles,
-    reassess_enrollments,
     recall_enrollment,
     reconsider_enrollment,
-    replace_profile,
     start_open_enrollment,
     start_open_enrollments,
     submit_enrollment,
-    terms_to_follow,
 )
 from enrollment.services.extensions import (
     answer_extension,
@@ -57,6 +53,13 @@ from enrollment.services.feeds import (
     end_calendar_feed,
     make_calendar_feed,
     note_calendar_read,
+)
+from enrollment.services.following import (
+    follow_changed_terms,
+    follow_questions,
+    note_expired_tax_profiles,
+    reassess_enrollments,
+    terms_to_follow,
 )
 from enrollment.services.handing_over import HandedOver, hand_over
 from enrollment.services.imports import (
@@ -97,6 +100,7 @@ from enrollment.services.invitations import (
     notify_waiting_admins,
     open_invitation,
 )
+from enrollment.services.lapsing import lapse_invitations
 from enrollment.services.locations import (
     ClosingPlan,
     PlanChanged,

@@ -54,7 +54,7 @@ from enrollment.models import (
     Invitation,
     ProgramTerms,
 )
-from enrollment.services.enrollments import first_method
+from enrollment.services.choosing import first_method
 from enrollment.services.invitations import (
     hold_values,
     lock_terms,

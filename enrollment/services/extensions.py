@@ -14,7 +14,8 @@ from accounts.services import check_still_may, record_audit_event
 from enrollment import emails
 from enrollment.eligibility import eligible_locations
 from enrollment.models import Enrollment, ExtensionRequest, Invitation
-from enrollment.services.enrollments import extend_last_day, read_alone
+from enrollment.services.lapsing import extend_last_day
+from enrollment.services.moving import read_alone
 
 # So long before the last day it can be asked for; after it until the year ends.
 NEAR = timedelta(days=14)

@@ -39,11 +39,9 @@ from enrollment.models import (
     Invitation,
     ProgramTerms,
 )
-from enrollment.services.enrollments import (
-    add_payout_assignments,
-    read_alone,
-    reopen_invitation,
-)
+from enrollment.services.choosing import add_payout_assignments
+from enrollment.services.lapsing import reopen_invitation
+from enrollment.services.moving import read_alone
 from enrollment.states import EnrollmentStatus
 
 LOCATIONS_AT_ONCE = 5000

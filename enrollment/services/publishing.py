@@ -52,7 +52,7 @@ from enrollment.models import (
     TermsDraft,
     TermsVersion,
 )
-from enrollment.services.enrollments import follow_changed_terms
+from enrollment.services.following import follow_changed_terms
 from enrollment.services.imports import writings
 from enrollment.services.programs import (
     check_agreement_text,

@@ -31,7 +31,7 @@ from enrollment.models import (
     RequirementCheck,
     ValueImport,
 )
-from enrollment.services.enrollments import reassess
+from enrollment.services.following import reassess
 from enrollment.states import (
     ENDS_WITH_PROGRAM,
     FOLLOWS_PROFILES,

@@ -18,8 +18,8 @@ from accounts.roles import Role
 from accounts.tests.factories import LocationFactory, RoleAssignmentFactory
 from enrollment import services
 from enrollment.models import Enrollment, EnrollmentEvent
-from enrollment.services import enrollments as enrollment_services
 from enrollment.tests.factories import ProgramTermsFactory
+from enrollment.tests.service_modules import replace_in_steps
 from profiles.tests.factories import (
     BankProfileFactory,
     DefaultBankProfileFactory,
@@ -165,7 +165,7 @@ def test_the_constraint_holds_without_locks_and_without_it_clicks_double(
     crowd, open_terms, bank, iris, monkeypatch, is_guarded
 ):
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **_: rows.all())
-    monkeypatch.setattr(enrollment_services, "lock_companies", lambda *_: None)
+    replace_in_steps(monkeypatch, "lock_companies", lambda *_: None)
 
     with nullcontext() if is_guarded else without_constraint():
         clicked(crowd, 5, terms=open_terms, bank=bank, by=iris)

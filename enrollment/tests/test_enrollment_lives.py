@@ -32,6 +32,7 @@ from accounts.tests.factories import RoleAssignmentFactory
 from accounts.tests.tries import tries
 from enrollment import services
 from enrollment.models import Enrollment, Invitation
+from enrollment.services import choosing, following
 from enrollment.services import enrollments as enrollment_services
 from enrollment.states import SHOWN
 from enrollment.tests.factories import (
@@ -621,17 +622,17 @@ def test_who_declined_hears_nothing_of_where_it_went():
     ("owner", "rule_of", "steps"),
     [
         (
-            enrollment_services.emails,
+            following.emails,
             "enrollment_completed",
             [*SENT, ("confirm", "bank"), ("confirm", "tax")],
         ),
         (
             enrollment_services,
-            "_refuse_late",
+            "refuse_late",
             [SENT[0], ("anything", "decline"), ("pass_the_deadline",)]
             + [("anything", "reconsider")],
         ),
-        (enrollment_services, "_refuse_unchangeable", [SENT[0], GO_ON]),
+        (choosing, "refuse_unchangeable", [SENT[0], GO_ON]),
         (
             services,
             "tell_next_of_standings",

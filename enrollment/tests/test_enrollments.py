@@ -19,7 +19,8 @@ from accounts.tests.threads import at_once, meet
 from enrollment import services, tasks
 from enrollment.clock import earning_outlook
 from enrollment.models import Enrollment, EnrollmentEvent
-from enrollment.services import enrollments as enrollment_services
+from enrollment.services import enrollments, lapsing
+from enrollment.services import moving as moves
 from enrollment.states import TRANSITIONS, EnrollmentStatus
 from enrollment.tests.factories import (
     EnrollmentFactory,
@@ -27,6 +28,7 @@ from enrollment.tests.factories import (
     ProgramTermsFactory,
     RequirementFactory,
 )
+from enrollment.tests.service_modules import replace_in_steps
 from profiles.models import DefaultBankProfile
 from profiles.services import (
     approve_version,
@@ -792,7 +794,7 @@ def test_invitations_lapse_in_ranges_and_few_statements(
             location=LocationFactory(partner_account=nordvik), terms=terms
         )
     late = noon(terms.fiscal_year.ends_on + datetime.timedelta(days=1))
-    monkeypatch.setattr(enrollment_services, "INVITATIONS_AT_ONCE", 4)
+    monkeypatch.setattr(lapsing, "INVITATIONS_AT_ONCE", 4)
 
     with django_assert_max_num_queries(8):
         assert services.lapse_invitations(at=late) == 4
@@ -806,7 +808,7 @@ def test_the_clock_takes_every_range_that_lapses(
         EnrollmentFactory(
             location=LocationFactory(partner_account=nordvik), terms=terms
         )
-    monkeypatch.setattr(enrollment_services, "INVITATIONS_AT_ONCE", 1)
+    monkeypatch.setattr(lapsing, "INVITATIONS_AT_ONCE", 1)
     time_machine.move_to(noon(terms.fiscal_year.ends_on + datetime.timedelta(days=1)))
 
     tasks.lapse_invitations()
@@ -970,7 +972,7 @@ def test_exactly_the_moves_of_the_map_are_possible(db, before, after):
     )
 
     def move():
-        enrollment_services._move(enrollment, after, code="submitted", by=None)
+        moves.move(enrollment, after, code="submitted", by=None)
 
     if after in TRANSITIONS[before]:
         move()
@@ -1005,15 +1007,15 @@ def test_without_the_lock_two_clicks_at_once_would_submit_more_than_once(
     def unlocked(enrollment):
         return Enrollment.objects.for_pages().get(pk=enrollment.pk)
 
-    monkeypatch.setattr(enrollment_services, "read_alone", unlocked)
+    replace_in_steps(monkeypatch, "read_alone", unlocked)
     meeting = threading.Barrier(4)
-    original = enrollment_services.payout_of
+    original = moves.payout_of
 
     def slowly(*args, **kwargs):
         meeting.wait(timeout=10)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(enrollment_services, "payout_of", slowly)
+    monkeypatch.setattr(moves, "payout_of", slowly)
 
     at_once(*[lambda: services.submit_enrollment(ready, by=ida).status] * 4)
 
@@ -1057,7 +1059,7 @@ def test_a_profile_returned_during_the_submission_is_not_overlooked(
     DefaultBankProfileFactory(location=goteborg, bank_profile=bank)
     version = bank.versions.get()
     barrier = threading.Barrier(2)
-    meet(monkeypatch, enrollment_services, "_payout_of", barrier)
+    meet(monkeypatch, enrollments, "payout_now", barrier)
     meet(monkeypatch, deciding, "refuse_own", barrier)
 
     at_once(
@@ -1088,7 +1090,7 @@ def test_a_failing_mail_takes_the_submission_back(ready, ida, monkeypatch):
     def fails(*args, **kwargs):
         raise RuntimeError
 
-    monkeypatch.setattr(enrollment_services.emails, "enrollment_submitted", fails)
+    monkeypatch.setattr(enrollments.emails, "enrollment_submitted", fails)
 
     with pytest.raises(RuntimeError), transaction.atomic():
         services.submit_enrollment(ready, by=ida)

@@ -11,7 +11,7 @@ from accounts.models import OutgoingEmail
 from accounts.tests.factories import UserFactory
 from accounts.tests.shared_rows import shared
 from enrollment.models import PayoutAssignment
-from enrollment.services import choose_bank_profile, enrollments, replace_profile
+from enrollment.services import choose_bank_profile, choosing, replace_profile
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
 from profiles.models import DefaultBankProfile
 from profiles.services import (
@@ -229,7 +229,7 @@ def test_what_was_sent_before_goes_to_a_new_account_three_days_after_it_was_aske
     # The control: without the rule it is chosen at once.
     as_if_sent(new.versions, submitted_at=timezone.now())
     again = sent_to(goteborg, main)
-    monkeypatch.setattr(enrollments, "refuse_too_new", lambda *_rows, **_field: None)
+    monkeypatch.setattr(choosing, "refuse_too_new", lambda *_rows, **_field: None)
     choose_bank_profile(again, bank_profile=new, by=ida)
 
 

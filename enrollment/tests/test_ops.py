@@ -48,6 +48,7 @@ from enrollment.tests.factories import (
     RequirementFactory,
     fiscal_number,
 )
+from enrollment.tests.service_modules import replace_in_steps
 from enrollment.tests.test_campaigns import delivered, run
 from profiles import services as profile_services
 from profiles.models import BankProfile, BankProfileVersion, TaxProfileVersion
@@ -1789,8 +1790,9 @@ def test_locking_the_enrollment_first_would_lock_two_operators_up(
     waiting, oscar, lucia, monkeypatch
 ):
     """The control of the test above."""
-    for module in (enrollments, *modules_with("lock_companies")):
+    for module in modules_with("lock_companies"):
         monkeypatch.setattr(module, "lock_companies", lambda *keys: None)
+    replace_in_steps(monkeypatch, "lock_companies", lambda *keys: None)
 
     outcomes = decide_at_once(waiting, oscar, lucia, monkeypatch)
 

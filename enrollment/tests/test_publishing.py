@@ -409,7 +409,7 @@ def test_what_is_too_much_at_once_the_clock_does(
         place = LocationFactory(country="SE")
         AgreementFactory(partner_account=place.partner_account)
         enrolled(place, terms, currency="EUR")
-    monkeypatch.setattr("enrollment.services.enrollments.COMPANIES_AT_ONCE", 1)
+    monkeypatch.setattr("enrollment.services.following.COMPANIES_AT_ONCE", 1)
     monkeypatch.setattr(publishing_services, limit, value)
     draft = write(draft, "payment", mina, currencies=["USD"], pays_local_currency=False)
     publish(draft, mina)

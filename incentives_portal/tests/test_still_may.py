@@ -18,8 +18,8 @@ from accounts.models import AuditEvent, RoleAssignment
 from accounts.services import lock_companies
 from enrollment import services as enrollments
 from enrollment.models import Enrollment, EnrollmentEvent
-from enrollment.services import enrollments as enrollment_module
 from enrollment.tests.factories import EnrollmentFactory, ProgramTermsFactory
+from enrollment.tests.service_modules import STEPS, replace_in_steps, steps_with
 from profiles import services as profiles
 from profiles.tests.factories import (
     BANK_DETAILS,
@@ -70,7 +70,6 @@ DOORS = {
 }
 # What only operators, the clock and other services do in the same modules.
 NOT_PARTNERS = {
-    "add_payout_assignments",
     "add_reason",
     "approve_version",
     "ask_partner",
@@ -84,10 +83,7 @@ NOT_PARTNERS = {
     "confirm_payout",
     "cooling_off",
     "copied_documents",
-    "end_at_closed_location",
-    "extend_last_day",
     "escalate_version",
-    "first_method",
     "follow_changed_terms",
     "follow_questions",
     "has_first_approval",
@@ -95,15 +91,12 @@ NOT_PARTNERS = {
     "needs_second_operator",
     "note_expired_tax_profiles",
     "put_away_at_closed_location",
-    "read_alone",
     "reason_seen",
-    "reassess",
     "terms_to_follow",
     "reassess_enrollments",
     "refuse_bad_name",
     "refuse_link",
     "refuse_too_new",
-    "reopen_invitation",
     "release_change",
     "release_versions",
     "retire_reason",
@@ -184,7 +177,7 @@ def end_roles(*_keys) -> None:
 
 
 def ask_nothing(monkeypatch) -> None:
-    for module in (*modules_with("check_still_may"), enrollment_module):
+    for module in (*modules_with("check_still_may"), *steps_with("check_still_may")):
         monkeypatch.setattr(module, "check_still_may", lambda *_rows, **_options: None)
 
 
@@ -219,7 +212,7 @@ def test_a_role_that_ends_between_the_page_and_the_lock_is_too_late(
         end_roles()
         lock_companies(*keys)
 
-    monkeypatch.setattr(enrollment_module, "lock_companies", lock_after_the_other)
+    replace_in_steps(monkeypatch, "lock_companies", lock_after_the_other)
     if not is_asked:
         ask_nothing(monkeypatch)
 
@@ -240,14 +233,14 @@ def test_a_role_that_ends_between_the_page_and_the_lock_is_too_late(
 def test_every_service_that_a_partner_uses_is_tried_here():
     """A new one has to ask, and to be tried above."""
     found = set()
-    for path in (*PROFILE_SERVICES, Path(enrollment_module.__file__)):
+    steps = [Path(module.__file__) for module in STEPS]
+    known = {*profiles.__all__, *enrollments.__all__}
+    for path in (*PROFILE_SERVICES, *steps):
         tree = ast.parse(path.read_text())
         found |= {
             node.name
             for node in tree.body
-            if isinstance(node, ast.FunctionDef)
-            and not node.name.startswith("_")
-            and (path not in PROFILE_SERVICES or node.name in profiles.__all__)
+            if isinstance(node, ast.FunctionDef) and node.name in known
         }
 
     assert found - NOT_PARTNERS == set(DOORS)
