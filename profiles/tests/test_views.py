@@ -247,7 +247,7 @@ def count_queries(web, name) -> int:
 
 
 def test_a_long_list_has_pages(web, nordvik, monkeypatch):
-    monkeypatch.setattr("profiles.views.ROWS", 2)
+    monkeypatch.setattr("profiles.views.lists.ROWS", 2)
     for name in ("A", "B", "C"):
         BankProfileFactory(partner_account=nordvik, name=f"Konto {name}")
 
