@@ -38,6 +38,7 @@ from django.utils.translation import ngettext
 
 from accounts.models import AuditAction, IncentiveProgram, Location, User, many
 from accounts.services import check_second_person, record_audit_event
+from accounts.time_limits import at_length
 from enrollment import value_files
 from enrollment.eligibility import eligible_locations
 from enrollment.models import (
@@ -463,9 +464,9 @@ def _refuse(value_import: ValueImport, error: ValidationError) -> None:
 
 
 def _forget_lines(value_import: ValueImport) -> None:
-    value_import.effects.all().delete()
-    value_import.problems.all().delete()
-    with connection.cursor() as cursor:
+    with at_length(), connection.cursor() as cursor:
+        value_import.effects.all().delete()
+        value_import.problems.all().delete()
         cursor.execute(
             "DELETE FROM enrollment_stagedvalue WHERE value_import_id = %s",
             [value_import.pk],

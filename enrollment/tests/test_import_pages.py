@@ -110,7 +110,10 @@ def test_a_file_goes_its_whole_way_on_pages(
     assert enrollment.status == "ineligible"
     assert MeasuredValue.objects.get(location=goteborg).value == 100
 
-    assert "1 value was put back" in words(step(web, "undo_import", one))
+    page = web.get(reverse("ops:value_import", kwargs={"pk": one.pk}))
+    assert "What a later file says as well, or changed, stays" in words(page)
+    page = step(web, "undo_import", one)
+    assert "1 value was put back, 0 stay as other files say." in words(page)
     enrollment.refresh_from_db()
     assert enrollment.status == "enrolled"
     for name in ("import_effects", "import_values", "value_import"):
