@@ -77,6 +77,9 @@ KEY_LENGTH = 200
 BULK_SIZE = 500
 FIRST_SIZE = 100
 CHUNK = 100
+# Of several that go in one go: what fits between the portal and a slow server, so that
+# the portal has said all before it waits for the first answer.
+BYTES_AT_ONCE = 200_000
 # What was tried before goes one by one, after the others.
 TOGETHER = Q(is_bulk=True, attempts=0, status=MailStatus.QUEUED)
 # Headers that say what they say where that is plain ASCII, and addresses that do.
@@ -936,10 +939,15 @@ def _send_together(
             email = _tried(left.popleft())
             _wait_for_server(email, delivery, error=type(error).__name__)
             break
-        for email, send in _next_few(left, chunk, connection, is_fresh=is_fresh):
-            facts = {"is_fresh": is_fresh, "send": send}
-            if _hand_over(_tried(email), connection, delivery, **facts):
-                sent.append(email.key)
+        try:
+            for email, send in _next_few(left, chunk, connection, is_fresh=is_fresh):
+                facts = {"is_fresh": is_fresh, "send": send}
+                if _hand_over(_tried(email), connection, delivery, **facts):
+                    sent.append(email.key)
+        except Exception:
+            # Whatever went wrong, what the server has taken is not sent again.
+            chunk.sent = sent
+            raise
         is_fresh = False
     delivery.sent += len(sent)
     chunk.sent, chunk.not_tried = sent, [email.key for email in left]
@@ -958,12 +966,15 @@ def _next_few(
     The first of a connection goes alone: a server that takes none is asked with one.
     """
     at_once = 1 if is_fresh else getattr(connection, "at_once", 1)
-    few = [
-        (email.to_address, raw)
-        for email in itertools.islice(left, at_once)
-        if (raw := chunk.raws[email.key]) is not None
-    ]
-    if len(few) < max(2, min(at_once, len(left))):
+    few: list[tuple[str, bytes]] = []
+    size = 0
+    for email in itertools.islice(left, at_once):
+        raw = chunk.raws[email.key]
+        size += len(raw or b"")
+        if raw is None or size > BYTES_AT_ONCE:
+            break
+        few.append((email.to_address, raw))
+    if len(few) < 2:
         email = left.popleft()
         return [
             (email, partial(send_prepared, email, connection, chunk.raws[email.key]))

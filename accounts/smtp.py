@@ -10,6 +10,8 @@ from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
 # What a server offers that takes several mails in one go (RFC 2920, RFC 3030).
 FOR_SEVERAL = ("pipelining", "chunking")
 CLOSES = 421
+# Of a text that was sent: the server took it for something else.
+NOT_UNDERSTOOD = frozenset({-1, 500, 501, 502, 503, 504})
 _Answers = list[tuple[int, bytes]]
 
 
@@ -84,6 +86,8 @@ class _Watched:
                 while len(answers) < 4:
                     answers.append(self.getreply())
                     last_word = answers[-1][0]
+                if not _are_in_step(answers):
+                    raise smtplib.SMTPServerDisconnected("answers to something else")
             except (smtplib.SMTPException, OSError) as error:
                 self.close()
                 is_late = isinstance(error.__context__, TimeoutError)
@@ -117,6 +121,16 @@ class _Watched:
         return answers
 
 
+def _are_in_step(answers: _Answers) -> bool:
+    """Whether these are the answers to what was said of a mail.
+
+    A server that refuses a text and takes its lines for commands would answer these.
+    """
+    (reset, _words), _sender, (recipient, _its_words), (text, _its_word) = answers
+    is_taken = recipient in (250, 251)
+    return reset in (250, CLOSES) and not (is_taken and text in NOT_UNDERSTOOD)
+
+
 def _refusal(
     sender: str, to: str, answers: _Answers, *, go_on: int
 ) -> smtplib.SMTPException | None:
@@ -147,6 +161,12 @@ class EmailBackend(DjangoEmailBackend):
     @property
     def connection_class(self):
         return SMTPOverTLS if self.use_ssl else SMTP
+
+    def open(self):
+        """Open a connection where there is none, or one that was hung up."""
+        if self.connection is not None and self.connection.sock is None:
+            self.connection = None
+        return super().open()
 
     @property
     def may_have_it(self) -> bool:

@@ -355,7 +355,7 @@ EMAIL_BACKEND = "accounts.smtp.EmailBackend"
 EMAIL_TIMEOUT = 10
 # How many mails of a campaign go in one go to a server that takes several (RFC 3030).
 # So many may arrive twice where the line to it breaks; one is what every server takes.
-MAILS_AT_ONCE = env.int("MAILS_AT_ONCE", default=10)
+MAILS_AT_ONCE = environment.whole_number("MAILS_AT_ONCE", default=10, least=1, most=50)
 SENDER_NAME = env.str("SENDER_NAME", default="Microsoft Partner Center")
 SENDER_ADDRESS = env.str("SENDER_ADDRESS", default="")
 SUPPORT_ADDRESS = env.str("SUPPORT_ADDRESS", default="")

@@ -144,6 +144,9 @@ def server_error(request):
     }
     response = HttpResponse(render_to_string("503.html", context), status=503)
     response["Retry-After"] = str(AGAIN_AFTER)
+    # What lies around the view may not have been asked: it holds what was typed.
+    response["Cache-Control"] = "no-store"
+    response["X-Frame-Options"] = "DENY"
     return response
 
 

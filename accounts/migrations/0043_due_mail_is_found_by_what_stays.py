@@ -34,6 +34,9 @@ class Migration(migrations.Migration):
     dependencies = [("accounts", "0042_mails_set_aside_are_known")]
 
     operations = [
+        # An index that is built beside the work waits for all that was begun before it,
+        # and nobody waits for it.
+        migrations.RunSQL("SET lock_timeout = 0", "RESET lock_timeout"),
         migrations.RunPython(set_aside, migrations.RunPython.noop),
         # What an attempt that was ended has left.
         migrations.RunSQL(
@@ -49,4 +52,9 @@ class Migration(migrations.Migration):
             ),
         ),
         RemoveIndexConcurrently(model_name="outgoingemail", name="accounts_mail_due"),
+        migrations.RunSQL(
+            migrations.RunSQL.noop,
+            "DROP INDEX CONCURRENTLY IF EXISTS accounts_mail_due",
+        ),
+        migrations.RunSQL("RESET lock_timeout", "SET lock_timeout = 0"),
     ]

@@ -29,6 +29,8 @@ HANGS_UP_FIRST = "hangs up first"  # before it was told of any mail
 HANGS_UP_AMID = "hangs up amid"  # while the text comes in: nothing arrived
 HANGS_UP_AFTER = "hangs up after"  # the text has arrived, the answer has not been sent
 IS_SLOW = "is slow"  # answers a text only after `seconds`
+TAKES_LEAVE = "takes leave"  # 421 to a text for nobody, and hangs up
+TAKES_NO_CHUNK = "takes no chunk"  # 500 to a text that comes with its length
 
 OFFERS = ("PIPELINING", "CHUNKING")
 
@@ -260,7 +262,12 @@ class _Dialogue(SMTP):
             return
         # Whoever is refused has said it all the same.
         text = await self._reader.readexactly(int(size))
-        if not to:
+        if self._mail_server.mode == TAKES_NO_CHUNK:
+            await self.push("500 What?")
+        elif not to and self._mail_server.mode == TAKES_LEAVE:
+            await self.push(weather.CLOSES)
+            self.transport.close()
+        elif not to:
             await self.push("503 To whom?")
         elif self._mail_server.mode == WANTS_NO_TEXT:
             await self.push("451 No text today")

@@ -12,6 +12,7 @@ from email.utils import parseaddr
 from functools import partial
 from importlib import import_module
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 from django.apps import apps
@@ -1077,6 +1078,24 @@ def test_a_server_that_does_not_take_several_gets_one_after_another(
     assert sorted(mail_server.message_ids.values()) == [1] * 5
 
 
+def test_long_mails_go_fewer_at_a_time(to_readers, mail_server, monkeypatch):
+    gone, send = [], EmailBackend.send_together
+
+    def send_and_count(backend, sender, mails):
+        gone.append(len(mails))
+        return send(backend, sender, mails)
+
+    monkeypatch.setattr(EmailBackend, "send_together", send_and_count)
+    (one,) = outbox._claim(1, outbox.TOGETHER)
+    outbox.say(one, outbox.Words(*killed_senders.words([one])[one.pk]))
+    outbox._hand_back([one])
+    size = len(outbox.prepared_bytes(one))
+    monkeypatch.setattr(outbox, "BYTES_AT_ONCE", size * 2 + size // 2)
+
+    assert outbox.deliver().sent == 5
+    assert gone == [2, 2]
+
+
 def test_a_server_that_is_closing_is_asked_with_one_of_a_campaign(
     to_readers, mail_server
 ):
@@ -1087,6 +1106,43 @@ def test_a_server_that_is_closing_is_asked_with_one_of_a_campaign(
     asked = OutgoingEmail.objects.exclude(last_error="")
     assert [one.last_error for one in asked] == ["SMTP 421"]
     assert statuses() == [MailStatus.QUEUED] * 5
+
+
+def test_a_server_that_refuses_one_and_takes_its_leave_gets_the_others_anew(
+    to_readers, mail_server
+):
+    mail_server.mode, mail_server.unknown = how.TAKES_LEAVE, {READERS[2]}
+
+    outbox.deliver()
+    while outbox.deliver().claimed:
+        pass
+
+    assert [*mail_server.message_ids.values()] == [1] * 4
+    assert statuses() == ["sent", "sent", "failed", "sent", "sent"]
+
+
+def test_answers_to_something_else_are_no_answers(together, mail_server):
+    mail_server.mode = how.TAKES_NO_CHUNK
+
+    assert together() == ["Unanswered"] * 5
+
+
+def test_what_was_taken_is_noted_whatever_goes_wrong_next(
+    to_readers, mail_server, monkeypatch
+):
+    send = outbox.send_prepared
+
+    def send_one(email, *args):
+        send(email, *args)
+        monkeypatch.setattr(
+            EmailBackend, "send_together", mock.Mock(side_effect=TypeError)
+        )
+
+    monkeypatch.setattr(outbox, "send_prepared", send_one)
+    with pytest.raises(TypeError):
+        outbox.deliver()
+
+    assert statuses() == ["sent", *["sending"] * 4]
 
 
 def test_what_a_closing_server_did_not_take_is_in_line_again(to_readers, mail_server):

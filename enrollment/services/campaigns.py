@@ -31,6 +31,7 @@ from accounts.models import (
 from accounts.roles import Permission, Role, roles_with
 from accounts.services import record_audit_event
 from accounts.text import clean_text
+from accounts.time_limits import at_length
 from enrollment import emails
 from enrollment.audience import (
     audience,
@@ -235,6 +236,7 @@ def confirm_campaign(
 
 
 @transaction.atomic
+@at_length()
 def stop_campaign(
     campaign: Campaign, *, by: User | None, at: datetime | None = None, why: str = ""
 ) -> Campaign:
@@ -279,6 +281,7 @@ def _stop(campaign: Campaign, *, at: datetime, why: str, by: User | None) -> Non
 
 
 @transaction.atomic
+@at_length()
 def pause_campaign(campaign: Campaign, *, by: User | None) -> Campaign:
     """Hold back what has not left; pausing twice changes nothing.
 
@@ -315,6 +318,7 @@ def resume_campaign(
 
 
 @transaction.atomic
+@at_length()
 def resend_failures(campaign: Campaign, *, by: User | None) -> int:
     """Put the mails of a campaign that were given up back in line; return how many.
 

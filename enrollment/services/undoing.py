@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import AuditAction, User
 from accounts.services import check_second_person, record_audit_event
+from accounts.time_limits import at_length
 from enrollment.models import RenewalPlan, RenewalPlanStatus, RenewalRange
 from enrollment.services.renewals import (
     APPROVE,
@@ -35,6 +36,7 @@ class Undoable:
     kept: int
 
 
+@at_length()
 def undoable(plan: RenewalPlan) -> Undoable:
     """Count what undoing a run would put back and keep now; changes nothing."""
     with connection.cursor() as cursor:
