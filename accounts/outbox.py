@@ -1135,13 +1135,9 @@ def _date(second: int) -> str:
 
 
 def _lines(headers: dict[str, str]) -> str:
-    others = headers if not _are_plain(headers) else ()
-    return "".join(
-        [
-            f"{name}: {_folded(name, value) if name in others else value}\r\n"
-            for name, value in headers.items()
-        ]
-    )
+    if not _are_plain(headers):
+        headers = {name: _folded(name, value) for name, value in headers.items()}
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
 def _are_plain(headers: dict[str, str]) -> bool:

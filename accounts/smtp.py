@@ -87,6 +87,7 @@ class _Watched:
                     answers.append(self.getreply())
                     last_word = answers[-1][0]
                 if not _are_in_step(answers):
+                    last_word = 0
                     raise smtplib.SMTPServerDisconnected("answers to something else")
             except (smtplib.SMTPException, OSError) as error:
                 self.close()

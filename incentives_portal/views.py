@@ -128,7 +128,7 @@ def server_error(request):
     """Say what the database could not do just now (503); everything else is our fault.
 
     Asks the database nothing. What was typed goes with the button that tries again,
-    numbers too (docs/adr/0007), but for passwords and files.
+    numbers too (docs/adr/0007), but for passwords, codes to sign in with and files.
     """
     trouble = trouble_of(sys.exc_info()[1])
     if trouble is None:
@@ -158,13 +158,14 @@ class _FormCheck(CsrfViewMiddleware):
 
 
 def _typed_in_our_form(request: HttpRequest) -> list[tuple[str, str]] | None:
-    """Return what was sent by a form of ours, name by name; None with a password in it.
+    """Return what was sent by a form of ours, name by name; None with a secret in it.
 
     What another site made a browser send gets no button that sends it with our token.
     """
     if _FormCheck(server_error).process_view(request, server_error, (), {}):
         return None
-    if any("password" in name for name in request.POST):
+    # A one-time or recovery code is `code` in every form.
+    if any("password" in name or name == "code" for name in request.POST):
         return None
     return [
         (name, value)

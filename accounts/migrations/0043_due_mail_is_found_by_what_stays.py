@@ -13,6 +13,15 @@ from django.contrib.postgres.operations import (
 from django.db import migrations, models
 
 AT_ONCE = 5000
+# An index that is built beside the work waits for all that was begun before it, and
+# nobody waits for it. What follows gives up on locks as soon as before.
+WAITING = """
+SELECT set_config('portal.lock_timeout', current_setting('lock_timeout'), false),
+       set_config('lock_timeout', '0', false)
+"""
+NOT_WAITING = """
+SELECT set_config('lock_timeout', current_setting('portal.lock_timeout'), false)
+"""
 
 
 def set_aside(apps, _schema_editor) -> None:
@@ -34,9 +43,7 @@ class Migration(migrations.Migration):
     dependencies = [("accounts", "0042_mails_set_aside_are_known")]
 
     operations = [
-        # An index that is built beside the work waits for all that was begun before it,
-        # and nobody waits for it.
-        migrations.RunSQL("SET lock_timeout = 0", "RESET lock_timeout"),
+        migrations.RunSQL(WAITING, NOT_WAITING),
         migrations.RunPython(set_aside, migrations.RunPython.noop),
         # What an attempt that was ended has left.
         migrations.RunSQL(
@@ -56,5 +63,5 @@ class Migration(migrations.Migration):
             migrations.RunSQL.noop,
             "DROP INDEX CONCURRENTLY IF EXISTS accounts_mail_due",
         ),
-        migrations.RunSQL("RESET lock_timeout", "SET lock_timeout = 0"),
+        migrations.RunSQL(NOT_WAITING, WAITING),
     ]

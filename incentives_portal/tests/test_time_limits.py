@@ -222,16 +222,18 @@ def test_what_another_site_sent_is_not_offered_to_be_sent_again(ida, away, clien
     assert "<form" in page_of(ours)
 
 
-def test_no_password_is_sent_back(away):
+@pytest.mark.parametrize("secret", ["password", "code"])
+def test_no_password_and_no_code_is_sent_back(away, secret):
     away()
     response = Client(raise_request_exception=False).post(
         reverse("account_login"),
-        {"login": "ida@partner.example", "password": "a long secret of hers"},
+        {"login": "ida@partner.example", secret: "a long secret of hers"},
     )
 
     assert response.status_code == 503
     assert "a long secret" not in page_of(response)
     assert "Back to the page" in page_of(response)
+    assert response["Cache-Control"] == "no-store"
 
 
 def test_a_file_is_asked_for_once_more(reader, away):
