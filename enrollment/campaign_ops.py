@@ -20,6 +20,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import operator_requires
 from accounts.models import User
 from accounts.posting import posted
+from accounts.time_limits import at_length
 from accounts.typed import keeps_typed, refilled
 from enrollment import campaigns as shown
 from enrollment import services
@@ -102,6 +103,7 @@ def change(request, campaign):
 
 @operator_requires(VIEW, on=Campaign)
 @require_safe
+@at_length()
 def left_out(request, campaign):
     """List the locations that get no mail, for one reason."""
     form = LeftOutForm(request.GET)
@@ -129,6 +131,7 @@ def left_out(request, campaign):
 
 @operator_requires(VIEW, on=Campaign)
 @require_safe
+@at_length()
 def preview(request, campaign):
     """Show the mail as any recipient would read it."""
     campaign, now = _fresh(campaign), timezone.now()
@@ -200,6 +203,7 @@ def preview(request, campaign):
         "frame-ancestors": [SELF],
     }
 )
+@at_length()
 def preview_html(request, campaign):
     """Show the HTML of the mail alone, for the frame of the preview."""
     campaign = _fresh(campaign)
@@ -405,6 +409,7 @@ def _recipient(campaign: Campaign, key: int | None, found) -> User | None:
     return next(iter(found), None)
 
 
+@at_length()
 def _form_of(campaign: Campaign, data=None) -> CampaignForm:
     campaign = _fresh(campaign)
     countries = (

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import MailStatus, OutgoingEmail, User
+from accounts.time_limits import at_length
 from enrollment.audience import comes_back, people_of
 from enrollment.models import (
     Campaign,
@@ -91,6 +92,7 @@ class Progress:
         ]
 
 
+@at_length()
 def progress_of(campaign: Campaign) -> Progress:
     """Count a campaign's mails and what came of its invitations, in two questions."""
     opened = Invitation.objects.filter(

@@ -36,6 +36,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Location
 from accounts.prepared import Given, planned, prepared
 from enrollment.models import (
+    Agreement,
+    CheckState,
     Enrollment,
     PayoutAssignment,
     PayoutStanding,
@@ -134,14 +136,26 @@ def _eligible(
 ) -> QuerySet[Location]:
     """The key of the terms, or a reference to it from two queries further in."""
     here = ProgramTerms.objects.filter(is_offered_in(OuterRef("country")), pk=terms)
+    # The agreement by itself: looked up for each location with what is measured there,
+    # as failing() does, it takes most of the time.
+    without = ProgramTerms.objects.filter(pk=terms, needs_agreement=False)
+    agreed = Agreement.objects.active(on).filter(
+        partner_account=OuterRef("partner_account")
+    )
     # PostgreSQL does not see by itself that a range of one is a range of the other.
-    failing = RequirementCheck.objects.filter(
-        location=OuterRef("pk"),
-        terms=terms,
-        **{f"location__{one}": key for one, key in within.items()},
-    ).failing(on)
+    failing = (
+        RequirementCheck.objects.filter(
+            location=OuterRef("pk"),
+            terms=terms,
+            **{f"location__{one}": key for one, key in within.items()},
+        )
+        .measured(on)
+        .exclude(state=CheckState.MET)
+    )
     locations = Location.objects.active().filter(
-        Exists(here), **{f"pk__{one}": key for one, key in within.items()}
+        Exists(here),
+        Exists(without) | Exists(agreed),
+        **{f"pk__{one}": key for one, key in within.items()},
     )
     return locations.exclude(Exists(failing))
 

@@ -163,6 +163,7 @@ def send_test(
 
 
 @transaction.atomic
+@at_length()
 def confirm_campaign(
     campaign: Campaign,
     *,
@@ -300,6 +301,7 @@ def pause_campaign(campaign: Campaign, *, by: User | None) -> Campaign:
 
 
 @transaction.atomic
+@at_length()
 def resume_campaign(
     campaign: Campaign, *, by: User | None, at: datetime | None = None
 ) -> Campaign:

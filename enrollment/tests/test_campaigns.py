@@ -43,7 +43,14 @@ from accounts.tests.factories import (
 )
 from accounts.tests.shared_rows import shared
 from enrollment import campaign_mails, services
-from enrollment.audience import reach_of, unknown_variables
+from enrollment.audience import (
+    REASONS,
+    audience,
+    left_out,
+    people_of,
+    reach_of,
+    unknown_variables,
+)
 from enrollment.campaigns import progress_of
 from enrollment.models import (
     Campaign,
@@ -313,6 +320,52 @@ def test_filters_choose_and_each_location_left_out_has_one_reason(
     services.change_campaign(campaign, partner_ids=[nordvik.partner_id], by=mina)
     campaign.refresh_from_db()
     assert reach_of(campaign, on=terms.today()).left_out["nobody"] == 1
+
+
+@pytest.mark.parametrize("after_a_stop", [False, True])
+def test_what_is_counted_is_what_is_listed(
+    campaign, asking, goteborg, malmo, nordvik, mina, after_a_stop
+):
+    """Nobody, a filter, an enrollment, a requirement, a country: one location each."""
+    ProgramTerms.objects.filter(pk=asking.pk).update(countries=["SE"])
+    others = [LocationFactory() for _ in range(4)]
+    for place in (malmo, *others):
+        MeasuredValueFactory(
+            location=place,
+            criterion=asking.requirements.get().criterion,
+            measured_on=DAY,
+        )
+    uncovered, _not_chosen, begun, unsigned = others
+    LocationFactory(country="NO", partner_account=nordvik)
+    for place in others[:3]:
+        _agree(asking, place.partner_account)
+    campaign.refresh_from_db()
+    if after_a_stop:
+        confirmed(campaign, by=mina)
+        run(campaign)
+        services.stop_campaign(campaign, by=mina)
+        campaign = services.plan_campaign(asking, by=mina)
+        _agree(asking, unsigned.partner_account)
+    else:
+        EnrollmentFactory(location=begun, terms=asking)
+    campaign = services.change_campaign(
+        campaign,
+        partner_ids=[
+            one.partner_id for one in (nordvik, goteborg, uncovered, unsigned)
+        ],
+        by=mina,
+    )
+
+    reach = reach_of(campaign, on=asking.today())
+
+    on = asking.today()
+    assert reach.left_out == {
+        reason: left_out(campaign, reason, on=on).count() for reason in REASONS
+    }
+    assert reach.locations == audience(campaign, on=on).count()
+    assert reach.people == people_of(campaign, on=on).count()
+    assert not reach.left_out.pop("continues")
+    assert after_a_stop or all(reach.left_out.values())
 
 
 def test_what_the_year_end_is_to_continue_is_invited_by_nobody(

@@ -21,8 +21,13 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.time_limits import Trouble, at_length, serve_pages, trouble_of
+from enrollment import services
 from enrollment.models import Enrollment
-from enrollment.tests.factories import EnrollmentFactory
+from enrollment.tests.factories import (
+    AgreementFactory,
+    EnrollmentFactory,
+    ProgramTermsFactory,
+)
 from incentives_portal import celery, views
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -85,6 +90,16 @@ def slow_once():
     def ask(execute, sql, params, many, context):
         is_it = 'FROM "accounts_location"' in sql
         return execute(next(waits, "") + sql if is_it else sql, params, many, context)
+
+    return connection.execute_wrapper(ask)
+
+
+def slow(table: str):
+    """Let each question about a table take a third of a second."""
+
+    def ask(execute, sql, params, many, context):
+        waits = "SELECT pg_sleep(0.3); " if f'"{table}"' in sql else ""
+        return execute(waits + sql, params, many, context)
 
     return connection.execute_wrapper(ask)
 
@@ -301,6 +316,45 @@ def test_what_is_known_to_take_longer_has_a_jobs_time_at_its_place(limited):
     # The control, and the limit is back.
     with pytest.raises(OperationalError, match="statement timeout"):
         wait_a_second()
+
+
+@pytest.fixture
+def campaign(program, goteborg, ida, mina):
+    AgreementFactory(partner_account=goteborg.partner_account)
+    return services.plan_campaign(ProgramTermsFactory(program=program), by=mina)
+
+
+@pytest.mark.parametrize(
+    "page", ["campaign", "left_out", "preview_campaign", "preview_campaign_html"]
+)
+def test_a_campaign_of_many_is_drawn_up_however_long_that_takes(
+    campaign, mina, client_of, limited, page
+):
+    limited(statement=0.2)
+
+    with slow("enrollment_requirementcheck"):
+        response = client_of(mina).get(reverse(f"ops:{page}", args=[campaign.pk]))
+
+    assert response.status_code == 200
+
+
+def test_a_campaign_of_many_is_sent_paused_and_taken_up_however_long_that_takes(
+    campaign, mina, limited
+):
+    limited(statement=0.2)
+
+    with slow("enrollment_requirementcheck"):
+        services.confirm_campaign(campaign, people=1, by=mina)
+    campaign.refresh_from_db()
+    at = campaign.starts_at
+    while services.run_next_range(campaign, at=at):
+        pass
+    with slow("accounts_outgoingemail"):
+        services.pause_campaign(campaign, by=mina)
+        services.resume_campaign(campaign, by=mina)
+
+    campaign.refresh_from_db()
+    assert campaign.is_running
 
 
 def test_more_time_ends_where_what_it_was_for_failed(limited):
