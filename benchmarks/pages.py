@@ -76,8 +76,8 @@ def measure(*, locations: int, enrollments: int, rounds: int, is_quick: bool) ->
         "invitations": ("owner", reverse("ops:invitations"), program),
         "programs": ("owner", reverse("ops:programs"), program),
         "campaigns": ("owner", reverse("ops:campaigns"), ""),
-        "records": ("owner", records, ""),
-        "records_deep": ("owner", f"{records}?p=100" if not is_quick else records, ""),
+        "admin": ("owner", records, ""),
+        "admin_deep": ("owner", f"{records}?p=100" if not is_quick else records, ""),
     }
     queries = {}
     for name, (who, path, _words) in asked.items():

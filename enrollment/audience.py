@@ -208,13 +208,16 @@ def count_people(campaign: Campaign, *, on: date) -> int:
     return _holders_of(campaign, on=on).count()
 
 
-def _holders_of(campaign: Campaign, *, on: date) -> QuerySet:
-    pairs = with_holders(audience(campaign, on=on), campaign.terms)
+def _holders_of(
+    campaign: Campaign, *, on: date, among: list[int] | None = None
+) -> QuerySet:
+    theirs = Q() if among is None else Q(holder__in=among)
+    pairs = with_holders(audience(campaign, on=on), campaign.terms).filter(theirs)
     holders = pairs.order_by().values("holder")
     if not campaign.follows_a_stopped_one:
         return holders.distinct()
-    left = _holders_not_told(campaign, on=on).order_by().values("holder")
-    return holders.union(left)
+    left = _holders_not_told(campaign, on=on).filter(theirs).order_by()
+    return holders.union(left.values("holder"))
 
 
 def locations_of(campaign: Campaign, person: User, *, on: date) -> QuerySet[Location]:
@@ -275,7 +278,7 @@ def left_out(campaign: Campaign, reason: str, *, on: date) -> QuerySet[Location]
     if reason == "filter":
         choice = _choice(campaign)
         return to_invite.exclude(choice) if choice else to_invite.none()
-    # Joined: to look each up in a list of all others takes their number squared.
+    # As a join: looking each up in a list of all the others takes their number squared.
     covered = with_holders(Location.objects.active(), terms).filter(pk=OuterRef("pk"))
     return audience(campaign, on=on).exclude(Exists(covered))
 
@@ -315,8 +318,9 @@ class Reach:
 def reach_of(campaign: Campaign, *, on: date) -> Reach:
     """Count a campaign's audience, and who is left out by reason.
 
-    What left_out() and people_of() list, in fewer questions than there are reasons: each
-    asks what is measured of all locations.
+    Counts what left_out() and people_of() list. Not one count a reason: each would ask
+    anew what is measured of every location. What changes while it counts shows as one
+    fewer or more, never as less than none.
     """
     terms = campaign.terms
     offered = _offered(terms).order_by().count()
@@ -336,12 +340,12 @@ def reach_of(campaign: Campaign, *, on: date) -> Reach:
         locations=locations,
         people=people,
         left_out={
-            "nobody": locations - told["locations"],
+            "nobody": max(0, locations - told["locations"]),
             "filter": found.get("filter", 0),
             "enrolled": found.get("enrolled", 0),
             "continues": found.get("continues", 0),
-            "requirements": offered - eligible,
-            "country": active - offered,
+            "requirements": max(0, offered - eligible),
+            "country": max(0, active - offered),
         },
         locations_not_told=not_told,
         unreachable=_count_unreachable(campaign, on=on),
@@ -366,8 +370,7 @@ def _counted_eligible(campaign: Campaign, *, on: date) -> dict[str, int]:
 
 
 def _count_unreachable(campaign: Campaign, *, on: date) -> int:
+    """Count people_of() to whom no mail gets; they are few among all, and asked for first."""
     bad = UndeliverableAddress.objects.filter(address=OuterRef("email"))
-    if not UndeliverableAddress.objects.exists():
-        return 0
-    unreachable = people_of(campaign, on=on).filter(Exists(bad))
-    return unreachable.order_by().count()
+    people = list(User.objects.filter(Exists(bad)).values_list("pk", flat=True))
+    return _holders_of(campaign, on=on, among=people).count() if people else 0

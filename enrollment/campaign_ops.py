@@ -225,6 +225,7 @@ def preview_html(request, campaign):
 @posted(
     instead=lambda campaign: reverse("ops:preview_campaign", kwargs={"pk": campaign.pk})
 )
+@at_length()
 def test(request, campaign):
     """Mail the operator what a recipient would get."""
     campaign = _fresh(campaign)
@@ -339,6 +340,7 @@ def resend(request, campaign):
 
 @operator_requires(VIEW, on=Campaign)
 @require_safe
+@at_length()
 def log(request, campaign):
     """List every recipient and what became of the mail."""
     campaign = _fresh(campaign)

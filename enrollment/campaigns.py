@@ -92,7 +92,8 @@ class Progress:
         ]
 
 
-@at_length()
+# Its page asks again every few seconds.
+@at_length(15)
 def progress_of(campaign: Campaign) -> Progress:
     """Count a campaign's mails and what came of its invitations, in two questions."""
     opened = Invitation.objects.filter(

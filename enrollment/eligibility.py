@@ -136,8 +136,8 @@ def _eligible(
 ) -> QuerySet[Location]:
     """The key of the terms, or a reference to it from two queries further in."""
     here = ProgramTerms.objects.filter(is_offered_in(OuterRef("country")), pk=terms)
-    # The agreement by itself: looked up for each location with what is measured there,
-    # as failing() does, it takes most of the time.
+    # failing(), with the agreement asked by itself: looked up for each location along with
+    # what is measured there it takes most of the time. Each follows a change of the other.
     without = ProgramTerms.objects.filter(pk=terms, needs_agreement=False)
     agreed = Agreement.objects.active(on).filter(
         partner_account=OuterRef("partner_account")

@@ -14,7 +14,7 @@ from django.http import (
 from django.middleware.csrf import CsrfViewMiddleware, get_token
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.urls import reverse
+from django.urls import Resolver404, resolve, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import check_for_language
 from django.utils.translation import gettext as _
@@ -157,6 +157,13 @@ class _FormCheck(CsrfViewMiddleware):
         return reason
 
 
+def _is_of_operators(path: str) -> bool:
+    try:
+        return resolve(path).app_names[:1] in (["ops"], ["admin"])
+    except Resolver404:
+        return False
+
+
 def _typed_in_our_form(request: HttpRequest) -> list[tuple[str, str]] | None:
     """Return what was sent by a form of ours, name by name; None with a secret in it.
 
@@ -164,8 +171,9 @@ def _typed_in_our_form(request: HttpRequest) -> list[tuple[str, str]] | None:
     """
     if _FormCheck(server_error).process_view(request, server_error, (), {}):
         return None
-    # A one-time or recovery code is `code` in every form.
-    if any("password" in name or name == "code" for name in request.POST):
+    # A one-time or recovery code is `code` in every form; operators call criteria so.
+    secret = () if _is_of_operators(request.path_info) else ("code",)
+    if any("password" in name or name in secret for name in request.POST):
         return None
     return [
         (name, value)

@@ -1,8 +1,9 @@
 """Two database views: every program at every location, and every requirement there.
 
 They are the one place where "is this requirement met?" and "what is at this
-location?" are asked; pages, invitations and later the year end read them, for one
-row and for a million alike. Nothing writes them.
+location?" are asked; pages, invitations and the year end read them, for one row and for
+a million alike. Nothing writes them. Who is eligible asks for the agreement beside them
+(enrollment.eligibility), as as_of() does.
 """
 
 from collections.abc import Mapping

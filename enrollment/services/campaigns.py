@@ -301,7 +301,6 @@ def pause_campaign(campaign: Campaign, *, by: User | None) -> Campaign:
 
 
 @transaction.atomic
-@at_length()
 def resume_campaign(
     campaign: Campaign, *, by: User | None, at: datetime | None = None
 ) -> Campaign:

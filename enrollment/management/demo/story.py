@@ -85,7 +85,8 @@ class Story:
         self.plan_ends_of_roles()
         steps = sorted(self.steps, key=lambda step: step.at)
         for number, step in enumerate(steps):
-            # All of it is one transaction: nothing else has counted its rows yet.
+            # All of it is one transaction: nothing else has counted its rows yet. Nobody
+            # else counts or vacuums them until it is over.
             if number % COUNTED_AFTER == 0:
                 _count_rows()
             with nullcontext() if step.is_news else outbox.as_sent_at(step.at):
