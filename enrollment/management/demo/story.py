@@ -32,6 +32,7 @@ from profiles.models import Profile
 MANAGER = "mina.okafor@partners.example"
 ADDRESS = ("street", "postcode", "city")
 BETWEEN_STEPS = timedelta(minutes=4)
+# So many steps.
 COUNTED_AFTER = 250
 # A role that ends when all else has happened; others end at an offset.
 AT_LAST = "yes"
@@ -308,7 +309,7 @@ class Story:
         year = self.cast.years["july", "next"]
         by = self.cast.people[MANAGER]
         for offset in ("-11d", "-3h"):
-            self.plan(offset, partial(_rehearse, year, by=by))
+            self.plan(offset, partial(services.rehearse_renewals, year, by=by))
 
 
 def _check_recovery(
@@ -328,10 +329,6 @@ def _count_rows() -> None:
     tables = connection.introspection.django_table_names(include_views=False)
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {', '.join(map(connection.ops.quote_name, tables))}")
-
-
-def _rehearse(year: FiscalYear, *, by: User, at: datetime) -> None:
-    services.rehearse_renewals(year, by=by, at=at)
 
 
 def _set_default(
